@@ -1,0 +1,1 @@
+"""Fronts, tables, figures and reports, computed from stored artifacts only."""

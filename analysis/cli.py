@@ -1,0 +1,66 @@
+"""Commands that read stored artifacts only: no training, no Ray, no torch.
+
+The work is imported inside each command, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument(
+    "predictions", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Results folder."
+)
+@click.option(
+    "--attributes", default="sex,race", show_default=True, help="Protected attributes, by comma."
+)
+@click.option("--replicates", default=200, show_default=True, type=click.IntRange(min=0))
+@click.option("--permutations", default=200, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--age-edges", default="40,60,80", show_default=True, help="Where ages are cut, in years."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+def evaluate(
+    predictions: tuple[Path, ...],
+    out: Path,
+    attributes: str,
+    replicates: int,
+    permutations: int,
+    age_edges: str,
+    seed: int,
+) -> None:
+    """Turn the PREDICTIONS of one model into metrics.parquet and gaps.parquet.
+
+    PREDICTIONS are parquet files, one or more per split, or folders of them, with the columns
+    image_id, patient_id, split, attributes such as sex, and y_<p>, p_<p> for each pathology.
+    """
+    from analysis.evaluate import evaluate_files, short_table
+    from fairfm_core.config import EvaluationSettings
+
+    settings = EvaluationSettings(
+        attributes=tuple(dict.fromkeys(_listed(attributes))),
+        age_edges=_numbers(age_edges),
+        replicates=replicates,
+        permutations=permutations,
+        seed=seed,
+    )
+    evaluation = evaluate_files(predictions, out, settings)
+    click.echo(short_table(evaluation, settings))
+    click.echo(f"wrote metrics.parquet and gaps.parquet to {out}")
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(item) for item in _listed(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers such as 40,60") from error

@@ -1,0 +1,38 @@
+"""Evaluations of configurations: all seeds of one together, on the same draws of patients."""
+
+from __future__ import annotations
+
+from analysis.results import Configuration, StudyResults
+from fairfm_core.config import fingerprint
+from fairfm_core.evaluation.evaluate import evaluate_seeds
+from fairfm_core.evaluation.records import Evaluation, write_evaluation
+
+KIND = "pooled"
+
+
+def pooled_evaluations(results: StudyResults) -> dict[str, Evaluation]:
+    """The evaluation of each configuration with a finished trial, by the configuration's group.
+
+    A value is the mean over the finished seeds; intervals and nulls draw the same patients for all
+    seeds and configurations. What was computed once is kept in the results folder and read again.
+    """
+    return {
+        configuration.group: _pooled(results, configuration)
+        for configuration in results.configurations
+        if configuration.finished
+    }
+
+
+def _pooled(results: StudyResults, configuration: Configuration) -> Evaluation:
+    trials = configuration.finished
+    if len(trials) == 1:
+        return results.evaluation("evaluate", trials[0].evaluate)
+    # An evaluation's fingerprint covers its settings, its predictions and the code's revision.
+    key = fingerprint([KIND, sorted(trial.evaluate for trial in trials)])
+    if not results.store.is_done(KIND, key):
+        seeds = [results.predictions(trial) for trial in trials]
+        evaluation = evaluate_seeds(seeds, results.settings)
+        record = {"trials": [trial.name for trial in trials]}
+        with results.store.publish(KIND, key, record) as folder:
+            write_evaluation(evaluation, folder)
+    return results.evaluation(KIND, key)

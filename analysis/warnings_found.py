@@ -1,0 +1,101 @@
+"""What a reader must know before trusting a study's numbers, in one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.numbers import is_gap, undefined_cells
+from analysis.pareto import Front, number_of
+from analysis.results import Configuration, StudyResults
+from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
+from fairfm_core.evaluation.records import Evaluation
+
+FEWEST_REPLICATES = 100
+
+
+@dataclass(frozen=True)
+class Warned:
+    """One kind of warning and the sentences of that kind."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+def warnings_found(
+    results: StudyResults, evaluations: Mapping[str, Evaluation], front: Front
+) -> list[Warned]:
+    """Failed trials, missing seeds, undefined AUCs, gaps within their null, and thin evidence."""
+    kinds = {
+        "Failed and unfinished trials": _trials(results),
+        "Configurations with missing seeds": _seeds(results.configurations),
+        "Configurations kept out of the front": [
+            f"{row['label']}: {row['reason']}." for row in front.kept_out
+        ],
+        "Undefined AUCs": _cells(results.configurations, evaluations),
+        "Front members whose gap lies within its null": _noise(front),
+        "How far the numbers reach": _reach(results),
+    }
+    return [Warned(title, tuple(found)) for title, found in kinds.items() if found]
+
+
+def _trials(results: StudyResults) -> list[str]:
+    return [
+        f"{trial.name} failed: {trial.failure}."
+        if trial.failure
+        else f"{trial.name} was not run to its end."
+        for trial in results.unfinished
+    ]
+
+
+def _seeds(configurations: Sequence[Configuration]) -> list[str]:
+    return [
+        f"{each.label} rests on {counted(len(each.finished), 'seed')}; missing: "
+        f"{listed([str(seed) for seed in each.missing_seeds])}."
+        for each in configurations
+        if each.finished and each.missing_seeds
+    ]
+
+
+def _cells(
+    configurations: Sequence[Configuration], evaluations: Mapping[str, Evaluation]
+) -> list[str]:
+    """One sentence a cell, naming the configurations that share it."""
+    cells: dict[str, list[str]] = {}
+    for each in configurations:
+        for split in ("val", "test") if each.group in evaluations else ():
+            for row in undefined_cells(evaluations[each.group], split):
+                where = f"{row['pathology']}, {row['attribute']} {row['group']}, {split}"
+                cells.setdefault(f"{where}: {row['reason']}", []).append(each.label)
+    return [f"{cell} ({listed(labels)})." for cell, labels in cells.items()]
+
+
+def _noise(front: Front) -> list[str]:
+    found = []
+    for row in front.members:
+        for name in filter(is_gap, front.names):
+            number = number_of(row, "test", name)
+            if above_null(number) is False:
+                what = f"test {title_of(name)} {with_interval(number)}"
+                found.append(f"{row['label']}: {what}; {with_null(number)}.")
+    return found
+
+
+def _reach(results: StudyResults) -> list[str]:
+    found = []
+    settings = results.settings
+    if min(settings.replicates, settings.permutations) < FEWEST_REPLICATES:
+        found.append(
+            f"Intervals rest on {settings.replicates} draws of patients and nulls on "
+            f"{settings.permutations} permutations; below {FEWEST_REPLICATES} their ends are rough."
+        )
+    if len(seeds := {trial.seed for trial in results.trials}) < 3:
+        found.append(
+            f"{counted(len(seeds), 'seed')} of training: intervals cover the sampling of patients, "
+            "not the spread between trainings."
+        )
+    if len({trial.digest for trial in results.trials}) > 1:
+        found.append(
+            "The trials use several data sets; configurations of different data are not paired."
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The science of fairfm: data, models, training, evaluation. Knows no framework."""

@@ -1,0 +1,206 @@
+"""The artifact store: finished stages and training checkpoints on any pyarrow filesystem.
+
+A finished stage is the folder `<kind>/<fingerprint>/` with a `done` marker, which is written last
+and names every file with its size. A folder without its marker is not finished, whatever it
+holds: nothing half-written is ever taken for done, on a local disk, NFS or an object store alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from fairfm_core.errors import BadInput
+
+SCHEMA = 1
+"""Version of the results layout; a folder of another version is refused, never guessed at."""
+
+DONE = "done"
+CHECKPOINTS_KEPT = 2
+
+
+@dataclass(frozen=True)
+class ArtifactStore:
+    """Artifacts under one root; `open_store` makes one from a path or URI."""
+
+    filesystem: fs.FileSystem
+    root: str
+    location: str
+    """The absolute path or URI that opens this store again, in any process."""
+
+    def path(self, *parts: str) -> str:
+        """The path of an artifact's part on the store's filesystem."""
+        return "/".join([self.root, *parts])
+
+    def exists(self, *parts: str) -> bool:
+        """Whether a file or folder stands at this place."""
+        return bool(self.filesystem.get_file_info(self.path(*parts)).type != fs.FileType.NotFound)
+
+    def read_bytes(self, *parts: str) -> bytes:
+        """The whole content of one file."""
+        with self.filesystem.open_input_stream(self.path(*parts)) as stream:
+            return bytes(stream.read())
+
+    def read_json(self, *parts: str) -> Any:
+        """The content of one JSON file."""
+        return json.loads(self.read_bytes(*parts))
+
+    def write_bytes(self, content: bytes, *parts: str) -> None:
+        """Write one file under a temporary name and move it into place."""
+        self.filesystem.create_dir(self.path(*parts[:-1]), recursive=True)
+        temporary = self.path(*parts[:-1], f".{parts[-1]}.{os.getpid()}.{time.monotonic_ns()}")
+        try:
+            with self.filesystem.open_output_stream(temporary) as stream:
+                stream.write(content)
+            self.filesystem.move(temporary, self.path(*parts))
+        except OSError:
+            self._discard(temporary)
+            raise
+
+    def write_json(self, value: Any, *parts: str) -> None:
+        """Write one JSON file atomically."""
+        self.write_bytes((json.dumps(value, indent=1, sort_keys=True) + "\n").encode(), *parts)
+
+    def is_done(self, kind: str, fingerprint: str) -> bool:
+        """Whether the stage is finished: its `done` marker exists."""
+        return self.exists(kind, fingerprint, DONE)
+
+    def done_record(self, kind: str, fingerprint: str) -> dict[str, Any]:
+        """What the `done` marker says: files with sizes, seconds, and the stage's own record."""
+        record: dict[str, Any] = self.read_json(kind, fingerprint, DONE)
+        return record
+
+    @contextmanager
+    def publish(self, kind: str, fingerprint: str, record: dict[str, Any]) -> Iterator[Path]:
+        """A local scratch folder whose files become the finished artifact when the block ends.
+
+        An exception inside the block publishes nothing. Two writers of one stage write the same
+        content, so the later marker replaces the earlier one and both are right.
+        """
+        started = time.time()
+        with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
+            folder = Path(scratch)
+            yield folder
+            files = self._upload(folder, kind, fingerprint)
+        finished = time.time()
+        times = {"seconds": finished - started, "finished": finished}
+        marker = {"schema": SCHEMA, "files": files, **times, **record}
+        self.write_json(marker, kind, fingerprint, DONE)
+
+    def _upload(self, folder: Path, kind: str, fingerprint: str) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = file.relative_to(folder).as_posix()
+            self.write_bytes(file.read_bytes(), kind, fingerprint, *name.split("/"))
+            sizes[name] = file.stat().st_size
+        return sizes
+
+    @contextmanager
+    def local_copy(self, kind: str, fingerprint: str, name: str) -> Iterator[Path]:
+        """A finished artifact's file as a local path: itself on a local disk, else a copy."""
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            yield Path(self.path(kind, fingerprint, name))
+            return
+        with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
+            target = Path(scratch) / Path(name).name
+            target.write_bytes(self.read_bytes(kind, fingerprint, *name.split("/")))
+            yield target
+
+    # Checkpoints: half-done training, one file an epoch, verified by the hash in its name.
+
+    def save_checkpoint(self, fingerprint: str, epoch: int, content: bytes) -> None:
+        """Keep the training state after `epoch` (and the one before it, should this one rot)."""
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        self.write_bytes(content, "checkpoints", fingerprint, f"{epoch:06d}-{digest}")
+        for stale in self._checkpoints(fingerprint)[:-CHECKPOINTS_KEPT]:
+            self._discard(self.path("checkpoints", fingerprint, stale))
+
+    def latest_checkpoint(self, fingerprint: str) -> bytes | None:
+        """The newest checkpoint whose content matches the hash in its name, or None."""
+        for name in reversed(self._checkpoints(fingerprint)):
+            content = self.read_bytes("checkpoints", fingerprint, name)
+            if hashlib.sha256(content).hexdigest()[:16] == name.split("-")[1]:
+                return content
+        return None
+
+    def checkpoint_epoch(self, fingerprint: str) -> int | None:
+        """The number of epochs a half-done training has behind it, or None."""
+        names = self._checkpoints(fingerprint)
+        return int(names[-1].split("-")[0]) if names else None
+
+    def drop_checkpoints(self, fingerprint: str) -> None:
+        """Remove a finished training's checkpoints."""
+        if self.exists("checkpoints", fingerprint):
+            self.filesystem.delete_dir(self.path("checkpoints", fingerprint))
+
+    def _checkpoints(self, fingerprint: str) -> list[str]:
+        selector = fs.FileSelector(self.path("checkpoints", fingerprint), allow_not_found=True)
+        names = [Path(info.path).name for info in self.filesystem.get_file_info(selector)]
+        return sorted(name for name in names if not name.startswith("."))
+
+    # Failures: why a stage could not finish; cleared when it does.
+
+    def record_failure(self, fingerprint: str, reason: str) -> None:
+        """Remember why a stage failed, for `fairfm sweep status`."""
+        self.write_json({"reason": reason}, "failures", f"{fingerprint}.json")
+
+    def clear_failure(self, fingerprint: str) -> None:
+        """Forget a failure: the stage finished."""
+        self._discard(self.path("failures", f"{fingerprint}.json"))
+
+    def failure(self, fingerprint: str) -> str | None:
+        """Why the stage failed last time, or None."""
+        if not self.exists("failures", f"{fingerprint}.json"):
+            return None
+        reason: str = self.read_json("failures", f"{fingerprint}.json")["reason"]
+        return reason
+
+    def _discard(self, path: str) -> None:
+        if self.filesystem.get_file_info(path).type == fs.FileType.File:
+            self.filesystem.delete_file(path)
+
+
+def open_store(location: str) -> ArtifactStore:
+    """The store at a local path or URI (`s3://bucket/prefix`), which need not exist yet."""
+    if "://" in location:
+        filesystem, root = fs.FileSystem.from_uri(location)
+        return ArtifactStore(filesystem, root.rstrip("/"), location.rstrip("/"))
+    absolute = str(Path(location).absolute())
+    return ArtifactStore(fs.LocalFileSystem(), absolute, absolute)
+
+
+def claim_results(store: ArtifactStore) -> None:
+    """Mark `store` as a results folder of this schema; refuse another version or a dead disk.
+
+    Raises BadInput when the folder is of another schema version, cannot be written or is full.
+    """
+    check_schema(store)
+    try:
+        store.write_json({"schema": SCHEMA}, "fairfm.json")
+    except OSError as error:
+        raise BadInput(
+            f"results folder {store.root} cannot be written ({error.strerror or error}); "
+            "free space there or give another one with --results"
+        ) from error
+
+
+def check_schema(store: ArtifactStore) -> None:
+    """Refuse a results folder that another schema version of this program wrote."""
+    if not store.exists("fairfm.json"):
+        return
+    found = store.read_json("fairfm.json").get("schema")
+    if found != SCHEMA:
+        raise BadInput(
+            f"results folder {store.root} has schema version {found}, this program writes "
+            f"version {SCHEMA}; give another folder with --results"
+        )

@@ -1,0 +1,184 @@
+"""ChestX-ray14 (NIH): the reader of its own table, image folders and official split lists.
+
+Cite Wang et al., CVPR 2017, and acknowledge the NIH Clinical Center. NIH publishes no race. Ages
+differ between releases of the table, so the origin records which file was read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fairfm_core.data.image_files import index_images, match_images
+from fairfm_core.data.source import ReadOptions, Source
+from fairfm_core.data.splits import listed_split, random_split
+from fairfm_core.data.tables import choose_columns, file_sha256, read_text_table
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
+
+FINDINGS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)
+LABELS = (*FINDINGS, "No Finding")
+COLUMNS = {
+    "image_id": ("Image Index", "Image_Index"),
+    "findings": ("Finding Labels", "Finding_Labels"),
+    "patient_id": ("Patient ID", "Patient_ID"),
+    "age": ("Patient Age", "Patient_Age"),
+    "sex": ("Patient Gender", "Patient Sex", "Patient_Gender", "Patient_Sex"),
+    "view": ("View Position", "View_Position"),
+}
+OLDEST = 120
+FULL_TABLE = 112_120
+YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+WHERE = "the images and tables are at https://nihcc.app.box.com/v/ChestXray-NIHCC"
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """NIH's table as a cohort without `split` and `row`, in the file's order, and its notes.
+
+    Ages may be years (57), or a number with a unit (060Y, 013M, 001D); impossible ones become
+    null and are counted, as is a sex that is neither M nor F.
+    """
+    table = choose_columns(read_text_table(path), COLUMNS, f"ChestX-ray14's table {path}")
+    for name in ("image_id", "patient_id", "findings"):
+        if table[name].isna().any():
+            lines = np.flatnonzero(table[name].isna()) + 2
+            raise BadInput(f"{path}: {COLUMNS[name][0]} is blank in line(s) {first_ten(lines)}")
+    age, impossible, unreadable = _years(table["age"])
+    sex = table["sex"].str.upper().replace({"MALE": "M", "FEMALE": "F"})
+    frame = pd.DataFrame(
+        {
+            "image_id": table["image_id"],
+            # 00000013 and 13 are one patient in different releases.
+            "patient_id": table["patient_id"].str.replace(r"^0+(?=\d)", "", regex=True),
+            "sex": sex.where(sex.isin(["F", "M"])),
+            "race": pd.Series(index=table.index, dtype="str"),
+            "age": age,
+            "view": table["view"],
+        }
+    )
+    notes = {
+        "rows in the table": len(frame),
+        "ages impossible, set to null": impossible,
+        "ages unreadable or blank, set to null": unreadable,
+        "sex neither M nor F, set to null": int(frame["sex"].isna().sum()),
+    }
+    return frame.join(_labels(table["findings"], path)), notes
+
+
+def read_chestxray14(source: str, options: ReadOptions) -> Source:
+    """ChestX-ray14 in a folder (table, lists and images), or beside the table that is named."""
+    table_path = _find_table(Path(source))
+    folder = table_path.parent
+    frame, notes = read_table(table_path)
+    lists = _split_lists(folder, options.split_list)
+    if lists:
+        by_stem = {Path(image).stem: image for image in frame["image_id"]}
+        named = {
+            split: {by_stem[stem] for stem in stems & by_stem.keys()}
+            for split, stems in lists.items()
+        }
+        split = listed_split(frame, named, options.split_seed, options.fractions)
+        notes["images on no split list"] = int(split.isna().sum())
+    else:
+        split = random_split(frame, options.split_seed, options.fractions)
+    frame["split"] = split
+    found = index_images(_image_folders(folder))
+    files = match_images(list(frame["image_id"]), found, folder, options.allow_missing)
+    present = np.array([file is not None for file in files])
+    notes["images missing, dropped"] = int((~present).sum())
+    if table_path.name.startswith("Data_Entry_2017") and notes["rows in the table"] < FULL_TABLE:
+        notes["rows fewer than in NIH's full table"] = FULL_TABLE - notes["rows in the table"]
+    frame = frame[present].reset_index(drop=True)
+    return Source(
+        frame=frame.assign(row=np.arange(len(frame))),
+        notes=notes,
+        origin={
+            "table": table_path.name,
+            "table_sha256": file_sha256(table_path),
+            "split": "lists" if lists else "random",
+        },
+        files=tuple(file for file in files if file is not None),
+    )
+
+
+def _years(text: pd.Series) -> tuple[pd.Series, int, int]:
+    """Ages in years, and how many were impossible and how many unreadable or blank."""
+    parts = text.str.upper().str.extract(r"^(\d+(?:\.\d+)?)([YMWD]?)$")
+    years = parts[0].astype("float64") * parts[1].map(YEARS)
+    impossible = years > OLDEST
+    return years.mask(impossible), int(impossible.sum()), int(years.isna().sum())
+
+
+def _labels(findings: pd.Series, path: Path) -> pd.DataFrame:
+    """One column y_<label> of 0 and 1 for each of the 14 findings and No Finding."""
+    kinds = findings.drop_duplicates()
+    sets = [{name.strip() for name in kind.split("|")} for kind in kinds]
+    for name in sorted(set().union(*sets) - set(LABELS)):
+        raise BadInput(
+            f"{path}: finding {name!r} is not one of ChestX-ray14's"
+            f"{did_you_mean(name, LABELS)}; known: {', '.join(LABELS)}"
+        )
+    values = [[float(label in held) for label in LABELS] for held in sets]
+    rows = pd.DataFrame(values, index=kinds.array, columns=[f"y_{label}" for label in LABELS])
+    return rows.loc[findings.array].set_index(findings.index)
+
+
+def _find_table(source: Path) -> Path:
+    """The Data_Entry table in a folder, or the table itself where a file is named."""
+    if source.is_file():
+        return source
+    if not source.is_dir():
+        raise BadInput(f"{source} does not exist: name the folder of ChestX-ray14; {WHERE}")
+    tables = sorted([*source.glob("Data_Entry*.csv"), *source.glob("Data_Entry*.csv.gz")])
+    if not tables:
+        raise BadInput(f"no Data_Entry*.csv in {source}; {WHERE}")
+    if len(tables) > 1:
+        names = first_ten(table.name for table in tables)
+        raise BadInput(f"{source} holds {len(tables)} tables ({names}): name one of the files")
+    return tables[0]
+
+
+def _image_folders(folder: Path) -> list[Path]:
+    """Where NIH's archives unpack to: images_001/images and so on, images, or beside the table."""
+    candidates = [folder / "images", *sorted(folder.glob("images_*/images"))]
+    candidates += [*sorted(folder.glob("images_*")), folder]
+    return [candidate for candidate in candidates if candidate.is_dir()]
+
+
+def _split_lists(folder: Path, split_list: str | None) -> dict[str, set[str]]:
+    """Split -> stems of its images, from the file given or the official lists; empty if none."""
+    if split_list is not None:
+        path = Path(split_list)
+        if not path.is_file():
+            raise BadInput(f"split list {path} does not exist")
+        columns = {"image": COLUMNS["image_id"], "split": ("split",)}
+        table = choose_columns(read_text_table(path), columns, f"split list {path}").dropna()
+        stems = table["image"].str.replace(r"\.\w+$", "", regex=True)
+        return {str(name): set(group) for name, group in stems.groupby(table["split"])}
+    paths = {"train_val": folder / "train_val_list.txt", "test": folder / "test_list.txt"}
+    present = [path for path in paths.values() if path.is_file()]
+    if len(present) == 1:
+        absent = next(path.name for path in paths.values() if path not in present)
+        raise BadInput(f"{folder} holds {present[0].name} but not {absent}; {WHERE}")
+    if not present:
+        return {}
+    return {
+        name: {Path(line).stem for line in path.read_text(encoding="utf-8").split()}
+        for name, path in paths.items()
+    }

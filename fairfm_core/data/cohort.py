@@ -1,0 +1,105 @@
+"""The cohort: one table, one row per image, that every other part of the program reads.
+
+Columns: `image_id` and `patient_id` text; `sex` F, M or null; `race` text or null; `age` years or
+null; any further attribute; `y_<pathology>` 0, 1 or null; `split` train, val, test or null; `row`,
+the position of the image in the image store. Attributes are data: any column that is neither a key
+nor a label can be a protected attribute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fairfm_core.data.cohort_checks import (
+    KEYS,
+    LABEL_PREFIX,
+    TEXT_COLUMNS,
+    check_cohort,
+)
+from fairfm_core.errors import BadInput
+
+FIRST_ATTRIBUTES = ("sex", "race", "age")
+
+
+def pathologies(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The names of the label columns without their `y_`, in alphabetical order.
+
+    The order is that of the names, not of the file, because it becomes the order of a model's
+    outputs and must be the same for two files of the same content.
+    """
+    labels = [name for name in frame.columns if name.startswith(LABEL_PREFIX)]
+    return tuple(sorted(name.removeprefix(LABEL_PREFIX) for name in labels))
+
+
+def attributes(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The columns that can be protected attributes: sex, race, age, then the others by name.
+
+    A column that is null in every row (NIH publishes no race, say) is not offered.
+    """
+    offered = {
+        name
+        for name in frame.columns
+        if name not in KEYS and not name.startswith(LABEL_PREFIX) and frame[name].notna().any()
+    }
+    first = [name for name in FIRST_ATTRIBUTES if name in offered]
+    return tuple(first + sorted(offered - set(first)))
+
+
+def normalised(frame: pd.DataFrame) -> pd.DataFrame:
+    """The checked cohort with its column types, ordered by `row`; raises BadInput as checked."""
+    check_cohort(frame)
+    typed = dict.fromkeys(TEXT_COLUMNS, "str") | {"age": "float64", "row": "int64"}
+    typed |= {name: "float64" for name in frame.columns if name.startswith(LABEL_PREFIX)}
+    typed |= {name: "str" for name in frame.columns if frame[name].dtype.name == "category"}
+    return frame.astype(typed).sort_values("row").reset_index(drop=True)
+
+
+def read_cohort(path: Path) -> pd.DataFrame:
+    """The checked cohort in a parquet file, ordered by `row`; BadInput where it is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"no cohort at {path}: expected a parquet file with one row per image")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{path} is not a readable parquet file ({reason})") from error
+    return normalised(table.to_pandas())
+
+
+def write_cohort(frame: pd.DataFrame, path: Path) -> None:
+    """Writes a checked cohort as parquet (zstd), ordered by `row`."""
+    table = pa.Table.from_pandas(normalised(frame), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
+
+
+def cohort_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 (hex) of what a cohort says, whatever the order of its rows and columns or its file.
+
+    Numbers are compared as float64 and text as UTF-8, so that int and float labels, `string` and
+    `large_string` and dictionary columns of equal values have equal digests.
+    """
+    ordered = frame.sort_values("image_id")
+    digest = hashlib.sha256()
+    for name in sorted(ordered.columns):
+        digest.update(f"{len(name)}:{name}".encode())
+        digest.update(_column_bytes(ordered[name]))
+    return digest.hexdigest()
+
+
+def _column_bytes(column: pd.Series) -> bytes:
+    """A column's values in one canonical encoding, tagged by kind."""
+    if not column.notna().any():
+        return f"null {len(column)};".encode()
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        numbers = column.astype("float64").to_numpy(copy=True)
+        numbers[np.isnan(numbers)] = np.nan  # a NaN has many bit patterns
+        return b"numbers " + (numbers + 0.0).astype("<f8").tobytes()  # -0.0 becomes 0.0
+    texts = ("-" if pd.isna(value) else f"{len(str(value))}:{value}" for value in column)
+    return ("texts " + ",".join(texts)).encode()

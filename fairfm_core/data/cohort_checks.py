@@ -1,0 +1,118 @@
+"""What must hold in a cohort before anything is computed from it; each check is one function."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
+
+KEYS = ("image_id", "patient_id", "split", "row")
+SPLITS = ("train", "val", "test")
+SEXES = ("F", "M")
+LABEL_PREFIX = "y_"
+TEXT_COLUMNS = ("image_id", "patient_id", "sex", "race", "split")
+REQUIRED = ("image_id", "patient_id", "sex", "race", "age", "split", "row")
+
+
+def check_cohort(frame: pd.DataFrame) -> None:
+    """Raises BadInput, naming the culprits, unless `frame` is a cohort."""
+    for check in (
+        _check_columns,
+        _check_not_empty,
+        _check_ids,
+        _check_rows,
+        _check_labels,
+        _check_sex,
+        _check_age,
+        _check_splits,
+        _check_leakage,
+    ):
+        check(frame)
+
+
+def _check_columns(frame: pd.DataFrame) -> None:
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise BadInput(f"the cohort has columns twice: {first_ten(repeated)}; name each once")
+    missing = [name for name in REQUIRED if name not in frame.columns]
+    if missing:
+        raise BadInput(
+            f"the cohort lacks the column(s) {', '.join(missing)}; it has "
+            f"{first_ten(frame.columns)} (unknown values are null, but the column must be there)"
+        )
+    if not any(name.startswith(LABEL_PREFIX) for name in frame.columns):
+        raise BadInput(
+            f"the cohort has no label column: add y_<pathology> with 0, 1 or null; it has "
+            f"{first_ten(frame.columns)}"
+        )
+
+
+def _check_not_empty(frame: pd.DataFrame) -> None:
+    if frame.empty:
+        raise BadInput("the cohort is empty: it needs at least one row, one per image")
+
+
+def _check_ids(frame: pd.DataFrame) -> None:
+    for name in ("image_id", "patient_id"):
+        if not frame[name].map(lambda value: isinstance(value, str) and value != "").all():
+            raise BadInput(f"{name} must be text in every row of the cohort, never null or empty")
+    twice = frame["image_id"][frame["image_id"].duplicated()].unique()
+    if len(twice):
+        raise BadInput(f"{len(twice)} image id(s) stand in more than one row: {first_ten(twice)}")
+
+
+def _check_rows(frame: pd.DataFrame) -> None:
+    row = frame["row"]
+    if not pd.api.types.is_integer_dtype(row) or row.isna().any() or (row < 0).any():
+        raise BadInput("row must be a whole number from 0 on: the image's position in the store")
+    twice = row[row.duplicated()].unique()
+    if len(twice):
+        raise BadInput(f"{len(twice)} row number(s) belong to two images: {first_ten(twice)}")
+
+
+def _check_labels(frame: pd.DataFrame) -> None:
+    for name in (name for name in frame.columns if name.startswith(LABEL_PREFIX)):
+        values = frame[name].dropna().unique()
+        wrong = [value for value in values if value not in (0, 1)]
+        if wrong:
+            raise BadInput(
+                f"label {name} holds {first_ten(wrong)}; allowed are 0, 1 and null (map uncertain "
+                f"labels first)"
+            )
+
+
+def _check_sex(frame: pd.DataFrame) -> None:
+    wrong = sorted(set(frame["sex"].dropna().astype(str)) - set(SEXES))
+    if wrong:
+        raise BadInput(f"sex holds {first_ten(wrong)}; allowed are F, M and null")
+
+
+def _check_age(frame: pd.DataFrame) -> None:
+    age = frame["age"]
+    if not age.notna().any():
+        return
+    if not pd.api.types.is_numeric_dtype(age):
+        raise BadInput("age must be a number of years or null; convert texts such as '060Y' first")
+    years = age.dropna().to_numpy(dtype=np.float64)
+    wrong = years[(years < 0) | (years > 120)]
+    if len(wrong):
+        raise BadInput(f"{len(wrong)} age(s) outside 0 to 120 years: {first_ten(wrong)}; use null")
+
+
+def _check_splits(frame: pd.DataFrame) -> None:
+    for name in sorted(set(frame["split"].dropna().astype(str)) - set(SPLITS)):
+        raise BadInput(
+            f"split {name!r} is not known{did_you_mean(name, SPLITS)}; allowed are "
+            f"{', '.join(SPLITS)} and null"
+        )
+
+
+def _check_leakage(frame: pd.DataFrame) -> None:
+    splits_of = frame.dropna(subset=["split"]).groupby("patient_id")["split"].nunique()
+    leaking = sorted(splits_of.index[splits_of > 1])
+    if leaking:
+        raise BadInput(
+            f"{len(leaking)} patient(s) are in more than one split: {first_ten(leaking)}; give all "
+            f"images of a patient the same split"
+        )

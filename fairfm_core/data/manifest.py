@@ -1,0 +1,82 @@
+"""The manifest of a prepared data set: written last, so that its presence means it is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from fairfm_core.config import Frozen, fingerprint
+from fairfm_core.errors import BadInput
+
+SCHEMA = 1
+MANIFEST, COHORT, IMAGES = "manifest.json", "cohort.parquet", "images.npy"
+PREPARE = "fairfm data prepare KIND SOURCE --out"
+
+
+class Digests(Frozen):
+    """SHA-256 of the image store's file and of the cohort's content, in hex."""
+
+    images: str
+    cohort: str
+
+
+class Manifest(Frozen):
+    """What a prepared folder holds and where it came from; no paths, no times."""
+
+    schema_version: int = SCHEMA
+    kind: str
+    size: int
+    """Height and width of the stored images."""
+    interpolation: Literal["bicubic", "drawn"]
+    """How pixels were made: resized from files, or drawn at this size."""
+    counts: dict[str, int]
+    notes: dict[str, int]
+    origin: dict[str, Any]
+    digests: Digests
+    request: str
+    """Identity of what was asked: the same request finds its finished store again."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the content: images, cohort, size and interpolation."""
+        content = {"images": self.digests.images, "cohort": self.digests.cohort}
+        return fingerprint(content | {"size": self.size, "interpolation": self.interpolation})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a prepared folder; BadInput where there is none, or of another schema."""
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        state = "is not a prepared data set" if Path(folder).is_dir() else "does not exist"
+        raise BadInput(f"{folder} {state}; make one with: {PREPARE} {folder}")
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        found = fields.get("schema_version")
+        if found != SCHEMA:
+            raise BadInput(
+                f"{folder} was prepared with schema {found}, this version reads schema {SCHEMA}; "
+                f"make it again in a new folder with: {PREPARE} NEW_FOLDER"
+            )
+        digest = fields.pop("digest", None)
+        manifest = Manifest.model_validate(fields)
+    except (json.JSONDecodeError, AttributeError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path} is damaged ({reason}); prepare the data set again") from error
+    if digest != manifest.digest:
+        raise BadInput(f"{path} was changed after it was written; prepare the data set again")
+    return manifest
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Writes the manifest under a temporary name, then puts it in place in one step."""
+    partial = folder / f".{MANIFEST}.partial"
+    fields = manifest.model_dump(mode="json") | {"digest": manifest.digest}
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(json.dumps(fields, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, folder / MANIFEST)

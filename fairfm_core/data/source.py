@@ -1,0 +1,56 @@
+"""What a reader gives: the cohort's table, where its pixels come from, and what was noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fairfm_core.config import Frozen
+from fairfm_core.data.splits import FRACTIONS
+
+DEFAULT_SIZE = 224
+
+
+class ReadOptions(Frozen):
+    """Everything that can be asked of `fairfm data prepare`; null means not asked."""
+
+    size: int | None = Field(None, ge=16, le=2048)
+    """Height and width of the stored images; null is 224, or a phantom world's own size."""
+    split_seed: int = Field(0, ge=0)
+    fractions: tuple[float, float, float] = FRACTIONS
+    """Shares of patients in train, val and test."""
+    split_list: str | None = None
+    """A csv file with the columns `Image Index` and `split`."""
+    allow_missing: int | None = Field(None, ge=0)
+    """How many images of the table may be absent; they are dropped and counted."""
+    effect: float | None = Field(None, ge=0)
+    patients: int | None = Field(None, ge=1)
+    seed: int | None = Field(None, ge=0)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as a reader found it; either `files` or `draw` gives the pixels.
+
+    Attributes:
+        frame: the cohort, one row per image; `split` may be absent and is then drawn by seed.
+        notes: counts of what was noticed and mended, such as impossible ages.
+        origin: what the data was made from, without any path: it enters the request's identity.
+        files: the image file of each row of `frame`, in its order.
+        draw: for drawn images, a function from row numbers to uint8 images [n, size, size].
+        size: height and width of drawn images; null where files are resized to what is asked.
+    """
+
+    frame: pd.DataFrame
+    notes: Mapping[str, int]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    draw: Callable[[NDArray[np.int64]], NDArray[np.uint8]] | None = None
+    size: int | None = None

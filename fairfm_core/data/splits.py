@@ -1,0 +1,123 @@
+"""Patient-disjoint splits: drawn by seed, or read from a data set's official lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from fairfm_core.data.cohort_checks import SPLITS
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
+from fairfm_core.seeding import stream
+
+FRACTIONS = (0.6, 0.1, 0.3)
+STRATIFY = ("sex", "race")
+LISTS = (*SPLITS, "train_val")
+
+
+def random_split(
+    frame: pd.DataFrame,
+    seed: int,
+    fractions: Sequence[float] = FRACTIONS,
+    stratify: Sequence[str] = STRATIFY,
+) -> pd.Series:
+    """The split (train, val or test) of each row of `frame`, on its index; patients stay together.
+
+    Patients are split within strata of their `stratify` attributes (those the frame has). The
+    split of a patient depends on the seed and the set of patients, never on the order of rows.
+
+    Raises:
+        BadInput: where `fractions` are not three shares (train, val, test) that sum to one.
+    """
+    check_fractions(fractions)
+    strata = _strata(frame, [name for name in stratify if name in frame.columns])
+    assigned: dict[str, str] = {}
+    for stratum, patients in strata.items():
+        assigned |= _divide(patients, fractions, stream(seed, "split", stratum))
+    return frame["patient_id"].map(assigned).astype("str").rename("split")
+
+
+def listed_split(
+    frame: pd.DataFrame,
+    lists: Mapping[str, Iterable[str]],
+    seed: int = 0,
+    fractions: Sequence[float] = FRACTIONS,
+    stratify: Sequence[str] = STRATIFY,
+) -> pd.Series:
+    """The split of each row of `frame` after lists of image ids; null for images on no list.
+
+    A list is named train, val, test or train_val; the patients of train_val are divided by `seed`
+    into train and val in the proportion of the first two `fractions`.
+
+    Raises:
+        BadInput: an unknown list name, an image on two lists, or no image of the frame listed.
+    """
+    named = _list_of_images(lists)
+    split = frame["image_id"].map(named).astype("str").rename("split")
+    if split.isna().all():
+        raise BadInput(
+            f"none of the {len(frame)} images is on a split list; the cohort's ids look like "
+            f"{frame['image_id'].iloc[0]!r}, the lists' like {next(iter(named), 'nothing')!r}"
+        )
+    undivided = split == "train_val"
+    if undivided.any():
+        train, val = fractions[0], fractions[1]
+        shares = (train / (train + val), val / (train + val), 0.0)
+        split[undivided] = random_split(frame[undivided], seed, shares, stratify)
+    return split
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Raises BadInput unless `fractions` are the shares of train, val and test."""
+    good = len(fractions) == 3 and min(fractions) >= 0 and fractions[0] > 0
+    if not good or abs(sum(fractions) - 1) > 1e-6:
+        given = " ".join(f"{share:g}" for share in fractions)
+        raise BadInput(
+            f"fractions {given}: expected the shares of train, val and test, not negative, with "
+            f"some training data and a sum of 1, such as 0.6 0.1 0.3"
+        )
+
+
+def _strata(frame: pd.DataFrame, stratify: list[str]) -> dict[str, list[str]]:
+    """The sorted patients of each combination of attribute values."""
+    if not stratify:
+        return {"": sorted(frame["patient_id"].unique())}
+    patients = frame[["patient_id", *stratify]].astype("str").fillna("null").drop_duplicates()
+    value = patients[stratify[0]].str.cat(patients[stratify[1:]], sep="|")
+    # A patient with two values of an attribute (two races on file) forms a stratum of both.
+    values = value.sort_values().groupby(patients["patient_id"]).agg("+".join)
+    return {str(stratum): sorted(members.index) for stratum, members in values.groupby(values)}
+
+
+def _divide(
+    patients: list[str], fractions: Sequence[float], rng: np.random.Generator
+) -> dict[str, str]:
+    """Patients in random order, cut at the cumulative fractions.
+
+    The random offset leaves the expected shares exact in strata too small to be cut evenly.
+    """
+    order = rng.permutation(len(patients))
+    positions = (order + rng.random()) / len(patients)
+    cuts = np.cumsum(np.asarray(fractions, dtype=np.float64))[:2]
+    last = int(np.flatnonzero(fractions)[-1])  # rounding of the cuts must not open an empty split
+    which = np.minimum(np.searchsorted(cuts, positions, side="right"), last)
+    return {patient: SPLITS[i] for patient, i in zip(patients, which, strict=True)}
+
+
+def _list_of_images(lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Image id -> the one list that names it."""
+    named: dict[str, str] = {}
+    twice: list[str] = []
+    for name, images in lists.items():
+        if name not in LISTS:
+            raise BadInput(
+                f"split {name!r} is not known{did_you_mean(str(name), LISTS)}; allowed are "
+                f"{', '.join(LISTS)}"
+            )
+        images = set(images)
+        twice += sorted(images & named.keys())
+        named |= dict.fromkeys(images, name)
+    if twice:
+        raise BadInput(f"{len(twice)} image(s) are on two split lists: {first_ten(twice)}")
+    return named

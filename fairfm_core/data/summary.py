@@ -1,0 +1,77 @@
+"""What a cohort holds: images, patients and prevalences by split and group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from fairfm_core.data.cohort import attributes, pathologies
+from fairfm_core.data.cohort_checks import LABEL_PREFIX, SPLITS
+from fairfm_core.data.groups import groups_of
+
+
+def cohort_summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per split (and "all") and group, everybody first.
+
+    Columns: `split, attribute, group, images, patients` and for every pathology
+    `positive_<p>`, `labelled_<p>` (images with a known label) and `prevalence_<p>`, their ratio
+    (null where nothing is labelled). Rows without a split stand under "none"; age is binned, a
+    null group is named "unknown", and attributes with too many values to be groups are left out.
+    """
+    records = []
+    for split, part in _parts(frame):
+        records.append(_record(part, split, "overall", "all"))
+        for attribute in attributes(frame):
+            groups = groups_of(part, attribute) if groups_of(frame, attribute) is not None else None
+            if groups is None:
+                continue
+            by_group = part.groupby(groups.fillna("unknown"))
+            for group in sorted(by_group.groups, key=_order):
+                members = by_group.get_group(group)
+                records.append(_record(members, split, attribute, str(group)))
+    return pd.DataFrame.from_records(records)
+
+
+def _parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The cohort, then each split that has images."""
+    named = frame["split"].astype("str").fillna("none")
+    parts = [(split, frame[named == split]) for split in (*SPLITS, "none")]
+    return [("all", frame), *((split, part) for split, part in parts if len(part))]
+
+
+def _order(group: object) -> tuple[bool, bool, str]:
+    """By name, but an open lowest bin (<40) first and rows of no group last."""
+    name = str(group)
+    return name == "unknown", not name.startswith("<"), name
+
+
+def _record(part: pd.DataFrame, split: str, attribute: str, group: str) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "split": split,
+        "attribute": attribute,
+        "group": group,
+        "images": len(part),
+        "patients": part["patient_id"].nunique(),
+    }
+    for pathology in pathologies(part):
+        label = part[LABEL_PREFIX + pathology]
+        record[f"positive_{pathology}"] = int(label.sum())
+        record[f"labelled_{pathology}"] = int(label.notna().sum())
+        record[f"prevalence_{pathology}"] = float(label.mean())
+    return record
+
+
+def summary_text(summary: pd.DataFrame) -> str:
+    """A summary as an aligned table: prevalences in percent, positive images in brackets."""
+    columns = ["split", "attribute", "group", "images", "patients"]
+    shown = summary[columns].astype("str")
+    for name in summary.columns:
+        if name.startswith("prevalence_"):
+            pathology = name.removeprefix("prevalence_")
+            positive = summary[f"positive_{pathology}"]
+            shown[pathology] = [
+                f"{100 * share:.1f} ({count})" if share == share else "-"
+                for share, count in zip(summary[name], positive, strict=True)
+            ]
+    return shown.to_string(index=False)

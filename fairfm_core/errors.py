@@ -1,0 +1,27 @@
+"""Errors that a user can mend; the command line shows them as one line and exits with 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BadInput(ValueError):
+    """What the user gave cannot be used: says what was given, what is allowed, how to mend it."""
+
+
+class StageFailed(RuntimeError):
+    """A stage cannot finish for a reason that a retry will not change (a diverged loss, say)."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"` for the known name nearest to `name`, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def first_ten(items: Iterable[object]) -> str:
+    """The first ten items and, where there are more, how many: for errors that list culprits."""
+    listed = [str(item) for item in items]
+    rest = f", ... ({len(listed)} in all)" if len(listed) > 10 else ""
+    return ", ".join(listed[:10]) + rest

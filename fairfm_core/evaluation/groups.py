@@ -1,0 +1,96 @@
+"""Groups of a protected attribute: its values as they are, or named bins of an age in years."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.evaluation.auc import Ints
+from fairfm_core.evaluation.predictions import KEYS
+
+AGE = "age"
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The groups of one attribute that occur among N images, and the group of each image."""
+
+    attribute: str
+    names: tuple[str, ...]
+    code_N: Ints
+    """Index into `names`; -1 for an image that is a member of no group (its value is null)."""
+
+    @property
+    def without(self) -> int:
+        """Number of images that are members of no group."""
+        return int((self.code_N < 0).sum())
+
+
+def age_group_names(edges: tuple[float, ...]) -> tuple[str, ...]:
+    """Names of the bins that inner `edges` (years) cut: (40, 60) gives `<40`, `40-59`, `60+`."""
+    if not edges or any(low >= high for low, high in pairwise(edges)):
+        raise BadInput(f"age edges {list(edges)} must be increasing and at least one, as in 40,60")
+    whole = all(float(edge).is_integer() for edge in edges)
+    middle = [f"{a:g}-{b - 1:g}" if whole else f"{a:g} to <{b:g}" for a, b in pairwise(edges)]
+    return (f"<{edges[0]:g}", *middle, f"{edges[-1]:g}+")
+
+
+def group_labels(
+    frame: pd.DataFrame, attribute: str, age_edges: tuple[float, ...]
+) -> npt.NDArray[np.object_]:
+    """The group of each image, [N] names; None is a member of no group.
+
+    A numeric `age` is cut at `age_edges` (an edge belongs to the older bin); other values are taken
+    as they are. Raises BadInput for an attribute that `frame` lacks.
+    """
+    column = _attribute_column(frame, attribute)
+    missing_N = column.isna().to_numpy(dtype=bool)
+    if attribute == AGE and pd.api.types.is_numeric_dtype(column):
+        years_N = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        bin_N = np.digitize(years_N, age_edges)  # NaN falls past the last edge: masked below
+        names_N = np.array(age_group_names(age_edges), dtype=object)[bin_N]
+    else:
+        names_N = np.array([_group_name(value) for value in column], dtype=object)
+    names_N[missing_N] = None
+    return names_N
+
+
+def groups_of(frame: pd.DataFrame, attribute: str, age_edges: tuple[float, ...]) -> Groups:
+    """The groups of `attribute` among the images of `frame`: bins by age, others by name."""
+    label_N = group_labels(frame, attribute, age_edges)
+    present = {name for name in label_N if name is not None}
+    bins = age_group_names(age_edges) if attribute == AGE else ()
+    names = tuple(name for name in bins if name in present)
+    names += tuple(sorted(present - set(names)))
+    place: dict[str | None, int] = {name: index for index, name in enumerate(names)}
+    code_N = np.array([place.get(name, -1) for name in label_N], dtype=np.int64)
+    return Groups(attribute, names, code_N)
+
+
+def everybody(images: int) -> Groups:
+    """The one group of all images: attribute `overall`, group `all`."""
+    return Groups("overall", ("all",), np.zeros(images, dtype=np.int64))
+
+
+def _attribute_column(frame: pd.DataFrame, attribute: str) -> pd.Series[Any]:
+    known = [
+        str(name)
+        for name in frame.columns
+        if name not in KEYS and not str(name).startswith(("y_", "p_"))
+    ]
+    if attribute not in known:
+        listed = ", ".join(known) or "none"
+        hint = did_you_mean(attribute, known)
+        raise BadInput(f"unknown attribute {attribute!r}{hint}; the predictions have: {listed}")
+    return frame[attribute]
+
+
+def _group_name(value: object) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{value:g}" if whole else str(value)

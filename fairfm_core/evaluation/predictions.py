@@ -1,0 +1,154 @@
+"""Predictions, the contract between training and evaluation: one row per image of a whole split.
+
+Columns: `image_id`, `patient_id`, `split`, any attributes (`sex`, `race`, `age`, ...), and for each
+pathology `y_<p>` (1 present, 0 absent, null unknown) and `p_<p>` (predicted probability, float32).
+Any program may write such a parquet file; every number of a study is a function of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
+
+KEYS = ("image_id", "patient_id", "split")
+SPLITS = ("train", "val", "test")
+
+File = str | PathLike[str] | IO[bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A table of predictions, checked when made: raises BadInput if it breaks the contract."""
+
+    frame: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        check_predictions(self.frame)
+
+    @property
+    def pathologies(self) -> tuple[str, ...]:
+        """Names of the pathologies, in the order of their label columns."""
+        return _pathologies(self.frame)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attribute columns: all that are no key, label or score."""
+        return tuple(
+            name
+            for name in map(str, self.frame.columns)
+            if name not in KEYS and not name.startswith(("y_", "p_"))
+        )
+
+
+def write_predictions(frame: pd.DataFrame, path: File) -> None:
+    """Write `frame` as parquet (zstd; byte-stream split scores): equal content, equal bytes.
+
+    Rows are put in the order of split and image, columns in that of the contract, so the order in
+    which a data loader delivered the images leaves no trace. Raises BadInput as Predictions does.
+    """
+    predictions = Predictions(frame)
+    scores = [f"p_{name}" for name in predictions.pathologies]
+    others = [*KEYS, *predictions.attributes, *(f"y_{name}" for name in predictions.pathologies)]
+    ordered = frame[others + scores].sort_values(
+        ["split", "image_id"], key=lambda ids: ids.astype(str), ignore_index=True
+    )
+    columns = {name: _column(ordered[name], name) for name in [*others, *scores]}
+    pq.write_table(
+        pa.table(columns),
+        path,
+        compression="zstd",
+        use_dictionary=others,
+        use_byte_stream_split=scores,
+    )
+
+
+def read_predictions(path: File) -> Predictions:
+    """Read and check a predictions file; raises BadInput if it is none."""
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (FileNotFoundError, IsADirectoryError, pa.ArrowInvalid) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"cannot read {path} as a parquet file of predictions: {reason}") from error
+    return Predictions(table.to_pandas())
+
+
+def check_predictions(frame: pd.DataFrame) -> None:
+    """Raise BadInput for a frame that is no table of predictions, naming the first culprits."""
+    columns = [str(name) for name in frame.columns]
+    for key in KEYS:
+        if key not in columns:
+            raise BadInput(f"predictions lack the column {key!r}{did_you_mean(key, columns)}")
+    _check_pairs(columns)
+    if frame.empty:
+        raise BadInput("predictions hold no rows; one row per image is expected")
+    for key in KEYS:
+        if frame[key].isna().any():
+            raise BadInput(f"column {key!r} has {int(frame[key].isna().sum())} empty values")
+    if unknown := sorted(set(frame["split"]) - set(SPLITS)):
+        raise BadInput(f"unknown split {first_ten(unknown)}; allowed are {', '.join(SPLITS)}")
+    if (repeated := frame["image_id"].duplicated()).any():
+        culprits = frame["image_id"][repeated].unique()
+        raise BadInput(f"image_id occurs more than once: {first_ten(culprits)}; give one row each")
+    for name in _pathologies(frame):
+        _check_values(frame, name)
+
+
+def _pathologies(frame: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(str(name)[2:] for name in frame.columns if str(name).startswith("y_"))
+
+
+def _check_pairs(columns: list[str]) -> None:
+    labels = {name[2:] for name in columns if name.startswith("y_")}
+    scores = {name[2:] for name in columns if name.startswith("p_")}
+    if not labels | scores:
+        raise BadInput("predictions have no pathology: add columns y_<name> and p_<name>")
+    if "mean" in labels:
+        raise BadInput("a pathology may not be named 'mean': that is the mean over pathologies")
+    for name in sorted(labels ^ scores):
+        have, lack = ("y_", "p_") if name in labels else ("p_", "y_")
+        raise BadInput(f"column {have + name!r} has no partner {lack + name!r}; give both")
+
+
+def _check_values(frame: pd.DataFrame, name: str) -> None:
+    """Scores are probabilities without gaps; labels are 0, 1 or null."""
+    score_N = _numbers(frame[f"p_{name}"], f"p_{name}")
+    wrong_N = ~((score_N >= 0) & (score_N <= 1))  # catches NaN too
+    if wrong_N.any():
+        culprit = frame["image_id"].to_numpy()[wrong_N][0]
+        raise BadInput(
+            f"p_{name} of image {culprit} is {score_N[wrong_N][0]}; a probability in 0..1 is"
+            f" expected ({int(wrong_N.sum())} such rows): apply the sigmoid before writing"
+        )
+    label_N = _numbers(frame[f"y_{name}"], f"y_{name}")
+    odd_N = ~(np.isnan(label_N) | (label_N == 0) | (label_N == 1))
+    if odd_N.any():
+        raise BadInput(
+            f"y_{name} holds {first_ten(np.unique(label_N[odd_N]))}; allowed: 0, 1, null"
+        )
+
+
+def _numbers(column: pd.Series[Any], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"column {name!r} is not numeric: {error}") from error
+
+
+def _column(column: pd.Series[Any], name: str) -> pa.Array:
+    if name.startswith(("y_", "p_")):
+        return pa.array(_numbers(column, name).astype(np.float32), pa.float32(), from_pandas=True)
+    if name in KEYS:
+        return pa.array(column.astype(str), pa.string())
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if numeric:
+        return pa.array(_numbers(column, name), pa.float64(), from_pandas=True)
+    text = column.astype(object).where(column.notna(), None)
+    return pa.array([None if value is None else str(value) for value in text], pa.string())

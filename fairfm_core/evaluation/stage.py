@@ -1,0 +1,32 @@
+"""The evaluate stage: one adaptation's predictions become metrics and gaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config import EvaluationSettings
+from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.predictions import Predictions, read_predictions
+from fairfm_core.evaluation.records import write_evaluation
+from fairfm_core.evaluation.summary import validation_metrics
+from fairfm_core.stages import Report, Stage
+
+SPLITS = ("val", "test")
+
+
+def evaluate_stage(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
+    """Write `metrics.parquet` and `gaps.parquet`; report validation values alone."""
+    settings = EvaluationSettings(**stage.config)
+    evaluation = evaluate(stored_predictions(store, stage.inputs["adapt"]), settings)
+    write_evaluation(evaluation, folder)
+    report(validation_metrics(evaluation))
+
+
+def stored_predictions(store: ArtifactStore, adapt: str) -> list[Predictions]:
+    """A finished adaptation's predictions of validation and test."""
+    predictions = []
+    for split in SPLITS:
+        with store.local_copy("adapt", adapt, f"predictions/{split}.parquet") as path:
+            predictions.append(read_predictions(path))
+    return predictions

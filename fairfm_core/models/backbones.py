@@ -1,0 +1,91 @@
+"""Backbones from timm, built the same way for every stage: any timm name, any image size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from timm.models import model_entrypoint
+from torch import nn
+
+from fairfm_core.config import Backbone
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.seeding import stream_seed
+
+# Families whose pooling is a choice between class token and patch mean, and what `auto` means
+# for each adaptation (paper.md has none; MAE fine-tunes on the mean and probes the token).
+TOKEN_FAMILIES = {"vision_transformer", "deit", "eva"}
+AUTO_POOL = {"end_to_end": "avg", "linear_probe": "token"}
+
+
+def build_backbone(
+    backbone: Backbone, *, method: str, pool: str, classes: int, seed: int, drop_path: float = 0.0
+) -> nn.Module:
+    """A randomly initialised timm network: [B, C, H, W] -> [B, classes] logits.
+
+    With `classes` 0 the network ends in pooled features [B, D]. The initialisation is a function
+    of the seed and of nothing that ran before. Raises BadInput for an unknown name or option.
+    """
+    check_name(backbone.name)
+    options = {**_image_options(backbone), **_pool_option(backbone, method, pool)}
+    if drop_path > 0:
+        options["drop_path_rate"] = drop_path
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "init", backbone.name))
+        return _create(backbone, num_classes=classes, **options)
+
+
+def check_backbone(backbone: Backbone) -> int:
+    """Build the network without memory and return its number of parameters.
+
+    Raises BadInput where the name, an option or the image size does not fit.
+    """
+    with torch.device("meta"):
+        model = build_backbone(backbone, method="end_to_end", pool="auto", classes=2, seed=0)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def check_name(name: str) -> None:
+    """Refuse a name timm does not know, with the nearest one it does."""
+    if not timm.is_model(name):
+        hint = did_you_mean(name, timm.list_models())
+        raise BadInput(f"backbone {name!r} is not known to timm {timm.__version__}{hint}")
+
+
+def family(name: str) -> str:
+    """The timm module a name comes from, such as `vision_transformer`."""
+    return str(model_entrypoint(name).__module__).rsplit(".", 1)[-1]
+
+
+def _image_options(backbone: Backbone) -> dict[str, Any]:
+    """Only networks whose weights depend on the image size take it as an argument."""
+    cfg = timm.get_pretrained_cfg(backbone.name)
+    fixed = bool(cfg and cfg.fixed_input_size)
+    return {"img_size": backbone.image_size} if fixed else {}
+
+
+def _pool_option(backbone: Backbone, method: str, pool: str) -> dict[str, str]:
+    if family(backbone.name) not in TOKEN_FAMILIES:
+        if pool == "token":
+            raise BadInput(f"backbone {backbone.name!r} has no class token; use pool: auto or avg")
+        return {}
+    return {"global_pool": AUTO_POOL[method] if pool == "auto" else pool}
+
+
+def _create(backbone: Backbone, **options: Any) -> nn.Module:
+    try:
+        model = timm.create_model(
+            backbone.name,
+            pretrained=False,
+            in_chans=backbone.channels,
+            **options,
+            **backbone.options,
+        )
+    except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
+        raise BadInput(
+            f"backbone {backbone.name!r} does not take image_size={backbone.image_size} and "
+            f"options {backbone.options}: {error}"
+        ) from error
+    assert isinstance(model, nn.Module)
+    return model

@@ -1,0 +1,75 @@
+"""A split of prepared data as tensors: which rows, which labels, in which order each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fairfm_core.data.dataset import PreparedData
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
+from fairfm_core.seeding import stream
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split's rows, ordered by their place in the image store."""
+
+    frame: pd.DataFrame
+    pathologies: tuple[str, ...]
+
+    @property
+    def rows_N(self) -> NDArray[np.int64]:
+        """Places in the image store."""
+        return self.frame["row"].to_numpy(dtype=np.int64)
+
+    @property
+    def labels_NP(self) -> NDArray[np.float64]:
+        """Labels 0 and 1; NaN where unknown."""
+        columns = [f"y_{name}" for name in self.pathologies]
+        return self.frame[columns].to_numpy(dtype=np.float64)
+
+
+def take_split(data: PreparedData, name: str, pathologies: tuple[str, ...]) -> Split:
+    """The rows of split `name`; raises BadInput for an unknown label or an empty split."""
+    unknown = [label for label in pathologies if label not in data.pathologies]
+    if unknown:
+        hint = did_you_mean(unknown[0], data.pathologies)
+        raise BadInput(
+            f"pathologies not in {data.folder}: {first_ten(unknown)}{hint}; "
+            f"it has {', '.join(data.pathologies)}"
+        )
+    frame = data.frame[data.frame["split"] == name].sort_values("row", ignore_index=True)
+    if frame.empty:
+        raise BadInput(f"{data.folder} has no image in split {name!r}; prepare it with a split")
+    return Split(frame, pathologies)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch visits `count` rows: a function of seed and epoch."""
+    return stream(seed, "order", epoch).permutation(count)
+
+
+def index_batches(order_N: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Full batches only, as the paper's recipe has it, unless there is not even one."""
+    stop = len(order_N) - len(order_N) % batch_size or len(order_N)
+    for start in range(0, stop, batch_size):
+        yield order_N[start : start + batch_size]
+
+
+def batch_count(count: int, batch_size: int) -> int:
+    """Number of batches that `index_batches` yields."""
+    return max(1, count // batch_size)
+
+
+def gather(images_NHW: NDArray[np.uint8], rows_B: NDArray[np.int64]) -> Tensor:
+    """Rows of the image store as one uint8 tensor [B, H, W]; the store is read in file order."""
+    order = np.argsort(rows_B, kind="stable")
+    pixels = np.empty((len(rows_B), *images_NHW.shape[1:]), dtype=np.uint8)
+    pixels[order] = images_NHW[rows_B[order]]
+    return torch.from_numpy(pixels)

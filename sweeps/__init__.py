@@ -1,0 +1,1 @@
+"""The edge of fairfm: studies, Ray Tune, MLflow and the command line."""

@@ -1,0 +1,153 @@
+"""A study's plan: its trials, the distinct stages they need, and what of that is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config import Trial, fingerprint
+from fairfm_core.data.dataset import PreparedData, open_dataset
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.stages import Stage, stages_of
+from sweeps.study import Study, StudyTrial, expand
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """A trial and the stages that lead to its evaluation."""
+
+    name: str
+    axes: dict[str, str]
+    trial: Trial
+    stages: tuple[Stage, ...]
+
+    @property
+    def adapt(self) -> Stage:
+        """The stage that ends in predictions; its fingerprint is the trial's identity."""
+        return next(stage for stage in self.stages if stage.kind == "adapt")
+
+    @property
+    def evaluate(self) -> Stage:
+        """The last stage."""
+        return self.stages[-1]
+
+    @cached_property
+    def group(self) -> str:
+        """Identity of the configuration: the same trial at any seed."""
+        content = self.trial.content()
+        content.pop("seed", None)
+        content["data"].pop("dataset")
+        return fingerprint([content, self.adapt.digest])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study runs, before anything starts."""
+
+    study: Study
+    trials: tuple[PlannedTrial, ...]
+    data: dict[str, PreparedData]
+    """Prepared data by the path that trials give."""
+    same: tuple[tuple[str, str], ...]
+    """Names of trials that are the same work as an earlier one, with that one's name."""
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        """Distinct stages by fingerprint, inputs before their consumers."""
+        return {s.fingerprint: s for trial in self.trials for s in trial.stages}
+
+    def done(self, store: ArtifactStore) -> set[str]:
+        """Fingerprints of the stages whose `done` marker exists."""
+        return {f for f, stage in self.stages.items() if store.is_done(stage.kind, f)}
+
+
+def make_plan(study: Study) -> Plan:
+    """Expand the study on its prepared data; raises BadInput for what could not run."""
+    trials = expand(study)
+    if not trials:
+        raise BadInput(f"study {study.study} has no trial left: exclude removes every cell")
+    data = {
+        path: open_dataset(Path(path).absolute())
+        for path in dict.fromkeys(trial.trial.data.dataset for trial in trials)
+    }
+    for prepared in data.values():
+        _check_attributes(study, prepared)
+    planned: dict[str, PlannedTrial] = {}
+    same: list[tuple[str, str]] = []
+    for trial in trials:
+        one = _planned(trial, data[trial.trial.data.dataset], study)
+        first = planned.setdefault(one.adapt.fingerprint, one)
+        if first is not one:
+            same.append((one.name, first.name))
+    _check_names(planned)
+    return Plan(study, tuple(planned.values()), data, tuple(same))
+
+
+def _planned(trial: StudyTrial, data: PreparedData, study: Study) -> PlannedTrial:
+    absolute = trial.trial.data.model_copy(update={"dataset": str(data.folder.absolute())})
+    resolved = trial.trial.model_copy(update={"data": absolute})
+    _check_data(resolved, data)
+    stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
+    return PlannedTrial(trial.name, trial.axes, resolved, tuple(stages))
+
+
+def _check_data(trial: Trial, data: PreparedData) -> None:
+    for label in trial.data.pathologies or ():
+        if label not in data.pathologies:
+            raise BadInput(
+                f"pathology {label!r} is not in {data.folder}"
+                f"{did_you_mean(label, data.pathologies)}; it has {', '.join(data.pathologies)}"
+            )
+    if trial.data.sampling == "balanced" and trial.data.balance not in data.attributes:
+        raise BadInput(
+            f"data.balance is {trial.data.balance!r}, which {data.folder} lacks; "
+            f"set it to one of {', '.join(data.attributes)}"
+        )
+
+
+def _check_attributes(study: Study, data: PreparedData) -> None:
+    for attribute in study.evaluation.attributes:
+        if attribute not in data.attributes:
+            raise BadInput(
+                f"evaluation.attributes names {attribute!r}, which {data.folder} lacks"
+                f"{did_you_mean(attribute, data.attributes)}; it has {', '.join(data.attributes)}"
+            )
+
+
+def _check_names(planned: dict[str, PlannedTrial]) -> None:
+    names = Counter(trial.name for trial in planned.values())
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise BadInput(f"two different trials are called {repeated[0]!r}; label their values")
+
+
+def study_record(plan: Plan, code_version: str) -> dict[str, Any]:
+    """What analysis needs to know of a study: trials with axes, seeds and fingerprints."""
+    return {
+        "study": plan.study.study,
+        "claim": plan.study.claim,
+        "spec": plan.study.model_dump(mode="json"),
+        "spec_sha": fingerprint(plan.study.model_dump(mode="json")),
+        "code_version": code_version,
+        "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
+        "trials": [_trial_record(trial) for trial in plan.trials],
+    }
+
+
+def _trial_record(planned: PlannedTrial) -> dict[str, Any]:
+    config = planned.trial.model_dump(mode="json")
+    config["data"]["dataset"] = Path(config["data"]["dataset"]).name
+    return {
+        "name": planned.name,
+        "axes": planned.axes,
+        "seed": planned.trial.seed,
+        "group": planned.group,
+        "adapt": planned.adapt.fingerprint,
+        "evaluate": planned.evaluate.fingerprint,
+        "digest": planned.adapt.digest,
+        "config": config,
+    }

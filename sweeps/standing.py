@@ -1,0 +1,128 @@
+"""Where a study stands: what is done, half-done, failed and to do, and what the rest costs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config import Backbone, EndToEnd
+from fairfm_core.stages import Stage
+from sweeps.plan import Plan, PlannedTrial
+from sweeps.progress import duration, work_of
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A plan against a store."""
+
+    plan: Plan
+    store: ArtifactStore
+    parameters: dict[str, int]
+    """Number of parameters by backbone name, where it was counted."""
+
+    @cached_property
+    def done(self) -> set[str]:
+        """Fingerprints of finished stages."""
+        return self.plan.done(self.store)
+
+    def state(self, trial: PlannedTrial) -> str:
+        """One trial's state in words."""
+        if trial.evaluate.fingerprint in self.done:
+            return "done"
+        for stage in trial.stages:
+            if reason := self.store.failure(stage.fingerprint):
+                return f"failed: {stage.kind}: {reason}"
+        epoch = self.store.checkpoint_epoch(trial.adapt.fingerprint)
+        return f"half done: {epoch} epochs" if epoch else "to do"
+
+    def plan_text(self) -> str:
+        """Trials, stages by kind, and cost."""
+        lines = [f"study {self.plan.study.study}: {len(self.plan.trials)} trials"]
+        lines += [f"  {self.state(trial):10} {trial.name}" for trial in self.plan.trials]
+        lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
+        lines += ["backbones (parameters):"]
+        lines += [f"  {name} ({count:,})" for name, count in self.parameters.items()]
+        lines += ["distinct stages (kind: all, done, to run, image passes to run):"]
+        for kind, stages in self._by_kind().items():
+            missing = [s for s in stages if s.fingerprint not in self.done]
+            passes = sum(self.image_passes(s) for s in missing)
+            counts = f"{len(stages)}, {len(stages) - len(missing)}, {len(missing)}, {passes:,}"
+            lines.append(f"  {kind}: {counts}")
+        return "\n".join([*lines, self._time_text()])
+
+    def status_text(self) -> str:
+        """One line a trial."""
+        states = [self.state(trial) for trial in self.plan.trials]
+        done = states.count("done")
+        failed = sum(state.startswith("failed") for state in states)
+        lines = [f"study {self.plan.study.study}: {done} of {len(states)} done, {failed} failed"]
+        lines += [f"  {t.name}: {s}" for t, s in zip(self.plan.trials, states, strict=True)]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a program."""
+        return {
+            "study": self.plan.study.study,
+            "trials": [
+                {"name": t.name, "fingerprint": t.adapt.fingerprint, "state": self.state(t)}
+                for t in self.plan.trials
+            ],
+            "stages": {
+                kind: {
+                    "all": len(stages),
+                    "done": sum(s.fingerprint in self.done for s in stages),
+                }
+                for kind, stages in self._by_kind().items()
+            },
+        }
+
+    def image_passes(self, stage: Stage) -> int:
+        """Images that the stage sends through a network: its cost, whatever the hardware."""
+        frame = next(d for d in self.plan.data.values() if d.digest == stage.digest).frame
+        counts = frame["split"].value_counts()
+        if stage.kind == "features":
+            return int(counts.sum())
+        if "backbone" not in stage.config:
+            return 0
+        epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
+        training, val, test = (int(counts.get(name, 0)) for name in ("train", "val", "test"))
+        if stage.config["sampling"] == "balanced":
+            groups = frame.loc[frame["split"] == "train", stage.config["balance"]].value_counts()
+            training = int(groups.min() * len(groups))
+        return epochs * (training + val) + val + test
+
+    def _by_kind(self) -> dict[str, list[Stage]]:
+        kinds: dict[str, list[Stage]] = defaultdict(list)
+        for stage in self.plan.stages.values():
+            kinds[stage.kind].append(stage)
+        return dict(kinds)
+
+    def _time_text(self) -> str:
+        """Seconds that the missing stages cost at the rate of finished ones of the same work."""
+        seconds: dict[str, list[float]] = defaultdict(list)
+        for fingerprint in self.done:
+            stage = self.plan.stages[fingerprint]
+            record = self.store.done_record(stage.kind, fingerprint)
+            seconds[work_of(stage)].append(record["seconds"])
+        missing = [s for f, s in self.plan.stages.items() if f not in self.done]
+        if not missing:
+            return "nothing to run"
+        known = [s for s in missing if work_of(s) in seconds]
+        total = sum(sum(seconds[work_of(s)]) / len(seconds[work_of(s)]) for s in known)
+        return (
+            f"worker time: {duration(total)} for {len(known)} of {len(missing)} stages to run, "
+            "measured on finished ones of the same work"
+        )
+
+
+def count_parameters(plan: Plan) -> dict[str, int]:
+    """Parameters of each backbone; raises BadInput for one that cannot be built."""
+    from fairfm_core.models.backbones import check_backbone
+
+    backbones: dict[str, Backbone] = {
+        t.trial.backbone.model_dump_json(): t.trial.backbone for t in plan.trials
+    }
+    return {backbone.name: check_backbone(backbone) for backbone in backbones.values()}

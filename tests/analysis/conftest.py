@@ -1,0 +1,137 @@
+"""A small results folder made by hand: four configurations, two seeds, planted unfairness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
+from fairfm_core.config import EvaluationSettings
+from fairfm_core.evaluation.evaluate import evaluate, write_evaluation
+from fairfm_core.evaluation.predictions import Predictions, write_predictions
+
+SETTINGS = EvaluationSettings(replicates=30, permutations=30)
+STUDY = "tiny"
+CLAIM = "Does <script>alert('claim')</script> pre-training help & is it fair?"
+SKILL = {"vit.probe": 1.6, "vit.tune": 3.2, "cnn.probe": 1.0, "cnn.tune": 0.8}
+UNFAIR = {"vit.tune": 2.2}
+"""How much weaker the signal is in Black patients."""
+UNDEFINED = "cnn.probe"
+"""A configuration of a data set whose validation has no sick Asian patient with Edema."""
+FAILED = "cnn.tune.s1"
+
+
+def cohort(split: str, patients: int, seed: int) -> pd.DataFrame:
+    """Two images a patient, groups and labels, no scores."""
+    random = np.random.default_rng(seed)
+    patient_N = np.repeat(np.arange(patients), 2)
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"{split}{n:04d}" for n in range(2 * patients)],
+            "patient_id": [f"{split}p{n:03d}" for n in patient_N],
+            "split": split,
+            "sex": random.choice(["F", "M"], patients)[patient_N],
+            "race": random.choice(["Asian", "Black", "White"], patients)[patient_N],
+        }
+    )
+    for name in ("Edema", "Effusion"):
+        frame[f"y_{name}"] = (random.random(2 * patients) < 0.4).astype(float)
+    return frame
+
+
+def scored(frame: pd.DataFrame, configuration: str, seed: int) -> pd.DataFrame:
+    """`frame` with the scores of one trial: skill by configuration, less in the planted group."""
+    random = np.random.default_rng([seed, *map(ord, configuration)])
+    frame = frame.copy()
+    loss = np.where(frame["race"] == "Black", UNFAIR.get(configuration, 0.0), 0.0)
+    for name in ("Edema", "Effusion"):
+        signal = (SKILL[configuration] - loss) * frame[f"y_{name}"]
+        frame[f"p_{name}"] = 1 / (1 + np.exp(-(signal + random.normal(size=len(frame)))))
+    return frame
+
+
+def trial_frames(configuration: str, seed: int) -> dict[str, pd.DataFrame]:
+    """Predictions of both splits of one trial."""
+    frames = {"val": cohort("val", 120, 9), "test": cohort("test", 160, 2)}
+    if configuration == UNDEFINED:
+        val = frames["val"]
+        val.loc[val["race"] == "Asian", "y_Edema"] = 0.0
+    return {name: scored(frame, configuration, seed) for name, frame in frames.items()}
+
+
+def write_trial(store: ArtifactStore, name: str, frames: dict[str, pd.DataFrame]) -> None:
+    """The artifacts of one finished trial."""
+    rows = [{"epoch": n, "loss": 1 / n, "val_auc": 0.7 + 0.02 * n, "lr": 0.1} for n in (1, 2, 3)]
+    with store.publish("adapt", f"adapt-{name}", {}) as folder:
+        (folder / "predictions").mkdir()
+        for split, frame in frames.items():
+            write_predictions(frame, folder / "predictions" / f"{split}.parquet")
+    store.write_json({"history": rows, "best_epoch": 2}, "adapt", f"adapt-{name}", "history.json")
+    with store.publish("evaluate", f"evaluate-{name}", {}) as folder:
+        write_evaluation(
+            evaluate([Predictions(each) for each in frames.values()], SETTINGS), folder
+        )
+
+
+def trial_record(configuration: str, seed: int) -> dict[str, Any]:
+    """What study.json says of one trial."""
+    backbone, adaptation = configuration.split(".")
+    name = f"{configuration}.s{seed}"
+    return {
+        "name": name,
+        "axes": {"backbone": backbone, "adaptation": adaptation},
+        "seed": seed,
+        "group": f"group-{configuration}",
+        "adapt": f"adapt-{name}",
+        "evaluate": f"evaluate-{name}",
+        "digest": "d2" if configuration == UNDEFINED else "d1",
+        "config": {},
+    }
+
+
+def study_json(study: str = STUDY, **changes: Any) -> dict[str, Any]:
+    """What a study's record says."""
+    goals = {"val/auc": "maximize", "val/gap_sex": "minimize", "val/gap_race": "minimize"}
+    spec = {
+        "objectives": [{"metric": metric, "goal": goal} for metric, goal in goals.items()],
+        "evaluation": SETTINGS.model_dump(mode="json"),
+    }
+    trials = [trial_record(name, seed) for name in SKILL for seed in (0, 1)]
+    return {
+        "study": study,
+        "claim": CLAIM,
+        "spec": spec,
+        "spec_sha": "0123abcd",
+        "code_version": "test",
+        "data": {"d1": {"folder": "phantom"}, "d2": {"folder": "other"}},
+        "axes": ["backbone", "adaptation"],
+        "trials": trials,
+        **changes,
+    }
+
+
+def build_results(folder: Path) -> ArtifactStore:
+    """The whole results folder."""
+    store = open_store(str(folder))
+    claim_results(store)
+    store.write_json(study_json(), "studies", STUDY, "study.json")
+    for configuration in SKILL:
+        for seed in (0, 1):
+            name = f"{configuration}.s{seed}"
+            if name == FAILED:
+                store.record_failure(f"adapt-{name}", "loss is NaN after step 7")
+            else:
+                write_trial(store, name, trial_frames(configuration, seed))
+    return store
+
+
+@pytest.fixture(scope="session")
+def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder that tests read and let write its own fronts; do not change its inputs."""
+    folder = tmp_path_factory.mktemp("results")
+    build_results(folder)
+    return folder

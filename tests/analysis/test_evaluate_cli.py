@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from analysis.cli import evaluate
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.predictions import write_predictions
+from fairfm_core.evaluation.records import read_evaluation
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Validation and test predictions of one model, as another program might write them."""
+    rng = np.random.default_rng(0)
+    for split in ("val", "test"):
+        label = rng.integers(2, size=120)
+        frame = pd.DataFrame(
+            {
+                "image_id": [f"{split}{i}" for i in range(120)],
+                "patient_id": [f"{split}{i // 2}" for i in range(120)],
+                "split": split,
+                "sex": np.where(np.arange(120) // 2 % 2, "F", "M"),
+                "age": rng.uniform(20, 90, size=120),
+                "y_Edema": label,
+                "p_Edema": (label + rng.random(120)) / 2,
+            }
+        )
+        write_predictions(frame, tmp_path / f"{split}.parquet")
+    return tmp_path
+
+
+def _run(*args):
+    return CliRunner().invoke(evaluate, [str(arg) for arg in args])
+
+
+def test_writes_tables_and_prints_what_each_number_is(folder):
+    few = ("--attributes", "sex,age", "--replicates", 20, "--permutations", 10)
+    files = (folder / "val.parquet", folder / "test.parquet")
+    done = _run(*files, "--out", folder / "out", "--age-edges", "40,60", *few)
+    assert done.exit_code == 0, done.output
+    result = read_evaluation(folder / "out")
+    assert set(result.metrics["group"]) == {"all", "F", "M", "<40", "40-59", "60+"}
+    head = done.output.splitlines()[0].split()
+    assert head[:5] == ["split", "protocol", "what", "value", "95"]
+    line = next(text for text in done.output.splitlines() if "gap of age (mean_of_gaps)" in text)
+    assert line.startswith("val")
+    assert all(word in line for word in ("full", "[", "null", "p "))
+    assert _run(folder, "--out", folder / "again", "--age-edges", "40,60", *few).exit_code == 0
+    for name in ("metrics.parquet", "gaps.parquet"):
+        same = (folder / "out" / name).read_bytes() == (folder / "again" / name).read_bytes()
+        assert same
+
+
+def test_bad_input(folder):
+    assert isinstance(_run(folder, "--out", folder / "out").exception, BadInput)  # no race
+    assert _run(folder, "--out", folder / "out", "--age-edges", "forty").exit_code == 2
+    assert _run(folder / "absent.parquet", "--out", folder / "out").exit_code == 2
+    (folder / "empty").mkdir()
+    assert isinstance(_run(folder / "empty", "--out", folder / "out").exception, BadInput)
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from analysis.cli import evaluate\n"
+        "try: evaluate(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'pandas', 'torch', 'ray')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

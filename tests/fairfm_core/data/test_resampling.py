@@ -1,0 +1,85 @@
+"""The balanced training set and the groups it is balanced over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairfm_core.data.groups import age_groups
+from fairfm_core.data.resampling import balanced_subset
+from fairfm_core.errors import BadInput
+
+
+def images(races: list[str | None]) -> pd.DataFrame:
+    n = len(races)
+    return pd.DataFrame(
+        {
+            "image_id": [f"i{k:03d}" for k in range(n)],
+            "patient_id": [f"p{k}" for k in range(n)],
+            "sex": ["F", "M"] * (n // 2) + ["F"] * (n % 2),
+            "race": pd.Series(races, dtype="str"),
+            "age": np.linspace(20, 95, n),
+            "weight": np.arange(n) / 7,
+            "site": "north",
+            "y_Edema": 0.0,
+        }
+    )
+
+
+races = st.lists(st.sampled_from(["White", "Asian", "Black", None]), min_size=4, max_size=80)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=races, seed=st.integers(0, 1000), shuffle=st.randoms(use_true_random=False))
+def test_groups_are_equal_and_row_order_does_not_matter(values, seed, shuffle) -> None:
+    values = ["White", "Black", *values]
+    frame = images(values)
+    kept = frame.iloc[balanced_subset(frame, "race", seed)]
+    smallest = frame["race"].value_counts().min()
+    assert set(kept["race"].value_counts()) == {smallest}
+    assert set(kept["race"]) == set(frame["race"].dropna())
+    assert kept["image_id"].is_unique
+    order = list(range(len(frame)))
+    shuffle.shuffle(order)
+    again = frame.iloc[order]
+    assert set(again.iloc[balanced_subset(again, "race", seed)]["image_id"]) == set(
+        kept["image_id"]
+    )
+
+
+def test_seeds_choose_differently_and_repeatably() -> None:
+    frame = images(["White"] * 60 + ["Black"] * 20)
+    first = balanced_subset(frame, "race", 0)
+    assert first.tolist() == balanced_subset(frame, "race", 0).tolist()
+    assert first.tolist() != balanced_subset(frame, "race", 1).tolist()
+    assert first.tolist() == sorted(first)
+
+
+def test_age_is_balanced_over_its_bins() -> None:
+    frame = images(["White"] * 75)
+    kept = frame.iloc[balanced_subset(frame, "age", 0)]
+    assert age_groups(kept["age"]).value_counts().nunique() == 1
+
+
+def test_age_groups_have_closed_lower_edges_and_keep_nulls() -> None:
+    ages = pd.Series([39.9, 40.0, 59.99, 60.0, 80.0, np.nan])
+    groups = age_groups(ages)
+    assert groups[:5].tolist() == ["<40", "40-59", "40-59", "60-79", "80+"]
+    assert pd.isna(groups[5])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("rase", r"'rase' is not in the cohort \(did you mean 'race'\?\); it has sex, race, age"),
+        ("site", "only the group north"),
+        ("weight", "has 40 values"),
+        ("y_Edema", "not in the cohort"),
+    ],
+)
+def test_attributes_that_cannot_be_balanced_are_refused(attribute, message) -> None:
+    with pytest.raises(BadInput, match=message):
+        balanced_subset(images(["White", "Black"] * 20), attribute, 0)

@@ -1,0 +1,77 @@
+"""A trial's stages: what is shared, what is not, and what an identity depends on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairfm_core.config import EvaluationSettings, Trial
+from fairfm_core.stages import Stage, stages_of
+
+PATHOLOGIES = ("Edema", "Mass")
+
+
+def trial(method: str = "linear_probe", seed: int = 0, **data: Any) -> Trial:
+    return Trial.model_validate(
+        {
+            "backbone": {"name": "test_vit", "image_size": 64},
+            "adaptation": {"method": method, "recipe": "smoke"},
+            "data": {"dataset": "here", **data},
+            "seed": seed,
+        }
+    )
+
+
+def stages(one: Trial, digest: str = "d", **settings: Any) -> dict[str, Stage]:
+    found = stages_of(one, digest, PATHOLOGIES, EvaluationSettings(**settings))
+    return {stage.kind: stage for stage in found}
+
+
+def test_golden_fingerprints() -> None:
+    """These identities are stored in users' results: a change of code must not move them."""
+    probe = stages(trial())
+    assert {kind: stage.fingerprint for kind, stage in probe.items()} == {
+        "features": "e7c43e0c93e350f5b218",
+        "adapt": "0724223e099f6a4e1f9e",
+        "evaluate": "791124320ad8fe8b5cde",
+    }
+
+
+def test_probes_of_one_backbone_share_its_features() -> None:
+    standard, balanced = stages(trial()), stages(trial(sampling="balanced"))
+    assert standard["features"].fingerprint == balanced["features"].fingerprint
+    assert standard["adapt"].fingerprint != balanced["adapt"].fingerprint
+    assert standard["adapt"].inputs == {"features": standard["features"].fingerprint}
+
+
+def test_scratch_features_depend_on_the_seed() -> None:
+    assert stages(trial(seed=0))["features"] != stages(trial(seed=1))["features"]
+
+
+def test_end_to_end_needs_no_features() -> None:
+    assert list(stages(trial("end_to_end"))) == ["adapt", "evaluate"]
+
+
+def test_paths_never_enter_an_identity_and_data_do() -> None:
+    here, there = stages(trial()), stages(trial(dataset="there"))
+    assert [s.fingerprint for s in here.values()] == [s.fingerprint for s in there.values()]
+    other = stages(trial(), digest="e")
+    assert not {s.fingerprint for s in here.values()} & {s.fingerprint for s in other.values()}
+
+
+def test_the_balancing_attribute_counts_only_when_it_is_used() -> None:
+    by_race, by_sex = stages(trial(balance="race")), stages(trial(balance="sex"))
+    assert by_race["adapt"].fingerprint == by_sex["adapt"].fingerprint
+    by_race = stages(trial(balance="race", sampling="balanced"))
+    by_sex = stages(trial(balance="sex", sampling="balanced"))
+    assert by_race["adapt"].fingerprint != by_sex["adapt"].fingerprint
+
+
+def test_all_pathologies_are_the_default() -> None:
+    named = stages(trial(pathologies=PATHOLOGIES))
+    assert named["adapt"].fingerprint == stages(trial())["adapt"].fingerprint
+
+
+def test_evaluation_settings_change_the_evaluation_alone() -> None:
+    few, many = stages(trial(), replicates=10), stages(trial(), replicates=20)
+    assert few["adapt"].fingerprint == many["adapt"].fingerprint
+    assert few["evaluate"].fingerprint != many["evaluate"].fingerprint

@@ -1,0 +1,64 @@
+"""Schedule and layer decay against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from fairfm_core.config import Backbone, EndToEnd
+from fairfm_core.models.backbones import build_backbone
+from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer, peak_lr
+
+STEPS = 595
+PAPER = EndToEnd(method="end_to_end")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"),
+    [(1, 2.5e-5), (2.5, 6.2479e-5), (5, 1.25e-4), (50, 7.22483e-5), (99.9, 1.00003e-5)],
+)
+def test_schedule_of_the_paper(epoch: float, expected: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak_lr(PAPER))
+    schedule = cosine_schedule(
+        optimizer, epochs=100, warmup_epochs=5, steps_per_epoch=STEPS, min_lr=1e-5
+    )
+    schedule.step_update(math.floor(STEPS * epoch))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_learning_rate_scaling() -> None:
+    assert peak_lr(PAPER) == pytest.approx(1.25e-4)
+    assert peak_lr(PAPER.model_copy(update={"batch_size": 32})) == pytest.approx(3.125e-5)
+    assert peak_lr(PAPER.model_copy(update={"lr_scaling": "absolute"})) == 2.5e-4
+
+
+def test_layer_decay_and_weight_decay_of_a_vit() -> None:
+    backbone = Backbone(name="test_vit", image_size=32, options={"patch_size": 8})
+    model = build_backbone(backbone, method="end_to_end", pool="auto", classes=2, seed=0)
+    recipe = PAPER.model_copy(update={"layer_decay": 0.55})
+    optimizer = finetuning_optimizer(model, recipe)
+    names = {id(p): name for name, p in model.named_parameters()}
+    scale, decay = {}, {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            scale[names[id(parameter)]] = group["lr_scale"]
+            decay[names[id(parameter)]] = group["weight_decay"]
+    depth = len(model.blocks)
+    assert scale["patch_embed.proj.weight"] == pytest.approx(0.55 ** (depth + 1))
+    assert scale["pos_embed"] == pytest.approx(0.55 ** (depth + 1))
+    for block in range(depth):
+        assert scale[f"blocks.{block}.attn.qkv.weight"] == pytest.approx(0.55 ** (depth - block))
+    assert scale["head.weight"] == 1.0
+    assert decay["blocks.0.attn.qkv.weight"] == 0.05
+    assert {decay[n] for n in ("pos_embed", "blocks.0.norm1.weight", "head.bias")} == {0.0}
+
+
+def test_a_warm_up_longer_than_the_training_is_cut() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = cosine_schedule(optimizer, epochs=2, warmup_epochs=5, steps_per_epoch=10, min_lr=0.0)
+    schedule.step_update(10)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1.0)
+    schedule.step_update(20)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
