@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/fairfm data prepare phantom unfair --out demo/phantom --size 64
+	$(BIN)/fairfm data prepare phantom unfair --out demo/phantom --size 64 --patients 1800 --fractions 0.5 0.2 0.3
 	$(BIN)/fairfm sweep run sweeps/studies/quickstart.yaml --results demo/results
 
 test: lint types

@@ -16,58 +16,78 @@ def story(front: Front, attributes: Sequence[str]) -> list[str]:
     gaps = [name for name in front.names if is_gap(name)]
     shown = gaps or [f"gap_{attribute}" for attribute in attributes]
     sentences = [_members(front)]
-    sentences += [sentence for gap in gaps if (sentence := _cost(front, gap))]
+    sentences += _costs(front, gaps) if front.members else []
     sentences += [sentence for gap in shown if (sentence := _signal(front, gap))]
     return sentences
 
 
 def _members(front: Front) -> str:
     """How many configurations are on the front, and which."""
-    members, placed = front.members, len(front.rows) - len(front.kept_out)
+    members, out = front.members, len(front.kept_out)
     objectives = listed([title_of(name) for name in front.names])
     if not members:
         return f"No configuration has defined values of {objectives} on validation: no front."
     labels = [row["label"] for row in members]
-    names = (
-        listed(labels) if len(labels) <= MOST_NAMED else f"{listed(labels[:MOST_NAMED], ',')}, …"
-    )
-    verb = "is" if len(members) == 1 else "are"
+    rest = len(labels) - MOST_NAMED
+    names = listed([*labels[:MOST_NAMED], *([f"{rest} more"] if rest > 0 else [])])
+    kept_out = f" ({out} kept out: an objective is undefined)" if out else ""
     return (
-        f"Of {counted(placed, 'configuration')} with defined objectives, {len(members)} {verb} on "
-        f"the validation front of {objectives}, where no other one is at least as good in all of "
-        f"them and better in one: {names}."
+        f"On the front: {names}. Of {counted(len(front.rows), 'configuration')}{kept_out}, no other"
+        f" one is at least as good on validation in {objectives} and better in one of them."
     )
 
 
-def _cost(front: Front, gap: str) -> str | None:
-    """From the most accurate member to that with the smallest gap, both by validation."""
-    members = front.members
-    if not members:
-        return None
-    accurate = max(members, key=lambda row: row["val_auc"])
-    fair = min(members, key=lambda row: row[f"val_{gap}"])
-    what = title_of(gap)
-    if accurate is fair:
-        return (
-            f"The smallest {what} costs no accuracy here: {fair['label']} has both the highest AUC "
-            f"and the smallest {what} of the front on validation."
-        )
-    return _exchange(accurate, fair, gap)
+def _costs(front: Front, gaps: Sequence[str]) -> list[str]:
+    """From the most accurate member to that with each smallest gap, all by validation."""
+    accurate = max(front.members, key=lambda row: row["val_auc"])
+    fairest: dict[str, list[str]] = {}
+    for gap in gaps:
+        best = min(front.members, key=lambda row: row[f"val_{gap}"])
+        fairest.setdefault(best["label"], []).append(gap)
+    rows = {row["label"]: row for row in front.members}
+    return [
+        _no_cost(accurate, names)
+        if label == accurate["label"]
+        else _exchange(accurate, rows[label], names)
+        for label, names in fairest.items()
+    ]
 
 
-def _exchange(accurate: Row, fair: Row, gap: str) -> str | None:
-    auc = [number_of(row, "test", "auc") for row in (accurate, fair)]
-    gaps = [number_of(row, "test", gap) for row in (accurate, fair)]
-    if any(number["value"] is None for number in (*auc, *gaps)):
-        return None
-    changes = [signed(after["value"] - before["value"]) for before, after in (auc, gaps)]
-    what = title_of(gap)
+def _no_cost(accurate: Row, gaps: Sequence[str]) -> str:
+    what = listed([title_of(gap) for gap in gaps])
     return (
-        f"Going from the most accurate member ({accurate['label']}) to that with the smallest "
-        f"{what} ({fair['label']}), both by validation, changes the test AUC by {changes[0]} points"
-        f" — from {with_interval(auc[0])} to {with_interval(auc[1])} — and the test {what} by "
-        f"{changes[1]} points — from {with_interval(gaps[0])} to {with_interval(gaps[1])}."
+        f"The smallest {what} costs no accuracy here: {accurate['label']} has the highest AUC of "
+        f"the front on validation and the smallest {what} too."
     )
+
+
+def _exchange(accurate: Row, fair: Row, gaps: Sequence[str]) -> str:
+    what = listed([title_of(gap) for gap in gaps])
+    changes = [change for name in ("auc", *gaps) if (change := _change(accurate, fair, name))]
+    sentence = (
+        f"{accurate['label']} is the most accurate of them on validation, {fair['label']} has the "
+        f"smallest {what}. From the first to the second, on test, {listed(changes)}."
+    )
+    return sentence + "".join(_carried_over(accurate, fair, gap) for gap in gaps)
+
+
+def _change(before: Row, after: Row, name: str) -> str | None:
+    """`the AUC goes from 90.6 (88.8–93.2) to 86.9 (85.7–88.2), −3.7`; None if undefined."""
+    first, second = (number_of(row, "test", name) for row in (before, after))
+    if first["value"] is None or second["value"] is None:
+        return None
+    step = signed(second["value"] - first["value"])
+    return (
+        f"the {title_of(name)} goes from {with_interval(first)} to {with_interval(second)} ({step})"
+    )
+
+
+def _carried_over(before: Row, after: Row, gap: str) -> str:
+    """A sentence where the gap that is smaller on validation is not smaller on test."""
+    first, second = (row.get(f"test_{gap}") for row in (before, after))
+    if first is None or second is None or second < first:
+        return ""
+    return f" The smaller {title_of(gap)} of validation does not carry over to test."
 
 
 def _signal(front: Front, gap: str) -> str | None:
@@ -79,16 +99,14 @@ def _signal(front: Front, gap: str) -> str | None:
     if not judged:
         return None
     if not above:
-        whom = "The front's" if len(judged) == 1 else f"All {len(judged)} of the front's"
-        plural = "" if len(judged) == 1 else "s"
         return (
-            f"{whom} test {what}{plural} lie within what a model without any group difference would"
-            f" show: taken alone, each may be noise."
+            f"The test {what} lies within what a fair model would show in every front member: taken"
+            " alone, it may be noise."
         )
     row, largest = max(above, key=lambda pair: pair[1]["value"])
     return (
         f"The test {what} exceeds what a fair model would show in {len(above)} of {len(judged)} "
-        f"front members: signal, not only noise. The largest is {with_interval(largest)} "
+        f"front members: more than noise. The largest is {with_interval(largest)} "
         f"({row['label']}, worst group {largest['worst_group']}), where a fair model would show "
         f"{points(largest['null_mean'])} (up to {points(largest['null_hi'])})."
     )

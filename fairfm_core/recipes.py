@@ -16,8 +16,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         # Minutes on two cores: few epochs, a small batch, no warm-up to speak of.
         "smoke": {
             "epochs": 8,
-            "batch_size": 32,
-            "base_lr": 2e-3,
+            "batch_size": 16,
+            "base_lr": 4e-3,
             "lr_scaling": "absolute",
             "warmup_epochs": 1,
             "drop_path": 0.0,

@@ -29,11 +29,11 @@ ENVIRONMENT = {
 
 
 @contextmanager
-def ray_session(address: str | None) -> Iterator[Cluster]:
-    """A local Ray, or a connection to the cluster at `address`; shut down at the end."""
+def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluster]:
+    """A local Ray (of `cpus` cores, else all), or the cluster at `address`; shut down at the end."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    local = {} if address else {"object_store_memory": OBJECT_STORE_BYTES}
+    local = {} if address else {"object_store_memory": OBJECT_STORE_BYTES, "num_cpus": cpus}
     ray.init(
         address=address,
         include_dashboard=False if not address else None,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +20,7 @@ from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
 from sweeps.code_version import code_version
 from sweeps.plan import Plan, make_plan, study_record
 from sweeps.progress import Progress
+from sweeps.standing import Standing, count_parameters
 from sweeps.study import Study
 from sweeps.tracking import RunWriter, TrackingThread, open_experiment, tracking_uri
 from sweeps.trial_runs import log_trial, start_trial
@@ -93,19 +96,30 @@ def _run_missing(
 ) -> None:
     from sweeps.ray_session import ray_session
     from sweeps.resources import concurrent_stages, stage_bundle
-    from sweeps.standing import count_parameters
 
-    count_parameters(plan)  # a network that cannot be built is refused before the start
-    with ray_session(address) as cluster:
+    with _networks_checked(plan) as check, ray_session(address) as cluster:
+        check.result()
         asked = plan.study.resources
         bundles = {f: stage_bundle(s, asked, cluster) for f, s in plan.stages.items()}
         slots = concurrent_stages(list(bundles.values()), cluster)
-        progress = Progress(plan, done, slots, out)
+        progress = Progress(Standing(plan, store, {}), slots, out)
         listeners = [progress, *([tracker] if tracker else [])]
         try:
             fit_stages(plan, store, done, bundles, slots, listeners)
         finally:
             progress.close()
+
+
+@contextmanager
+def _networks_checked(plan: Plan) -> Iterator[Future[dict[str, int]]]:
+    """Build every backbone once while Ray starts: one that cannot be built is refused.
+
+    In a process of its own, so that the driver is spared torch's half a gigabyte.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        check = pool.submit(count_parameters, [trial.trial.backbone for trial in plan.trials])
+        check.add_done_callback(lambda _: pool.shutdown(wait=False))
+        yield check
 
 
 def fit_stages(

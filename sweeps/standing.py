@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Backbone, EndToEnd
 from fairfm_core.stages import Stage
 from sweeps.plan import Plan, PlannedTrial
-from sweeps.progress import duration, work_of
+from sweeps.time_left import duration, work_of
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,9 @@ class Standing:
         )
 
 
-def count_parameters(plan: Plan) -> dict[str, int]:
-    """Parameters of each backbone; raises BadInput for one that cannot be built."""
+def count_parameters(backbones: Sequence[Backbone]) -> dict[str, int]:
+    """Parameters of each distinct backbone; raises BadInput for one that cannot be built."""
     from fairfm_core.models.backbones import check_backbone
 
-    backbones: dict[str, Backbone] = {
-        t.trial.backbone.model_dump_json(): t.trial.backbone for t in plan.trials
-    }
-    return {backbone.name: check_backbone(backbone) for backbone in backbones.values()}
+    distinct = {backbone.model_dump_json(): backbone for backbone in backbones}
+    return {backbone.name: check_backbone(backbone) for backbone in distinct.values()}

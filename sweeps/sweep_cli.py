@@ -73,7 +73,9 @@ def _standing(study: Path, results: str, check_networks: bool) -> Standing:
     planned = make_plan(read_study(study))
     store = open_store(results)
     check_schema(store)
-    parameters = count_parameters(planned) if check_networks else {}
+    parameters = {}
+    if check_networks:
+        parameters = count_parameters([trial.trial.backbone for trial in planned.trials])
     return Standing(planned, store, parameters)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from fairfm_core.config import Frozen
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.yaml_input import read_yaml, validated
 
 GROUPS = {"sex": {"M": 0.59, "F": 0.41}, "race": {"White": 0.78, "Asian": 0.15, "Black": 0.07}}
 """Shares of patients by attribute: those of CheXpert, whose test set the method was studied on."""
@@ -45,7 +45,7 @@ class Planted(Frozen):
 
 
 UNFAIR = {
-    "race": {"Black": Planted(contrast=-0.45, prevalence=0.3, noise=0.3)},
+    "race": {"Black": Planted(contrast=-0.4, prevalence=0.3, noise=0.25)},
     "sex": {"F": Planted(contrast=-0.15, prevalence=-0.15, noise=0.1)},
 }
 
@@ -112,35 +112,11 @@ def load_world(source: str | Path, **overrides: Any) -> PhantomWorld:
     if str(source) in WORLDS:
         fields: Any = WORLDS[str(source)].content()
     elif Path(source).is_file():
-        fields = _read_yaml(Path(source))
+        fields = read_yaml(Path(source))
     else:
         raise BadInput(
             f"phantom world {str(source)!r} is neither a name{did_you_mean(str(source), WORLDS)} "
             f"nor a YAML file; known worlds: {', '.join(WORLDS)}"
         )
-    try:
-        given = {name: value for name, value in overrides.items() if value is not None}
-        return PhantomWorld.model_validate({**fields, **given})
-    except ValidationError as error:
-        raise BadInput(f"phantom world {source}: {_first_reason(error)}") from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(f"phantom world {path} is not readable YAML: {reason}") from error
-    if not isinstance(fields, dict):
-        raise BadInput(f"phantom world {path} must be YAML fields such as 'effect: 0.5'")
-    return fields
-
-
-def _first_reason(error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = PhantomWorld.model_fields if len(first["loc"]) == 1 else Planted.model_fields
-        near = did_you_mean(str(first["loc"][-1]), known)
-        return f"field {field!r} is unknown{near}; known: {', '.join(known)}"
-    return f"{field}: {first['msg']}, got {first['input']!r}"
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return validated(PhantomWorld, {**fields, **given}, f"phantom world {source}")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from fairfm_core.config import fingerprint
 from fairfm_core.data.cohort import cohort_digest, normalised, write_cohort
@@ -32,7 +31,8 @@ from fairfm_core.data.manifest import (
 from fairfm_core.data.readers import read_source
 from fairfm_core.data.source import DEFAULT_SIZE, ReadOptions, Source
 from fairfm_core.data.splits import check_fractions, random_split
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.errors import BadInput
+from fairfm_core.yaml_input import validated
 
 logger = logging.getLogger(__name__)
 LOCK, PARTIAL = ".prepare.lock", ".partial-"
@@ -68,7 +68,7 @@ def prepare(
             cannot be read, or an `out` that holds something else.
     """
     out = Path(out)
-    asked = _options({**options, "size": size})
+    asked = validated(ReadOptions, {**options, "size": size}, f"options of {kind}")
     check_fractions(asked.fractions)
     found = read_source(kind, str(source), asked)
     frame = _with_split(found, asked)
@@ -81,16 +81,6 @@ def prepare(
         else:
             _make(out, kind, found, frame, pixels, request, progress)
     return open_dataset(out)
-
-
-def _options(fields: dict[str, Any]) -> ReadOptions:
-    try:
-        return ReadOptions.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        near = did_you_mean(name, ReadOptions.model_fields) if first["type"] != "missing" else ""
-        raise BadInput(f"option {name}: {first['msg']}, got {first['input']!r}{near}") from error
 
 
 def _with_split(found: Source, asked: ReadOptions) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def trial_record(configuration: str, seed: int) -> dict[str, Any]:
     }
 
 
-def study_json(study: str = STUDY, **changes: Any) -> dict[str, Any]:
+def study_record(study: str = STUDY, **changes: Any) -> dict[str, Any]:
     """What a study's record says."""
     goals = {"val/auc": "maximize", "val/gap_sex": "minimize", "val/gap_race": "minimize"}
     spec = {
@@ -114,24 +115,38 @@ def study_json(study: str = STUDY, **changes: Any) -> dict[str, Any]:
     }
 
 
-def build_results(folder: Path) -> ArtifactStore:
-    """The whole results folder."""
-    store = open_store(str(folder))
+def write_all(store: ArtifactStore, other_test_labels: bool = False) -> None:
+    """The whole results folder; optionally with every test label turned round."""
     claim_results(store)
-    store.write_json(study_json(), "studies", STUDY, "study.json")
+    store.write_json(study_record(), "studies", STUDY, "study.json")
     for configuration in SKILL:
         for seed in (0, 1):
             name = f"{configuration}.s{seed}"
             if name == FAILED:
                 store.record_failure(f"adapt-{name}", "loss is NaN after step 7")
-            else:
-                write_trial(store, name, trial_frames(configuration, seed))
-    return store
+                continue
+            frames = trial_frames(configuration, seed)
+            if other_test_labels:
+                frames["test"][["y_Edema", "y_Effusion"]] *= -1
+                frames["test"][["y_Edema", "y_Effusion"]] += 1
+            write_trial(store, name, frames)
 
 
 @pytest.fixture(scope="session")
 def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder that tests read and let write its own fronts; do not change its inputs."""
     folder = tmp_path_factory.mktemp("results")
-    build_results(folder)
+    write_all(open_store(str(folder)))
     return folder
+
+
+@pytest.fixture
+def write_trials() -> Callable[[ArtifactStore, bool], None]:
+    """Writes the same results folder elsewhere, with other test labels if asked."""
+    return write_all
+
+
+@pytest.fixture
+def study_json() -> Callable[..., dict[str, Any]]:
+    """Makes a study's record, with changes."""
+    return study_record

@@ -46,7 +46,7 @@ def test_a_recipe_is_its_fields_and_not_its_name() -> None:
 def test_a_study_may_set_any_field_of_a_recipe() -> None:
     changed = {**TRIAL, "adaptation": {**TRIAL["adaptation"], "epochs": 3}}
     adaptation = Trial.model_validate(changed).adaptation
-    assert (adaptation.epochs, adaptation.batch_size) == (3, 32)
+    assert (adaptation.epochs, adaptation.batch_size) == (3, 16)
 
 
 def test_defaults_stay_out_of_the_identity() -> None:

@@ -140,10 +140,10 @@ def test_two_preparations_do_not_write_one_folder(tmp_path) -> None:
         ("fantom", {}, "did you mean 'phantom'.*known: phantom, chestxray14"),
         ("phantom", {"allow_missing": 3}, "phantom takes no option allow_missing"),
         ("chestxray14", {"effect": 0.5}, "chestxray14 takes no option effect"),
-        ("phantom", {"size": 4}, "option size.*got 4"),
-        ("phantom", {"fraction": 1}, "option fraction.*did you mean 'fractions'"),
+        ("phantom", {"size": 4}, "options of phantom: size: Input should be greater"),
+        ("phantom", {"fraction": 1}, "unknown key 'fraction'.*did you mean 'fractions'"),
         ("phantom", {"fractions": (0.5, 0.1, 0.1)}, "fractions 0.5 0.1 0.1"),
-        ("phantom", {"patients": 0}, "option patients"),
+        ("phantom", {"patients": 0}, "options of phantom: patients"),
     ],
 )
 def test_bad_requests_are_refused(tmp_path, kind: str, options, message: str) -> None:

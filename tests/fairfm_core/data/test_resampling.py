@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairfm_core.config import EvaluationSettings
 from fairfm_core.data.groups import age_groups
 from fairfm_core.data.resampling import balanced_subset
 from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.groups import group_labels
 
 
 def images(races: list[str | None]) -> pd.DataFrame:
@@ -69,6 +71,13 @@ def test_age_groups_have_closed_lower_edges_and_keep_nulls() -> None:
     groups = age_groups(ages)
     assert groups[:5].tolist() == ["<40", "40-59", "40-59", "60-79", "80+"]
     assert pd.isna(groups[5])
+
+
+def test_age_groups_are_those_of_the_evaluation() -> None:
+    ages = pd.Series([0.0, 39.9, 40, 59.99, 60, 79, 80, 90, np.nan])
+    frame = pd.DataFrame({"age": ages})
+    evaluated = group_labels(frame, "age", EvaluationSettings().age_edges)
+    assert [None if pd.isna(name) else name for name in age_groups(ages)] == evaluated.tolist()
 
 
 @pytest.mark.parametrize(

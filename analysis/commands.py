@@ -1,0 +1,70 @@
+"""The work of `fairfm pareto` and `fairfm report`: artifacts in; tables, figures and a page out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.pareto import Front, study_front
+from analysis.pooled import pooled_evaluations
+from analysis.results import StudyResults, open_results
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.records import Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Analysed:
+    """A study's results with the evaluations of its configurations and their front."""
+
+    results: StudyResults
+    evaluations: dict[str, Evaluation]
+    front: Front
+
+    def write(self, content: bytes, name: str) -> str:
+        """Write a file into the study's folder; returns its path or URI."""
+        place = ("studies", self.results.study, name)
+        self.results.store.write_bytes(content, *place)
+        return "/".join([self.results.store.location, *place])
+
+
+def analysed(location: str, study: str | None) -> Analysed:
+    """Evaluate the configurations of a study; raises BadInput if no trial is finished."""
+    results = open_results(location, study)
+    evaluations = pooled_evaluations(results)
+    if not evaluations:
+        reasons = [f"{t.name}: {t.failure}" for t in results.unfinished if t.failure]
+        why = f" ({reasons[0]})" if reasons else ""
+        raise BadInput(f"study {results.study!r} in {location} has no finished trial{why}")
+    return Analysed(results, evaluations, study_front(results, evaluations))
+
+
+def write_front(location: str, study: str | None = None) -> str:
+    """Write front.csv, front.pdf and front.svg beside the study; returns the front as text."""
+    from analysis.front_figure import figure_bytes
+    from analysis.front_panels import figure_title, front_panels
+    from analysis.front_text import front_text
+
+    found = analysed(location, study)
+    settings = found.results.settings
+    panels = front_panels(found.front, settings.attributes)
+    title = figure_title(settings, max(row["seeds"] for row in found.front.rows))
+    paths = [found.write(found.front.table.to_csv(index=False).encode(), "front.csv")]
+    for form in ("pdf", "svg"):
+        paths.append(found.write(figure_bytes(panels, title, form), f"front.{form}"))
+    return "\n".join([front_text(found.front, settings), *(f"wrote {path}" for path in paths)])
+
+
+def json_front(location: str, study: str | None = None) -> str:
+    """The front as JSON for a program; writes no figure."""
+    from analysis.front_text import front_json
+
+    found = analysed(location, study)
+    return front_json(found.front, found.results.study)
+
+
+def write_report(location: str, study: str | None = None) -> str:
+    """Write report.html beside the study; returns its path."""
+    from analysis.report import report_html
+
+    found = analysed(location, study)
+    page = report_html(found.results, found.evaluations, found.front)
+    return found.write(page.encode(), "report.html")

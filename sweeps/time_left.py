@@ -1,0 +1,85 @@
+"""How long a sweep still takes, from the images its networks have seen so far and how fast."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from fairfm_core.stages import Stage
+
+Clock = float
+"""Seconds of a monotonic clock."""
+
+
+class TimeLeft:
+    """Learns seconds per image pass of each backbone, and seconds of stages without a network.
+
+    `passes` counts the images a stage sends through a network (see `Standing.image_passes`): the
+    one measure in which a feature extraction, a short and a long training can be compared.
+    """
+
+    def __init__(self, passes: Mapping[str, int]) -> None:
+        self._passes = passes
+        self._started: dict[str, Clock] = {}
+        self._share: dict[str, float] = {}
+        self._measured: dict[str, tuple[str, float, float]] = {}
+
+    def started(self, stage: Stage, now: Clock) -> None:
+        """A worker has begun the stage."""
+        self._started[stage.fingerprint] = now
+
+    def progressed(self, stage: Stage, share: float, now: Clock) -> None:
+        """A share in 0..1 of the stage's work is behind it."""
+        begun = self._started.get(stage.fingerprint)
+        if begun is None or share <= 0:
+            return
+        self._share[stage.fingerprint] = share
+        amount = share * max(1, self._passes[stage.fingerprint])
+        self._measured[stage.fingerprint] = (work_of(stage), now - begun, amount)
+
+    def ended(self, stage: Stage, now: Clock) -> None:
+        """The stage is done, or will never be."""
+        self.progressed(stage, 1.0, now)
+        self._started.pop(stage.fingerprint, None)
+
+    def seconds(self, left: Iterable[Stage], slots: int, now: Clock) -> float | None:
+        """Seconds until the stages in `left` are done on `slots` workers; None when unknown."""
+        rates = self._rates()
+        if not rates:
+            return None
+        fallback = _mean_rate([pair for pairs in rates.values() for pair in pairs])
+        total = 0.0
+        for stage in left:
+            pairs = rates.get(work_of(stage))
+            rate = _mean_rate(pairs) if pairs else fallback
+            whole = rate * max(1, self._passes[stage.fingerprint])
+            begun = self._started.get(stage.fingerprint)
+            total += whole if begun is None else max(0.0, whole - (now - begun))
+        return total / slots
+
+    def _rates(self) -> dict[str, list[tuple[float, float]]]:
+        rates: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for work, seconds, amount in self._measured.values():
+            rates[work].append((seconds, amount))
+        return rates
+
+
+def work_of(stage: Stage) -> str:
+    """The kind of work a stage is, for timing: its kind, method and backbone."""
+    method = stage.config.get("adaptation", {}).get("method", "")
+    return f"{stage.kind} {method} {stage.config.get('backbone', {}).get('name', '')}"
+
+
+def _mean_rate(pairs: list[tuple[float, float]]) -> float:
+    """Seconds per image pass over all (seconds, passes)."""
+    return sum(seconds for seconds, _ in pairs) / sum(amount for _, amount in pairs)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `45 s`, `3 min 20 s` or `5 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

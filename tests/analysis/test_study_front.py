@@ -1,0 +1,115 @@
+"""The front of configurations: chosen on validation alone, shown on test."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from analysis.cli import pareto
+from analysis.commands import analysed, json_front, write_front
+from analysis.pareto import Front, number_of
+from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.errors import BadInput
+
+
+@pytest.fixture(scope="module")
+def front(results_folder: Path) -> Front:
+    return analysed(str(results_folder), None).front
+
+
+def test_front_equals_brute_force_on_validation(front: Front) -> None:
+    rows = [row for row in front.rows if row["reason"] is None]
+    values = np.array([[-r["val_auc"], r["val_gap_sex"], r["val_gap_race"]] for r in rows])
+    dominated = [
+        any((other <= one).all() and (other < one).any() for other in values) for one in values
+    ]
+    assert [row["on_front"] for row in rows] == [not each for each in dominated]
+    assert [row["label"] for row in front.members] == ["vit.tune", "vit.probe"]
+
+
+def test_hypervolume_by_inclusion_and_exclusion(front: Front) -> None:
+    boxes = np.array(
+        [
+            [r["val_auc"] - 0.5, 0.1 - r["val_gap_sex"], 0.1 - r["val_gap_race"]]
+            for r in front.members
+        ]
+    ).clip(min=0)
+    union = boxes.prod(axis=1).sum() - boxes.min(axis=0).prod()
+    assert front.hypervolume == pytest.approx(union)
+
+
+def test_undefined_configuration_is_kept_out_with_its_reason(front: Front) -> None:
+    (out,) = front.kept_out
+    assert out["label"] == "cnn.probe"
+    assert not out["on_front"]
+    assert out["reason"].startswith("val/gap_race undefined: race=Asian undefined for Edema: 0 pos")
+    assert number_of(out, "val", "gap_race")["value"] is None
+
+
+def test_missing_seeds_are_marked(front: Front) -> None:
+    marked = {row["label"]: (row["seeds"], row["missing_seeds"]) for row in front.rows}
+    assert marked["cnn.tune"] == (1, "1")
+    assert marked["vit.tune"] == (2, None)
+
+
+def test_planted_gap_is_above_its_null_and_names_the_group(front: Front) -> None:
+    row = front.members[0]
+    gap = number_of(row, "test", "gap_race")
+    assert gap["lo"] <= gap["value"] <= gap["hi"]
+    assert gap["value"] > gap["null_hi"]
+    assert gap["worst_group"] == "Black"
+    assert row["optimism_auc"] == pytest.approx(row["val_auc"] - row["test_auc"])
+
+
+def test_test_labels_never_change_the_front(
+    tmp_path: Path, write_trials: Callable[[ArtifactStore, bool], None], front: Front
+) -> None:
+    write_trials(open_store(str(tmp_path)), True)
+    other = analysed(str(tmp_path), None).front
+    kept = ["label", "on_front", "reason", "val_auc", "val_gap_sex", "val_gap_race"]
+    assert other.table[kept].equals(front.table[kept])
+    assert other.hypervolume == front.hypervolume
+    assert not other.table["test_auc"].equals(front.table["test_auc"])
+
+
+def test_text_csv_and_figures(results_folder: Path) -> None:
+    text = write_front(str(results_folder), "tiny")
+    assert "front: 2 of 4 configurations" in text
+    assert "Chosen on validation, shown on test" in text
+    assert "kept out: cnn.probe: val/gap_race undefined" in text
+    assert all(len(line) < 160 for line in text.splitlines())
+    folder = results_folder / "studies" / "tiny"
+    with (folder / "front.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["vit.tune", "vit.probe", "cnn.probe", "cnn.tune"]
+    assert {"backbone", "test_gap_race_null_hi", "test_auc_lo", "val_gap_sex"} <= set(rows[0])
+    first = {name: (folder / name).read_bytes() for name in ("front.pdf", "front.svg")}
+    write_front(str(results_folder), "tiny")
+    assert all((folder / name).read_bytes() == content for name, content in first.items())
+    assert first["front.svg"].count(b"vit.tune") == 1
+
+
+def test_json_is_plain(results_folder: Path) -> None:
+    found = json.loads(json_front(str(results_folder)))
+    assert found["study"] == "tiny"
+    assert found["reference"] == {"val/auc": 0.5, "val/gap_sex": 0.1, "val/gap_race": 0.1}
+    assert found["configurations"][2]["val_gap_race"] is None
+
+
+def test_command_line(results_folder: Path) -> None:
+    ran = CliRunner().invoke(pareto, [str(results_folder), "--study", "tiny", "--json"])
+    assert ran.exit_code == 0
+    assert json.loads(ran.output)["study"] == "tiny"
+
+
+def test_no_finished_trial_is_refused(results_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(results_folder / "studies", tmp_path / "studies")
+    with pytest.raises(BadInput, match="study 'tiny' .* has no finished trial"):
+        write_front(str(tmp_path))

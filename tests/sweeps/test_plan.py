@@ -1,0 +1,114 @@
+"""Plans: what is shared, what is refused before anything starts, where a study stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairfm_core.artifacts import open_store
+from fairfm_core.errors import BadInput
+from sweeps.plan import Plan, make_plan, study_record
+from sweeps.standing import Standing
+from sweeps.study import Study
+
+
+def plan(values: dict[str, Any], **changes: Any) -> Plan:
+    return make_plan(Study.model_validate({**values, **changes}))
+
+
+def test_each_distinct_stage_stands_once(study_values: dict[str, Any]) -> None:
+    made = plan(study_values)
+    kinds = [stage.kind for stage in made.stages.values()]
+    # Two seeds of a scratch backbone give two sets of features, shared by both samplings.
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "features": 2,
+        "adapt": 8,
+        "evaluate": 8,
+    }
+
+
+def test_inputs_stand_before_their_consumers(study_values: dict[str, Any]) -> None:
+    order = list(plan(study_values).stages)
+    for fingerprint, stage in plan(study_values).stages.items():
+        for need in stage.inputs.values():
+            assert order.index(need) < order.index(fingerprint)
+
+
+def test_the_same_work_under_two_names_runs_once(study_values: dict[str, Any]) -> None:
+    sampling = {"a": "standard", "b": "standard"}
+    made = plan(study_values, matrix={**study_values["matrix"], "data.sampling": sampling})
+    assert len(made.trials) == 4
+    assert ("probe.b.s0", "probe.a.s0") in made.same
+
+
+def test_seeds_share_a_group_and_configurations_do_not(study_values: dict[str, Any]) -> None:
+    groups = {trial.name: trial.group for trial in plan(study_values).trials}
+    assert groups["probe.standard.s0"] == groups["probe.standard.s1"]
+    assert len(set(groups.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pathologies": ["Edemma"]}, "did you mean 'Edema'"),
+        ({"dataset": "/nowhere"}, "nowhere"),
+        ({"balance": "rasse", "sampling": "balanced"}, "balance is 'rasse'.*race"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(
+    study_values: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    base = study_values["base"]
+    changed = {**base, "data": {**base["data"], **changes}}
+    with pytest.raises(BadInput, match=message):
+        plan(
+            study_values, base=changed, matrix={"adaptation": study_values["matrix"]["adaptation"]}
+        )
+
+
+def test_an_attribute_the_data_lack_is_refused(study_values: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="'colour'"):
+        plan(study_values, evaluation={"attributes": ["colour", "sex"]})
+
+
+def test_a_study_without_a_cell_is_refused(study_values: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="no trial left"):
+        plan(study_values, exclude=[{"adaptation": "probe"}, {"adaptation": "tune"}])
+
+
+def test_the_record_holds_no_path(study_values: dict[str, Any], phantom_folder: Path) -> None:
+    record = study_record(plan(study_values), "1.0")
+    assert str(phantom_folder.parent) not in str(record["trials"])
+    assert record["trials"][0]["axes"] == {"adaptation": "probe", "data.sampling": "standard"}
+
+
+def test_standing_tells_what_is_to_do(study_values: dict[str, Any], tmp_path: Path) -> None:
+    made = plan(study_values)
+    store = open_store(str(tmp_path))
+    probe, tune = made.trials[0], made.trials[4]
+    store.record_failure(probe.adapt.fingerprint, "loss is nan at step 7 (epoch 1)")
+    store.save_checkpoint(tune.adapt.fingerprint, 2, b"state")
+    standing = Standing(made, store, {})
+    assert standing.state(probe) == "failed: adapt: loss is nan at step 7 (epoch 1)"
+    assert standing.state(tune) == "half done: 2 epochs"
+    assert standing.state(made.trials[1]) == "to do"
+    assert "0 of 8 done, 1 failed" in standing.status_text()
+    assert "features: 2, 0, 2" in standing.plan_text()
+
+
+def test_cost_counts_the_images_that_pass_through_a_network(study_values: dict[str, Any]) -> None:
+    made = plan(study_values)
+    standing = Standing(made, open_store("unused"), {})
+    frame = next(iter(made.data.values())).frame
+    counts = frame["split"].value_counts()
+    features, probe, tune = (
+        next(s for s in made.stages.values() if s.kind == "features"),
+        made.trials[0].adapt,
+        made.trials[4].adapt,
+    )
+    assert standing.image_passes(features) == len(frame)
+    assert standing.image_passes(probe) == 0
+    expected = 3 * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
+    assert standing.image_passes(tune) == expected

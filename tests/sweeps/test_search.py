@@ -1,0 +1,123 @@
+"""The searcher hands out a stage when what it needs is done; resources are checked beforehand."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+
+from fairfm_core.errors import BadInput
+from fairfm_core.stages import Stage
+from sweeps.plan import make_plan
+from sweeps.resources import Cluster, concurrent_stages, stage_bundle
+from sweeps.search import StageSearcher
+from sweeps.study import Resources, Study
+
+
+@pytest.fixture
+def stages(study_values: dict[str, Any]) -> dict[str, Stage]:
+    return make_plan(Study.model_validate(study_values)).stages
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_stage_is_handed_out_once_after_its_inputs(
+    stages: dict[str, Stage], seed: int
+) -> None:
+    """Any order of completions, any number of workers."""
+    choice = random.Random(seed)
+    searcher = StageSearcher(stages, done=())
+    names = (f"trial{number}" for number in itertools.count())
+    running: dict[str, str] = {}
+    done: list[str] = []
+    while (suggested := searcher.suggest(name := next(names))) != Searcher.FINISHED:
+        if isinstance(suggested, dict):
+            running[name] = suggested["stage"]
+            assert all(need in done for need in stages[suggested["stage"]].inputs.values())
+        if running and (suggested is None or choice.random() < 0.5):
+            trial = choice.choice(list(running))
+            searcher.on_trial_complete(trial, {"finished": True})
+            done.append(running.pop(trial))
+    assert sorted([*done, *running.values()]) == sorted(stages)
+
+
+def test_what_is_done_is_not_handed_out(stages: dict[str, Stage]) -> None:
+    searcher = StageSearcher(stages, done=stages)
+    assert searcher.suggest("a") == Searcher.FINISHED
+
+
+def test_a_failure_blocks_what_needs_it_and_nothing_else(stages: dict[str, Stage]) -> None:
+    searcher = StageSearcher(stages, done=())
+    handed = searcher.suggest("a")
+    assert isinstance(handed, dict)
+    assert stages[handed["stage"]].kind == "features"
+    searcher.on_trial_complete("a", {"failed": "no"})
+    kinds = sorted(stages[f].kind for f in searcher.blocked)
+    assert kinds == ["adapt", "adapt", "evaluate", "evaluate"]
+    left = 0
+    while (suggested := searcher.suggest(f"b{left}")) != Searcher.FINISHED:
+        assert isinstance(suggested, dict)
+        searcher.on_trial_complete(f"b{left}", {"finished": True})
+        left += 1
+    assert left == len(stages) - 5
+
+
+def test_a_lost_worker_counts_as_failure(stages: dict[str, Stage]) -> None:
+    searcher = StageSearcher(stages, done=())
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", None, error=True)
+    assert searcher.blocked
+
+
+CPUS = Cluster(({"CPU": 2.0},))
+GPUS = Cluster(({"CPU": 0.0}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 1.0}))
+
+
+def of_kind(stages: dict[str, Stage], method: str) -> Stage:
+    return next(
+        s
+        for s in stages.values()
+        if method in (s.kind, s.config.get("adaptation", {}).get("method"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "cluster", "expected"),
+    [
+        (Resources(), CPUS, {"CPU": 1.0}),
+        (Resources(), GPUS, {"CPU": 1.0, "GPU": 1.0}),
+        (Resources(gpus=0.5, cpus=2), GPUS, {"CPU": 2.0, "GPU": 0.5}),
+        (Resources(gpus=0), GPUS, {"CPU": 1.0}),
+    ],
+)
+def test_training_takes_a_gpu_where_there_is_one(
+    stages: dict[str, Stage], asked: Resources, cluster: Cluster, expected: dict[str, float]
+) -> None:
+    for method in ("features", "end_to_end"):
+        assert stage_bundle(of_kind(stages, method), asked, cluster) == expected
+    for method in ("linear_probe", "evaluate"):
+        assert "GPU" not in stage_bundle(of_kind(stages, method), asked, cluster)
+
+
+@pytest.mark.parametrize(
+    ("asked", "cluster", "message"),
+    [
+        (Resources(gpus=1), CPUS, "asks for 1 GPU, but the largest node has 0"),
+        (Resources(gpus=2), GPUS, "asks for 2 GPU, but the largest node has 1"),
+        (Resources(gpus=1.5), GPUS, "only whole numbers"),
+        (Resources(cpus=3), CPUS, "asks for 3 CPU, but the largest node has 2.*resources.cpus"),
+    ],
+)
+def test_impossible_requests_are_refused(
+    stages: dict[str, Stage], asked: Resources, cluster: Cluster, message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        stage_bundle(of_kind(stages, "features"), asked, cluster)
+
+
+def test_concurrency_is_what_the_cluster_holds() -> None:
+    assert concurrent_stages([{"CPU": 1.0}, {"CPU": 2.0}], CPUS) == 2
+    assert concurrent_stages([{"CPU": 0.5}], GPUS) == 16
+    assert concurrent_stages([], CPUS) == 2
