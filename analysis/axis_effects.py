@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.pareto import Front, Row
+from analysis.front_rows import Row
+from analysis.pareto import Front
 from analysis.wording import points, signed
 
 

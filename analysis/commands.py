@@ -48,7 +48,7 @@ def write_front(location: str, study: str | None = None) -> str:
     panels = front_panels(found.front, settings.attributes)
     title = figure_title(settings, max(row["seeds"] for row in found.front.rows))
     paths = [found.write(found.front.table.to_csv(index=False).encode(), "front.csv")]
-    for form in ("pdf", "svg"):
+    for form in ("pdf", "svg") if panels else ():
         paths.append(found.write(figure_bytes(panels, title, form), f"front.{form}"))
     return "\n".join([front_text(found.front, settings), *(f"wrote {path}" for path in paths)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -17,11 +17,14 @@ from matplotlib.lines import Line2D
 from analysis.front_panels import Panel, Point
 from analysis.numbers import POINTS
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 WIDTH = 6.9  # inches: two columns of a journal page
 PANEL_HEIGHT = 2.7
 LEGEND_LINE = 0.17
 MOST_LISTED = 12
-STYLE: dict[str, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -84,7 +87,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 def _draw_point(axes: Axes, point: Point) -> None:
     x, y = POINTS * point.x, POINTS * point.y
-    bar = {"color": point.style.colour, "alpha": 0.35, "lw": 1, "zorder": 1}
+    bar: dict[str, Any] = {"color": point.style.colour, "alpha": 0.35, "lw": 1, "zorder": 1}
     axes.plot([POINTS * value for value in point.x_interval], [y, y], **bar)
     axes.plot([x, x], [POINTS * value for value in point.y_interval], **bar)
     axes.plot([x], [y], zorder=3 if point.number else 2, **_marker(point))

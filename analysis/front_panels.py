@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.numbers import PROTOCOL, is_gap
+from analysis.front_rows import Row, number_of
+from analysis.numbers import PROTOCOL, Number, is_gap
 from analysis.palette import Style, styles
-from analysis.pareto import Front, Row, number_of
-from analysis.wording import configuration_title, definition_of, title_of, with_interval, with_null
+from analysis.pareto import Front
+from analysis.wording import (
+    configuration_title,
+    counted,
+    definition_of,
+    title_of,
+    with_interval,
+    with_null,
+)
 from fairfm_core.config import EvaluationSettings
 
 Limits = tuple[float, float]
@@ -44,7 +52,7 @@ class Panel:
 
 
 def front_panels(front: Front, attributes: Sequence[str]) -> tuple[Panel, ...]:
-    """A panel for each objective beside the AUC; where there is none, for the gap of each attribute.
+    """A panel for each objective beside the AUC; where there is none, for each attribute's gap.
 
     Points are test values: the front was chosen on validation before.
     """
@@ -89,15 +97,27 @@ def _point(
         return None
     note = f"; {with_null(x)}" if is_gap(name) else ""
     details = (
-        f"{row['label']} ({configuration_title(row, axes)}), {row['seeds']} seeds; "
+        f"{row['label']} ({configuration_title(row, axes)}), {counted(row['seeds'], 'seed')}; "
         f"test AUC {with_interval(y)}, {title_of(name)} {with_interval(x)}{note}"
         f"; {'on' if place else 'not on'} the front"
     )
-    intervals = [
-        (each["value"], each["value"]) if each["lo"] is None else (each["lo"], each["hi"])
-        for each in (x, y)
-    ]
-    return Point(row["label"], place, x["value"], y["value"], *intervals, style, details)
+    return Point(
+        label=row["label"],
+        number=place,
+        x=x["value"],
+        y=y["value"],
+        x_interval=_interval(x),
+        y_interval=_interval(y),
+        style=style,
+        details=details,
+    )
+
+
+def _interval(number: Number) -> Limits:
+    """The interval; a value without one is its own."""
+    if number["lo"] is None:
+        return number["value"], number["value"]
+    return number["lo"], number["hi"]
 
 
 def _noise(rows: Sequence[Row], name: str) -> Limits | None:

@@ -6,16 +6,18 @@ import json
 import textwrap
 from collections.abc import Sequence
 
+from analysis.front_rows import Row, number_of
 from analysis.numbers import is_gap
-from analysis.pareto import Front, Row, number_of
+from analysis.pareto import Front
 from analysis.wording import counted, definition_of, title_of, with_interval, with_null
 from fairfm_core.config import EvaluationSettings
 
 
 def front_text(front: Front, settings: EvaluationSettings) -> str:
     """The members of the front with test values, then who was kept out, then how to read it."""
-    head = ["#", "configuration", "seeds", *(title_of(name) for name in front.names)]
-    rows = [_line(place, row, front.names) for place, row in enumerate(front.members, start=1)]
+    names = list(dict.fromkeys(["auc", *front.names]))
+    head = ["#", "configuration", "seeds", *(title_of(name) for name in names)]
+    rows = [_line(place, row, names) for place, row in enumerate(front.members, start=1)]
     lines = [f"front: {len(rows)} of {counted(len(front.table), 'configuration')}"]
     lines += [aligned([head, *rows])] if rows else []
     lines += [f"kept out: {row['label']}: {row['reason']}" for row in front.kept_out]
@@ -67,7 +69,8 @@ def _reading(front: Front, settings: EvaluationSettings) -> str:
     if gaps:
         chosen += f"; gaps are {', '.join(gaps)}"
     return (
-        f"{chosen}. Intervals: {percent}, {settings.replicates} draws of patients. Null: what a fair"
-        f" model would show, {settings.permutations} permutations (mean, to the {percent} bound)."
+        f"{chosen}. Intervals: {percent}, {settings.replicates} draws of patients. Null: what a"
+        f" fair model would show, {settings.permutations} permutations (mean, to the {percent}"
+        " bound)."
         f" Hypervolume on validation: {front.hypervolume:.4g} (reference {front.reference})."
     )

@@ -12,17 +12,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.numbers import PROTOCOL, Number, is_gap, named_numbers
+from analysis.front_rows import Row, bare, front_row
 from analysis.results import Configuration, StudyResults
 from fairfm_core.evaluation.objectives import Objective
 from fairfm_core.evaluation.pareto import hypervolume
 from fairfm_core.evaluation.records import Evaluation
 from fairfm_core.evaluation.selection import front, validation_table
-
-Row = dict[str, Any]
-
-LIMITS = ("lo", "hi")
-GAP_COLUMNS = ("null_mean", "null_hi", "p_value", "excess", "worst_group", "best_group")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +62,6 @@ class Front:
         return ", ".join(f"{bare(each)} {each.reference:g}" for each in self.objectives)
 
 
-def bare(objective: Objective) -> str:
-    """An objective's number by name, without its split."""
-    return objective.metric.removeprefix("val/")
-
-
 def study_front(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> Front:
     """The front of a study's configurations from their pooled evaluations, by group."""
     return configuration_front(
@@ -92,7 +82,7 @@ def configuration_front(
     candidates = _defined(validation_table(evaluations), objectives)
     members = set(candidates["fingerprint"][front(candidates, objectives)])
     rows = [
-        _row(each, evaluations.get(each.group), objectives, axes, each.group in members)
+        front_row(each, evaluations.get(each.group), objectives, axes, each.group in members)
         for each in configurations
     ]
     rows.sort(key=_rank)
@@ -102,13 +92,6 @@ def configuration_front(
         tuple(axes),
         hypervolume(candidates[[each.metric for each in objectives]].to_numpy(), objectives),
     )
-
-
-def number_of(row: Row, split: str, name: str) -> Number:
-    """One number of a front's row, as `named_numbers` gives it; undefined entries are None."""
-    start = f"{split}_{name}"
-    held = {end: row.get(f"{start}_{end}") for end in (*LIMITS, *GAP_COLUMNS)}
-    return {"value": row.get(start), **held}
 
 
 def _defined(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
@@ -122,64 +105,6 @@ def _rank(row: Row) -> tuple[bool, float, str]:
     """Front first, then by validation AUC, then by name."""
     auc = -1.0 if row["val_auc"] is None else row["val_auc"]
     return not row["on_front"], -auc, row["label"]
-
-
-def _row(
-    configuration: Configuration,
-    evaluation: Evaluation | None,
-    objectives: Sequence[Objective],
-    axes: Sequence[str],
-    on_front: bool,
-) -> Row:
-    names = [bare(objective) for objective in objectives]
-    numbers = {split: _numbers(evaluation, split) for split in ("val", "test")}
-    row: Row = {
-        "label": configuration.label,
-        **{axis: configuration.axes.get(axis) for axis in axes},
-        "group": configuration.group,
-        "protocol": PROTOCOL,
-        "seeds": len(configuration.finished),
-        "missing_seeds": " ".join(map(str, configuration.missing_seeds)) or None,
-        "on_front": on_front,
-        "reason": _kept_out(numbers["val"], names) if evaluation else "no finished trial",
-        "val_auc": None,
-    }
-    for split, found in numbers.items():
-        for name, number in found.items():
-            row |= _columns(f"{split}_{name}", number, is_gap(name))
-    return row | _optimism(numbers, names, on_front)
-
-
-def _numbers(evaluation: Evaluation | None, split: str) -> dict[str, Number]:
-    return named_numbers(evaluation, split) if evaluation else {}
-
-
-def _columns(start: str, number: Number, gap: bool) -> Row:
-    ends = (*LIMITS, *GAP_COLUMNS) if gap else LIMITS
-    return {start: number["value"], **{f"{start}_{end}": number[end] for end in ends}}
-
-
-def _kept_out(numbers: Mapping[str, Number], names: Sequence[str]) -> str | None:
-    """Why objectives are undefined on validation; None if all are defined."""
-    undefined = [name for name in names if name not in numbers or numbers[name]["value"] is None]
-    reasons = [f"val/{name} undefined: {_why(numbers.get(name))}" for name in undefined]
-    return "; ".join(reasons) or None
-
-
-def _why(number: Number | None) -> str:
-    return str(number["reason"]) if number else "not evaluated"
-
-
-def _optimism(
-    numbers: Mapping[str, Mapping[str, Number]], names: Sequence[str], on_front: bool
-) -> dict[str, float | None]:
-    """Validation minus test of what was chosen: how much the choice flatters itself."""
-    gains: dict[str, float | None] = {}
-    for name in names:
-        val, test = (numbers[split].get(name, {}).get("value") for split in ("val", "test"))
-        defined = on_front and val is not None and test is not None
-        gains[f"optimism_{name}"] = val - test if defined else None
-    return gains
 
 
 def _none(value: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 
 from analysis.charts import Scale, scale_over
 from analysis.front_panels import Panel, Point
+from analysis.front_rows import number_of
 from analysis.numbers import POINTS
 from analysis.palette import Style
-from analysis.pareto import Front, number_of
+from analysis.pareto import Front
 from analysis.results import StudyResults
 from analysis.wording import above_null, with_interval, with_null
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.front_rows import Row, number_of
 from analysis.numbers import POINTS, Number, group_numbers, is_gap, named_numbers
 from analysis.palette import Style
-from analysis.pareto import Front, Row, number_of
+from analysis.pareto import Front
 from analysis.wording import (
     above_null,
     definition_of,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.front_rows import Row, number_of
 from analysis.numbers import is_gap
-from analysis.pareto import Front, Row, number_of
+from analysis.pareto import Front
 from analysis.wording import above_null, counted, listed, points, signed, title_of, with_interval
 
 MOST_NAMED = 6
@@ -16,7 +17,7 @@ def story(front: Front, attributes: Sequence[str]) -> list[str]:
     gaps = [name for name in front.names if is_gap(name)]
     shown = gaps or [f"gap_{attribute}" for attribute in attributes]
     sentences = [_members(front)]
-    sentences += _costs(front, gaps) if front.members else []
+    sentences += _costs(front, gaps) if len(front.members) > 1 else []
     sentences += [sentence for gap in shown if (sentence := _signal(front, gap))]
     return sentences
 
@@ -30,7 +31,7 @@ def _members(front: Front) -> str:
     labels = [row["label"] for row in members]
     rest = len(labels) - MOST_NAMED
     names = listed([*labels[:MOST_NAMED], *([f"{rest} more"] if rest > 0 else [])])
-    kept_out = f" ({out} kept out: an objective is undefined)" if out else ""
+    kept_out = f" ({out} kept out, see the warnings)" if out else ""
     return (
         f"On the front: {names}. Of {counted(len(front.rows), 'configuration')}{kept_out}, no other"
         f" one is at least as good on validation in {objectives} and better in one of them."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.front_rows import number_of
 from analysis.numbers import is_gap, undefined_cells
-from analysis.pareto import Front, number_of
+from analysis.pareto import Front
 from analysis.results import Configuration, StudyResults
 from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
 from fairfm_core.evaluation.records import Evaluation

@@ -133,6 +133,7 @@ def study_record(plan: Plan, code_version: str) -> dict[str, Any]:
         "spec": plan.study.model_dump(mode="json"),
         "spec_sha": fingerprint(plan.study.model_dump(mode="json")),
         "code_version": code_version,
+        "axes": list(plan.study.matrix),
         "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
         "trials": [_trial_record(trial) for trial in plan.trials],
     }
@@ -141,11 +142,13 @@ def study_record(plan: Plan, code_version: str) -> dict[str, Any]:
 def _trial_record(planned: PlannedTrial) -> dict[str, Any]:
     config = planned.trial.model_dump(mode="json")
     config["data"]["dataset"] = Path(config["data"]["dataset"]).name
+    features = planned.adapt.inputs.get("features")
     return {
         "name": planned.name,
         "axes": planned.axes,
         "seed": planned.trial.seed,
         "group": planned.group,
+        "features": features,
         "adapt": planned.adapt.fingerprint,
         "evaluate": planned.evaluate.fingerprint,
         "digest": planned.adapt.digest,

@@ -30,7 +30,7 @@ ENVIRONMENT = {
 
 @contextmanager
 def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluster]:
-    """A local Ray (of `cpus` cores, else all), or the cluster at `address`; shut down at the end."""
+    """A local Ray (of `cpus` cores, else all), or the cluster at `address`; ended afterwards."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     local = {} if address else {"object_store_memory": OBJECT_STORE_BYTES, "num_cpus": cpus}

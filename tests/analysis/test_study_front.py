@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from analysis.cli import pareto
 from analysis.commands import analysed, json_front, write_front
-from analysis.pareto import Front, number_of
+from analysis.front_rows import number_of
+from analysis.pareto import Front
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
 
@@ -111,5 +112,5 @@ def test_command_line(results_folder: Path) -> None:
 
 def test_no_finished_trial_is_refused(results_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(results_folder / "studies", tmp_path / "studies")
-    with pytest.raises(BadInput, match="study 'tiny' .* has no finished trial"):
+    with pytest.raises(BadInput, match=r"study 'tiny' .* has no finished trial"):
         write_front(str(tmp_path))
