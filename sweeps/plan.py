@@ -13,6 +13,7 @@ from fairfm_core.config import Trial, fingerprint
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.stages import Stage, stages_of
+from sweeps.records import TrialRecord
 from sweeps.study import Study, StudyTrial, expand
 
 
@@ -34,6 +35,23 @@ class PlannedTrial:
     def evaluate(self) -> Stage:
         """The last stage."""
         return self.stages[-1]
+
+    @cached_property
+    def record(self) -> TrialRecord:
+        """What the results folder remembers of the trial; no path of this machine."""
+        config = self.trial.model_dump(mode="json")
+        config["data"]["dataset"] = Path(config["data"]["dataset"]).name
+        return TrialRecord(
+            name=self.name,
+            axes=self.axes,
+            seed=self.trial.seed,
+            group=self.group,
+            features=self.adapt.inputs.get("features"),
+            adapt=self.adapt.fingerprint,
+            evaluate=self.evaluate.fingerprint,
+            digest=self.adapt.digest,
+            config=config,
+        )
 
     @cached_property
     def group(self) -> str:
@@ -135,22 +153,5 @@ def study_record(plan: Plan, code_version: str) -> dict[str, Any]:
         "code_version": code_version,
         "axes": list(plan.study.matrix),
         "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
-        "trials": [_trial_record(trial) for trial in plan.trials],
-    }
-
-
-def _trial_record(planned: PlannedTrial) -> dict[str, Any]:
-    config = planned.trial.model_dump(mode="json")
-    config["data"]["dataset"] = Path(config["data"]["dataset"]).name
-    features = planned.adapt.inputs.get("features")
-    return {
-        "name": planned.name,
-        "axes": planned.axes,
-        "seed": planned.trial.seed,
-        "group": planned.group,
-        "features": features,
-        "adapt": planned.adapt.fingerprint,
-        "evaluate": planned.evaluate.fingerprint,
-        "digest": planned.adapt.digest,
-        "config": config,
+        "trials": [trial.record.as_json() for trial in plan.trials],
     }

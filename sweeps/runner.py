@@ -78,10 +78,11 @@ def _open_tracking(
     except Exception as error:  # the tracker's boundary: a sweep runs without MLflow
         print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
         return None
-    writer.close_stale({t.adapt.fingerprint for t in plan.trials})
-    tracker = TrackingThread(writer, plan.trials, lambda w, t: log_trial(w, t, store), start_trial)
-    for trial in plan.trials:
-        if trial.evaluate.fingerprint in done and not writer.finished(trial.adapt.fingerprint):
+    writer.close_stale({trial.adapt.fingerprint for trial in plan.trials})
+    records = [trial.record for trial in plan.trials]
+    tracker = TrackingThread(writer, records, lambda w, t: log_trial(w, t, store), start_trial)
+    for trial in records:
+        if trial.evaluate in done and not writer.finished(trial.adapt):
             tracker.replay(trial)
     return tracker
 

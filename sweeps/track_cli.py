@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, did_you_mean
+
+if TYPE_CHECKING:
+    from fairfm_core.artifacts import ArtifactStore
 
 PORT = 5000
 
@@ -20,28 +24,38 @@ def track() -> None:
 
 
 @track.command()
-@click.argument("study", type=click.Path(path_type=Path))
-@click.option("--results", default="results", show_default=True, help="Folder of all artifacts.")
-@click.option("--uri", default=None, help="MLflow server or database; default: the study's own.")
-def sync(study: Path, results: str, uri: str | None) -> None:
-    """Write every finished trial of STUDY into MLflow, once each; safe to repeat."""
+@click.argument("results")
+@click.option("--study", default=None, help="Study in the folder; default: every one.")
+@click.option("--uri", default=None, help="MLflow server or database; default: each study's own.")
+def sync(results: str, study: str | None, uri: str | None) -> None:
+    """Write every finished trial of RESULTS into MLflow, once each; safe to repeat."""
+    from analysis.results import known_studies
     from fairfm_core.artifacts import check_schema, open_store
-    from sweeps.plan import make_plan
-    from sweeps.study import read_study
+
+    store = open_store(results)
+    check_schema(store)
+    known = known_studies(store)
+    if not known or (study is not None and study not in known):
+        hint = did_you_mean(study or "", known)
+        raise BadInput(f"{results} holds no study {study or ''}{hint}; it has {known or 'none'}")
+    for name in [study] if study else known:
+        click.echo(_sync_study(store, results, name, uri))
+
+
+def _sync_study(store: ArtifactStore, results: str, study: str, uri: str | None) -> str:
+    from sweeps.records import read_trial_records
     from sweeps.tracking import RunWriter, open_experiment, tracking_uri
     from sweeps.trial_runs import log_trial
 
-    plan = make_plan(read_study(study))
-    store = open_store(results)
-    check_schema(store)
-    name = plan.study.study
-    target = uri or tracking_uri(plan.study.tracking.uri, results)
-    client, experiment = open_experiment(target, name, f"{results}/mlartifacts/{name}")
-    writer = RunWriter(client, experiment, name)
-    finished = [t for t in plan.trials if store.is_done("evaluate", t.evaluate.fingerprint)]
+    own = store.read_json("studies", study, "study.json")["spec"]["tracking"]["uri"]
+    target = uri or tracking_uri(own, results)
+    client, experiment = open_experiment(target, study, f"{results}/mlartifacts/{study}")
+    writer = RunWriter(client, experiment, study)
+    trials = read_trial_records(store, study)
+    finished = [trial for trial in trials if store.is_done("evaluate", trial.evaluate)]
     for trial in finished:
         log_trial(writer, trial, store)
-    click.echo(f"{len(finished)} of {len(plan.trials)} trials written to {target}")
+    return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"
 
 
 @click.command()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.stages import Stage
-from sweeps.plan import PlannedTrial
+from sweeps.records import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -167,20 +167,20 @@ class TrackingThread:
     def __init__(
         self,
         writer: RunWriter,
-        trials: Sequence[PlannedTrial],
-        log_trial: Callable[[RunWriter, PlannedTrial], None],
-        start_trial: Callable[[RunWriter, PlannedTrial], None],
+        trials: Sequence[TrialRecord],
+        log_trial: Callable[[RunWriter, TrialRecord], None],
+        start_trial: Callable[[RunWriter, TrialRecord], None],
     ) -> None:
         self._writer = writer
         self.experiment = writer.experiment
         self._log_trial = log_trial
         self._start_trial = start_trial
-        self._by_adapt = {t.adapt.fingerprint: t for t in trials}
-        self._by_evaluate = {t.evaluate.fingerprint: t for t in trials}
-        self._needing: dict[str, list[PlannedTrial]] = defaultdict(list)
+        self._by_adapt = {trial.adapt: trial for trial in trials}
+        self._by_evaluate = {trial.evaluate: trial for trial in trials}
+        self._needing: dict[str, list[TrialRecord]] = defaultdict(list)
         for trial in trials:
-            for stage in trial.stages:
-                self._needing[stage.fingerprint].append(trial)
+            for fingerprint in trial.stages:
+                self._needing[fingerprint].append(trial)
         self._queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(maxsize=10_000)
         self._rows: dict[str, list[Row]] = defaultdict(list)
         self.degraded: str | None = None
@@ -208,7 +208,7 @@ class TrackingThread:
         for trial in self._needing[stage.fingerprint]:
             self._put("failed", trial, reason)
 
-    def replay(self, trial: PlannedTrial) -> None:
+    def replay(self, trial: TrialRecord) -> None:
         """Write a trial that finished in an earlier run of the study."""
         self._put("done", trial, None)
 
@@ -219,7 +219,7 @@ class TrackingThread:
         if self._thread.is_alive():
             self.degraded = self.degraded or "MLflow did not take all values in time"
 
-    def _put(self, what: str, trial: PlannedTrial | None, value: Any) -> None:
+    def _put(self, what: str, trial: TrialRecord | None, value: Any) -> None:
         try:
             self._queue.put_nowait((what, trial, value))
         except queue.Full:
@@ -233,7 +233,7 @@ class TrackingThread:
             except queue.Empty:
                 what, trial, value = "flush", None, None
             if what == "row":
-                self._rows[trial.adapt.fingerprint].append(value)
+                self._rows[trial.adapt].append(value)
             elif trial is not None:
                 self._attempt(lambda: self._write(what, trial, value))  # noqa: B023 - called at once
             if what in {"flush", "close"} or time.monotonic() - flushed >= FLUSH_SECONDS:
@@ -242,8 +242,8 @@ class TrackingThread:
             if what == "close":
                 return
 
-    def _write(self, what: str, trial: PlannedTrial, value: Any) -> None:
-        identity = trial.adapt.fingerprint
+    def _write(self, what: str, trial: TrialRecord, value: Any) -> None:
+        identity = trial.adapt
         if what == "start":
             self._start_trial(self._writer, trial)
         elif what == "done":

@@ -296,10 +296,10 @@ def test_a_diverged_trial_fails_alone(
 def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, fairfm: Fairfm
 ) -> None:
-    study, results, _ = finished
+    _, results, _ = finished
     other = f"sqlite:///{tmp_path}/other.db"
     for _ in range(2):  # the second changes nothing
-        done = fairfm("track", "sync", study, "--results", results, "--uri", other)
+        done = fairfm("track", "sync", results, "--uri", other)
         assert done.returncode == 0, done.stderr
         assert "8 of 8 trials written" in done.stdout
         mine = {run.info.run_name: run.data.metrics for run in runs(other)}

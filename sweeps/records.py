@@ -1,0 +1,42 @@
+"""What a results folder remembers of a study's trials: enough to follow and track them later."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fairfm_core.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as `studies/<study>/study.json` holds it: names, axes and fingerprints."""
+
+    name: str
+    axes: dict[str, str]
+    seed: int
+    group: str
+    """Identity of the configuration: the same trial at any seed."""
+    features: str | None
+    adapt: str
+    """Fingerprint of the stage that ends in predictions: the trial's identity."""
+    evaluate: str
+    digest: str
+    """Digest of the data."""
+    config: dict[str, Any]
+    """The resolved trial."""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Fingerprints of every stage the trial needs."""
+        return tuple(f for f in (self.features, self.adapt, self.evaluate) if f is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def read_trial_records(store: ArtifactStore, study: str) -> list[TrialRecord]:
+    """The trials of a study that was planned into this store."""
+    record = store.read_json("studies", study, "study.json")
+    return [TrialRecord(**trial) for trial in record["trials"]]
