@@ -76,7 +76,7 @@ def _overhead(plan: Plan, place: str, fit: Callable[[Plan, ArtifactStore], None]
 
 def _with_this_sweeper(plan: Plan, store: ArtifactStore) -> None:
     bundles = dict.fromkeys(plan.stages, BUNDLE)
-    fit_stages(plan, store, set(), bundles, slots=1, listeners=[])
+    fit_stages(plan, store, set(), bundles, 1, [], f"{store.location}/tune")
 
 
 def _with_plain_tune(plan: Plan, store: ArtifactStore) -> None:

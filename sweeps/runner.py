@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
+from fairfm_core.errors import BadInput
 from sweeps.code_version import code_version
 from sweeps.plan import Plan, make_plan, study_record
 from sweeps.progress import Progress
@@ -106,9 +108,25 @@ def _run_missing(
         progress = Progress(Standing(plan, store, {}), slots, out)
         listeners = [progress, *([tracker] if tracker else [])]
         try:
-            fit_stages(plan, store, done, bundles, slots, listeners)
+            with _tune_scratch(store, address) as scratch:
+                stopped = fit_stages(plan, store, done, bundles, slots, listeners, scratch)
         finally:
             progress.close()
+    if stopped is not None:
+        raise BadInput(
+            f"results folder {store.location} takes nothing any more ({stopped}); what is "
+            "finished is kept: make room and give the same command again"
+        )
+
+
+@contextmanager
+def _tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
+    """Where Tune keeps files that nobody reads again: on a cluster, a place that all nodes see."""
+    if address is not None:
+        yield f"{store.location}/tune"
+        return
+    with tempfile.TemporaryDirectory(prefix="fairfm-tune-") as folder:
+        yield folder
 
 
 @contextmanager
@@ -130,8 +148,13 @@ def fit_stages(
     bundles: Mapping[str, Mapping[str, float]],
     slots: int,
     listeners: list[Any],
-) -> None:
-    """One Tune run over all stages that are not done; needs a running Ray."""
+    scratch: str,
+) -> str | None:
+    """One Tune run over all stages that are not done; needs a running Ray.
+
+    Tune's own files go to `scratch`, which every node must see. Returns why the run stopped early,
+    if the results folder takes nothing any more.
+    """
     from ray import tune
 
     from sweeps.events import StageEvents
@@ -151,23 +174,25 @@ def fit_stages(
         with_stages,
         lambda config: tune.PlacementGroupFactory([dict(bundles[config["stage"]])]),
     )
+    searcher = StageSearcher(plan.stages, done)
     tuner = tune.Tuner(
         with_resources,
         tune_config=tune.TuneConfig(
-            search_alg=StageSearcher(plan.stages, done),
+            search_alg=searcher,
             num_samples=len(missing),
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
             name=plan.study.study,
-            storage_path=f"{store.location}/tune",
+            storage_path=scratch,
             verbose=0,
             callbacks=[StageEvents(plan.stages, listeners)],
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
         ),
     )
     tuner.fit()
+    return searcher.stopped
 
 
 def _failures(plan: Plan, store: ArtifactStore) -> dict[str, str]:

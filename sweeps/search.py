@@ -12,6 +12,9 @@ from fairfm_core.stages import Stage
 FAILED = "failed"
 """Key of a stage's last report that holds the reason of its failure."""
 
+UNWRITABLE = "unwritable"
+"""Key beside FAILED when the results folder takes nothing any more: no stage could succeed."""
+
 # Finished trials show early, shared features unlock most, long trainings start before short ones.
 PRIORITY = {"evaluate": 0, "features": 1, "end_to_end": 2, "linear_probe": 3}
 
@@ -37,6 +40,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._running: dict[str, str] = {}
         self.blocked: dict[str, str] = {}
         """Stages that cannot run, with the fingerprint of the failed stage they need."""
+        self.stopped: str | None = None
+        """Why no further stage is handed out, although some are left."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next ready stage."""
@@ -54,7 +59,10 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     ) -> None:
         """Note a stage's end and block what a failed one leaves without input."""
         fingerprint = self._running.pop(trial_id)
-        if error or FAILED in (result or {}):
+        if UNWRITABLE in (result or {}):
+            self.stopped = str((result or {})[FAILED])
+            self._waiting.clear()
+        elif error or FAILED in (result or {}):
             self._block(fingerprint)
         else:
             self._done.add(fingerprint)

@@ -53,6 +53,8 @@ def quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     logging.getLogger("alembic").setLevel(logging.ERROR)
+    # It prints a traceback for each attempt; the writer says once what went wrong.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def open_experiment(uri: str, study: str, artifacts: str) -> tuple[MlflowClient, str]:
@@ -266,7 +268,7 @@ class TrackingThread:
                 write()
                 return
             except Exception as error:  # the tracker's boundary: it may never fail a trial
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                log.warning("MLflow, attempt %d: %s", attempt + 1, reason)
+                reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+                log.info("MLflow, attempt %d: %s", attempt + 1, error)
                 time.sleep(0.2 * 2**attempt)
         self.degraded = reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import traceback
@@ -13,9 +14,11 @@ from ray import tune
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.stages import Stage, run_stage
-from sweeps.search import FAILED
+from sweeps.search import FAILED, UNWRITABLE
 
 log = logging.getLogger(__name__)
+
+DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
 
 def run_as_trial(
@@ -35,7 +38,11 @@ def run_as_trial(
     try:
         run_stage(stage, store, lambda row: tune.report(dict(row)))
         outcome: dict[str, Any] = {"finished": True}
-    except (StageFailed, BadInput, OSError) as error:
+    except OSError as error:
+        outcome = {FAILED: _failed(store, stage, str(error))}
+        if error.errno in DISK_ERRORS:
+            outcome[UNWRITABLE] = True
+    except (StageFailed, BadInput) as error:
         outcome = {FAILED: _failed(store, stage, str(error))}
     except Exception as error:  # a worker's boundary: a bug in one stage must not end the sweep
         log.error("%s", traceback.format_exc())

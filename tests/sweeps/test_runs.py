@@ -381,3 +381,33 @@ def test_bad_studies_end_before_anything_starts(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "results" / "adapt").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that fills up in mid-sweep."""
+    target = tmp_path / "disk"
+    target.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1700k", "tmpfs", str(target)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield target
+    subprocess.run(["umount", "-l", str(target)], check=True)  # SQLite may still hold it
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_ends_in_one_line_and_loses_nothing(
+    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], small_disk: Path, fairfm: Fairfm
+) -> None:
+    study, whole, _ = finished
+    results = small_disk / "results"
+    full = fairfm("sweep", "run", study, "--results", results)
+    assert full.returncode == 2, full.stdout + full.stderr
+    assert len(full.stderr.splitlines()) == 1, full.stderr
+    assert "No space left on device" in full.stderr
+    assert "same command again" in full.stderr
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    done = fairfm("sweep", "run", study, "--results", results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert predictions(results) == predictions(whole)
+    assert {run.info.status for run in runs(database(results))} == {"FINISHED"}
