@@ -41,8 +41,6 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
 def training_gpus(asked: Resources, cluster: Cluster) -> float:
     """GPUs of one training stage: as asked, else one where the cluster has any."""
     gpus = asked.gpus if asked.gpus is not None else float(cluster.total("GPU") >= 1)
-    if gpus > 1 and gpus != int(gpus):
-        raise BadInput(f"resources.gpus is {gpus:g}: above one GPU only whole numbers can be given")
     for name, amount in (("GPU", gpus), ("CPU", asked.cpus)):
         if amount > cluster.most(name):
             raise BadInput(

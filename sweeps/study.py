@@ -29,6 +29,13 @@ class Resources(Frozen):
     gpus: float | None = Field(None, ge=0)
     """GPUs of a training stage, fractions allowed; null means one where the cluster has any."""
 
+    @field_validator("gpus")
+    @classmethod
+    def _whole_above_one(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise BadInput(f"{gpus:g} GPUs cannot be given: above one only whole numbers")
+        return gpus
+
 
 class Tracking(Frozen):
     """Where MLflow runs go."""

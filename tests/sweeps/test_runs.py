@@ -366,7 +366,6 @@ def test_a_store_of_another_schema_is_refused(
         ({"sedes": [0]}, "did you mean 'seeds'"),
         ({"objectives": [{"metric": "test/auc", "goal": "maximize"}]}, "validation"),
         ({"resources": {"cpus": 10_000}}, "asks for 10000 CPU"),
-        ({"resources": {"gpus": 1.5}}, "only whole numbers"),
         (
             {"matrix": {**STUDY["matrix"], "backbone.name": ["test_convnexd"]}},
             "did you mean 'test_convnext",

@@ -56,6 +56,7 @@ def test_axes_lay_over_the_base(study_values: dict[str, Any]) -> None:
         ({"sedes": [1]}, "unknown key 'sedes' .did you mean 'seeds'"),
         ({"evaluation": {"replicate": 3}}, "'evaluation.replicate' .did you mean 'replicates'"),
         ({"resources": {"gpu": 1}}, "did you mean 'gpus'"),
+        ({"resources": {"gpus": 1.5}}, "resources.gpus: 1.5 GPUs cannot be given"),
         ({"seeds": [1, 1]}, "seeds must be distinct"),
         ({"seeds": []}, "seeds must be distinct and at least one"),
         ({"study": "a/b"}, "study: String should match"),
