@@ -82,7 +82,6 @@ def _standing(study: Path, results: str, check_networks: bool) -> Standing:
 def _tell(outcome: Outcome, results: str) -> None:
     """The end of a run: failures, the front, the report, and where to look further."""
     from analysis.commands import write_front, write_report
-
     from sweeps.track_cli import experiment_url
 
     name = outcome.plan.study.study
