@@ -42,14 +42,16 @@ def evaluate(
     """
     from analysis.evaluate import evaluate_files, short_table
     from fairfm_core.config import EvaluationSettings
+    from fairfm_core.yaml_input import validated
 
-    settings = EvaluationSettings(
-        attributes=tuple(dict.fromkeys(_listed(attributes))),
-        age_edges=_numbers(age_edges),
-        replicates=replicates,
-        permutations=permutations,
-        seed=seed,
-    )
+    given = {
+        "attributes": tuple(dict.fromkeys(_listed(attributes))),
+        "age_edges": _numbers(age_edges),
+        "replicates": replicates,
+        "permutations": permutations,
+        "seed": seed,
+    }
+    settings = validated(EvaluationSettings, given, "evaluate")
     evaluation = evaluate_files(predictions, out, settings)
     click.echo(short_table(evaluation, settings))
     click.echo(f"wrote metrics.parquet and gaps.parquet to {out}")

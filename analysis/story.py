@@ -10,6 +10,8 @@ from analysis.pareto import Front
 from analysis.wording import above_null, counted, listed, points, signed, title_of, with_interval
 
 MOST_NAMED = 6
+ALPHA = 0.05
+"""Level of the Bonferroni-corrected claim that some member's gap is more than noise."""
 
 
 def story(front: Front, attributes: Sequence[str]) -> list[str]:
@@ -105,9 +107,15 @@ def _signal(front: Front, gap: str) -> str | None:
             " alone, it may be noise."
         )
     row, largest = max(above, key=lambda pair: pair[1]["value"])
+    smallest_p = min(each["p_value"] for _, each in judged)
+    strength = (
+        "more than noise, also when corrected for looking at each of them"
+        if smallest_p * len(judged) <= ALPHA
+        else "but looking at so many, one may do so by chance (corrected p above 0.05)"
+    )
     return (
         f"The test {what} exceeds what a fair model would show in {len(above)} of {len(judged)} "
-        f"front members: more than noise. The largest is {with_interval(largest)} "
+        f"front members: {strength}. The largest is {with_interval(largest)} "
         f"({row['label']}, worst group {largest['worst_group']}), where a fair model would show "
         f"{points(largest['null_mean'])} (up to {points(largest['null_hi'])})."
     )

@@ -17,9 +17,9 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.preparation import prepare
 from sweeps.plan import Plan, make_plan
 from sweeps.ray_session import ray_session
-from sweeps.runner import fit_stages
 from sweeps.study import Study
 from sweeps.trainable import run_as_trial
+from sweeps.tuning import fit_stages
 
 TRIALS = 30
 PLAIN_TRIALS = 6
@@ -76,7 +76,7 @@ def _overhead(plan: Plan, place: str, fit: Callable[[Plan, ArtifactStore], None]
 
 def _with_this_sweeper(plan: Plan, store: ArtifactStore) -> None:
     bundles = dict.fromkeys(plan.stages, BUNDLE)
-    fit_stages(plan, store, set(), bundles, 1, [], f"{store.location}/tune")
+    fit_stages(plan.stages, set(), store, bundles, 1, [], f"{store.location}/tune")
 
 
 def _with_plain_tune(plan: Plan, store: ArtifactStore) -> None:

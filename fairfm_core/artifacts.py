@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs
 
 from fairfm_core.errors import BadInput
@@ -37,6 +38,11 @@ class ArtifactStore:
     root: str
     location: str
     """The absolute path or URI that opens this store again, in any process."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store lies on a disk of this machine (or one mounted like it)."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def path(self, *parts: str) -> str:
         """The path of an artifact's part on the store's filesystem."""
@@ -84,8 +90,7 @@ class ArtifactStore:
     def publish(self, kind: str, fingerprint: str, record: dict[str, Any]) -> Iterator[Path]:
         """A local scratch folder whose files become the finished artifact when the block ends.
 
-        An exception inside the block publishes nothing. Two writers of one stage write the same
-        content, so the later marker replaces the earlier one and both are right.
+        An exception inside the block publishes nothing.
         """
         started = time.time()
         with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
@@ -108,7 +113,7 @@ class ArtifactStore:
     @contextmanager
     def local_copy(self, kind: str, fingerprint: str, name: str) -> Iterator[Path]:
         """A finished artifact's file as a local path: itself on a local disk, else a copy."""
-        if isinstance(self.filesystem, fs.LocalFileSystem):
+        if self.is_local:
             yield Path(self.path(kind, fingerprint, name))
             return
         with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
@@ -173,7 +178,10 @@ class ArtifactStore:
 def open_store(location: str) -> ArtifactStore:
     """The store at a local path or URI (`s3://bucket/prefix`), which need not exist yet."""
     if "://" in location:
-        filesystem, root = fs.FileSystem.from_uri(location)
+        try:
+            filesystem, root = fs.FileSystem.from_uri(location)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise BadInput(f"results location {location} cannot be opened: {error}") from error
         return ArtifactStore(filesystem, root.rstrip("/"), location.rstrip("/"))
     absolute = str(Path(location).absolute())
     return ArtifactStore(fs.LocalFileSystem(), absolute, absolute)
@@ -190,7 +198,7 @@ def claim_results(store: ArtifactStore) -> None:
     except OSError as error:
         raise BadInput(
             f"results folder {store.root} cannot be written ({error.strerror or error}); "
-            "free space there or give another one with --results"
+            "mend that or give another one with --results"
         ) from error
 
 
@@ -198,7 +206,13 @@ def check_schema(store: ArtifactStore) -> None:
     """Refuse a results folder that another schema version of this program wrote."""
     if not store.exists("fairfm.json"):
         return
-    found = store.read_json("fairfm.json").get("schema")
+    try:
+        found = store.read_json("fairfm.json")["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{store.root}/fairfm.json is not what this program writes ({error}); give another "
+            "folder with --results"
+        ) from error
     if found != SCHEMA:
         raise BadInput(
             f"results folder {store.root} has schema version {found}, this program writes "

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fairfm_core.errors import BadInput
 from fairfm_core.recipes import resolve_recipe
 
 FINGERPRINT_LENGTH = 20
@@ -25,6 +27,13 @@ class Frozen(BaseModel):
     def content(self) -> dict[str, Any]:
         """The values that differ from their defaults, as plain JSON values."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def some_and_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names as they are; raises BadInput where there is none or one stands twice."""
+    if not names or len(set(names)) != len(names):
+        raise BadInput(f"name one or more, each once, not {list(names)}")
+    return names
 
 
 class Backbone(Frozen):
@@ -84,6 +93,12 @@ class Data(Frozen):
     """Folder made by `fairfm data prepare`; its digest, not this path, enters a fingerprint."""
     pathologies: tuple[str, ...] | None = None
     """Labels to predict; null means every label of the cohort."""
+
+    @field_validator("pathologies")
+    @classmethod
+    def _distinct_pathologies(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else some_and_distinct(names)
+
     sampling: Literal["standard", "balanced"] = "standard"
     balance: str = "race"
     """Attribute whose groups a balanced training set holds in equal numbers (section 4.3)."""
@@ -111,6 +126,19 @@ class EvaluationSettings(Frozen):
     attributes: tuple[str, ...] = ("sex", "race")
     age_edges: tuple[float, ...] = (40.0, 60.0, 80.0)
     """Inner edges of the age groups in years: (40, 60) makes <40, 40-59 and 60+."""
+
+    @field_validator("attributes")
+    @classmethod
+    def _distinct_attributes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return some_and_distinct(names)
+
+    @field_validator("age_edges")
+    @classmethod
+    def _increasing_edges(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if not edges or any(low >= high for low, high in pairwise(edges)):
+            raise BadInput(f"{list(edges)} must be increasing and at least one, as in [40, 60]")
+        return edges
+
     replicates: int = Field(200, ge=0)
     """Bootstrap replicates; patients are resampled."""
     permutations: int = Field(200, ge=0)

@@ -36,8 +36,8 @@ def resolve_recipe(values: Any) -> Any:
         return values
     adaptation = dict(values["adaptation"])
     recipe = adaptation.pop("recipe", "paper")
-    known = RECIPES.get(adaptation.get("method", ""), {})
-    if known and recipe not in known:
+    known = RECIPES.get(str(adaptation.get("method")), {})
+    if not isinstance(recipe, str) or (known and recipe not in known):
         raise BadInput(
             f"recipe {recipe!r} is not known for {adaptation['method']}"
             f"{did_you_mean(str(recipe), known)}; known: {', '.join(known)}"

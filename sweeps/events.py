@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.stages import Stage
 from sweeps.search import FAILED
 
@@ -31,13 +32,16 @@ class Listener(Protocol):
 class StageEvents(tune.Callback):  # type: ignore[misc]
     """Translates Tune's trial events into stage events."""
 
-    def __init__(self, stages: Mapping[str, Stage], listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, stages: Mapping[str, Stage], listeners: Sequence[Listener], store: ArtifactStore
+    ) -> None:
         self._stages = stages
         self._listeners = listeners
+        self._store = store
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune snapshots its callbacks; listeners hold threads and streams and stay behind."""
-        return {"_stages": self._stages, "_listeners": ()}
+        return {"_stages": self._stages, "_listeners": (), "_store": self._store}
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -75,8 +79,9 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """The worker itself was lost, again and again."""
-        error = trial.get_error()
-        reason = f"worker lost: {type(error).__name__}" if error else "worker lost"
+        cause = str(trial.get_error() or "no cause known").strip().splitlines()[0]
+        reason = f"its worker was lost again and again ({cause})"
+        self._store.record_failure(self._stage(trial).fingerprint, reason)
         for listener in self._listeners:
             listener.stage_failed(self._stage(trial), reason)
 

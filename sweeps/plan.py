@@ -11,6 +11,7 @@ from typing import Any
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Trial, fingerprint
 from fairfm_core.data.dataset import PreparedData, open_dataset
+from fairfm_core.data.resampling import balanced_subset
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.stages import Stage, stages_of
 from sweeps.records import TrialRecord
@@ -78,6 +79,21 @@ class Plan:
         """Distinct stages by fingerprint, inputs before their consumers."""
         return {s.fingerprint: s for trial in self.trials for s in trial.stages}
 
+    def missing(self, store: ArtifactStore) -> dict[str, Stage]:
+        """The stages that unfinished trials still need, inputs before their consumers.
+
+        What only led to something finished is not needed again, should it have been removed.
+        """
+        needed: set[str] = set()
+        for trial in self.trials:
+            wanted = [trial.evaluate.fingerprint]
+            while wanted:
+                stage = self.stages[wanted.pop()]
+                if not store.is_done(stage.kind, stage.fingerprint):
+                    needed.add(stage.fingerprint)
+                    wanted += stage.inputs.values()
+        return {f: stage for f, stage in self.stages.items() if f in needed}
+
     def done(self, store: ArtifactStore) -> set[str]:
         """Fingerprints of the stages whose `done` marker exists."""
         return {f for f, stage in self.stages.items() if store.is_done(stage.kind, f)}
@@ -120,11 +136,12 @@ def _check_data(trial: Trial, data: PreparedData) -> None:
                 f"pathology {label!r} is not in {data.folder}"
                 f"{did_you_mean(label, data.pathologies)}; it has {', '.join(data.pathologies)}"
             )
-    if trial.data.sampling == "balanced" and trial.data.balance not in data.attributes:
-        raise BadInput(
-            f"data.balance is {trial.data.balance!r}, which {data.folder} lacks; "
-            f"set it to one of {', '.join(data.attributes)}"
-        )
+    for split in ("train", "val", "test"):
+        if not (data.frame["split"] == split).any():
+            raise BadInput(f"{data.folder} has no image in split {split!r}; prepare it with one")
+    if trial.data.sampling == "balanced":
+        training = data.frame[data.frame["split"] == "train"]
+        balanced_subset(training, trial.data.balance, trial.seed)
 
 
 def _check_attributes(study: Study, data: PreparedData) -> None:

@@ -25,7 +25,7 @@ class Progress:
         plan: Plan = standing.plan
         self._trial_of = {trial.evaluate.fingerprint: trial.name for trial in plan.trials}
         self._needs = {t.name: {s.fingerprint for s in t.stages} for t in plan.trials}
-        self._left = {f: stage for f, stage in plan.stages.items() if f not in standing.done}
+        self._left = plan.missing(standing.store)
         self._time = TimeLeft({f: standing.image_passes(s) for f, s in self._left.items()})
         self._running: set[str] = set()
         self._failed: set[str] = set()
@@ -73,7 +73,10 @@ class Progress:
             f"{len(self._failed)} failed; {self._time_left()}"
         )
 
-    def close(self) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End the rewritten line."""
         self._show()
         if self._terminal:

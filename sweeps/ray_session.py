@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import ray
 
+from fairfm_core.errors import BadInput
 from sweeps.resources import Cluster
 
 OBJECT_STORE_BYTES = 200 * 1024**2
@@ -34,13 +35,17 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     local = {} if address else {"object_store_memory": OBJECT_STORE_BYTES, "num_cpus": cpus}
-    ray.init(
-        address=address,
-        include_dashboard=False if not address else None,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        **local,
-    )
+    try:
+        ray.init(
+            # Said plainly: without an address Ray would join whatever cluster it finds.
+            address=address or "local",
+            include_dashboard=None if address else False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **local,
+        )
+    except (ConnectionError, ValueError) as error:
+        raise BadInput(f"Ray at {address or 'this machine'} cannot be reached: {error}") from error
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

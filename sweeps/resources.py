@@ -19,9 +19,19 @@ class Cluster:
 
     nodes: tuple[Mapping[str, float], ...]
 
-    def most(self, resource: str) -> float:
-        """The largest amount that a single node has."""
-        return max((node.get(resource, 0.0) for node in self.nodes), default=0.0)
+    def fits(self, bundle: Mapping[str, float]) -> bool:
+        """Whether one node can hold the whole bundle."""
+        return any(
+            all(node.get(name, 0.0) >= amount for name, amount in bundle.items())
+            for node in self.nodes
+        )
+
+    def described(self) -> str:
+        """The nodes in words."""
+        return "; ".join(
+            ", ".join(f"{node.get(name, 0.0):g} {name}" for name in ("CPU", "GPU"))
+            for node in self.nodes
+        )
 
     def total(self, resource: str) -> float:
         """The amount that all nodes have together."""
@@ -29,25 +39,22 @@ class Cluster:
 
 
 def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, float]:
-    """The resource bundle of a stage on this cluster; raises BadInput for the impossible."""
-    gpus = training_gpus(asked, cluster)
+    """The resource bundle of a stage on this cluster: one GPU for training where there are any.
+
+    Raises BadInput for a bundle that no node which is up can hold: it would wait for ever.
+    """
     method = str(stage.config.get("adaptation", {}).get("method", stage.kind))
     bundle = {"CPU": asked.cpus}
+    gpus = asked.gpus if asked.gpus is not None else float(cluster.total("GPU") >= 1)
     if gpus and method in TRAINS_NETWORK:
         bundle["GPU"] = gpus
+    if not cluster.fits(bundle):
+        wanted = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
+        raise BadInput(
+            f"a stage asks for {wanted} on one node, and no node that is up has that "
+            f"({cluster.described()}); change resources in the study, or start such a node"
+        )
     return bundle
-
-
-def training_gpus(asked: Resources, cluster: Cluster) -> float:
-    """GPUs of one training stage: as asked, else one where the cluster has any."""
-    gpus = asked.gpus if asked.gpus is not None else float(cluster.total("GPU") >= 1)
-    for name, amount in (("GPU", gpus), ("CPU", asked.cpus)):
-        if amount > cluster.most(name):
-            raise BadInput(
-                f"a stage asks for {amount:g} {name}, but the largest node has "
-                f"{cluster.most(name):g}; lower resources.{name.lower()}s in the study"
-            )
-    return gpus
 
 
 def concurrent_stages(bundles: Sequence[Mapping[str, float]], cluster: Cluster) -> int:

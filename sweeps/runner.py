@@ -6,16 +6,13 @@ checkpoint, failed stages are tried again, and MLflow runs are found by fingerpr
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
 from fairfm_core.errors import BadInput
@@ -24,11 +21,9 @@ from sweeps.plan import Plan, make_plan, study_record
 from sweeps.progress import Progress
 from sweeps.standing import Standing, count_parameters
 from sweeps.study import Study
-from sweeps.tracking import RunWriter, TrackingThread, open_experiment, tracking_uri
-from sweeps.trial_runs import log_trial, start_trial
-
-MAX_WORKER_LOSSES = 3
-"""How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
+from sweeps.study_lock import study_lock
+from sweeps.tracking import TrackingThread
+from sweeps.trial_runs import close_tracking, open_tracking, tracking_uri
 
 
 @dataclass(frozen=True)
@@ -48,160 +43,81 @@ class Outcome:
 def run_study(study: Study, results: str, address: str | None, out: TextIO = sys.stdout) -> Outcome:
     """Run or resume `study` into the results folder; raises BadInput before anything starts."""
     store = open_store(results)
+    uri = tracking_uri(study.tracking.uri, store)
     claim_results(store)
     plan = make_plan(study)
-    store.write_json(study_record(plan, code_version()), "studies", study.study, "study.json")
-    done = plan.done(store)
-    uri = tracking_uri(study.tracking.uri, results)
-    with ExitStack() as stack:
-        tracker = _open_tracking(study, plan, store, uri, results, done)
-        if tracker is not None:
-            stack.callback(tracker.close)
-        if done != set(plan.stages):
-            _run_missing(plan, store, done, address, tracker, out)
-    failures = _failures(plan, store)
+    with study_lock(store, study.study):
+        if plan.missing(store):
+            tracker = _run_missing(plan, store, uri, address, out)
+        else:
+            tracker = _nothing_to_run(plan, store, uri)
     return Outcome(
         plan,
-        failures,
+        _failures(plan, store),
         tracker.experiment if tracker else None,
         uri,
         tracker.degraded if tracker else "MLflow could not be opened",
     )
 
 
-def _open_tracking(
-    study: Study, plan: Plan, store: ArtifactStore, uri: str, results: str, done: set[str]
-) -> TrackingThread | None:
-    """Open MLflow and queue what earlier runs finished but MLflow lacks."""
-    artifacts = f"{Path(results).absolute()}/mlartifacts/{study.study}"
-    try:
-        client, experiment = open_experiment(uri, study.study, artifacts)
-        writer = RunWriter(client, experiment, study.study)
-    except Exception as error:  # the tracker's boundary: a sweep runs without MLflow
-        print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
-        return None
-    writer.close_stale({trial.adapt.fingerprint for trial in plan.trials})
-    records = [trial.record for trial in plan.trials]
-    tracker = TrackingThread(writer, records, lambda w, t: log_trial(w, t, store), start_trial)
-    for trial in records:
-        if trial.evaluate in done and not writer.finished(trial.adapt):
-            tracker.replay(trial)
-    return tracker
+def _nothing_to_run(plan: Plan, store: ArtifactStore, uri: str) -> TrackingThread | None:
+    """Everything is done: only the record and MLflow may lack something."""
+    _write_record(plan, store)
+    tracker = open_tracking(plan, store, uri)
+    with close_tracking(tracker):
+        return tracker
 
 
 def _run_missing(
-    plan: Plan,
-    store: ArtifactStore,
-    done: set[str],
-    address: str | None,
-    tracker: TrackingThread | None,
-    out: TextIO,
-) -> None:
+    plan: Plan, store: ArtifactStore, uri: str, address: str | None, out: TextIO
+) -> TrackingThread | None:
+    """Check, then run what is missing: a study that is refused leaves the folder as it was."""
+    from sweeps.events import Listener
     from sweeps.ray_session import ray_session
     from sweeps.resources import concurrent_stages, stage_bundle
+    from sweeps.tuning import fit_stages, tune_scratch
 
+    missing, done = plan.missing(store), plan.done(store)
     with _networks_checked(plan) as check, ray_session(address) as cluster:
         check.result()
-        asked = plan.study.resources
-        bundles = {f: stage_bundle(s, asked, cluster) for f, s in plan.stages.items()}
+        bundles = {f: stage_bundle(s, plan.study.resources, cluster) for f, s in missing.items()}
         slots = concurrent_stages(list(bundles.values()), cluster)
+        _write_record(plan, store)
+        tracker = open_tracking(plan, store, uri)
         progress = Progress(Standing(plan, store, {}), slots, out)
-        listeners = [progress, *([tracker] if tracker else [])]
-        try:
-            with _tune_scratch(store, address) as scratch:
-                stopped = fit_stages(plan, store, done, bundles, slots, listeners, scratch)
-        finally:
-            progress.close()
+        listeners: list[Listener] = [progress, *([tracker] if tracker else [])]
+        with close_tracking(tracker), tune_scratch(store, address) as scratch, progress:
+            stopped = fit_stages(missing, done, store, bundles, slots, listeners, scratch)
     if stopped is not None:
         raise BadInput(
             f"results folder {store.location} takes nothing any more ({stopped}); what is "
             "finished is kept: make room and give the same command again"
         )
+    return tracker
 
 
-@contextmanager
-def _tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
-    """Where Tune keeps files that nobody reads again: on a cluster, a place that all nodes see."""
-    if address is not None:
-        yield f"{store.location}/tune"
-        return
-    with tempfile.TemporaryDirectory(prefix="fairfm-tune-") as folder:
-        yield folder
+def _write_record(plan: Plan, store: ArtifactStore) -> None:
+    record = study_record(plan, code_version())
+    store.write_json(record, "studies", plan.study.study, "study.json")
 
 
 @contextmanager
 def _networks_checked(plan: Plan) -> Iterator[Future[dict[str, int]]]:
-    """Build every backbone once while Ray starts: one that cannot be built is refused.
+    """Build every network once while Ray starts: one that cannot be built is refused.
 
     In a process of its own, so that the driver is spared torch's half a gigabyte.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        check = pool.submit(count_parameters, [trial.trial.backbone for trial in plan.trials])
-        check.add_done_callback(lambda _: pool.shutdown(wait=False))
-        yield check
-
-
-def fit_stages(
-    plan: Plan,
-    store: ArtifactStore,
-    done: set[str],
-    bundles: Mapping[str, Mapping[str, float]],
-    slots: int,
-    listeners: list[Any],
-    scratch: str,
-) -> str | None:
-    """One Tune run over all stages that are not done; needs a running Ray.
-
-    Tune's own files go to `scratch`, which every node must see. Returns why the run stopped early,
-    if the results folder takes nothing any more.
-    """
-    from ray import tune
-
-    from sweeps.events import StageEvents
-    from sweeps.search import StageSearcher
-    from sweeps.trainable import run_as_trial
-
-    # Tune asks a searcher for one trial at a time unless told how many may wait for an actor.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-    missing = {f: stage for f, stage in plan.stages.items() if f not in done}
-    with_stages = tune.with_parameters(
-        run_as_trial,
-        stages=missing,
-        location=store.location,
-        bundles={f: dict(bundles[f]) for f in missing},
-    )
-    with_resources = tune.with_resources(
-        with_stages,
-        lambda config: tune.PlacementGroupFactory([dict(bundles[config["stage"]])]),
-    )
-    searcher = StageSearcher(plan.stages, done)
-    tuner = tune.Tuner(
-        with_resources,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=len(missing),
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name=plan.study.study,
-            storage_path=scratch,
-            verbose=0,
-            callbacks=[StageEvents(plan.stages, listeners)],
-            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
-        ),
-    )
-    tuner.fit()
-    return searcher.stopped
+        yield pool.submit(count_parameters, [trial.trial for trial in plan.trials])
 
 
 def _failures(plan: Plan, store: ArtifactStore) -> dict[str, str]:
     """Why each unfinished trial is not finished."""
+    missing = plan.missing(store)
     reasons: dict[str, str] = {}
     for trial in plan.trials:
-        for stage in trial.stages:
-            if not store.is_done(stage.kind, stage.fingerprint):
-                reason = store.failure(stage.fingerprint) or "not run"
-                reasons[trial.name] = f"{stage.kind}: {reason}"
-                break
+        unfinished = [stage for stage in trial.stages if stage.fingerprint in missing]
+        if unfinished:
+            told = [f"{s.kind}: {r}" for s in unfinished if (r := store.failure(s.fingerprint))]
+            reasons[trial.name] = told[0] if told else f"{unfinished[0].kind}: not run"
     return reasons

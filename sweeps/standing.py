@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import Backbone, EndToEnd
+from fairfm_core.config import EndToEnd, Trial
+from fairfm_core.data.resampling import balanced_subset
 from fairfm_core.stages import Stage
 from sweeps.plan import Plan, PlannedTrial
 from sweeps.time_left import duration, work_of
@@ -28,6 +29,11 @@ class Standing:
     def done(self) -> set[str]:
         """Fingerprints of finished stages."""
         return self.plan.done(self.store)
+
+    @cached_property
+    def missing(self) -> dict[str, Stage]:
+        """Stages that unfinished trials still need."""
+        return self.plan.missing(self.store)
 
     def state(self, trial: PlannedTrial) -> str:
         """One trial's state in words."""
@@ -48,7 +54,7 @@ class Standing:
         lines += [f"  {name} ({count:,})" for name, count in self.parameters.items()]
         lines += ["distinct stages (kind: all, done, to run, image passes to run):"]
         for kind, stages in self._by_kind().items():
-            missing = [s for s in stages if s.fingerprint not in self.done]
+            missing = [s for s in stages if s.fingerprint in self.missing]
             passes = sum(self.image_passes(s) for s in missing)
             counts = f"{len(stages)}, {len(stages) - len(missing)}, {len(missing)}, {passes:,}"
             lines.append(f"  {kind}: {counts}")
@@ -91,8 +97,8 @@ class Standing:
         epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
         training, val, test = (int(counts.get(name, 0)) for name in ("train", "val", "test"))
         if stage.config["sampling"] == "balanced":
-            groups = frame.loc[frame["split"] == "train", stage.config["balance"]].value_counts()
-            training = int(groups.min() * len(groups))
+            rows = frame[frame["split"] == "train"]
+            training = len(balanced_subset(rows, stage.config["balance"], stage.config["seed"]))
         return epochs * (training + val) + val + test
 
     def _by_kind(self) -> dict[str, list[Stage]]:
@@ -108,10 +114,12 @@ class Standing:
             stage = self.plan.stages[fingerprint]
             record = self.store.done_record(stage.kind, fingerprint)
             seconds[work_of(stage)].append(record["seconds"])
-        missing = [s for f, s in self.plan.stages.items() if f not in self.done]
+        missing = list(self.missing.values())
         if not missing:
             return "nothing to run"
         known = [s for s in missing if work_of(s) in seconds]
+        if not known:
+            return "worker time: not known before the first stage of its kind is done"
         total = sum(sum(seconds[work_of(s)]) / len(seconds[work_of(s)]) for s in known)
         return (
             f"worker time: {duration(total)} for {len(known)} of {len(missing)} stages to run, "
@@ -119,9 +127,14 @@ class Standing:
         )
 
 
-def count_parameters(backbones: Sequence[Backbone]) -> dict[str, int]:
-    """Parameters of each distinct backbone; raises BadInput for one that cannot be built."""
-    from fairfm_core.models.backbones import check_backbone
+def count_parameters(trials: Sequence[Trial]) -> dict[str, int]:
+    """Parameters of each distinct network; raises BadInput for one that cannot be built."""
+    from fairfm_core.models.backbones import check_network
 
-    distinct = {backbone.model_dump_json(): backbone for backbone in backbones}
-    return {backbone.name: check_backbone(backbone) for backbone in distinct.values()}
+    distinct = {(t.backbone.model_dump_json(), t.adaptation.model_dump_json()): t for t in trials}
+    return {
+        f"{trial.backbone.name}, {trial.backbone.image_size} px": check_network(
+            trial.backbone, trial.adaptation
+        )
+        for trial in distinct.values()
+    }

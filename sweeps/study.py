@@ -12,14 +12,8 @@ from pydantic import Field, field_validator, model_validator
 
 from fairfm_core.config import EvaluationSettings, Frozen, Trial
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.objectives import Objective
+from fairfm_core.evaluation.objectives import Objective, parse_objectives
 from fairfm_core.yaml_input import read_yaml, validated
-
-DEFAULT_OBJECTIVES = (
-    {"metric": "val/auc", "goal": "maximize"},
-    {"metric": "val/gap_sex", "goal": "minimize"},
-    {"metric": "val/gap_race", "goal": "minimize"},
-)
 
 
 class Resources(Frozen):
@@ -57,7 +51,8 @@ class Study(Frozen):
     exclude: tuple[dict[str, Any], ...] = ()
     """Cells to leave out, each a mapping of axes to labels."""
     seeds: tuple[int, ...] = (0,)
-    objectives: tuple[Objective, ...] = Field(DEFAULT_OBJECTIVES, validate_default=True)
+    objectives: tuple[Objective, ...] = ()
+    """What the front is over; AUC and the gap of every evaluated attribute unless given."""
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -69,13 +64,34 @@ class Study(Frozen):
             raise BadInput(f"seeds must be distinct and at least one, not {list(seeds)}")
         return seeds
 
+    @field_validator("matrix")
+    @classmethod
+    def _usable_axes(cls, matrix: dict[str, Any]) -> dict[str, Any]:
+        if "seed" in matrix:
+            raise BadInput("axis 'seed' is not an axis of the matrix: list the seeds under 'seeds'")
+        for axis, values in matrix.items():
+            if not values:
+                raise BadInput(f"axis {axis!r} has no value; give one or more, or leave it out")
+        return matrix
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_objectives(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("objectives") is not None:
+            return values
+        evaluation = values.get("evaluation")
+        given = evaluation.get("attributes") if isinstance(evaluation, dict) else None
+        attributes = given or EvaluationSettings().attributes
+        gaps = [{"metric": f"val/gap_{name}", "goal": "minimize"} for name in attributes]
+        return {**values, "objectives": [{"metric": "val/auc", "goal": "maximize"}, *gaps]}
+
     @model_validator(mode="after")
-    def _known_axes(self) -> Study:
+    def _consistent(self) -> Study:
         for cell in self.exclude:
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
-        for objective in self.objectives:
-            objective.check_attributes(self.evaluation.attributes)
+        given = [objective.model_dump() for objective in self.objectives]
+        parse_objectives(given, self.evaluation.attributes)
         return self
 
 

@@ -75,7 +75,7 @@ def _standing(study: Path, results: str, check_networks: bool) -> Standing:
     check_schema(store)
     parameters = {}
     if check_networks:
-        parameters = count_parameters([trial.trial.backbone for trial in planned.trials])
+        parameters = count_parameters([trial.trial for trial in planned.trials])
     return Standing(planned, store, parameters)
 
 

@@ -39,22 +39,25 @@ def sync(results: str, study: str | None, uri: str | None) -> None:
         hint = did_you_mean(study or "", known)
         raise BadInput(f"{results} holds no study {study or ''}{hint}; it has {known or 'none'}")
     for name in [study] if study else known:
-        click.echo(_sync_study(store, results, name, uri))
+        click.echo(_sync_study(store, name, uri))
 
 
-def _sync_study(store: ArtifactStore, results: str, study: str, uri: str | None) -> str:
+def _sync_study(store: ArtifactStore, study: str, uri: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
     from sweeps.records import read_trial_records
-    from sweeps.tracking import RunWriter, open_experiment, tracking_uri
-    from sweeps.trial_runs import log_trial
+    from sweeps.trial_runs import log_trial, open_writer, tracking_uri
 
     own = store.read_json("studies", study, "study.json")["spec"]["tracking"]["uri"]
-    target = uri or tracking_uri(own, results)
-    client, experiment = open_experiment(target, study, f"{results}/mlartifacts/{study}")
-    writer = RunWriter(client, experiment, study)
+    target = uri or tracking_uri(own, store)
     trials = read_trial_records(store, study)
     finished = [trial for trial in trials if store.is_done("evaluate", trial.evaluate)]
-    for trial in finished:
-        log_trial(writer, trial, store)
+    try:
+        writer = open_writer(store, study, target)
+        for trial in finished:
+            log_trial(writer, trial, store)
+    except MlflowException as error:
+        raise BadInput(f"MLflow at {target}: {str(error).splitlines()[0]}") from error
     return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"
 
 
@@ -63,13 +66,18 @@ def _sync_study(store: ArtifactStore, results: str, study: str, uri: str | None)
 @click.option("--port", default=PORT, show_default=True)
 def ui(results: str, port: int) -> None:
     """Serve MLflow on loopback over the results folder's own database, until Ctrl-C."""
-    from sweeps.tracking import sqlite_uri
-
     database = Path(results).absolute() / "mlflow.db"
     if not database.exists():
         raise BadInput(f"{database} does not exist; run a study into {results} first")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--backend-store-uri", sqlite_uri(results), "--workers", "1"]
+    command += [
+        "--port",
+        str(port),
+        "--backend-store-uri",
+        f"sqlite:///{database}",
+        "--workers",
+        "1",
+    ]
     click.echo(f"MLflow on http://127.0.0.1:{port}, Ctrl-C ends it")
     # The server's job runners serve features that are not used here and cost over 1 GB.
     environment = {

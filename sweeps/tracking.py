@@ -8,6 +8,7 @@ changes nothing.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -33,16 +34,6 @@ CLOSE_SECONDS = 60.0
 ATTEMPTS = 3
 
 Row = Mapping[str, float]
-
-
-def sqlite_uri(results: str) -> str:
-    """The default store: SQLite inside the results folder, by its absolute path."""
-    return f"sqlite:///{Path(results).absolute()}/mlflow.db"
-
-
-def tracking_uri(configured: str | None, results: str) -> str:
-    """The study's URI, else MLFLOW_TRACKING_URI, else SQLite beside the artifacts."""
-    return configured or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(results)
 
 
 def quiet_mlflow() -> None:
@@ -79,28 +70,36 @@ class RunWriter:
         self._client = client
         self.experiment = experiment
         self._study = study
-        self._runs, self._status = self._existing()
+        self._runs: dict[str, str] = {}
+        self._status: dict[str, str] = {}
+        self._tags: dict[str, dict[str, str]] = defaultdict(dict)
+        self._params: dict[str, set[str]] = defaultdict(set)
+        self._read_existing()
 
-    def _existing(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Run ids and statuses by identity, read once."""
-        runs: dict[str, str] = {}
-        status: dict[str, str] = {}
+    def _read_existing(self) -> None:
+        """Ids, statuses, tags and names of parameters by identity, read once."""
         token = None
         while True:
             page = self._client.search_runs([self.experiment], max_results=1000, page_token=token)
             for run in page:
                 identity = run.data.tags.get("fairfm.fingerprint", "")
-                if identity in runs:
+                if identity in self._runs:
                     log.warning("two MLflow runs of %s: %s", identity, run.info.run_id)
-                runs[identity] = run.info.run_id
-                status[identity] = run.info.status
+                self._runs[identity] = run.info.run_id
+                self._status[identity] = run.info.status
+                self._tags[identity] = dict(run.data.tags)
+                self._params[identity] = set(run.data.params)
             token = page.token
             if not token:
-                return runs, status
+                return
 
     def finished(self, identity: str) -> bool:
         """Whether the run of this identity stands as FINISHED."""
         return self._status.get(identity) == "FINISHED"
+
+    def tag_of(self, identity: str, key: str) -> str | None:
+        """The value of a run's tag, or None."""
+        return self._tags[identity].get(key)
 
     def close_stale(self, alive: set[str]) -> None:
         """End as KILLED the runs that a dead driver left RUNNING and that nobody will continue."""
@@ -121,11 +120,13 @@ class RunWriter:
         return self._runs[identity]
 
     def params(self, identity: str, values: Mapping[str, str]) -> None:
-        """Log parameters; they never change for one identity."""
+        """Log the parameters that the run lacks: MLflow's never change, a study's labels may."""
         from mlflow.entities import Param
 
-        params = [Param(key, value) for key, value in values.items()]
+        lacking = {key: values[key] for key in values if key not in self._params[identity]}
+        params = [Param(key, value) for key, value in lacking.items()]
         self._client.log_batch(self._runs[identity], params=params)
+        self._params[identity].update(lacking)
 
     def rows(self, identity: str, rows: Sequence[Row]) -> None:
         """Log training rows: `train/<key>` at step = epoch, at the time the row arose."""
@@ -135,7 +136,7 @@ class RunWriter:
             Metric(f"train/{key}", value, int(row["time"] * 1000), int(row["epoch"]))
             for row in rows
             for key, value in row.items()
-            if key in {"loss", "val_auc", "lr"}
+            if key in {"loss", "val_auc", "lr"} and math.isfinite(value)
         ]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(self._runs[identity], metrics=metrics[start : start + BATCH])
@@ -156,6 +157,12 @@ class RunWriter:
     def tag(self, identity: str, key: str, value: str) -> None:
         """Set one tag of a run."""
         self._client.set_tag(self._runs[identity], key, value)
+        self._tags[identity][key] = value
+
+    def untag(self, identity: str, key: str) -> None:
+        """Remove a tag that no longer holds."""
+        if self._tags[identity].pop(key, None) is not None:
+            self._client.delete_tag(self._runs[identity], key)
 
     def end(self, identity: str, status: str, timestamp: int) -> None:
         """Terminate the run."""
@@ -185,6 +192,7 @@ class TrackingThread:
                 self._needing[fingerprint].append(trial)
         self._queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(maxsize=10_000)
         self._rows: dict[str, list[Row]] = defaultdict(list)
+        self._open: dict[str, TrialRecord] = {}
         self.degraded: str | None = None
         """Why MLflow could not be written, if it could not."""
         self._thread = threading.Thread(target=self._drain, name="fairfm-tracking", daemon=True)
@@ -193,7 +201,9 @@ class TrackingThread:
     def stage_started(self, stage: Stage) -> None:
         """Start the trial's run with its adaptation."""
         if stage.fingerprint in self._by_adapt:
-            self._put("start", self._by_adapt[stage.fingerprint], None)
+            trial = self._by_adapt[stage.fingerprint]
+            self._open[trial.adapt] = trial
+            self._put("start", trial, None)
 
     def stage_reported(self, stage: Stage, row: Row) -> None:
         """Pass an epoch's row on."""
@@ -203,19 +213,24 @@ class TrackingThread:
     def stage_finished(self, stage: Stage) -> None:
         """A finished evaluation is a finished trial."""
         if stage.fingerprint in self._by_evaluate:
-            self._put("done", self._by_evaluate[stage.fingerprint], None)
+            trial = self._by_evaluate[stage.fingerprint]
+            self._open.pop(trial.adapt, None)
+            self._put("done", trial, None)
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """A failed stage fails every trial that needs it."""
         for trial in self._needing[stage.fingerprint]:
+            self._open.pop(trial.adapt, None)
             self._put("failed", trial, reason)
 
     def replay(self, trial: TrialRecord) -> None:
         """Write a trial that finished in an earlier run of the study."""
         self._put("done", trial, None)
 
-    def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Write what is queued, within a time limit."""
+    def close(self, killed: bool, seconds: float = CLOSE_SECONDS) -> None:
+        """Write what is queued, within a time limit; `killed` ends open runs as such."""
+        for trial in list(self._open.values()) if killed else []:
+            self._put("killed", trial, None)
         self._put("close", None, None)
         self._thread.join(seconds)
         if self._thread.is_alive():
@@ -251,6 +266,8 @@ class TrackingThread:
         elif what == "done":
             self._rows.pop(identity, None)  # the stored history holds them all
             self._log_trial(self._writer, trial)
+        elif what == "killed":
+            self._writer.end(identity, "KILLED", int(time.time() * 1000))
         else:
             self._start_trial(self._writer, trial)
             self._writer.tag(identity, "fairfm.status_reason", str(value)[:5000])

@@ -1,14 +1,79 @@
-"""What a trial's MLflow run holds: swept axes, training rows, final metrics, files."""
+"""Trials in MLflow: where their runs go, and what each of them holds."""
 
 from __future__ import annotations
 
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.records import read_evaluation
 from fairfm_core.evaluation.summary import final_metrics
+from sweeps.plan import Plan
 from sweeps.records import TrialRecord
-from sweeps.tracking import RunWriter
+from sweeps.tracking import RunWriter, TrackingThread, open_experiment
 
 EVALUATION_FILES = ("metrics.parquet", "gaps.parquet")
+EVALUATED = "fairfm.evaluate"
+REASON = "fairfm.status_reason"
+
+
+def tracking_uri(configured: str | None, store: ArtifactStore) -> str:
+    """The study's URI, else MLFLOW_TRACKING_URI, else SQLite beside local artifacts.
+
+    Raises BadInput for remote artifacts without either: SQLite needs a disk.
+    """
+    uri = configured or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        return uri
+    if not store.is_local:
+        raise BadInput(
+            f"results are at {store.location}, where MLflow's SQLite cannot be: give tracking.uri "
+            "in the study or MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{store.path('mlflow.db')}"
+
+
+def open_writer(store: ArtifactStore, study: str, uri: str) -> RunWriter:
+    """The writer of a study's experiment; makes database and experiment where they lack."""
+    client, experiment = open_experiment(uri, study, store.path("mlartifacts", study))
+    return RunWriter(client, experiment, study)
+
+
+def open_tracking(plan: Plan, store: ArtifactStore, uri: str) -> TrackingThread | None:
+    """Start the tracking thread and queue what is finished but MLflow lacks.
+
+    None, with a warning, when MLflow cannot be opened: a sweep runs without it.
+    """
+    records = [trial.record for trial in plan.trials]
+    try:
+        writer = open_writer(store, plan.study.study, uri)
+        writer.close_stale({trial.adapt for trial in records})
+    except Exception as error:  # the tracker's boundary: it may never end a sweep
+        print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
+        return None
+    tracker = TrackingThread(writer, records, lambda w, t: log_trial(w, t, store), start_trial)
+    for trial in records:
+        logged = writer.finished(trial.adapt) and writer.tag_of(trial.adapt, EVALUATED)
+        if store.is_done("evaluate", trial.evaluate) and logged != trial.evaluate:
+            tracker.replay(trial)
+    return tracker
+
+
+@contextmanager
+def close_tracking(tracker: TrackingThread | None) -> Iterator[None]:
+    """Flush at the end; runs still open when the sweep is interrupted end as KILLED."""
+    try:
+        yield
+    except BaseException:
+        if tracker is not None:
+            tracker.close(killed=True)
+        raise
+    if tracker is not None:
+        tracker.close(killed=False)
 
 
 def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
@@ -19,17 +84,25 @@ def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
 
 
 def log_trial(writer: RunWriter, trial: TrialRecord, store: ArtifactStore) -> None:
-    """Write a finished trial from its artifacts: the same values and times whenever it is done."""
+    """Write a finished trial from its artifacts: the same values and times whenever it is done.
+
+    Where the run holds another evaluation of the trial, the values get the time of now, so that
+    they stand as the latest.
+    """
+    before = writer.tag_of(trial.adapt, EVALUATED)
     start_trial(writer, trial)
-    writer.rows(trial.adapt, store.read_json("adapt", trial.adapt, "history.json")["history"])
+    history = store.read_json("adapt", trial.adapt, "history.json")["history"]
+    writer.rows(trial.adapt, history)
     finished = store.done_record("evaluate", trial.evaluate)["finished"]
-    timestamp = int(finished * 1000)
+    timestamp = int((finished if before in (None, trial.evaluate) else time.time()) * 1000)
     with (
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[0]) as metrics,
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[1]) as gaps,
     ):
         values = final_metrics(read_evaluation(metrics.parent))
-        values["cost/seconds"] = store.done_record("adapt", trial.adapt)["seconds"]
+        values["cost/training_seconds"] = sum(row["seconds"] for row in history)
         writer.final(trial.adapt, values, timestamp, [metrics, gaps])
     writer.config(trial.adapt, trial.config)
+    writer.tag(trial.adapt, EVALUATED, trial.evaluate)
+    writer.untag(trial.adapt, REASON)
     writer.end(trial.adapt, "FINISHED", timestamp)

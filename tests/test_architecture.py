@@ -17,7 +17,15 @@ FORBIDDEN = {
     "sweeps": set(),
 }
 # What analysis may take of the core: nothing that trains.
-ANALYSIS_MAY_USE = ("artifacts", "config", "data.cohort", "errors", "evaluation", "seeding")
+ANALYSIS_MAY_USE = (
+    "artifacts",
+    "config",
+    "data.cohort",
+    "errors",
+    "evaluation",
+    "seeding",
+    "yaml_input",
+)
 
 
 def imported(file: Path) -> set[str]:

@@ -9,7 +9,7 @@ import torch
 from timm.models import model_entrypoint
 from torch import nn
 
-from fairfm_core.config import Backbone
+from fairfm_core.config import Backbone, EndToEnd, LinearProbe
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.seeding import stream_seed
 
@@ -36,13 +36,30 @@ def build_backbone(
         return _create(backbone, num_classes=classes, **options)
 
 
-def check_backbone(backbone: Backbone) -> int:
-    """Build the network without memory and return its number of parameters.
+def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int:
+    """Build a trial's network as its stages will, without memory, and count its parameters.
 
-    Raises BadInput where the name, an option or the image size does not fit.
+    One image passes through it, on torch's meta device. Raises BadInput where the name, an option,
+    the pooling, stochastic depth or the image size does not fit.
     """
+    probe = isinstance(adaptation, LinearProbe)
     with torch.device("meta"):
-        model = build_backbone(backbone, method="end_to_end", pool="auto", classes=2, seed=0)
+        model = build_backbone(
+            backbone,
+            method=adaptation.method,
+            pool=adaptation.pool,
+            classes=0 if probe else 2,
+            seed=0,
+            drop_path=0.0 if isinstance(adaptation, LinearProbe) else adaptation.drop_path,
+        ).eval()
+        image_1CHW = torch.empty(1, backbone.channels, backbone.image_size, backbone.image_size)
+        try:
+            model(image_1CHW)
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise BadInput(
+                f"backbone {backbone.name!r} takes no image of {backbone.image_size} px: {reason}"
+            ) from error
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -83,9 +100,10 @@ def _create(backbone: Backbone, **options: Any) -> nn.Module:
             **backbone.options,
         )
     except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
+        hint = "; set drop_path: 0" if "drop_path_rate" in str(error) else ""
         raise BadInput(
             f"backbone {backbone.name!r} does not take image_size={backbone.image_size} and "
-            f"options {backbone.options}: {error}"
+            f"options {backbone.options}: {' '.join(str(error).split())}{hint}"
         ) from error
     assert isinstance(model, nn.Module)
     return model

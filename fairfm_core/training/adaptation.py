@@ -11,13 +11,13 @@ from pydantic import TypeAdapter
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Adaptation, Backbone, EndToEnd, LinearProbe
-from fairfm_core.data.dataset import PreparedData, open_dataset
+from fairfm_core.data.dataset import PreparedData
 from fairfm_core.data.resampling import balanced_subset
-from fairfm_core.errors import BadInput, StageFailed
+from fairfm_core.errors import StageFailed
 from fairfm_core.evaluation.predictions import write_predictions
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.stages import Report, Stage
-from fairfm_core.training.batches import Split, take_split
+from fairfm_core.training.batches import Split, planned_dataset, take_split
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.device import pick_device
 from fairfm_core.training.finetuning import finetuning_fit, predict_images
@@ -31,9 +31,7 @@ Scores = dict[str, NDArray[np.float32]]
 def adapt(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
     """Write `predictions/{val,test}.parquet` and `history.json` (section 3.2, section 4.3)."""
     recipe: Adaptation = TypeAdapter(Adaptation).validate_python(stage.config["adaptation"])
-    data = open_dataset(Path(stage.dataset))
-    if data.digest != stage.digest:
-        raise BadInput(f"{data.folder} is not the data this study was planned on; plan it again")
+    data = planned_dataset(stage)
     splits = {
         name: take_split(data, name, tuple(stage.config["pathologies"]))
         for name in ("train", "val", "test")

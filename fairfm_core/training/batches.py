@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fairfm_core.data.dataset import PreparedData
+from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
+from fairfm_core.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ class Split:
         """Labels 0 and 1; NaN where unknown."""
         columns = [f"y_{name}" for name in self.pathologies]
         return self.frame[columns].to_numpy(dtype=np.float64)
+
+
+def planned_dataset(stage: Stage) -> PreparedData:
+    """The data a stage was planned on; raises BadInput if its folder holds others by now."""
+    data = open_dataset(Path(stage.dataset))
+    if data.digest != stage.digest:
+        raise BadInput(f"{data.folder} is not the data this study was planned on; plan it again")
+    return data
 
 
 def take_split(data: PreparedData, name: str, pathologies: tuple[str, ...]) -> Split:

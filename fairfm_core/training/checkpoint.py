@@ -69,5 +69,6 @@ def restore_state(
     saved = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
-    scaler.load_state_dict(saved["scaler"])
+    if saved["scaler"]:  # empty where the device that saved needed no scaling
+        scaler.load_state_dict(saved["scaler"])
     return TrainingState(**saved["state"])

@@ -8,10 +8,9 @@ import numpy as np
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Backbone
-from fairfm_core.data.dataset import open_dataset
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.stages import Report, Stage
-from fairfm_core.training.batches import take_split
+from fairfm_core.training.batches import planned_dataset, take_split
 from fairfm_core.training.device import pick_device
 from fairfm_core.training.finetuning import forward_images
 
@@ -20,7 +19,7 @@ SPLITS = ("train", "val", "test")
 
 def extract_features(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
     """Write `<split>.npy`, float32 [N, D], rows ordered by their place in the image store."""
-    data = open_dataset(Path(stage.dataset))
+    data = planned_dataset(stage)
     backbone = Backbone(**stage.config["backbone"])
     device = pick_device()
     model = build_backbone(

@@ -1,7 +1,8 @@
 """The epochs of a supervised adaptation: one loop for heads on features and whole networks.
 
-After every epoch the state is checkpointed, then reported; killed at any point, the training
-continues from the last whole epoch and ends in the same weights bit for bit (on a CPU).
+The state is checkpointed after an epoch (at most once a second), then reported; killed at any
+point, the training continues from its last checkpoint and ends in the same weights, on a CPU bit
+for bit.
 """
 
 from __future__ import annotations
@@ -133,12 +134,15 @@ def masked_bce(logits_BP: Tensor, targets_BP: Tensor) -> Tensor:
 
 
 def mean_auc(labels_NP: NDArray[np.float64], scores_NP: NDArray[np.float32]) -> float:
-    """Mean AUC over the pathologies that have both classes; 0 where none has or scores are NaN."""
+    """Mean AUC over the pathologies that have both classes; NaN where none has, or for NaN scores.
+
+    A NaN is never the best: where no epoch has a validation AUC, the last one's weights stay.
+    """
     if not np.isfinite(scores_NP).all():
-        return 0.0
+        return float("nan")
     values = []
     for labels_N, scores_N in zip(labels_NP.T, scores_NP.T, strict=True):
         known = ~np.isnan(labels_N)
         values.append(auc(scores_N[known].astype(np.float64), labels_N[known]))
     defined = [value for value in values if np.isfinite(value)]
-    return float(np.mean(defined)) if defined else 0.0
+    return float(np.mean(defined)) if defined else float("nan")

@@ -54,7 +54,7 @@ def test_seeds_share_a_group_and_configurations_do_not(study_values: dict[str, A
     [
         ({"pathologies": ["Edemma"]}, "did you mean 'Edema'"),
         ({"dataset": "/nowhere"}, "nowhere"),
-        ({"balance": "rasse", "sampling": "balanced"}, "balance is 'rasse'.*race"),
+        ({"balance": "rasse", "sampling": "balanced"}, "'rasse'.*race"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(
@@ -110,5 +110,5 @@ def test_cost_counts_the_images_that_pass_through_a_network(study_values: dict[s
     )
     assert standing.image_passes(features) == len(frame)
     assert standing.image_passes(probe) == 0
-    expected = 3 * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
+    expected = 6 * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
     assert standing.image_passes(tune) == expected

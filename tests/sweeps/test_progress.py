@@ -66,9 +66,8 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_line_is_rewritten(plan: Plan, tmp_path: Path) -> None:
     out = Terminal()
-    shown = Progress(Standing(plan, open_store(str(tmp_path)), {}), 2, out)
-    shown.stage_started(plan.trials[0].adapt)
-    shown.close()
+    with Progress(Standing(plan, open_store(str(tmp_path)), {}), 2, out) as shown:
+        shown.stage_started(plan.trials[0].adapt)
     assert out.getvalue().count("\r\033[K") == 2
     assert out.getvalue().endswith("left not known yet\n")
 

@@ -103,7 +103,8 @@ def test_final_values_stand_at_step_0_and_epochs_at_theirs(
         final = client.get_metric_history(run.info.run_id, "test/auc")
         assert [(m.step, m.timestamp > 0) for m in final] == [(0, True)]
         losses = client.get_metric_history(run.info.run_id, "train/loss")
-        assert sorted(m.step for m in losses) == [1, 2, 3]
+        epochs = 3 if run.data.params["adaptation"] == "probe" else 6
+        assert sorted(m.step for m in losses) == list(range(1, epochs + 1))
         files = {f.path for f in client.list_artifacts(run.info.run_id)}
         assert files == {"config.yaml", "gaps.parquet", "metrics.parquet"}
 
@@ -206,12 +207,14 @@ def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
     results = tmp_path / "results"
     before = ray_processes()
     killed = start(study, results)
-    wait_until(lambda: done_count(results, "evaluate") >= 2, killed)
+    half_done = results / "checkpoints"
+    wait_until(lambda: bool(done_count(results, "evaluate") and list(half_done.glob("*"))), killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert killed.stdout is not None
     killed.stdout.close()
-    assert 2 <= done_count(results, "evaluate") < 8
+    assert 1 <= done_count(results, "evaluate") < 8
+    assert list(half_done.glob("*/*"))  # a training goes on from its last checkpoint
     wait_for_death(before)
 
     interrupted = start(study, results)
@@ -219,6 +222,7 @@ def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
     wait_until(lambda: done_count(results, "evaluate") > had, interrupted)
     interrupted.send_signal(signal.SIGINT)
     printed, _ = interrupted.communicate(timeout=60)
+    assert "RUNNING" not in {run.info.status for run in runs(database(results))}
     assert interrupted.returncode == 130, printed
     assert "interrupted" in printed
     assert "Traceback" not in printed
@@ -293,7 +297,7 @@ def test_a_diverged_trial_fails_alone(
     assert by_name["good.s0"].info.status == "FINISHED"
 
 
-def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
+def test_another_tracker_is_brought_up_to_date_once(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, fairfm: Fairfm
 ) -> None:
     _, results, _ = finished
@@ -307,6 +311,46 @@ def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
         theirs = {run.info.run_name: run.data.metrics for run in runs(database(results))}
         for name, values in mine.items():
             assert values["test/auc"] == theirs[name]["test/auc"]
+
+
+@pytest.mark.slow
+def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
+    write_study: WriteStudy, tmp_path: Path, fairfm: Fairfm
+) -> None:
+    """Nothing listens on the discard port of the loopback."""
+    down = {"uri": "http://127.0.0.1:9"}
+    probes = [{"adaptation": "tune"}]
+    study = write_study(tracking=down, exclude=probes, seeds=[0])
+    results = tmp_path / "results"
+    environment = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    process = start(study, results, **environment)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, printed
+    assert "2 of 2 trials done" in printed
+    assert "warning: MLflow at http://127.0.0.1:9 cannot be opened" in printed
+    refused = fairfm("track", "sync", results)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    other = f"sqlite:///{tmp_path}/other.db"
+    assert fairfm("track", "sync", results, "--uri", other).returncode == 0
+    assert {run.info.status for run in runs(other)} == {"FINISHED"}
+
+
+def test_a_renamed_label_and_another_evaluation_reach_mlflow(
+    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    study_values: dict[str, Any],
+    write_study: WriteStudy,
+    fairfm: Fairfm,
+) -> None:
+    """Identity is content: the same trials under other names are the same runs."""
+    _, results, _ = finished
+    adaptation = study_values["matrix"]["adaptation"]
+    renamed = {"linear": adaptation["probe"], "full": adaptation["tune"]}
+    study = write_study(matrix={**study_values["matrix"], "adaptation": renamed})
+    done = fairfm("sweep", "run", study, "--results", results)
+    assert done.returncode == 0, done.stderr
+    assert fairfm("track", "sync", results).returncode == 0
+    assert len(runs(database(results))) == 8
 
 
 @pytest.fixture
@@ -365,7 +409,7 @@ def test_a_store_of_another_schema_is_refused(
     [
         ({"sedes": [0]}, "did you mean 'seeds'"),
         ({"objectives": [{"metric": "test/auc", "goal": "maximize"}]}, "validation"),
-        ({"resources": {"cpus": 10_000}}, "asks for 10000 CPU"),
+        ({"resources": {"cpus": 10_000}}, "asks for 10000 CPU on one node"),
         (
             {"matrix": {**STUDY["matrix"], "backbone.name": ["test_convnexd"]}},
             "did you mean 'test_convnext",

@@ -72,6 +72,7 @@ def test_a_lost_worker_counts_as_failure(stages: dict[str, Stage]) -> None:
 
 
 CPUS = Cluster(({"CPU": 2.0},))
+UNEVEN = Cluster(({"CPU": 16.0}, {"CPU": 4.0, "GPU": 1.0}))
 GPUS = Cluster(({"CPU": 0.0}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 1.0}))
 
 
@@ -104,9 +105,11 @@ def test_training_takes_a_gpu_where_there_is_one(
 @pytest.mark.parametrize(
     ("asked", "cluster", "message"),
     [
-        (Resources(gpus=1), CPUS, "asks for 1 GPU, but the largest node has 0"),
-        (Resources(gpus=2), GPUS, "asks for 2 GPU, but the largest node has 1"),
-        (Resources(cpus=3), CPUS, "asks for 3 CPU, but the largest node has 2.*resources.cpus"),
+        (Resources(gpus=1), CPUS, "asks for 1 CPU and 1 GPU on one node.*2 CPU, 0 GPU"),
+        (Resources(gpus=2), GPUS, "asks for 1 CPU and 2 GPU on one node"),
+        (Resources(cpus=3), CPUS, "asks for 3 CPU on one node.*change resources"),
+        (Resources(cpus=8, gpus=1), UNEVEN, "8 CPU and 1 GPU.*16 CPU, 0 GPU; 4 CPU, 1 GPU"),
+        (Resources(), Cluster(({"CPU": 0.0},)), "start such a node"),
     ],
 )
 def test_impossible_requests_are_refused(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fairfm_core.config import Backbone
+from fairfm_core.config import Backbone, EndToEnd, LinearProbe
 from fairfm_core.errors import BadInput
-from fairfm_core.models.backbones import build_backbone, check_backbone, family
+from fairfm_core.models.backbones import build_backbone, check_network, family
 
 FAMILIES = [
     Backbone(name="test_vit", image_size=32, channels=1, options={"patch_size": 8}),
@@ -15,6 +15,8 @@ FAMILIES = [
     Backbone(name="test_efficientnet", image_size=48, channels=1),
     Backbone(name="resnetv2_50", image_size=32, channels=1, options={"layers": [1, 1, 1, 1]}),
 ]
+
+TUNE = EndToEnd(method="end_to_end")
 
 
 def build(backbone: Backbone, **changes: object) -> torch.nn.Module:
@@ -55,7 +57,7 @@ def test_vit_pools_by_adaptation() -> None:
 
 
 def test_counting_parameters_takes_no_memory_and_is_exact() -> None:
-    counted = check_backbone(FAMILIES[1])
+    counted = check_network(FAMILIES[1], TUNE)
     assert counted == sum(p.numel() for p in build(FAMILIES[1], classes=2).parameters())
 
 
@@ -69,13 +71,27 @@ def test_counting_parameters_takes_no_memory_and_is_exact() -> None:
 )
 def test_what_cannot_be_built_is_one_line(backbone: Backbone, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
-        check_backbone(backbone)
+        check_network(backbone, TUNE)
     assert "\n" not in str(caught.value)
 
 
 def test_a_convolutional_network_has_no_class_token() -> None:
     with pytest.raises(BadInput, match="no class token"):
-        build(FAMILIES[1], pool="token")
+        check_network(FAMILIES[1], LinearProbe(method="linear_probe", pool="token"))
+
+
+def test_a_network_without_stochastic_depth_says_so() -> None:
+    densenet = Backbone(name="densenet121", image_size=64)
+    with pytest.raises(BadInput, match="set drop_path: 0"):
+        check_network(densenet, TUNE)
+    assert check_network(densenet, TUNE.model_copy(update={"drop_path": 0.0})) > 1e6
+
+
+def test_an_image_that_is_too_small_is_refused() -> None:
+    with pytest.raises(BadInput, match="takes no image of 16 px"):
+        check_network(
+            Backbone(name="vgg11", image_size=16), TUNE.model_copy(update={"drop_path": 0})
+        )
 
 
 def test_family_names() -> None:

@@ -1,0 +1,79 @@
+"""One Tune run over a study's missing stages."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from ray import tune
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.stages import Stage
+from sweeps.events import Listener, StageEvents
+from sweeps.search import StageSearcher
+from sweeps.trainable import run_as_trial
+
+MAX_WORKER_LOSSES = 3
+"""How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
+
+Bundles = Mapping[str, Mapping[str, float]]
+"""Resource bundle by stage fingerprint."""
+
+
+def fit_stages(
+    missing: Mapping[str, Stage],
+    done: set[str],
+    store: ArtifactStore,
+    bundles: Bundles,
+    slots: int,
+    listeners: Sequence[Listener],
+    scratch: str,
+) -> str | None:
+    """Run the `missing` stages, each after its inputs; needs a running Ray.
+
+    Tune's own files go to `scratch`, which every node must see. Returns why the run stopped early,
+    if the results folder takes nothing any more.
+    """
+    # Tune asks a searcher for one trial at a time unless told how many may wait for an actor.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    with_stages = tune.with_parameters(
+        run_as_trial,
+        stages=dict(missing),
+        location=store.location,
+        bundles={fingerprint: dict(bundles[fingerprint]) for fingerprint in missing},
+    )
+    with_resources = tune.with_resources(
+        with_stages,
+        lambda config: tune.PlacementGroupFactory([dict(bundles[config["stage"]])]),
+    )
+    searcher = StageSearcher(missing, done)
+    tuner = tune.Tuner(
+        with_resources,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=len(missing),
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="fairfm",
+            storage_path=scratch,
+            verbose=0,
+            callbacks=[StageEvents(missing, listeners, store)],
+            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
+        ),
+    )
+    tuner.fit()
+    return searcher.stopped
+
+
+@contextmanager
+def tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
+    """Where Tune keeps files that nobody reads again: on a cluster, a place that all nodes see."""
+    if address is not None:
+        yield f"{store.location}/tune"
+        return
+    with tempfile.TemporaryDirectory(prefix="fairfm-tune-") as folder:
+        yield folder

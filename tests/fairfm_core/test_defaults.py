@@ -1,0 +1,58 @@
+"""Defaults stay out of fingerprints, so a changed default must raise the stage's revision.
+
+When a test here fails: raise `REVISIONS` of the stage kind in fairfm_core/stages.py, then write the
+new default down here.
+"""
+
+from __future__ import annotations
+
+from fairfm_core.config import Backbone, EndToEnd, EvaluationSettings, LinearProbe
+from fairfm_core.stages import REVISIONS
+
+
+def test_defaults_and_revisions_are_pinned_together() -> None:
+    assert REVISIONS == {"features": 1, "adapt": 1, "evaluate": 1}
+    assert Backbone(name="x").model_dump() == {
+        "name": "x",
+        "image_size": 224,
+        "channels": 3,
+        "normalisation": "cxr",
+        "options": {},
+    }
+    assert EndToEnd(method="end_to_end").model_dump() == {
+        "method": "end_to_end",
+        "epochs": 100,
+        "batch_size": 128,
+        "base_lr": 2.5e-4,
+        "lr_scaling": "linear256",
+        "min_lr": 1e-5,
+        "warmup_epochs": 5,
+        "weight_decay": 0.05,
+        "betas": (0.9, 0.95),
+        "layer_decay": 1.0,
+        "drop_path": 0.2,
+        "pool": "auto",
+        "augmentation": "paper",
+        "select": "val_best",
+    }
+    assert LinearProbe(method="linear_probe").model_dump() == {
+        "method": "linear_probe",
+        "epochs": 90,
+        "batch_size": 1024,
+        "lr": 1e-2,
+        "warmup_epochs": 10,
+        "weight_decay": 0.0,
+        "pool": "auto",
+        "select": "val_best",
+    }
+    settings = EvaluationSettings().model_dump()
+    assert {
+        name: settings[name]
+        for name in ("protocols", "attributes", "age_edges", "replicates", "permutations")
+    } == {
+        "protocols": ("full",),
+        "attributes": ("sex", "race"),
+        "age_edges": (40.0, 60.0, 80.0),
+        "replicates": 200,
+        "permutations": 200,
+    }
