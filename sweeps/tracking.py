@@ -101,10 +101,10 @@ class RunWriter:
         """The value of a run's tag, or None."""
         return self._tags[identity].get(key)
 
-    def close_stale(self, alive: set[str]) -> None:
-        """End as KILLED the runs that a dead driver left RUNNING and that nobody will continue."""
+    def close_stale(self) -> None:
+        """End as KILLED the runs that a dead driver left RUNNING; a resumed one runs again."""
         for identity, status in list(self._status.items()):
-            if status == "RUNNING" and identity not in alive:
+            if status == "RUNNING":
                 self.end(identity, "KILLED", int(time.time() * 1000))
 
     def start(self, identity: str, name: str, kind: str, tags: Mapping[str, str]) -> str:

@@ -51,7 +51,7 @@ def open_tracking(plan: Plan, store: ArtifactStore, uri: str) -> TrackingThread 
     records = [trial.record for trial in plan.trials]
     try:
         writer = open_writer(store, plan.study.study, uri)
-        writer.close_stale({trial.adapt for trial in records})
+        writer.close_stale()
     except Exception as error:  # the tracker's boundary: it may never end a sweep
         print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -340,10 +341,12 @@ def test_a_renamed_label_and_another_evaluation_reach_mlflow(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
     study_values: dict[str, Any],
     write_study: WriteStudy,
+    tmp_path: Path,
     fairfm: Fairfm,
 ) -> None:
     """Identity is content: the same trials under other names are the same runs."""
-    _, results, _ = finished
+    results = tmp_path / "results"
+    shutil.copytree(finished[1], results)
     adaptation = study_values["matrix"]["adaptation"]
     renamed = {"linear": adaptation["probe"], "full": adaptation["tune"]}
     study = write_study(matrix={**study_values["matrix"], "adaptation": renamed})
