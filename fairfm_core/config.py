@@ -10,11 +10,16 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fairfm_core.errors import BadInput
+from fairfm_core.label_policies import Labels, check_labels
 from fairfm_core.recipes import resolve_recipe
 
 FINGERPRINT_LENGTH = 20
+ProtocolName = Literal["full", "balanced", "resample", "glocker"]
+GLOCKER_ATTRIBUTES = ("race", "age")
+GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
 
 class Frozen(BaseModel):
@@ -85,8 +90,29 @@ class Data(Frozen):
     pathologies: tuple[str, ...] | None = None
     """Labels to predict; null means every label of the cohort."""
     sampling: Literal["standard", "balanced"] = "standard"
-    balance: str = "race"
-    """Attribute whose groups a balanced training set holds in equal numbers (section 4.3)."""
+    balance: str | tuple[str, ...] = "race"
+    """Attribute whose groups a balanced training set holds in equal numbers (section 4.3).
+
+    Of several, [race, sex], every combination of their groups; their order does not matter."""
+    labels: Labels = "u_zeros"
+    """What becomes of uncertain labels: a policy or preset for all, or one for each pathology."""
+
+    _labels = field_validator("labels", mode="before")(check_labels)
+
+    @field_validator("balance")
+    @classmethod
+    def _one_or_several(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        """One attribute in a list is that attribute; several are in alphabetical order."""
+        if isinstance(given, str):
+            return given
+        if not given or len(set(given)) != len(given):
+            raise BadInput(f"name one attribute or more, each once, not {list(given)}")
+        return given[0] if len(given) == 1 else tuple(sorted(given))
+
+    @property
+    def balanced_over(self) -> tuple[str, ...]:
+        """The balancing attributes, also where there is only one."""
+        return (self.balance,) if isinstance(self.balance, str) else self.balance
 
 
 class Trial(Frozen):
@@ -107,7 +133,8 @@ class Trial(Frozen):
 class EvaluationSettings(Frozen):
     """How predictions are turned into metrics, gaps, intervals and nulls."""
 
-    protocols: tuple[Literal["full"], ...] = ("full",)
+    protocols: tuple[ProtocolName, ...] = ("full",)
+    """How the images of a split are weighed; summaries, objectives and fronts use the first."""
     attributes: tuple[str, ...] = ("sex", "race")
     age_edges: tuple[float, ...] = (40.0, 60.0, 80.0)
     """Inner edges of the age groups in years: (40, 60) makes <40, 40-59 and 60+."""
@@ -119,6 +146,24 @@ class EvaluationSettings(Frozen):
     min_cases: int = Field(1, ge=1)
     """Fewest positives and fewest negatives for an AUC to be defined."""
     seed: int = Field(0, ge=0)
+    balance: tuple[str, ...] = ("race", "sex")
+    """Attributes whose combinations `balanced` and `resample` make alike."""
+    resample_factor: float = Field(3.0, gt=0)
+    """Size of a drawn test set, in images of the split."""
+    resample_seed: int = Field(42, ge=0)
+
+    @property
+    def weighed_by(self) -> tuple[str, ...]:
+        """Attributes that the protocols cannot do without."""
+        balance = self.balance if {"balanced", "resample"} & set(self.protocols) else ()
+        return tuple(dict.fromkeys((*balance, *GLOCKER_ATTRIBUTES * ("glocker" in self.protocols))))
+
+    @field_validator("protocols", "balance")
+    @classmethod
+    def _some_and_distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or len(set(names)) != len(names):
+            raise BadInput(f"name one or more, each once, not {list(names)}")
+        return names
 
 
 def canonical_json(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Backbone, EndToEnd
+from fairfm_core.data.resampling import group_sizes
 from fairfm_core.stages import Stage
 from sweeps.plan import Plan, PlannedTrial
 from sweeps.time_left import duration, work_of
@@ -91,8 +92,8 @@ class Standing:
         epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
         training, val, test = (int(counts.get(name, 0)) for name in ("train", "val", "test"))
         if stage.config["sampling"] == "balanced":
-            groups = frame.loc[frame["split"] == "train", stage.config["balance"]].value_counts()
-            training = int(groups.min() * len(groups))
+            sizes = group_sizes(frame[frame["split"] == "train"], stage.config["balance"])
+            training = int(sizes.min() * len(sizes))
         return epochs * (training + val) + val + test
 
     def _by_kind(self) -> dict[str, list[Stage]]:
