@@ -20,6 +20,26 @@ import click
 @click.option(
     "--attributes", default="sex,race", show_default=True, help="Protected attributes, by comma."
 )
+@click.option(
+    "--protocol",
+    default="full",
+    show_default=True,
+    help="How test images are weighed, by comma: full, balanced, resample, glocker.",
+)
+@click.option(
+    "--balance",
+    default="race,sex",
+    show_default=True,
+    help="Attributes whose combinations balanced and resample make alike, by comma.",
+)
+@click.option(
+    "--resample-factor",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Size of a drawn test set, in images of the split.",
+)
+@click.option("--resample-seed", default=42, show_default=True, type=click.IntRange(min=0))
 @click.option("--replicates", default=200, show_default=True, type=click.IntRange(min=0))
 @click.option("--permutations", default=200, show_default=True, type=click.IntRange(min=0))
 @click.option(
@@ -30,31 +50,39 @@ def evaluate(
     predictions: tuple[Path, ...],
     out: Path,
     attributes: str,
+    protocol: str,
+    balance: str,
+    resample_factor: float,
+    resample_seed: int,
     replicates: int,
     permutations: int,
     age_edges: str,
     seed: int,
 ) -> None:
-    """Turn the PREDICTIONS of one model into metrics.parquet and gaps.parquet.
+    """Turn the PREDICTIONS of one model into metrics.parquet, gaps.parquet and weights.parquet.
 
     PREDICTIONS are parquet files, one or more per split, or folders of them, with the columns
     image_id, patient_id, split, attributes such as sex, and y_<p>, p_<p> for each pathology.
     """
-    from analysis.evaluate import evaluate_files, short_table
+    from analysis.evaluate import evaluate_files, known_protocols, short_table
     from fairfm_core.config import EvaluationSettings
     from fairfm_core.yaml_input import validated
 
     given = {
+        "protocols": known_protocols(_some(protocol, "--protocol")),
         "attributes": tuple(dict.fromkeys(_listed(attributes))),
         "age_edges": _numbers(age_edges),
         "replicates": replicates,
         "permutations": permutations,
         "seed": seed,
+        "balance": _some(balance, "--balance"),
+        "resample_factor": resample_factor,
+        "resample_seed": resample_seed,
     }
     settings = validated(EvaluationSettings, given, "evaluate")
     evaluation = evaluate_files(predictions, out, settings)
     click.echo(short_table(evaluation, settings))
-    click.echo(f"wrote metrics.parquet and gaps.parquet to {out}")
+    click.echo(f"wrote metrics.parquet, gaps.parquet and weights.parquet to {out}")
 
 
 RESULTS = click.argument("results")
@@ -92,6 +120,13 @@ def report(results: str, study: str | None) -> None:
 
 def _listed(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _some(text: str, option: str) -> tuple[str, ...]:
+    """The distinct entries of a list that may not be empty."""
+    if not (entries := tuple(dict.fromkeys(_listed(text)))):
+        raise click.BadParameter("name at least one, such as the default", param_hint=option)
+    return entries
 
 
 def _numbers(text: str) -> tuple[float, ...]:

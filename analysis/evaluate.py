@@ -1,16 +1,18 @@
-"""The work of `fairfm evaluate`: prediction files in, metrics.parquet and gaps.parquet out."""
+"""The work of `fairfm evaluate`: prediction files in; metrics, gaps and weights as parquet out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
-from fairfm_core.config import EvaluationSettings
-from fairfm_core.errors import BadInput
+from fairfm_core.config import EvaluationSettings, ProtocolName
+from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import read_predictions
+from fairfm_core.evaluation.protocols import PROTOCOLS
 from fairfm_core.evaluation.records import Evaluation, write_evaluation
 
 
@@ -23,6 +25,15 @@ def evaluate_files(paths: Sequence[Path], out: Path, settings: EvaluationSetting
     evaluation = evaluate([read_predictions(file) for file in files], settings)
     write_evaluation(evaluation, out)
     return evaluation
+
+
+def known_protocols(names: Sequence[str]) -> tuple[ProtocolName, ...]:
+    """The names as protocols; raises BadInput for one that is none."""
+    for name in names:
+        if name not in PROTOCOLS:
+            hint = did_you_mean(name, PROTOCOLS)
+            raise BadInput(f"unknown protocol {name!r}{hint}; known: {', '.join(PROTOCOLS)}")
+    return tuple(cast(ProtocolName, name) for name in names)
 
 
 def short_table(evaluation: Evaluation, settings: EvaluationSettings) -> str:
@@ -39,7 +50,21 @@ def short_table(evaluation: Evaluation, settings: EvaluationSettings) -> str:
         f" mean and {percent} bound. The interval of a gap leans upward and never holds 0: compare"
         " a gap with its null."
     )
-    return f"{_aligned(table)}\n{how}"
+    return "\n".join([_aligned(table), *_weighed(evaluation.weights), how])
+
+
+def _weighed(weights: pd.DataFrame) -> list[str]:
+    """For each protocol that weighs images, the smallest effective sample of each split."""
+    shown = weights[(weights["protocol"] != "full") & weights["ess"].notna()]
+    lines = []
+    for (protocol, split), rows in shown.groupby(["protocol", "split"], sort=False):
+        row = rows.sort_values("ess").iloc[0]
+        lines.append(
+            f"{protocol}, {split}: smallest effective sample {row['ess']:.0f} of"
+            f" {row['unique_images']} images ({row['pathology']}, {row['attribute']}="
+            f"{row['group']}); see weights.parquet"
+        )
+    return lines
 
 
 def _prediction_files(path: Path) -> list[Path]:

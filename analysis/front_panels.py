@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.front_rows import Row, number_of
-from analysis.numbers import PROTOCOL, Number, is_gap
+from analysis.numbers import Number, is_gap
 from analysis.palette import Style, styles
 from analysis.pareto import Front
 from analysis.wording import (
@@ -66,8 +66,9 @@ def figure_title(settings: EvaluationSettings, seeds: int) -> str:
     """Split, protocol, interval and seeds of everything the figure shows."""
     seed_text = "one seed" if seeds == 1 else f"means over up to {seeds} seeds"
     return (
-        f"Test split, protocol {PROTOCOL}, {seed_text}; bars: {100 * settings.confidence:g} % "
-        f"intervals, {settings.replicates} draws of patients; filled: front on validation"
+        f"Test split, protocol {settings.protocols[0]}, {seed_text}; "
+        f"bars: {100 * settings.confidence:g} % intervals, {settings.replicates} draws of patients;"
+        " filled: front on validation"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.numbers import PROTOCOL, Number, is_gap, named_numbers
+from analysis.numbers import Number, is_gap, named_numbers
 from analysis.results import Configuration
 from fairfm_core.evaluation.objectives import Objective
 from fairfm_core.evaluation.records import Evaluation
@@ -35,7 +35,7 @@ def front_row(
         "label": configuration.label,
         **{axis: configuration.axes.get(axis) for axis in axes},
         "group": configuration.group,
-        "protocol": PROTOCOL,
+        "protocol": evaluation.protocol if evaluation else None,
         "seeds": len(configuration.finished),
         "missing_seeds": " ".join(map(str, configuration.missing_seeds)) or None,
         "on_front": on_front,

@@ -65,7 +65,8 @@ def _cell(row: Row, name: str) -> str:
 def _reading(front: Front, settings: EvaluationSettings) -> str:
     gaps = sorted({definition_of(name) for name in front.names if is_gap(name)})
     percent = f"{100 * settings.confidence:g} %"
-    chosen = "Chosen on validation, shown on test (protocol full), in AUC points"
+    where = f"shown on test (protocol {settings.protocols[0]}), in AUC points"
+    chosen = f"Chosen on validation, {where}"
     if gaps:
         chosen += f"; gaps are {', '.join(gaps)}"
     return (

@@ -1,7 +1,7 @@
 """The named numbers of an evaluation: mean AUC, gaps and worst groups of one split.
 
 Names: `auc` (mean over pathologies, everybody), `gap_<attribute>` (gap_of_mean),
-`mean_of_gaps_<attribute>`, `worst_group_auc_<attribute>`; all of the `full` protocol.
+`mean_of_gaps_<attribute>`, `worst_group_auc_<attribute>`; all of the evaluation's first protocol.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import pandas as pd
 from fairfm_core.evaluation.records import Evaluation
 from fairfm_core.evaluation.summary import GAP_KEYS
 
-PROTOCOL = "full"
 POINTS = 100
 """AUC points in an AUC of 1; files hold fractions, texts and figures show points."""
 
@@ -23,7 +22,9 @@ Number = dict[str, Any]
 
 def named_numbers(evaluation: Evaluation, split: str) -> dict[str, Number]:
     """The numbers of `split` by name, as fractions; an undefined value or text is None."""
-    metrics, gaps = (_rows(frame, split) for frame in (evaluation.metrics, evaluation.gaps))
+    metrics, gaps = (
+        _rows(evaluation, frame, split) for frame in (evaluation.metrics, evaluation.gaps)
+    )
     numbers: dict[str, Number] = {}
     for row in metrics:
         if row["pathology"] == "mean" and row["metric"] == "worst_group_auc":
@@ -39,7 +40,7 @@ def group_numbers(evaluation: Evaluation, split: str) -> dict[tuple[str, str], N
     """Mean AUC over pathologies of each group, by (attribute, group)."""
     return {
         (row["attribute"], row["group"]): row
-        for row in _rows(evaluation.metrics, split)
+        for row in _rows(evaluation, evaluation.metrics, split)
         if row["pathology"] == "mean" and row["metric"] == "auc" and row["attribute"] != "overall"
     }
 
@@ -48,9 +49,15 @@ def undefined_cells(evaluation: Evaluation, split: str) -> list[Number]:
     """The pathology x group cells of `split` without an AUC, each with its reason."""
     return [
         row
-        for row in _rows(evaluation.metrics, split)
+        for row in _rows(evaluation, evaluation.metrics, split)
         if row["metric"] == "auc" and row["pathology"] != "mean" and row["value"] is None
     ]
+
+
+def thinnest(evaluation: Evaluation, split: str) -> Number | None:
+    """The group with the smallest effective sample of `split`; None if no weights are kept."""
+    rows = [row for row in _rows(evaluation, evaluation.weights, split) if row["ess"] is not None]
+    return min(rows, key=lambda row: row["ess"], default=None)
 
 
 def is_gap(name: str) -> bool:
@@ -58,8 +65,8 @@ def is_gap(name: str) -> bool:
     return name.startswith(tuple(f"{key}_" for key in GAP_KEYS.values()))
 
 
-def _rows(frame: pd.DataFrame, split: str) -> list[Number]:
-    rows = frame[(frame["protocol"] == PROTOCOL) & (frame["split"] == split)]
+def _rows(evaluation: Evaluation, frame: pd.DataFrame, split: str) -> list[Number]:
+    rows = frame[(frame["protocol"] == evaluation.protocol) & (frame["split"] == split)]
     return [
         {str(key): None if pd.isna(value) else value for key, value in row.items()}
         for row in rows.to_dict("records")

@@ -11,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analysis.axis_effects import axis_effects
 from analysis.front_panels import figure_title, front_panels
-from analysis.numbers import PROTOCOL
 from analysis.palette import styles
 from analysis.pareto import Front
 from analysis.report_figures import front_chart, null_chart, training_charts
@@ -60,7 +59,7 @@ def _overview(results: StudyResults, front: Front) -> dict[str, Any]:
         "answer": story(front, settings.attributes),
         "settings": settings,
         "percent": f"{100 * settings.confidence:g} %",
-        "protocol": PROTOCOL,
+        "protocol": settings.protocols[0],
         "figure_title": figure_title(settings, seeds),
         "front": front,
         "shade": SHADE,
@@ -105,6 +104,7 @@ def report_facts(results: StudyResults) -> dict[str, str]:
         "Seeds": ", ".join(map(str, seeds)),
         "Data": "; ".join(f"{name} ({digest[:12]})" for digest, name in folders.items()),
         "Attributes": ", ".join(settings.attributes),
+        "Protocols": f"{', '.join(settings.protocols)}; shown: {settings.protocols[0]}",
         "Bootstrap": f"{settings.replicates} draws of patients",
         "Null": f"{settings.permutations} permutations",
         "Specification": str(record.get("spec_sha", "unknown")),

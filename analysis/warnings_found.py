@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.front_rows import number_of
-from analysis.numbers import is_gap, undefined_cells
+from analysis.numbers import is_gap, thinnest, undefined_cells
 from analysis.pareto import Front
 from analysis.results import Configuration, StudyResults
 from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
@@ -35,7 +35,7 @@ def warnings_found(
         ],
         "Undefined AUCs": _cells(results.configurations, evaluations),
         "Front members whose gap lies within its null": _noise(front),
-        "How far the numbers reach": _reach(results),
+        "How far the numbers reach": _reach(results) + _weighed(results, evaluations),
     }
     return [Warned(title, tuple(found)) for title, found in kinds.items() if found]
 
@@ -100,3 +100,17 @@ def _reach(results: StudyResults) -> list[str]:
             "The trials use several data sets; configurations of different data are not paired."
         )
     return found
+
+
+def _weighed(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """Under a protocol that weighs images, what the thinnest group on test rests on."""
+    protocol = results.settings.protocols[0]
+    rows = [row for each in evaluations.values() if (row := thinnest(each, "test"))]
+    if protocol == "full" or not rows:
+        return []
+    row = min(rows, key=lambda row: row["ess"])
+    return [
+        f"Protocol {protocol} weighs the images: the thinnest group on test ({row['attribute']} "
+        f"{row['group']}, {row['pathology']}) is worth {row['ess']:.0f} equally weighted images "
+        f"(of {row['unique_images']})."
+    ]

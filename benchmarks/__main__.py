@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from benchmarks.image_store import bench_image_store
 from benchmarks.overhead import bench_overhead
 
-BENCHMARKS = (bench_overhead,)
+BENCHMARKS = (bench_image_store, bench_overhead)
 
 
 def main() -> int:

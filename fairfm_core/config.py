@@ -14,9 +14,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fairfm_core.errors import BadInput
+from fairfm_core.label_policies import Labels, check_labels
 from fairfm_core.recipes import resolve_recipe
 
 FINGERPRINT_LENGTH = 20
+ProtocolName = Literal["full", "balanced", "resample", "glocker"]
+GLOCKER_ATTRIBUTES = ("race", "age")
+GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
 
 class Frozen(BaseModel):
@@ -93,15 +97,33 @@ class Data(Frozen):
     """Folder made by `fairfm data prepare`; its digest, not this path, enters a fingerprint."""
     pathologies: tuple[str, ...] | None = None
     """Labels to predict; null means every label of the cohort."""
+    sampling: Literal["standard", "balanced"] = "standard"
+    balance: str | tuple[str, ...] = "race"
+    """Attribute whose groups a balanced training set holds in equal numbers (section 4.3).
+
+    Of several, [race, sex], every combination of their groups; their order does not matter."""
+    labels: Labels = "u_zeros"
+    """What becomes of uncertain labels: a policy or preset for all, or one for each pathology."""
+
+    _labels = field_validator("labels", mode="before")(check_labels)
 
     @field_validator("pathologies")
     @classmethod
     def _distinct_pathologies(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else some_and_distinct(names)
 
-    sampling: Literal["standard", "balanced"] = "standard"
-    balance: str = "race"
-    """Attribute whose groups a balanced training set holds in equal numbers (section 4.3)."""
+    @field_validator("balance")
+    @classmethod
+    def _one_or_several(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        """One attribute in a list is that attribute; several are in alphabetical order."""
+        if isinstance(given, str):
+            return given
+        return given[0] if len(given) == 1 else tuple(sorted(some_and_distinct(given)))
+
+    @property
+    def balanced_over(self) -> tuple[str, ...]:
+        """The balancing attributes, also where there is only one."""
+        return (self.balance,) if isinstance(self.balance, str) else self.balance
 
 
 class Trial(Frozen):
@@ -122,10 +144,30 @@ class Trial(Frozen):
 class EvaluationSettings(Frozen):
     """How predictions are turned into metrics, gaps, intervals and nulls."""
 
-    protocols: tuple[Literal["full"], ...] = ("full",)
+    protocols: tuple[ProtocolName, ...] = ("full",)
+    """How the images of a split are weighed; summaries, objectives and fronts use the first."""
     attributes: tuple[str, ...] = ("sex", "race")
     age_edges: tuple[float, ...] = (40.0, 60.0, 80.0)
     """Inner edges of the age groups in years: (40, 60) makes <40, 40-59 and 60+."""
+    replicates: int = Field(200, ge=0)
+    """Bootstrap replicates; patients are resampled."""
+    permutations: int = Field(200, ge=0)
+    """Permutations of the group labels over patients for the null of a gap."""
+    confidence: float = Field(0.95, gt=0, lt=1)
+    min_cases: int = Field(1, ge=1)
+    """Fewest positives and fewest negatives for an AUC to be defined."""
+    seed: int = Field(0, ge=0)
+    balance: tuple[str, ...] = ("race", "sex")
+    """Attributes whose combinations `balanced` and `resample` make alike."""
+    resample_factor: float = Field(3.0, gt=0)
+    """Size of a drawn test set, in images of the split."""
+    resample_seed: int = Field(42, ge=0)
+
+    @property
+    def weighed_by(self) -> tuple[str, ...]:
+        """Attributes that the protocols cannot do without."""
+        balance = self.balance if {"balanced", "resample"} & set(self.protocols) else ()
+        return tuple(dict.fromkeys((*balance, *GLOCKER_ATTRIBUTES * ("glocker" in self.protocols))))
 
     @field_validator("attributes")
     @classmethod
@@ -139,14 +181,10 @@ class EvaluationSettings(Frozen):
             raise BadInput(f"{list(edges)} must be increasing and at least one, as in [40, 60]")
         return edges
 
-    replicates: int = Field(200, ge=0)
-    """Bootstrap replicates; patients are resampled."""
-    permutations: int = Field(200, ge=0)
-    """Permutations of the group labels over patients for the null of a gap."""
-    confidence: float = Field(0.95, gt=0, lt=1)
-    min_cases: int = Field(1, ge=1)
-    """Fewest positives and fewest negatives for an AUC to be defined."""
-    seed: int = Field(0, ge=0)
+    @field_validator("protocols", "balance")
+    @classmethod
+    def _distinct_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return some_and_distinct(names)
 
 
 def canonical_json(value: Any) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import EvaluationSettings, LinearProbe, Trial, fingerprint
+from fairfm_core.label_policies import policies_of
 
 Report = Callable[[Mapping[str, float]], None]
 """Takes one epoch's values; the edge passes them on to whoever follows the training."""
@@ -70,14 +71,17 @@ def feature_stage(trial: Trial, digest: str) -> Stage:
 
 def adapt_stages(trial: Trial, digest: str, pathologies: tuple[str, ...]) -> list[Stage]:
     """The stages that end in the trial's predictions, in the order they run."""
+    predicted = list(trial.data.pathologies or pathologies)
     config: dict[str, Any] = {
         "adaptation": trial.adaptation.content(),
-        "pathologies": list(trial.data.pathologies or pathologies),
+        "pathologies": predicted,
         "sampling": trial.data.sampling,
         "seed": trial.seed,
     }
     if trial.data.sampling == "balanced":
         config["balance"] = trial.data.balance
+    if policies := policies_of(trial.data.labels, predicted, pathologies):
+        config["labels"] = policies
     if isinstance(trial.adaptation, LinearProbe):
         features = feature_stage(trial, digest)
         inputs = {"features": features.fingerprint}

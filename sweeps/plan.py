@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import Trial, fingerprint
+from fairfm_core.config import GLOCKER_LABELS, Trial, fingerprint
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.resampling import balanced_subset
 from fairfm_core.errors import BadInput, did_you_mean
@@ -125,6 +125,8 @@ def _planned(trial: StudyTrial, data: PreparedData, study: Study) -> PlannedTria
     absolute = trial.trial.data.model_copy(update={"dataset": str(data.folder.absolute())})
     resolved = trial.trial.model_copy(update={"data": absolute})
     _check_data(resolved, data)
+    if "glocker" in study.evaluation.protocols:
+        _check_glocker(resolved, data)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
     return PlannedTrial(trial.name, trial.axes, resolved, tuple(stages))
 
@@ -144,11 +146,23 @@ def _check_data(trial: Trial, data: PreparedData) -> None:
         balanced_subset(training, trial.data.balance, trial.seed)
 
 
+def _check_glocker(trial: Trial, data: PreparedData) -> None:
+    predicted = trial.data.pathologies or data.pathologies
+    if missing := [label for label in GLOCKER_LABELS if label not in predicted]:
+        raise BadInput(
+            f"evaluation.protocols names 'glocker', which draws by {' and '.join(GLOCKER_LABELS)}, "
+            f"but {missing[0]!r} is not predicted on {data.folder}: use 'resample'"
+        )
+
+
 def _check_attributes(study: Study, data: PreparedData) -> None:
-    for attribute in study.evaluation.attributes:
+    settings = study.evaluation
+    named = dict.fromkeys(settings.attributes, "evaluation.attributes names")
+    named = dict.fromkeys(settings.weighed_by, "evaluation.protocols need") | named
+    for attribute, who in named.items():
         if attribute not in data.attributes:
             raise BadInput(
-                f"evaluation.attributes names {attribute!r}, which {data.folder} lacks"
+                f"{who} {attribute!r}, which {data.folder} lacks"
                 f"{did_you_mean(attribute, data.attributes)}; it has {', '.join(data.attributes)}"
             )
 

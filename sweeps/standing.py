@@ -10,7 +10,7 @@ from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import EndToEnd, Trial
-from fairfm_core.data.resampling import balanced_subset
+from fairfm_core.data.resampling import group_sizes
 from fairfm_core.stages import Stage
 from sweeps.plan import Plan, PlannedTrial
 from sweeps.time_left import duration, work_of
@@ -97,8 +97,8 @@ class Standing:
         epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
         training, val, test = (int(counts.get(name, 0)) for name in ("train", "val", "test"))
         if stage.config["sampling"] == "balanced":
-            rows = frame[frame["split"] == "train"]
-            training = len(balanced_subset(rows, stage.config["balance"], stage.config["seed"]))
+            sizes = group_sizes(frame[frame["split"] == "train"], stage.config["balance"])
+            training = int(sizes.min() * len(sizes))
         return epochs * (training + val) + val + test
 
     def _by_kind(self) -> dict[str, list[Stage]]:

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from fairfm_core.data.ages import years
 from fairfm_core.data.image_files import index_images, match_images
-from fairfm_core.data.source import ReadOptions, Source
+from fairfm_core.data.population import without_contradictions
+from fairfm_core.data.source import ReadOptions, Source, source_of_files
 from fairfm_core.data.splits import listed_split, random_split
-from fairfm_core.data.tables import choose_columns, file_sha256, read_text_table
+from fairfm_core.data.tables import (
+    check_not_blank,
+    choose_columns,
+    file_sha256,
+    read_text_table,
+)
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
 FINDINGS = (
@@ -42,9 +48,7 @@ COLUMNS = {
     "sex": ("Patient Gender", "Patient Sex", "Patient_Gender", "Patient_Sex"),
     "view": ("View Position", "View_Position"),
 }
-OLDEST = 120
 FULL_TABLE = 112_120
-YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 WHERE = "the images and tables are at https://nihcc.app.box.com/v/ChestXray-NIHCC"
 
 
@@ -54,12 +58,11 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     Ages may be years (57), or a number with a unit (060Y, 013M, 001D); impossible ones become
     null and are counted, as is a sex that is neither M nor F.
     """
-    table = choose_columns(read_text_table(path), COLUMNS, f"ChestX-ray14's table {path}")
+    text, replaced = read_text_table(path)
+    table = choose_columns(text, COLUMNS, f"ChestX-ray14's table {path}")
     for name in ("image_id", "patient_id", "findings"):
-        if table[name].isna().any():
-            lines = np.flatnonzero(table[name].isna()) + 2
-            raise BadInput(f"{path}: {COLUMNS[name][0]} is blank in line(s) {first_ten(lines)}")
-    age, impossible, unreadable = _years(table["age"])
+        check_not_blank(table[name], COLUMNS[name][0], path)
+    age, ages = years(table["age"])
     sex = table["sex"].str.upper().replace({"MALE": "M", "FEMALE": "F"})
     frame = pd.DataFrame(
         {
@@ -74,9 +77,9 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     )
     notes = {
         "rows in the table": len(frame),
-        "ages impossible, set to null": impossible,
-        "ages unreadable or blank, set to null": unreadable,
+        **ages,
         "sex neither M nor F, set to null": int(frame["sex"].isna().sum()),
+        **replaced,
     }
     return frame.join(_labels(table["findings"], path)), notes
 
@@ -86,8 +89,11 @@ def read_chestxray14(source: str, options: ReadOptions) -> Source:
     table_path = _find_table(Path(source))
     folder = table_path.parent
     frame, notes = read_table(table_path)
-    lists = _split_lists(folder, options.split_list)
-    if lists:
+    if table_path.name.startswith("Data_Entry_2017") and len(frame) < FULL_TABLE:
+        notes["rows fewer than in NIH's full table"] = FULL_TABLE - len(frame)
+    frame = without_contradictions(frame, "sex", notes)
+    lists = None if options.random_split else _split_lists(folder, options.split_list)
+    if lists is not None:
         by_stem = {Path(image).stem: image for image in frame["image_id"]}
         named = {
             split: {by_stem[stem] for stem in stems & by_stem.keys()}
@@ -100,29 +106,12 @@ def read_chestxray14(source: str, options: ReadOptions) -> Source:
     frame["split"] = split
     found = index_images(_image_folders(folder))
     files = match_images(list(frame["image_id"]), found, folder, options.allow_missing)
-    present = np.array([file is not None for file in files])
-    notes["images missing, dropped"] = int((~present).sum())
-    if table_path.name.startswith("Data_Entry_2017") and notes["rows in the table"] < FULL_TABLE:
-        notes["rows fewer than in NIH's full table"] = FULL_TABLE - notes["rows in the table"]
-    frame = frame[present].reset_index(drop=True)
-    return Source(
-        frame=frame.assign(row=np.arange(len(frame))),
-        notes=notes,
-        origin={
-            "table": table_path.name,
-            "table_sha256": file_sha256(table_path),
-            "split": "lists" if lists else "random",
-        },
-        files=tuple(file for file in files if file is not None),
-    )
-
-
-def _years(text: pd.Series) -> tuple[pd.Series, int, int]:
-    """Ages in years, and how many were impossible and how many unreadable or blank."""
-    parts = text.str.upper().str.extract(r"^(\d+(?:\.\d+)?)([YMWD]?)$")
-    years = parts[0].astype("float64") * parts[1].map(YEARS)
-    impossible = years > OLDEST
-    return years.mask(impossible), int(impossible.sum()), int(years.isna().sum())
+    origin = {
+        "table": table_path.name,
+        "table_sha256": file_sha256(table_path),
+        "split": "random" if lists is None else "lists",
+    }
+    return source_of_files(frame, files, notes, origin)
 
 
 def _labels(findings: pd.Series, path: Path) -> pd.DataFrame:
@@ -161,14 +150,14 @@ def _image_folders(folder: Path) -> list[Path]:
     return [candidate for candidate in candidates if candidate.is_dir()]
 
 
-def _split_lists(folder: Path, split_list: str | None) -> dict[str, set[str]]:
-    """Split -> stems of its images, from the file given or the official lists; empty if none."""
+def _split_lists(folder: Path, split_list: str | None) -> dict[str, set[str]] | None:
+    """Split -> stems of its images, from the file given or the official lists; null if none."""
     if split_list is not None:
         path = Path(split_list)
         if not path.is_file():
             raise BadInput(f"split list {path} does not exist")
         columns = {"image": COLUMNS["image_id"], "split": ("split",)}
-        table = choose_columns(read_text_table(path), columns, f"split list {path}").dropna()
+        table = choose_columns(read_text_table(path)[0], columns, f"split list {path}").dropna()
         stems = table["image"].str.replace(r"\.\w+$", "", regex=True)
         return {str(name): set(group) for name, group in stems.groupby(table["split"])}
     paths = {"train_val": folder / "train_val_list.txt", "test": folder / "test_list.txt"}
@@ -177,7 +166,7 @@ def _split_lists(folder: Path, split_list: str | None) -> dict[str, set[str]]:
         absent = next(path.name for path in paths.values() if path not in present)
         raise BadInput(f"{folder} holds {present[0].name} but not {absent}; {WHERE}")
     if not present:
-        return {}
+        return None
     return {
         name: {Path(line).stem for line in path.read_text(encoding="utf-8").split()}
         for name, path in paths.items()

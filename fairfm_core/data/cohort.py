@@ -2,8 +2,9 @@
 
 Columns: `image_id` and `patient_id` text; `sex` F, M or null; `race` text or null; `age` years or
 null; any further attribute; `y_<pathology>` 0, 1 or null; `split` train, val, test or null; `row`,
-the position of the image in the image store. Attributes are data: any column that is neither a key
-nor a label can be a protected attribute.
+the position of the image in the image store. Where a source knows uncertain labels, `u_<pathology>`
+is 1 for them and 0 elsewhere; their `y_` is null until a trial's label policy says what they are.
+Attributes are data: any column that is no key, label or mark of uncertainty can be one.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from fairfm_core.data.cohort_checks import (
     KEYS,
     LABEL_PREFIX,
     TEXT_COLUMNS,
+    UNCERTAIN_PREFIX,
     check_cohort,
 )
 from fairfm_core.errors import BadInput
 
 FIRST_ATTRIBUTES = ("sex", "race", "age")
+NUMBERED = (LABEL_PREFIX, UNCERTAIN_PREFIX)
 
 
 def pathologies(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -45,7 +48,7 @@ def attributes(frame: pd.DataFrame) -> tuple[str, ...]:
     offered = {
         name
         for name in frame.columns
-        if name not in KEYS and not name.startswith(LABEL_PREFIX) and frame[name].notna().any()
+        if name not in KEYS and not name.startswith(NUMBERED) and frame[name].notna().any()
     }
     first = [name for name in FIRST_ATTRIBUTES if name in offered]
     return tuple(first + sorted(offered - set(first)))
@@ -55,7 +58,7 @@ def normalised(frame: pd.DataFrame) -> pd.DataFrame:
     """The checked cohort with its column types, ordered by `row`; raises BadInput as checked."""
     check_cohort(frame)
     typed = dict.fromkeys(TEXT_COLUMNS, "str") | {"age": "float64", "row": "int64"}
-    typed |= {name: "float64" for name in frame.columns if name.startswith(LABEL_PREFIX)}
+    typed |= {name: "float64" for name in frame.columns if name.startswith(NUMBERED)}
     typed |= {name: "str" for name in frame.columns if frame[name].dtype.name == "category"}
     return frame.astype(typed).sort_values("row").reset_index(drop=True)
 

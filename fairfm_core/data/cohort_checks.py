@@ -11,6 +11,7 @@ KEYS = ("image_id", "patient_id", "split", "row")
 SPLITS = ("train", "val", "test")
 SEXES = ("F", "M")
 LABEL_PREFIX = "y_"
+UNCERTAIN_PREFIX = "u_"
 TEXT_COLUMNS = ("image_id", "patient_id", "sex", "race", "split")
 REQUIRED = ("image_id", "patient_id", "sex", "race", "age", "split", "row")
 
@@ -19,14 +20,16 @@ def check_cohort(frame: pd.DataFrame) -> None:
     """Raises BadInput, naming the culprits, unless `frame` is a cohort."""
     for check in (
         _check_columns,
+        _check_names,
         _check_not_empty,
         _check_ids,
         _check_rows,
         _check_labels,
+        _check_uncertain,
         _check_sex,
         _check_age,
         _check_splits,
-        _check_leakage,
+        check_leakage,
     ):
         check(frame)
 
@@ -45,6 +48,18 @@ def _check_columns(frame: pd.DataFrame) -> None:
         raise BadInput(
             f"the cohort has no label column: add y_<pathology> with 0, 1 or null; it has "
             f"{first_ten(frame.columns)}"
+        )
+
+
+def _check_names(frame: pd.DataFrame) -> None:
+    """Names that predictions give another meaning are refused before anything is trained."""
+    if "y_mean" in frame.columns:
+        raise BadInput("a pathology may not be called 'mean', the mean over pathologies; rename it")
+    taken = [name for name in frame.columns if str(name).startswith("p_")]
+    if taken:
+        raise BadInput(
+            f"the cohort has column(s) {first_ten(taken)}: p_<pathology> are predicted "
+            "probabilities; rename them"
         )
 
 
@@ -82,6 +97,18 @@ def _check_labels(frame: pd.DataFrame) -> None:
             )
 
 
+def _check_uncertain(frame: pd.DataFrame) -> None:
+    for name in (name for name in frame.columns if name.startswith(UNCERTAIN_PREFIX)):
+        label = LABEL_PREFIX + name.removeprefix(UNCERTAIN_PREFIX)
+        if label not in frame.columns:
+            raise BadInput(f"column {name} marks uncertain labels, but there is no column {label}")
+        if not frame[name].isin([0, 1]).all():
+            raise BadInput(f"column {name} must be 1 where {label} is uncertain and 0 elsewhere")
+        both = int((frame[label].notna() & (frame[name] == 1)).sum())
+        if both:
+            raise BadInput(f"{both} image(s) are uncertain in {name} but {label} is not null")
+
+
 def _check_sex(frame: pd.DataFrame) -> None:
     wrong = sorted(set(frame["sex"].dropna().astype(str)) - set(SEXES))
     if wrong:
@@ -108,7 +135,8 @@ def _check_splits(frame: pd.DataFrame) -> None:
         )
 
 
-def _check_leakage(frame: pd.DataFrame) -> None:
+def check_leakage(frame: pd.DataFrame) -> None:
+    """Raises BadInput where a patient has images in more than one split."""
     splits_of = frame.dropna(subset=["split"]).groupby("patient_id")["split"].nunique()
     leaking = sorted(splits_of.index[splits_of > 1])
     if leaking:

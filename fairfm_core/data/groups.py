@@ -14,12 +14,22 @@ MOST_GROUPS = 20
 
 def age_groups(age: pd.Series, edges: Sequence[float] = AGE_EDGES) -> pd.Series:
     """Ages in years as groups: edges (40, 60) make <40, 40-59 and 60+; null stays null."""
+    return binned(age, edges)
+
+
+def binned(number: pd.Series, edges: Sequence[float]) -> pd.Series:
+    """Numbers as groups: edges (40, 60) make <40, 40-59 and 60+; null stays null.
+
+    Edges that are no whole numbers (18.5, 25) make 18.5-<25 instead.
+    """
+    whole = all(float(edge).is_integer() for edge in edges)
     names = [f"<{edges[0]:g}"]
-    names += [f"{low:g}-{high - 1:g}" for low, high in pairwise(edges)]
+    for low, high in pairwise(edges):
+        names.append(f"{low:g}-{high - 1:g}" if whole else f"{low:g}-<{high:g}")
     names.append(f"{edges[-1]:g}+")
-    which = np.searchsorted(np.asarray(edges), age.to_numpy(dtype=np.float64), side="right")
-    groups = pd.Series(np.array(names)[which], index=age.index, dtype="str")
-    return groups.where(age.notna())
+    which = np.searchsorted(np.asarray(edges), number.to_numpy(dtype=np.float64), side="right")
+    groups = pd.Series(np.array(names)[which], index=number.index, dtype="str")
+    return groups.where(number.notna())
 
 
 def groups_of(frame: pd.DataFrame, attribute: str) -> pd.Series | None:

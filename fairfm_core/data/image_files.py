@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fairfm_core.errors import BadInput, first_ten
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
 
 def index_images(folders: Iterable[Path]) -> dict[str, Path]:
@@ -34,6 +34,32 @@ def match_images(
         BadInput: more names have no file than `allow_missing`, or none has one.
     """
     files = [found.get(os.path.splitext(name)[0]) for name in names]
+    _check_missing(names, files, source, allow_missing)
+    return files
+
+
+def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -> list[Path | None]:
+    """The file of each name, a path below `root`; null where it is absent and that is allowed.
+
+    Raises:
+        BadInput: names that lead out of `root`, or as `match_images`.
+    """
+    base = os.path.join(os.path.abspath(root), "")
+    paths = [os.path.normpath(os.path.join(base, name)) for name in names]
+    outside = [name for name, path in zip(names, paths, strict=True) if not path.startswith(base)]
+    if outside:
+        raise BadInput(
+            f"{len(outside)} image path(s) lead out of {root}: {first_ten(outside)}; give paths "
+            f"below it"
+        )
+    files = [Path(path) if os.path.isfile(path) else None for path in paths]
+    _check_missing(names, files, root, allow_missing)
+    return files
+
+
+def _check_missing(
+    names: Sequence[str], files: Sequence[Path | None], source: Path, allow_missing: int | None
+) -> None:
     missing = [name for name, file in zip(names, files, strict=True) if file is None]
     if len(missing) > (allow_missing or 0):
         raise BadInput(
@@ -42,4 +68,3 @@ def match_images(
         )
     if len(missing) == len(names):
         raise BadInput(f"none of the {len(names)} images of the table is under {source}")
-    return files

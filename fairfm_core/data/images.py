@@ -1,103 +1,91 @@
-"""The decoded image store: one uint8 array [N, S, S] on disk, memory-mapped by every trial."""
+"""The decoded image store: one uint8 array [N, S, S] on disk, memory-mapped by every trial.
+
+All trials of a machine share the one copy that the operating system keeps of the file. It is
+written row by row, never mapped while it grows, so preparing it takes the memory of a few images.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import struct
-import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
-from PIL import Image
 
-from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.errors import BadInput
 
-CHUNK = 256
-MAX_PIXELS = 100_000_000
-"""A radiograph has under 20 million pixels; more is a damaged header or a decompression bomb."""
-UNREADABLE = (
-    OSError,
-    SyntaxError,  # what PIL raises for a broken PNG
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+HEADER = 128
+"""Bytes before the first pixel: numpy pads the description of any such array to these."""
+PIECE = 1 << 24
+"""Bytes that are read at a time."""
 
 
-def decode_image(path: Path, size: int) -> NDArray[np.uint8]:
-    """An image file as grey uint8 [size, size]: the whole image, squeezed (bicubic).
-
-    Colour is turned to luminance, transparency is dropped and 16 bits are scaled to 8.
-    """
-    with Image.open(path) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels")
-        if image.mode.startswith("I"):
-            deep = np.asarray(image, dtype=np.int64)
-            grey = Image.fromarray((np.clip(deep, 0, 65535) // 257).astype(np.uint8))
-        else:
-            grey = image.convert("L")
-    return np.asarray(grey.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
+def store_bytes(count: int, size: int) -> int:
+    """Size of the store's file: 127,118 images at 224 are 6.38 GB."""
+    return HEADER + count * size * size
 
 
-def decode_store(
-    files: Sequence[Path],
-    size: int,
-    path: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Decodes `files`, in their order, into a new array file at `path`.
-
-    Raises:
-        BadInput: images that cannot be read, after all were tried; `path` is then removed.
-    """
-    store = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), size, size))
-    unreadable: list[str] = []
-
-    def decode_into(i: int) -> str | None:
-        try:
-            store[i] = decode_image(files[i], size)
-        except UNREADABLE as error:
-            return f"{files[i].name} ({' '.join(str(error).split()) or type(error).__name__})"
-        return None
-
-    # PIL decodes and resizes outside the interpreter lock, so threads use every core.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(files), CHUNK):
-            chunk = range(start, min(start + CHUNK, len(files)))
-            unreadable += [reason for reason in pool.map(decode_into, chunk) if reason]
-            progress(chunk.stop, len(files))
-    store.flush()
-    if unreadable:
-        os.unlink(path)
-        raise BadInput(
-            f"{len(unreadable)} of {len(files)} images cannot be read: {first_ten(unreadable)}; "
-            f"fetch them again"
-        )
+def create_store(path: Path, count: int, size: int) -> None:
+    """A store of black images, as a sparse file: rows take room on disk when they are written."""
+    with open(path, "wb") as file:
+        shape = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
+        write_array_header_1_0(file, shape)
+        assert file.tell() == HEADER
+        file.truncate(store_bytes(count, size))
 
 
-def draw_store(
-    draw: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
-    count: int,
-    size: int,
-    path: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Draws `count` images, a chunk of row numbers at a time, into a new array file at `path`."""
-    store = open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, size, size))
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        store[start:stop] = draw(np.arange(start, stop, dtype=np.int64))
-        progress(stop, count)
-    store.flush()
+class StoreRows:
+    """Writes and reads single rows of a store file; safe to call from several threads."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._file = open(path, "r+b", buffering=0)  # noqa: SIM115
+        self._size = size
+
+    def write(self, row: int, pixels: bytes) -> None:
+        """Puts the bytes of one image into its row."""
+        assert len(pixels) == self._size**2
+        place = HEADER + row * self._size**2
+        while pixels:  # a nearly full disk takes a part before it refuses
+            written = os.pwrite(self._file.fileno(), pixels, place)
+            pixels, place = pixels[written:], place + written
+
+    def read(self, row: int) -> bytes:
+        """The bytes of one image."""
+        length = self._size**2
+        return os.pread(self._file.fileno(), length, HEADER + row * length)
+
+    def sync(self) -> None:
+        """Waits until everything written is on the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def copy_rows(source: Path, rows: Sequence[int], size: int, target: Path) -> None:
+    """Writes a new store of some rows of another, in their order, and waits for the disk."""
+    create_store(target, len(rows), size)
+    ends = [0, *(i for i in range(1, len(rows)) if rows[i] != rows[i - 1] + 1), len(rows)]
+    with open(source, "rb") as old, open(target, "r+b") as new:
+        new.seek(HEADER)
+        for start, stop in pairwise(ends):
+            old.seek(store_bytes(rows[start], size))
+            _copy(old, new, (stop - start) * size * size)
+        new.flush()
+        os.fsync(new.fileno())
+
+
+def _copy(old: BinaryIO, new: BinaryIO, length: int) -> None:
+    while length:
+        piece = old.read(min(PIECE, length))
+        new.write(piece)
+        length -= len(piece)
 
 
 def open_store(path: Path) -> NDArray[np.uint8]:
@@ -113,9 +101,11 @@ def open_store(path: Path) -> NDArray[np.uint8]:
 
 
 def store_digest(path: Path) -> str:
-    """SHA-256 (hex) of the array's content, read in pieces."""
+    """SHA-256 (hex) of the array's kind, shape and content, read in pieces."""
     store = open_store(path)
     digest = hashlib.sha256(f"{store.dtype.str} {store.shape}".encode())
-    for start in range(0, len(store), CHUNK):
-        digest.update(store[start : start + CHUNK].tobytes())
+    with open(path, "rb") as file:
+        file.seek(path.stat().st_size - store.nbytes)
+        while piece := file.read(PIECE):
+            digest.update(piece)
     return digest.hexdigest()

@@ -1,12 +1,10 @@
-"""Prepares a data set once: reader -> cohort and image store, put in place when all is done."""
+"""Prepares a data set once: reader -> cohort and image store; interrupted, it is taken up again."""
 
 from __future__ import annotations
 
 import fcntl
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,28 +13,20 @@ from typing import Any
 import pandas as pd
 
 from fairfm_core.config import fingerprint
-from fairfm_core.data.cohort import cohort_digest, normalised, write_cohort
-from fairfm_core.data.cohort_checks import SPLITS
+from fairfm_core.data.cohort import cohort_digest, normalised
 from fairfm_core.data.dataset import PreparedData, open_dataset
-from fairfm_core.data.images import decode_store, draw_store, store_digest
-from fairfm_core.data.manifest import (
-    COHORT,
-    IMAGES,
-    MANIFEST,
-    Digests,
-    Manifest,
-    read_manifest,
-    write_manifest,
-)
+from fairfm_core.data.filling import Progress
+from fairfm_core.data.making import DROPPED, Request, make_dataset, row_signatures
+from fairfm_core.data.manifest import COHORT, IMAGES, MANIFEST, read_manifest
+from fairfm_core.data.partial import PARTIAL
 from fairfm_core.data.readers import read_source
-from fairfm_core.data.source import DEFAULT_SIZE, ReadOptions, Source
+from fairfm_core.data.source import DEFAULT_SIZE, MISSING, ReadOptions, Source
 from fairfm_core.data.splits import check_fractions, random_split
 from fairfm_core.errors import BadInput
 from fairfm_core.yaml_input import validated
 
 logger = logging.getLogger(__name__)
-LOCK, PARTIAL = ".prepare.lock", ".partial-"
-Progress = Callable[[int, int], None]
+LOCK = ".prepare.lock"
 
 
 def prepare(
@@ -51,8 +41,9 @@ def prepare(
 ) -> PreparedData:
     """Reads a data set, decodes its images and opens the result.
 
-    A finished store of the same request in `out` is reused. Until the manifest is written, which
-    happens last, `out` is not a data set, so an interruption leaves nothing that looks finished.
+    A finished store of the same request in `out` is reused, and the images that an interrupted run
+    of it decoded are kept. Until the manifest is written, which happens last, `out` is not a data
+    set, so an interruption leaves nothing that looks finished.
 
     Args:
         kind: a name in `readers.READERS`.
@@ -72,14 +63,13 @@ def prepare(
     check_fractions(asked.fractions)
     found = read_source(kind, str(source), asked)
     frame = _with_split(found, asked)
-    pixels = found.size or asked.size or DEFAULT_SIZE
-    request = _request(kind, found, frame, pixels)
+    request = _request(kind, found, frame, found.size or asked.size or DEFAULT_SIZE)
     with _alone_in(out):
         if (out / MANIFEST).exists():
-            _check_same_request(out, request)
+            _check_same_request(out, request, asked.allow_missing)
             say(f"{out} already holds this data set: reused")
         else:
-            _make(out, kind, found, frame, pixels, request, progress)
+            make_dataset(out, request, found, frame, asked.allow_missing, say, progress)
     return open_dataset(out)
 
 
@@ -90,26 +80,42 @@ def _with_split(found: Source, asked: ReadOptions) -> pd.DataFrame:
     return normalised(frame)
 
 
-def _request(kind: str, found: Source, frame: pd.DataFrame, size: int) -> str:
-    """Identity of what is asked, from the table and the names and sizes of the image files."""
-    files = [[file.name, file.stat().st_size] for file in found.files]
-    asked = {"kind": kind, "size": size, "origin": dict(found.origin), "files": files}
-    return fingerprint(asked | {"cohort": cohort_digest(frame)})
+def _request(kind: str, found: Source, frame: pd.DataFrame, size: int) -> Request:
+    """What is asked, from the table and the names and sizes of the image files."""
+    status = [file.stat() for file in found.files]
+    names = [file.name for file in found.files]
+    sizes = [[name, was.st_size] for name, was in zip(names, status, strict=True)]
+    asked = {"kind": kind, "size": size, "origin": dict(found.origin)}
+    asked |= {"cohort": cohort_digest(frame)}
+    return Request(
+        kind=kind,
+        size=size,
+        identity=fingerprint(asked | {"files": sizes}),
+        rows=fingerprint(asked | {"files": names}),
+        signatures_N=row_signatures(len(frame), found.files, status),
+    )
 
 
-def _check_same_request(out: Path, request: str) -> None:
+def _check_same_request(out: Path, request: Request, allow_missing: int | None) -> None:
     """Raises BadInput where the finished store in `out` answers another request."""
     manifest = read_manifest(out)
-    if manifest.request != request:
+    if manifest.request != request.identity:
         raise BadInput(
             f"{out} already holds another data set (kind {manifest.kind}, size {manifest.size}, "
             f"{manifest.counts['images']} images): choose another --out or remove that folder"
+        )
+    dropped = manifest.notes.get(DROPPED, 0)
+    left_out = dropped + manifest.notes.get(MISSING, 0)
+    if dropped and left_out > (allow_missing or 0):
+        raise BadInput(
+            f"{out} holds this data set without {dropped} unreadable image(s): pass "
+            f"--allow-missing {left_out}, or fetch them again and choose another --out"
         )
 
 
 @contextmanager
 def _alone_in(out: Path) -> Iterator[None]:
-    """Holds `out` against a second preparation; what an interrupted one left is removed."""
+    """Holds `out` against a second preparation; what an interrupted one left may lie there."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file: --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
@@ -123,45 +129,4 @@ def _alone_in(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(f"another fairfm data prepare is writing {out}: wait for it") from None
-        for left_over in out.glob(f"{PARTIAL}*"):
-            shutil.rmtree(left_over)
         yield
-
-
-def _make(
-    out: Path,
-    kind: str,
-    found: Source,
-    frame: pd.DataFrame,
-    size: int,
-    request: str,
-    progress: Progress,
-) -> None:
-    """Makes every part in a partial folder, then moves them in place, the manifest last."""
-    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as partial:
-        images, cohort = Path(partial) / IMAGES, Path(partial) / COHORT
-        if found.draw is not None:
-            draw_store(found.draw, len(frame), size, images, progress)
-        else:
-            decode_store(found.files, size, images, progress)
-        write_cohort(frame, cohort)
-        manifest = Manifest(
-            kind=kind,
-            size=size,
-            interpolation="bicubic" if found.draw is None else "drawn",
-            counts=_counts(frame),
-            notes=dict(found.notes),
-            origin=dict(found.origin),
-            digests=Digests(images=store_digest(images), cohort=cohort_digest(frame)),
-            request=request,
-        )
-        os.replace(images, out / IMAGES)
-        os.replace(cohort, out / COHORT)
-        write_manifest(manifest, out)
-
-
-def _counts(frame: pd.DataFrame) -> dict[str, int]:
-    counts = {"images": len(frame), "patients": frame["patient_id"].nunique()}
-    for split in SPLITS:
-        counts[f"{split} images"] = int((frame["split"] == split).sum())
-    return counts | {"images without a split": int(frame["split"].isna().sum())}

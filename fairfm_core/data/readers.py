@@ -6,11 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairfm_core.data.chestxray14 import read_chestxray14
+from fairfm_core.data.chexpert import read_chexpert
+from fairfm_core.data.cohort_checks import check_leakage
+from fairfm_core.data.mimic_cxr import read_mimic_cxr
 from fairfm_core.data.phantom import read_phantom
 from fairfm_core.data.source import ReadOptions, Source
+from fairfm_core.data.table import read_described_table
 from fairfm_core.errors import BadInput, did_you_mean
 
 COMMON_OPTIONS = frozenset({"size", "split_seed", "fractions"})
+FILES = frozenset({"split_list", "allow_missing"})
+RACE = frozenset({"demographics", "no_demographics", "population"})
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,19 @@ class Reader:
 
 READERS = {
     "phantom": Reader(read_phantom, frozenset({"effect", "patients", "seed"})),
-    "chestxray14": Reader(read_chestxray14, frozenset({"split_list", "allow_missing"})),
+    "chestxray14": Reader(read_chestxray14, FILES | {"random_split"}),
+    "chexpert": Reader(read_chexpert, FILES | RACE),
+    "mimic-cxr": Reader(read_mimic_cxr, FILES | RACE | {"random_split", "labeller"}),
+    "table": Reader(read_described_table, frozenset({"allow_missing"})),
 }
 
 
 def read_source(kind: str, source: str, options: ReadOptions) -> Source:
-    """The data set `source` of a known kind; BadInput where an option is not for that kind."""
+    """The data set `source` of a known kind; no patient of it is in two splits.
+
+    Raises:
+        BadInput: an unknown kind, an option that is not for that kind, or as the reader does.
+    """
     if kind not in READERS:
         raise BadInput(
             f"data set kind {kind!r} is not known{did_you_mean(kind, READERS)}; "
@@ -39,4 +52,9 @@ def read_source(kind: str, source: str, options: ReadOptions) -> Source:
     for name in sorted(foreign):
         allowed = ", ".join(sorted(COMMON_OPTIONS | reader.options))
         raise BadInput(f"{kind} takes no option {name}; it takes {allowed}")
-    return reader.read(source, options)
+    if options.random_split and options.split_list is not None:
+        raise BadInput("--random-split and --split-list exclude each other")
+    found = reader.read(source, options)
+    if "split" in found.frame.columns:
+        check_leakage(found.frame)
+    return found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fairfm_core.config import Frozen
+from fairfm_core.data.cohort_checks import UNCERTAIN_PREFIX
 from fairfm_core.data.splits import FRACTIONS
 
 DEFAULT_SIZE = 224
+MISSING = "images missing, dropped"
+"""The note that counts rows of the table without an image file."""
 
 
 class ReadOptions(Frozen):
@@ -27,9 +30,19 @@ class ReadOptions(Frozen):
     fractions: tuple[float, float, float] = FRACTIONS
     """Shares of patients in train, val and test."""
     split_list: str | None = None
-    """A csv file with the columns `Image Index` and `split`."""
+    """A csv file that names the split of each image, in the columns of its data set."""
+    random_split: bool = False
+    """Draw the split although the data set has official lists."""
+    demographics: str | None = None
+    """CheXpert's demographics file, or the folder of MIMIC-IV's tables."""
+    no_demographics: bool = False
+    """Do without: race is null for every image."""
+    population: Literal["study", "frontal"] = "study"
+    """`study`: White, Asian and Black patients, as Glocker 2022; `frontal`: every frontal image."""
+    labeller: Literal["chexpert", "negbio"] = "chexpert"
+    """Which program read MIMIC-CXR's labels out of the reports."""
     allow_missing: int | None = Field(None, ge=0)
-    """How many images of the table may be absent; they are dropped and counted."""
+    """How many images of the table may be absent or unreadable; they are dropped and counted."""
     effect: float | None = Field(None, ge=0)
     patients: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=0)
@@ -54,3 +67,25 @@ class Source:
     files: tuple[Path, ...] = ()
     draw: Callable[[NDArray[np.int64]], NDArray[np.uint8]] | None = None
     size: int | None = None
+
+
+def source_of_files(
+    frame: pd.DataFrame,
+    files: Sequence[Path | None],
+    notes: Mapping[str, int],
+    origin: Mapping[str, Any],
+) -> Source:
+    """A source of image files; rows without a file (already allowed) are dropped and counted.
+
+    A column u_<pathology> that marks nothing in the rows that are left is dropped too.
+    """
+    present = np.array([file is not None for file in files])
+    frame = frame[present].reset_index(drop=True)
+    marks = [name for name in frame.columns if name.startswith(UNCERTAIN_PREFIX)]
+    frame = frame.drop(columns=[name for name in marks if not frame[name].any()])
+    return Source(
+        frame=frame.assign(row=np.arange(len(frame))),
+        notes={**notes, MISSING: int((~present).sum())},
+        origin=origin,
+        files=tuple(file for file in files if file is not None),
+    )

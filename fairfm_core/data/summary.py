@@ -7,19 +7,22 @@ from typing import Any
 import pandas as pd
 
 from fairfm_core.data.cohort import attributes, pathologies
-from fairfm_core.data.cohort_checks import LABEL_PREFIX, SPLITS
+from fairfm_core.data.cohort_checks import LABEL_PREFIX, SPLITS, UNCERTAIN_PREFIX
 from fairfm_core.data.groups import groups_of
+from fairfm_core.data.uncertain_labels import settled
 
 
 def cohort_summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per split (and "all") and group, everybody first.
 
     Columns: `split, attribute, group, images, patients` and for every pathology
-    `positive_<p>`, `labelled_<p>` (images with a known label) and `prevalence_<p>`, their ratio
-    (null where nothing is labelled). Rows without a split stand under "none"; age is binned, a
-    null group is named "unknown", and attributes with too many values to be groups are left out.
+    `positive_<p>`, `labelled_<p>` (images with a known label), `prevalence_<p>`, their ratio
+    (null where nothing is labelled), and `uncertain_<p>` where the cohort knows any. Uncertain
+    labels count as absent, as a trial has it unless told otherwise. Rows without a split stand
+    under "none"; age is binned, a null group is named "unknown", and attributes with too many
+    values to be groups are left out.
     """
-    records = []
+    frame, records = settled(frame, {}), []
     for split, part in _parts(frame):
         records.append(_record(part, split, "overall", "all"))
         for attribute in attributes(frame):
@@ -59,6 +62,8 @@ def _record(part: pd.DataFrame, split: str, attribute: str, group: str) -> dict[
         record[f"positive_{pathology}"] = int(label.sum())
         record[f"labelled_{pathology}"] = int(label.notna().sum())
         record[f"prevalence_{pathology}"] = float(label.mean())
+        if UNCERTAIN_PREFIX + pathology in part.columns:
+            record[f"uncertain_{pathology}"] = int(part[UNCERTAIN_PREFIX + pathology].sum())
     return record
 
 

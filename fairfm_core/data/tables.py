@@ -5,27 +5,43 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
 
 from fairfm_core.errors import BadInput, first_ten
 
+KNOWN_BY_COLUMN = {
+    "Finding Labels": "ChestX-ray14's table (kind chestxray14)",
+    "Finding_Labels": "ChestX-ray14's table (kind chestxray14)",
+    "AP/PA": "CheXpert's table (kind chexpert)",
+    "FrontalLateral": "CheXpert's table (kind chexpert)",
+    "PRIMARY_RACE": "CheXpert's demographics",
+    "dicom_id": "a table of MIMIC-CXR (kind mimic-cxr)",
+    "study_id": "a table of MIMIC-CXR (kind mimic-cxr)",
+    "anchor_age": "MIMIC-IV's patients",
+    "admittime": "MIMIC-IV's admissions",
+}
+"""A column that gives a published table away -> what the table is."""
 
-def read_text_table(path: Path) -> pd.DataFrame:
-    """Every named column of a csv file (.csv or .csv.gz) as text; blank is null.
+
+def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Every named column of a csv file (.csv or .csv.gz) as text, and notes; blank is null.
 
     A trailing comma, in the header, in the rows or in both, is dropped. Bytes that are not UTF-8
-    are replaced.
+    are replaced and counted in the notes.
+
+    Raises:
+        BadInput: no such file, no csv, no rows, or a last row that breaks off.
     """
+    content = _content(path)
+    header = _header(content, path)
     try:
-        with _opened(path) as lines:
-            header = [name.strip() for name in next(csv.reader(lines), [])]
         rows = pd.read_csv(
-            path,
+            io.BytesIO(content),
             header=None,
             skiprows=1,
             dtype="str",
@@ -34,11 +50,27 @@ def read_text_table(path: Path) -> pd.DataFrame:
         )
     except pd.errors.EmptyDataError:
         raise BadInput(f"{path} holds no rows: expected a csv file with a header") from None
-    except (pd.errors.ParserError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except pd.errors.ParserError as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} is not a readable csv file ({reason}); fetch it again") from error
+    _check_whole(content, header, path)
     named = {name: i for i, name in enumerate(header) if name and i < rows.shape[1]}
-    return pd.DataFrame({name: rows[i].str.strip() for name, i in named.items()})
+    table = pd.DataFrame({name: rows[i].str.strip() for name, i in named.items()})
+    return table, _replaced(content, path)
+
+
+def find_table(folders: Sequence[Path], stem: str, where: str) -> Path:
+    """`stem`.csv or `stem`.csv.gz in the first of `folders` that has it.
+
+    Raises:
+        BadInput: in none of them; `where` says what to do.
+    """
+    paths = [folder / f"{stem}{end}" for folder in folders for end in (".csv", ".csv.gz")]
+    for path in paths:
+        if path.is_file():
+            return path
+    places = " or ".join(str(folder) for folder in folders)
+    raise BadInput(f"no {stem}.csv or {stem}.csv.gz in {places}; {where}")
 
 
 def choose_columns(
@@ -57,11 +89,20 @@ def choose_columns(
     }
     missing = [wanted[name][0] for name, spelling in found.items() if spelling is None]
     if missing:
+        kind = next((KNOWN_BY_COLUMN[c] for c in table.columns if c in KNOWN_BY_COLUMN), None)
         raise BadInput(
             f"{what} lacks the column(s) {', '.join(missing)}; it has "
-            f"{first_ten(table.columns) or 'none'}: is it the right file?"
+            f"{first_ten(table.columns) or 'none'}: "
+            + (f"it looks like {kind}" if kind else "is it the right file?")
         )
     return pd.DataFrame({name: table[spelling] for name, spelling in found.items()})
+
+
+def check_not_blank(column: pd.Series, name: str, path: Path) -> None:
+    """Raises BadInput with the file's line numbers where a column that is needed is blank."""
+    if column.isna().any():
+        lines = column.index[column.isna()] + 2
+        raise BadInput(f"{path}: {name} is blank in line(s) {first_ten(lines)}")
 
 
 def file_sha256(path: Path) -> str:
@@ -70,7 +111,48 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _opened(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-    return open(path, encoding="utf-8-sig", errors="replace", newline="")
+def _content(path: Path) -> bytes:
+    """The file's bytes, unpacked."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path} is not a readable csv file ({reason}); fetch it again") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _header(content: bytes, path: Path) -> list[str]:
+    if content[:4] in (b"PK\x03\x04", b"PAR1"):
+        kind = "a parquet file" if content[:4] == b"PAR1" else "an Excel or zip file"
+        raise BadInput(f"{path} is {kind}, not a csv file")
+    lines = io.StringIO(content.partition(b"\n")[0].decode("utf-8-sig", errors="replace"))
+    try:
+        return [name.strip() for name in next(csv.reader(lines), [])]
+    except csv.Error as error:
+        raise BadInput(f"{path} is not a readable csv file ({error}); fetch it again") from error
+
+
+def _check_whole(content: bytes, header: list[str], path: Path) -> None:
+    """Raises BadInput where the last row has fewer fields than the header has names."""
+    last = content.rstrip(b"\r\n \t").rpartition(b"\n")[2]
+    if last.count(b'"') % 2:  # the end of a quoted field of several lines
+        return
+    fields = len(next(csv.reader([last.decode("utf-8", errors="replace")])))
+    names = len(header) - (header[-1] == "")
+    if fields < names:
+        raise BadInput(
+            f"{path} breaks off: its last row has {fields} fields, the header {names}; fetch it "
+            f"again"
+        )
+
+
+def _replaced(content: bytes, path: Path) -> dict[str, int]:
+    """How many bytes were not UTF-8, as a note; empty where all were."""
+    if content.isascii():
+        return {}
+    marks = content.decode("utf-8", errors="replace").count("\ufffd")
+    return {f"bytes not UTF-8 in {path.name}, replaced": marks} if marks else {}

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairfm_core.evaluation.auc import Floats
-from fairfm_core.evaluation.cells import CellCounts, Sample
+from fairfm_core.evaluation.cells import CellCounts
 from fairfm_core.evaluation.fairness import GAP_DEFINITIONS, group_means, null_of, worst_and_best
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.intervals import percentile_interval
 from fairfm_core.evaluation.records import Row
+from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.weighting import Weighting
 
 MEAN = "mean"
 
@@ -21,6 +23,7 @@ class AttributeAucs:
     """Subgroup AUCs of one attribute: as observed and in every bootstrap replicate."""
 
     sample: Sample
+    weighting: Weighting
     groups: Groups
     counts: CellCounts
     value_SPG: Floats
@@ -70,7 +73,7 @@ def _cell_counts(aucs: AttributeAucs, p: int, g: int) -> Row:
 
 def _group_counts(aucs: AttributeAucs, g: int) -> Row:
     """Counts of a whole group, labelled or not; positives of a mean have no meaning."""
-    member_N = aucs.groups.code_N == g
+    member_N = (aucs.groups.code_N == g) & aucs.weighting.member_N
     patients = len(np.unique(aucs.sample.patient_N[member_N]))
     return {"n": int(member_N.sum()), "n_patients": patients, "n_positive": None}
 
@@ -80,7 +83,7 @@ def _mean_row(aucs: AttributeAucs, g: int) -> Row:
     value_S = aucs.value_SPG[:, :, g].mean(axis=-1)
     replicate_BS = aucs.replicate_BSPG[:, :, :, g].mean(axis=-1)
     row = {"pathology": MEAN, "group": aucs.groups.names[g], "metric": "auc"}
-    reason = f"undefined for {why}" if why else None
+    reason = _and(f"undefined for {why}" if why else None, aucs.weighting.note)
     return row | _group_counts(aucs, g) | _estimate(aucs, value_S, replicate_BS, reason)
 
 
@@ -123,7 +126,8 @@ def _undefined_gap(reason: str | None) -> Row:
 def _left_out(aucs: AttributeAucs) -> str | None:
     """Images without a group are left out of every gap; how many is said."""
     without = aucs.groups.without
-    return f"{without} images without {aucs.groups.attribute} left out" if without else None
+    left_out = f"{without} images without {aucs.groups.attribute} left out" if without else None
+    return _and(left_out, aucs.weighting.note)
 
 
 def _estimate(aucs: AttributeAucs, value_S: Floats, replicate_BS: Floats, why: str | None) -> Row:

@@ -16,11 +16,13 @@ import pandas as pd
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.attribute_rows import AttributeAucs, gap_rows, metric_rows
-from fairfm_core.evaluation.cells import Sample, cell_aucs, count_cells, sample_of
+from fairfm_core.evaluation.cells import cell_aucs, count_cells
+from fairfm_core.evaluation.effective_size import weight_rows
 from fairfm_core.evaluation.fairness import permuted_aucs
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.intervals import Counts, patient_draws
 from fairfm_core.evaluation.predictions import SPLITS, Predictions
+from fairfm_core.evaluation.protocols import PROTOCOLS
 from fairfm_core.evaluation.records import (
     Evaluation,
     Row,
@@ -28,6 +30,8 @@ from fairfm_core.evaluation.records import (
     read_evaluation,
     write_evaluation,
 )
+from fairfm_core.evaluation.sample import Sample, sample_of
+from fairfm_core.evaluation.weighting import Weighting
 
 __all__ = [
     "Evaluation",
@@ -44,8 +48,9 @@ def evaluate(
 ) -> Evaluation:
     """Metrics and gaps of one model from its predictions, given in one table or one per split.
 
-    The groups of an attribute are those that occur in the split at hand, so that no number of one
-    split depends on another. Raises BadInput for unknown attributes and tables that do not fit.
+    The groups of an attribute are those that occur in any of the splits: a group that one split
+    lacks makes its gap there undefined, with the reason, and is never left out of it. Raises
+    BadInput for unknown attributes and tables that do not fit.
     """
     parts = [predictions] if isinstance(predictions, Predictions) else predictions
     return evaluate_seeds([join_splits(parts)], settings)
@@ -59,14 +64,15 @@ def evaluate_seeds(seeds: Sequence[Predictions], settings: EvaluationSettings) -
     """
     frames = _aligned(seeds)
     pathologies = seeds[0].pathologies
-    metrics: list[Row] = []
-    gaps: list[Row] = []
+    tables: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
     for protocol in settings.protocols:
         for split in (name for name in SPLITS if (frames[0]["split"] == name).any()):
             sample = sample_of(frames, split, pathologies)
-            for found, rows in zip((metrics, gaps), _split_rows(sample, settings), strict=True):
+            weighting = PROTOCOLS[protocol](sample, settings)
+            split_rows = _split_rows(sample, weighting, settings, frames[0])
+            for found, rows in zip(tables, split_rows, strict=True):
                 found += [{"protocol": protocol, "split": split, **row} for row in rows]
-    return evaluation_of(metrics, gaps)
+    return evaluation_of(*tables)
 
 
 def join_splits(parts: Sequence[Predictions]) -> Predictions:
@@ -82,30 +88,44 @@ def join_splits(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(pd.concat([part.frame for part in parts], ignore_index=True))
 
 
-def _split_rows(sample: Sample, settings: EvaluationSettings) -> tuple[list[Row], list[Row]]:
+def _split_rows(
+    sample: Sample, weighting: Weighting, settings: EvaluationSettings, all_splits: pd.DataFrame
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows of metrics, gaps and weights of one split under one protocol."""
     draws_BQ = patient_draws(sample.patient_ids, settings.replicates, settings.seed)
-    metrics = metric_rows(_aucs(sample, everybody(len(sample.frame)), draws_BQ, settings))
+    all_images = everybody(len(sample.frame))
+    metrics = metric_rows(_aucs(sample, weighting, all_images, draws_BQ, settings))
     gaps: list[Row] = []
+    weights = weight_rows(sample, weighting, all_images)
     for attribute in settings.attributes:
-        groups = groups_of(sample.frame, attribute, settings.age_edges)
-        aucs = _aucs(sample, groups, draws_BQ, settings)
-        null = permuted_aucs(sample, groups, settings.permutations, settings.seed)
+        groups = groups_of(sample.frame, attribute, settings.age_edges, all_splits)
+        aucs = _aucs(sample, weighting, groups, draws_BQ, settings)
+        null = permuted_aucs(sample, groups, settings.permutations, settings.seed, weighting)
         metrics += metric_rows(aucs)
         gaps += gap_rows(aucs, null)
-    return metrics, gaps
+        weights += weight_rows(sample, weighting, groups)
+    if weighting.cells and weighting.cells.attribute not in settings.attributes:
+        weights += weight_rows(sample, weighting, weighting.cells)
+    return metrics, gaps, weights
 
 
 def _aucs(
-    sample: Sample, groups: Groups, draws_BQ: Counts, settings: EvaluationSettings
+    sample: Sample,
+    weighting: Weighting,
+    groups: Groups,
+    draws_BQ: Counts,
+    settings: EvaluationSettings,
 ) -> AttributeAucs:
-    counts = count_cells(sample, groups, settings.min_cases)
+    counts = count_cells(sample, groups, settings.min_cases, weighting)
     once_Q = np.ones((1, len(sample.patient_ids)), dtype=np.uint16)
-    value_SPG = cell_aucs(sample, groups, once_Q)[0]
-    replicate_BSPG = cell_aucs(sample, groups, draws_BQ)
+    value_SPG = cell_aucs(sample, groups, once_Q, weighting)[0]
+    replicate_BSPG = cell_aucs(sample, groups, draws_BQ, weighting)
     undefined_PG = counts.reason_PG.astype(bool)
     value_SPG[:, undefined_PG] = np.nan
     replicate_BSPG[:, :, undefined_PG] = np.nan
-    return AttributeAucs(sample, groups, counts, value_SPG, replicate_BSPG, settings.confidence)
+    return AttributeAucs(
+        sample, weighting, groups, counts, value_SPG, replicate_BSPG, settings.confidence
+    )
 
 
 def _aligned(seeds: Sequence[Predictions]) -> list[pd.DataFrame]:

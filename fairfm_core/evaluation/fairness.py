@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fairfm_core.evaluation.auc import Floats, rank_cases, ranked_auc
-from fairfm_core.evaluation.cells import Sample
 from fairfm_core.evaluation.groups import Groups
+from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.weighting import Permuted, Weighting, unweighted
 from fairfm_core.seeding import stream
 
 
@@ -59,34 +59,47 @@ def worst_and_best(auc_PG: Floats, names: tuple[str, ...]) -> tuple[str, str] | 
     return names[int(mean_G.argmin())], names[len(names) - 1 - int(mean_G[::-1].argmax())]
 
 
-def permuted_aucs(sample: Sample, groups: Groups, permutations: int, seed: int) -> Floats:
+def permuted_aucs(
+    sample: Sample,
+    groups: Groups,
+    permutations: int,
+    seed: int,
+    weighting: Weighting | None = None,
+) -> Floats:
     """Subgroup AUCs with group labels permuted over patients, [permutations, S, P, G].
 
     A patient's images stay together. For an attribute that varies within a patient, such as age,
     the unit that is permuted is the (patient, group) pair: the patient's images in that group.
-    Images of no group take no part. All pathologies and seeds share the permutations.
+    Images of no group take no part. All pathologies and seeds share the permutations. Weights that
+    depend on the attribute are made anew for the permuted groups, as they were for the real ones.
     """
-    member_n = np.flatnonzero(groups.code_N >= 0)
-    pair_n = sample.patient_N[member_n] * len(groups.names) + groups.code_N[member_n]
-    pairs_U, unit_n = np.unique(pair_n, return_inverse=True)
-    code_BU = _permutations(pairs_U % max(1, len(groups.names)), permutations, groups, seed)
+    weighting = weighting or unweighted(sample)
+    permuted = permuted_groups(sample, groups, permutations, seed)
     shape = (permutations, *sample.score_SPN.shape[:2], len(groups.names))
     auc_BSPG = np.full(shape, np.nan)
-    for s, p in np.ndindex(sample.score_SPN.shape[:2]):
-        known_n = ~np.isnan(sample.label_PN[p, member_n])
-        case_n = member_n[known_n]
-        ranking = rank_cases(sample.score_SPN[s, p, case_n], sample.label_PN[p, case_n])
-        for g in range(len(groups.names)):
-            auc_BSPG[:, s, p, g] = ranked_auc(ranking, code_BU == g, unit_n[known_n])
+    for p, factors_G in enumerate(weighting.permuted_factors(permuted)):
+        case_n = np.flatnonzero((permuted.unit_N >= 0) & weighting.candidates_N(p))
+        for g, factor in enumerate(factors_G):
+            of_cases = factor.of(case_n) if factor else None
+            member_BU = permuted.code_BU == g
+            for s in range(len(sample.score_SPN)):
+                ranking = rank_cases(sample.score_SPN[s, p, case_n], sample.label_PN[p, case_n])
+                unit_n = permuted.unit_N[case_n]
+                auc_BSPG[:, s, p, g] = ranked_auc(ranking, member_BU, unit_n, of_cases)
     return auc_BSPG
 
 
-def _permutations(
-    code_U: npt.NDArray[np.int64], permutations: int, groups: Groups, seed: int
-) -> npt.NDArray[np.int16]:
+def permuted_groups(sample: Sample, groups: Groups, permutations: int, seed: int) -> Permuted:
+    """Group labels shuffled, `permutations` times, over patients or (patient, group) pairs."""
+    member_n = np.flatnonzero(groups.code_N >= 0)
+    pair_n = sample.patient_N[member_n] * len(groups.names) + groups.code_N[member_n]
+    pairs_U, unit_n = np.unique(pair_n, return_inverse=True)
+    unit_N = np.full(len(groups.code_N), -1, dtype=np.int64)
+    unit_N[member_n] = unit_n
+    code_U = (pairs_U % max(1, len(groups.names))).astype(np.int16)
     random = stream(seed, "permutation", groups.attribute)
-    code_BU = np.tile(code_U.astype(np.int16), (permutations, 1))
-    return random.permuted(code_BU, axis=1)
+    code_BU = random.permuted(np.tile(code_U, (permutations, 1)), axis=1)
+    return Permuted(groups, unit_N, code_BU)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -61,10 +62,20 @@ def group_labels(
     return names_N
 
 
-def groups_of(frame: pd.DataFrame, attribute: str, age_edges: tuple[float, ...]) -> Groups:
-    """The groups of `attribute` among the images of `frame`: bins by age, others by name."""
+def groups_of(
+    frame: pd.DataFrame,
+    attribute: str,
+    age_edges: tuple[float, ...],
+    everywhere: pd.DataFrame | None = None,
+) -> Groups:
+    """The groups of `attribute` among the images of `frame`: bins by age, others by name.
+
+    With `everywhere` (the images of all splits) its groups are named too, so that a group that is
+    absent from `frame` is a group without images and never silently left out of a gap.
+    """
     label_N = group_labels(frame, attribute, age_edges)
-    present = {name for name in label_N if name is not None}
+    named_M = label_N if everywhere is None else group_labels(everywhere, attribute, age_edges)
+    present = {name for name in named_M if name is not None}
     bins = age_group_names(age_edges) if attribute == AGE else ()
     names = tuple(name for name in bins if name in present)
     names += tuple(sorted(present - set(names)))
@@ -73,17 +84,37 @@ def groups_of(frame: pd.DataFrame, attribute: str, age_edges: tuple[float, ...])
     return Groups(attribute, names, code_N)
 
 
+def joint_groups(parts: Sequence[Groups], images: int) -> Groups:
+    """Every combination of the groups of several attributes, `Black x F`; of none, everybody.
+
+    A combination that no image has is a group without members; an image that lacks one of the
+    attributes is a member of none.
+    """
+    joint = Groups("", ("",), np.zeros(images, dtype=np.int64))
+    for part in parts:
+        names = tuple(f"{a} x {b}" if a else b for a in joint.names for b in part.names)
+        code_N = joint.code_N * len(part.names) + part.code_N
+        code_N[(joint.code_N < 0) | (part.code_N < 0)] = -1
+        joint = Groups(" x ".join(filter(None, (joint.attribute, part.attribute))), names, code_N)
+    return joint if parts else everybody(images)
+
+
 def everybody(images: int) -> Groups:
     """The one group of all images: attribute `overall`, group `all`."""
     return Groups("overall", ("all",), np.zeros(images, dtype=np.int64))
 
 
-def _attribute_column(frame: pd.DataFrame, attribute: str) -> pd.Series[Any]:
-    known = [
+def attribute_names(frame: pd.DataFrame) -> list[str]:
+    """The attribute columns of a table of predictions: all that are no key, label or score."""
+    return [
         str(name)
         for name in frame.columns
         if name not in KEYS and not str(name).startswith(("y_", "p_"))
     ]
+
+
+def _attribute_column(frame: pd.DataFrame, attribute: str) -> pd.Series[Any]:
+    known = attribute_names(frame)
     if attribute not in known:
         listed = ", ".join(known) or "none"
         hint = did_you_mean(attribute, known)

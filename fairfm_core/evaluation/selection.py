@@ -129,7 +129,8 @@ RULES: dict[str, tuple[Callable[[Floats], Floats], str]] = {
 
 def _subgroup_aucs(evaluation: Evaluation) -> dict[str, float]:
     rows = evaluation.metrics
-    rows = rows[(rows["split"] == "val") & (rows["protocol"] == "full") & (rows["metric"] == "auc")]
+    rows = rows[(rows["split"] == "val") & (rows["protocol"] == evaluation.protocol)]
+    rows = rows[rows["metric"] == "auc"]
     rows = rows[(rows["pathology"] == "mean") & (rows["attribute"] != "overall")]
     keys = zip(rows["attribute"], rows["group"], rows["value"], strict=True)
     return {f"{SUBGROUP}{attribute}={group}]": float(value) for attribute, group, value in keys}

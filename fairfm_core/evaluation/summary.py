@@ -2,7 +2,8 @@
 
 Keys have exactly one slash: `<split>/auc` (mean over pathologies, everybody), `<split>/gap_<a>`
 (gap_of_mean), `<split>/mean_of_gaps_<a>`, `<split>/worst_group_auc_<a>`, and the limits of the
-test interval, `test_ci/auc_lo`, `test_ci/gap_<a>_hi` and so on. All are of the `full` protocol.
+test interval, `test_ci/auc_lo`, `test_ci/gap_<a>_hi` and so on. All are of the first protocol of
+the evaluation's settings; numbers of the others stand in its tables alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def final_metrics(evaluation: Evaluation) -> dict[str, float]:
         limits = {f"test_ci/{name}_{end}": row[end] for end in ("lo", "hi") if split == "test"}
         numbers = {f"{split}/{name}": row["value"]} | limits
         flat |= {key: float(number) for key, number in numbers.items() if pd.notna(number)}
-    cells = _full(evaluation.metrics)
+    cells = _first_protocol(evaluation, evaluation.metrics)
     cells = cells[(cells["metric"] == "auc") & (cells["pathology"] != "mean")]
     return flat | {"quality/undefined_auc": float(cells["value"].isna().sum())}
 
@@ -46,7 +47,9 @@ def validation_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 def _named_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, pd.Series]]:
     """Split, name and row of every number that is part of the summary."""
-    metrics, gaps = _full(evaluation.metrics), _full(evaluation.gaps)
+    metrics, gaps = (
+        _first_protocol(evaluation, frame) for frame in (evaluation.metrics, evaluation.gaps)
+    )
     means = metrics[metrics["pathology"] == "mean"]
     for _, row in means[(means["metric"] == "auc") & (means["attribute"] == "overall")].iterrows():
         yield row["split"], "auc", row
@@ -56,5 +59,6 @@ def _named_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, pd.Series]]:
         yield row["split"], f"{GAP_KEYS[row['definition']]}_{row['attribute']}", row
 
 
-def _full(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[(frame["protocol"] == "full") & frame["split"].isin(SUMMARY_SPLITS)]
+def _first_protocol(evaluation: Evaluation, frame: pd.DataFrame) -> pd.DataFrame:
+    kept = (frame["protocol"] == evaluation.protocol) & frame["split"].isin(SUMMARY_SPLITS)
+    return frame[kept]

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Adaptation, Backbone, EndToEnd, LinearProbe
 from fairfm_core.data.dataset import PreparedData
-from fairfm_core.data.resampling import balanced_subset
+from fairfm_core.data.resampling import balanced_subset, composition
 from fairfm_core.errors import StageFailed
 from fairfm_core.evaluation.predictions import write_predictions
 from fairfm_core.models.backbones import build_backbone
@@ -29,14 +29,20 @@ Scores = dict[str, NDArray[np.float32]]
 
 
 def adapt(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
-    """Write `predictions/{val,test}.parquet` and `history.json` (section 3.2, section 4.3)."""
+    """Write `predictions/{val,test}.parquet` and `history.json` (section 3.2, section 4.3).
+
+    A balanced training set also leaves `sampling.csv`: every group's images before and after.
+    """
     recipe: Adaptation = TypeAdapter(Adaptation).validate_python(stage.config["adaptation"])
     data = planned_dataset(stage)
+    pathologies, policies = tuple(stage.config["pathologies"]), stage.config.get("labels", {})
     splits = {
-        name: take_split(data, name, tuple(stage.config["pathologies"]))
-        for name in ("train", "val", "test")
+        name: take_split(data, name, pathologies, policies) for name in ("train", "val", "test")
     }
     chosen_N = _sampled_rows(stage, splits["train"])
+    if stage.config["sampling"] == "balanced":
+        kept = composition(splits["train"].frame, chosen_N)
+        kept.to_csv(folder / "sampling.csv", index=False, lineterminator="\n")
     if isinstance(recipe, LinearProbe):
         state, scores = _probe(stage, recipe, store, splits, chosen_N, report)
     else:

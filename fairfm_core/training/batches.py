@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fairfm_core.data.dataset import PreparedData, open_dataset
+from fairfm_core.data.uncertain_labels import settled
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
 from fairfm_core.stages import Stage
@@ -34,7 +36,8 @@ class Split:
     def labels_NP(self) -> NDArray[np.float64]:
         """Labels 0 and 1; NaN where unknown."""
         columns = [f"y_{name}" for name in self.pathologies]
-        return self.frame[columns].to_numpy(dtype=np.float64)
+        # A copy: a view of the frame is read-only, which torch refuses.
+        return self.frame[columns].to_numpy(dtype=np.float64, copy=True)
 
 
 def planned_dataset(stage: Stage) -> PreparedData:
@@ -45,8 +48,16 @@ def planned_dataset(stage: Stage) -> PreparedData:
     return data
 
 
-def take_split(data: PreparedData, name: str, pathologies: tuple[str, ...]) -> Split:
-    """The rows of split `name`; raises BadInput for an unknown label or an empty split."""
+def take_split(
+    data: PreparedData,
+    name: str,
+    pathologies: tuple[str, ...],
+    policies: Mapping[str, str] = MappingProxyType({}),
+) -> Split:
+    """The rows of split `name`, uncertain labels settled after `policies`.
+
+    Raises BadInput for an unknown label or an empty split.
+    """
     unknown = [label for label in pathologies if label not in data.pathologies]
     if unknown:
         hint = did_you_mean(unknown[0], data.pathologies)
@@ -57,7 +68,7 @@ def take_split(data: PreparedData, name: str, pathologies: tuple[str, ...]) -> S
     frame = data.frame[data.frame["split"] == name].sort_values("row", ignore_index=True)
     if frame.empty:
         raise BadInput(f"{data.folder} has no image in split {name!r}; prepare it with a split")
-    return Split(frame, pathologies)
+    return Split(settled(frame, policies), pathologies)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

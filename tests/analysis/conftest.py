@@ -64,7 +64,12 @@ def trial_frames(configuration: str, seed: int) -> dict[str, pd.DataFrame]:
     return {name: scored(frame, configuration, seed) for name, frame in frames.items()}
 
 
-def write_trial(store: ArtifactStore, name: str, frames: dict[str, pd.DataFrame]) -> None:
+def write_trial(
+    store: ArtifactStore,
+    name: str,
+    frames: dict[str, pd.DataFrame],
+    settings: EvaluationSettings = SETTINGS,
+) -> None:
     """The artifacts of one finished trial."""
     rows = [{"epoch": n, "loss": 1 / n, "val_auc": 0.7 + 0.02 * n, "lr": 0.1} for n in (1, 2, 3)]
     with store.publish("adapt", f"adapt-{name}", {}) as folder:
@@ -74,7 +79,7 @@ def write_trial(store: ArtifactStore, name: str, frames: dict[str, pd.DataFrame]
     store.write_json({"history": rows, "best_epoch": 2}, "adapt", f"adapt-{name}", "history.json")
     with store.publish("evaluate", f"evaluate-{name}", {}) as folder:
         write_evaluation(
-            evaluate([Predictions(each) for each in frames.values()], SETTINGS), folder
+            evaluate([Predictions(each) for each in frames.values()], settings), folder
         )
 
 
@@ -94,12 +99,14 @@ def trial_record(configuration: str, seed: int) -> dict[str, Any]:
     }
 
 
-def study_record(study: str = STUDY, **changes: Any) -> dict[str, Any]:
+def study_record(
+    study: str = STUDY, settings: EvaluationSettings = SETTINGS, **changes: Any
+) -> dict[str, Any]:
     """What a study's record says."""
     goals = {"val/auc": "maximize", "val/gap_sex": "minimize", "val/gap_race": "minimize"}
     spec = {
         "objectives": [{"metric": metric, "goal": goal} for metric, goal in goals.items()],
-        "evaluation": SETTINGS.model_dump(mode="json"),
+        "evaluation": settings.model_dump(mode="json"),
     }
     trials = [trial_record(name, seed) for name in SKILL for seed in (0, 1)]
     return {
@@ -115,10 +122,12 @@ def study_record(study: str = STUDY, **changes: Any) -> dict[str, Any]:
     }
 
 
-def write_all(store: ArtifactStore, other_test_labels: bool = False) -> None:
+def write_all(
+    store: ArtifactStore, other_test_labels: bool = False, settings: EvaluationSettings = SETTINGS
+) -> None:
     """The whole results folder; optionally with every test label turned round."""
     claim_results(store)
-    store.write_json(study_record(), "studies", STUDY, "study.json")
+    store.write_json(study_record(settings=settings), "studies", STUDY, "study.json")
     for configuration in SKILL:
         for seed in (0, 1):
             name = f"{configuration}.s{seed}"
@@ -129,7 +138,7 @@ def write_all(store: ArtifactStore, other_test_labels: bool = False) -> None:
             if other_test_labels:
                 frames["test"][["y_Edema", "y_Effusion"]] *= -1
                 frames["test"][["y_Edema", "y_Effusion"]] += 1
-            write_trial(store, name, frames)
+            write_trial(store, name, frames, settings)
 
 
 @pytest.fixture(scope="session")
@@ -141,8 +150,8 @@ def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def write_trials() -> Callable[[ArtifactStore, bool], None]:
-    """Writes the same results folder elsewhere, with other test labels if asked."""
+def write_trials() -> Callable[..., None]:
+    """Writes the same results folder elsewhere, with other test labels or settings if asked."""
     return write_all
 
 

@@ -55,7 +55,31 @@ def test_writes_tables_and_prints_what_each_number_is(folder):
         assert same
 
 
+def test_protocols_stand_side_by_side(folder):
+    few = ("--attributes", "sex", "--balance", "sex", "--replicates", 10, "--permutations", 10)
+    done = _run(folder, "--out", folder / "both", "--protocol", "full,balanced,resample", *few)
+    assert done.exit_code == 0, done.output
+    result = read_evaluation(folder / "both")
+    assert list(result.metrics["protocol"].unique()) == ["full", "balanced", "resample"]
+    assert set(result.weights["protocol"]) == {"full", "balanced", "resample"}
+    assert "balanced, test: smallest effective sample" in done.output
+    assert "weights.parquet" in done.output
+    alone = _run(folder, "--out", folder / "alone", *few)
+    assert alone.exit_code == 0
+    assert "effective sample" not in alone.output
+    full = result.metrics[result.metrics["protocol"] == "full"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(full, read_evaluation(folder / "alone").metrics)
+
+
 def test_bad_input(folder):
+    for option, value, said in (
+        ("--protocol", "full,balancd", "unknown protocol 'balancd' (did you mean 'balanced'?)"),
+        ("--protocol", "balanced", "the predictions have no 'race'"),
+    ):
+        done = _run(folder, "--out", folder / "out", "--attributes", "sex", option, value)
+        assert isinstance(done.exception, BadInput)
+        assert said in str(done.exception)
+    assert _run(folder, "--out", folder / "out", "--protocol", ",").exit_code == 2
     assert isinstance(_run(folder, "--out", folder / "out").exception, BadInput)  # no race
     assert _run(folder, "--out", folder / "out", "--age-edges", "forty").exit_code == 2
     assert _run(folder / "absent.parquet", "--out", folder / "out").exit_code == 2

@@ -66,6 +66,15 @@ def test_the_balancing_attribute_counts_only_when_it_is_used() -> None:
     assert by_race["adapt"].fingerprint != by_sex["adapt"].fingerprint
 
 
+def test_one_balancing_attribute_in_a_list_is_that_attribute() -> None:
+    single = stages(trial(balance="race", sampling="balanced"))["adapt"].fingerprint
+    listed = stages(trial(balance=["race"], sampling="balanced"))["adapt"].fingerprint
+    joint = stages(trial(balance=["sex", "race"], sampling="balanced"))["adapt"].fingerprint
+    assert single == listed != joint
+    turned = stages(trial(balance=["race", "sex"], sampling="balanced"))["adapt"].fingerprint
+    assert joint == turned
+
+
 def test_all_pathologies_are_the_default() -> None:
     named = stages(trial(pathologies=PATHOLOGIES))
     assert named["adapt"].fingerprint == stages(trial())["adapt"].fingerprint

@@ -73,6 +73,32 @@ def test_an_attribute_the_data_lack_is_refused(study_values: dict[str, Any]) -> 
         plan(study_values, evaluation={"attributes": ["colour", "sex"]})
 
 
+def test_protocols_need_their_attributes_and_labels_before_anything_runs(
+    study_values: dict[str, Any],
+) -> None:
+    weighed = {"attributes": ["sex"], "protocols": ["balanced"]}
+    assert plan(study_values, evaluation={**weighed, "balance": ["sex", "race"]}).trials
+    with pytest.raises(BadInput, match=r"evaluation\.protocols need 'colour'"):
+        plan(study_values, evaluation={**weighed, "balance": ["sex", "colour"]})
+    with pytest.raises(BadInput, match="draws by Pleural Effusion and No Finding, but 'No Finding"):
+        plan(study_values, evaluation={"attributes": ["sex"], "protocols": ["glocker"]})
+
+
+def test_a_joint_balance_is_checked_by_attribute(study_values: dict[str, Any]) -> None:
+    base = study_values["base"]
+    for balance, fits in ((["race", "sex"], True), (["rasse", "sex"], False)):
+        data = {**base["data"], "sampling": "balanced", "balance": balance}
+        changes = {
+            "base": {**base, "data": data},
+            "matrix": {"adaptation": study_values["matrix"]["adaptation"]},
+        }
+        if fits:
+            assert plan(study_values, **changes).trials
+        else:
+            with pytest.raises(BadInput, match="'rasse' is not in the cohort"):
+                plan(study_values, **changes)
+
+
 def test_a_study_without_a_cell_is_refused(study_values: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="no trial left"):
         plan(study_values, exclude=[{"adaptation": "probe"}, {"adaptation": "tune"}])

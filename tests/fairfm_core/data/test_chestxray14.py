@@ -261,3 +261,27 @@ def test_real_images_are_matched_to_the_real_table(shared_data: Path) -> None:
     assert source.frame["sex"].value_counts().to_dict() == {"M": 566, "F": 509}
     assert source.frame["split"].notna().all()
     assert int(source.frame["y_Pneumonia"].sum()) == 492
+
+
+def test_the_official_lists_may_be_set_aside(tmp_path) -> None:
+    folder = release(tmp_path)
+    (folder / "train_val_list.txt").write_text("00000001_000.png\n00000001_001.png\n")
+    (folder / "test_list.txt").write_text("00000002_000.png\n")
+    source = read_chestxray14(str(folder), ReadOptions(random_split=True))
+    assert source.origin["split"] == "random"
+    assert source.frame["split"].notna().all()
+
+
+def test_a_split_list_without_a_split_is_refused(tmp_path) -> None:
+    folder = release(tmp_path)
+    (tmp_path / "list.csv").write_text("Image Index,split\n00000001_000.png,\n")
+    with pytest.raises(BadInput, match="none of the 4 images is on a split list"):
+        read_chestxray14(str(folder), ReadOptions(split_list=str(tmp_path / "list.csv")))
+
+
+def test_a_patient_with_two_sexes_is_dropped(tmp_path) -> None:
+    folder = release(tmp_path)
+    table(folder, rows=(ROWS[0].replace(",M,", ",F,"), *ROWS[1:]))
+    source = read_chestxray14(str(folder), ReadOptions())
+    assert source.frame["patient_id"].tolist() == ["2", "3"]
+    assert source.notes["patients with more than one sex, dropped"] == 1

@@ -79,7 +79,7 @@ def test_identity_is_content_not_place(tmp_path) -> None:
 
 
 def test_a_finished_store_is_reused_and_another_is_refused(prepared: Path, monkeypatch) -> None:
-    monkeypatch.setattr(preparation, "draw_store", None)  # drawing again would fail
+    monkeypatch.setattr(preparation, "make_dataset", None)  # drawing again would fail
     said: list[str] = []
     again = prepare("phantom", "unfair", prepared, 32, patients=40, say=said.append)
     assert said == [f"{prepared} already holds this data set: reused"]

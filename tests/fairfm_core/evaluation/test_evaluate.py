@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
 from fairfm_core.config import EvaluationSettings
@@ -208,9 +209,20 @@ def test_tables_survive_their_files(make_frame, tmp_path):
     result = evaluate(Predictions(frame), SETTINGS)
     write_evaluation(result, tmp_path / "out")
     assert_same(read_evaluation(tmp_path / "out"), result)
+    pd.testing.assert_frame_equal(read_evaluation(tmp_path / "out").weights, result.weights)
+    (tmp_path / "out" / "weights.parquet").unlink()  # as an older version wrote them
+    assert_same(read_evaluation(tmp_path / "out"), result)
+    assert read_evaluation(tmp_path / "out").weights.empty
     (tmp_path / "out" / "gaps.parquet").unlink()
     with pytest.raises(BadInput, match=r"has no gaps\.parquet"):
         read_evaluation(tmp_path / "out")
+
+
+def test_settings_name_each_protocol_and_balancing_attribute_once():
+    for wrong in ({"protocols": ()}, {"protocols": ("full", "full")}, {"balance": ()}):
+        with pytest.raises(ValidationError, match="name one or more, each once"):
+            EvaluationSettings(**wrong)
+    assert EvaluationSettings(protocols=("full",), balance=("race", "sex")).content() == {}
 
 
 def test_loads_without_torch():

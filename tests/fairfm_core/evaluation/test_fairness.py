@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairfm_core.evaluation.auc import auc
-from fairfm_core.evaluation.cells import Sample, sample_of
 from fairfm_core.evaluation.fairness import (
     GAP_DEFINITIONS,
     gap_of_mean,
@@ -14,6 +13,7 @@ from fairfm_core.evaluation.fairness import (
     worst_and_best,
 )
 from fairfm_core.evaluation.groups import Groups, groups_of
+from fairfm_core.evaluation.sample import Sample, sample_of
 
 
 def test_gaps_equal_plain_loops():

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fairfm_core.evaluation.cells import cell_aucs, sample_of
+from fairfm_core.evaluation.cells import cell_aucs
 from fairfm_core.evaluation.groups import groups_of
 from fairfm_core.evaluation.intervals import patient_draws, percentile_interval
+from fairfm_core.evaluation.sample import sample_of
 
 
 def test_draws_depend_on_the_set_of_patients_and_the_seed_alone():

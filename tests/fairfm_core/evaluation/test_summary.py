@@ -4,6 +4,7 @@ from fairfm_core.config import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.objectives import validation_keys
 from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.evaluation.selection import validation_table
 from fairfm_core.evaluation.summary import final_metrics, validation_metrics
 
 SETTINGS = EvaluationSettings(replicates=20, permutations=20)
@@ -24,6 +25,24 @@ def test_flat_keys(make_frame):
     assert all(type(value) is float for value in flat.values())
     assert flat["test_ci/auc_lo"] < flat["test/auc"] < flat["test_ci/auc_hi"]
     assert flat["quality/undefined_auc"] == 0
+
+
+def test_the_first_protocol_is_summarised_and_no_other(make_frame):
+    both = [Predictions(make_frame(split=split)) for split in ("val", "test")]
+    alone = {
+        name: final_metrics(evaluate(both, SETTINGS.model_copy(update={"protocols": (name,)})))
+        for name in ("full", "balanced")
+    }
+    assert alone["full"]["val/auc"] != alone["balanced"]["val/auc"]
+    for names in (("full", "balanced"), ("balanced", "full")):
+        evaluation = evaluate(both, SETTINGS.model_copy(update={"protocols": names}))
+        assert evaluation.protocol == names[0]
+        assert final_metrics(evaluation) == alone[names[0]]
+        table = validation_table({"a": evaluation})
+        groups = evaluation.metrics[evaluation.metrics["protocol"] == names[0]]
+        groups = groups[(groups["split"] == "val") & (groups["pathology"] == "mean")]
+        wanted = groups[(groups["group"] == "F") & (groups["metric"] == "auc")]["value"].item()
+        assert table["val/auc[sex=F]"].item() == wanted
 
 
 def test_undefined_numbers_are_left_out_and_counted(make_frame):

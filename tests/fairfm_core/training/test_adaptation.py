@@ -120,6 +120,11 @@ def test_balanced_sampling_trains_on_equal_groups(phantom: PreparedData, tmp_pat
     sexes = phantom.frame.loc[phantom.frame["split"] == "train", "sex"].value_counts()
     steps = store.read_json("adapt", balanced[-2].fingerprint, "history.json")["steps"]
     assert steps == sexes.min() * PROBE["epochs"]  # batches of two images, two groups
+    kept = store.read_bytes("adapt", balanced[-2].fingerprint, "sampling.csv").decode()
+    assert kept.splitlines()[0] == "attribute,group,images,kept,share,kept_share"
+    counts = [line.split(",")[3] for line in kept.splitlines() if line.startswith("sex,")]
+    assert counts == [str(sexes.min())] * 2
+    assert not store.exists("adapt", standard[-2].fingerprint, "sampling.csv")
 
 
 def test_a_diverged_loss_fails_with_its_step(phantom: PreparedData, tmp_path: Path) -> None:

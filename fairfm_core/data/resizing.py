@@ -1,0 +1,140 @@
+"""Antialiased bicubic resizing of grey images: PIL's arithmetic to the bit, several times faster.
+
+PIL weighs the pixels under each result pixel with whole numbers, first along rows, then along
+columns. Along columns neighbouring pixels share their weights, so a processor weighs many at once;
+rows are done the same way on the transposed image. Shapes: H and W pixels of the source, S of the
+result, T taps (source pixels under one result pixel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Grey = NDArray[np.uint8]
+
+SUPPORT = 2.0
+"""Half the width of the bicubic kernel, in pixels of the coarser image."""
+SHARPNESS = -0.5
+"""The kernel's parameter a, as in PIL."""
+BITS = 22
+"""Weights are multiples of 2**-22: 32 bits less 8 for a pixel and 2 for overshoot."""
+
+
+class Weights(NamedTuple):
+    """What makes each of S result pixels: `count_S[s]` source pixels from `first_S[s]` on."""
+
+    first_S: NDArray[np.int64]
+    count_S: NDArray[np.int64]
+    weights_ST: NDArray[np.int32]
+
+
+def resize(grey: Grey, size: int) -> Grey:
+    """A grey image [H, W] squeezed to [size, size]: what PIL's `resize(..., BICUBIC)` gives."""
+    height, width = grey.shape
+    across, down = bicubic_weights(width, size), bicubic_weights(height, size)
+    resized: Grey = _machine_code().resized(np.ascontiguousarray(grey), *across, *down)
+    return resized[:, :size]
+
+
+def luminance(rgb: NDArray[np.uint8]) -> Grey:
+    """Colour [H, W, 3] as grey [H, W]: ITU-R 601-2 luma in PIL's whole numbers."""
+    grey: Grey = _machine_code().luminance(rgb)
+    return grey
+
+
+@lru_cache(maxsize=256)
+def bicubic_weights(source: int, size: int) -> Weights:
+    """The weights that turn `source` pixels into `size`, widened when shrinking (antialiasing)."""
+    scale = source / size
+    stretch = max(scale, 1.0)
+    centre_S = (np.arange(size) + 0.5) * scale
+    first_S = np.maximum((centre_S - SUPPORT * stretch + 0.5).astype(np.int64), 0)
+    end_S = np.minimum((centre_S + SUPPORT * stretch + 0.5).astype(np.int64), source)
+    count_S = end_S - first_S
+    tap_T = np.arange(count_S.max())
+    distance_ST = (tap_T + first_S[:, None] - centre_S[:, None] + 0.5) * (1 / stretch)
+    weight_ST = np.where(tap_T < count_S[:, None], _bicubic(np.abs(distance_ST)), 0.0)
+    weight_ST /= weight_ST.sum(axis=1, keepdims=True)
+    whole_ST = np.trunc(weight_ST * (1 << BITS) + np.copysign(0.5, weight_ST))
+    return Weights(first_S, count_S, whole_ST.astype(np.int32))
+
+
+def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    a = SHARPNESS
+    near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    far = (((x - 5.0) * x + 8.0) * x - 4.0) * a
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+class _MachineCode(NamedTuple):
+    resized: Callable[..., Any]
+    luminance: Callable[..., Any]
+
+
+@cache
+def _machine_code() -> _MachineCode:
+    """The loops below in machine code that runs outside the interpreter lock.
+
+    Compiled on first use, in about two seconds: only preparing image files needs it. It is not
+    cached on disk, which fails where neither the package's folder nor a home can be written.
+    """
+    from numba import njit
+
+    compiled = njit(nogil=True)
+    weighed, transposed = compiled(_weighed), compiled(_transposed)
+
+    def resized(
+        grey: Any, first_W: Any, count_W: Any, across: Any, first_H: Any, count_H: Any, down: Any
+    ) -> Any:
+        narrow = transposed(weighed(transposed(grey), first_W, count_W, across))
+        return weighed(narrow, first_H, count_H, down)
+
+    return _MachineCode(compiled(resized), compiled(_luminance))
+
+
+def _weighed(grey: Any, first_S: Any, count_S: Any, weights_ST: Any) -> Any:
+    """Each of S rows from the rows under it, rounded to nearest."""
+    result = np.empty((len(first_S), grey.shape[1]), dtype=np.uint8)
+    total = np.empty(grey.shape[1], dtype=np.int32)
+    for s in range(len(first_S)):
+        total[:] = 1 << (BITS - 1)
+        for t in range(count_S[s]):
+            weight, row = weights_ST[s, t], first_S[s] + t
+            for x in range(len(total)):
+                total[x] += np.int32(np.int32(grey[row, x]) * weight)
+        for x in range(len(total)):
+            result[s, x] = min(max(total[x] >> BITS, 0), 255)
+    return result
+
+
+def _transposed(grey: Any) -> Any:
+    """The transposed image, its rows padded with zeros to a multiple of eight pixels.
+
+    Eight rows are gathered into words of eight pixels: one store instead of eight far apart.
+    """
+    height, width = grey.shape
+    eights = np.zeros((width, -(-height // 8)), dtype=np.uint64)
+    for word in range(height // 8):
+        for x in range(width):
+            eight = np.uint64(0)
+            for y in range(8):
+                eight |= np.uint64(grey[8 * word + y, x]) << np.uint64(8 * y)
+            eights[x, word] = eight
+    for y in range(8 * (height // 8), height):
+        for x in range(width):
+            eights[x, height // 8] |= np.uint64(grey[y, x]) << np.uint64(8 * (y % 8))
+    return eights.view(np.uint8)
+
+
+def _luminance(rgb: Any) -> Any:
+    grey = np.empty(rgb.shape[:2], dtype=np.uint8)
+    for y in range(grey.shape[0]):
+        for x in range(grey.shape[1]):
+            r, g, b = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
+            grey[y, x] = (19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16
+    return grey

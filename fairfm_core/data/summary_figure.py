@@ -1,0 +1,126 @@
+"""The figure of a cohort: images, patients and prevalences by split and group, for print.
+
+It is drawn here, beside the numbers it shows, because `fairfm data check` needs no trained model
+and no results. Its bytes depend on the numbers alone.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+from fairfm_core.data.manifest import Manifest
+from fairfm_core.data.summary_grid import LEAST_EXPECTED, Cell, Grid, summary_grid
+from fairfm_core.errors import BadInput, did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+UNDATED: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "png": {"Software": None},
+}
+STYLE: dict[RcKeyType, Any] = {
+    "font.size": 7,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "fairfm",
+    "svg.fonttype": "none",
+}
+CELL = (0.58, 0.3)
+"""Width and height of a cell in inches: seven digits and their brackets in two lines."""
+MARGIN = (2.0, 1.7)
+RESOLUTION = 200
+
+
+def write_figure(summary: pd.DataFrame, manifest: Manifest, path: str) -> None:
+    """Draws a data set's summary into a file, in the form that its name asks for."""
+    counts = {name: f"{count:,}" for name, count in manifest.counts.items()}
+    title = f"{manifest.kind}: {counts['images']} images of {counts['patients']} patients"
+    drawn = figure_bytes(summary_grid(summary), title, figure_form(path))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(drawn)
+
+
+def figure_form(path: str) -> str:
+    """The form that a file's name asks for: pdf, svg or png; BadInput for any other."""
+    form = Path(path).suffix.lower().removeprefix(".")
+    if form not in UNDATED:
+        raise BadInput(
+            f"figure {path}: the name must end in .pdf, .svg or .png{did_you_mean(form, UNDATED)}"
+        )
+    return form
+
+
+def figure_bytes(grid: Grid, title: str, form: str) -> bytes:
+    """The figure as `pdf`, `svg` or `png`: equal grids and titles give equal bytes."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure = draw(grid, title)
+        figure.savefig(buffer, format=form, metadata=UNDATED[form], dpi=RESOLUTION)
+    return buffer.getvalue()
+
+
+def draw(grid: Grid, title: str) -> Figure:
+    """Two blocks over the same groups: sizes by split, and prevalences by pathology."""
+    rows = (len(grid.splits), len(grid.pathologies))
+    width = MARGIN[0] + CELL[0] * len(grid.columns)
+    figure = Figure((width, MARGIN[1] + CELL[1] * sum(rows)), layout="constrained")
+    figure.suptitle(_plain(title), x=0.01, ha="left")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=rows)
+    _draw_block(above, grid.splits, grid.sizes, "Greys", (0.0, 2.5))
+    above.set_title("images (patients); shade: share of the split", loc="left", fontsize=7)
+    above.tick_params(top=True, labeltop=True, bottom=False)
+    above.set_xticks(np.arange(len(grid.columns)) + 0.5, [_plain(name) for name in grid.columns])
+    for label in above.get_xticklabels():
+        label.set(rotation=40, ha="left", rotation_mode="anchor")
+    mesh = _draw_block(below, grid.pathologies, grid.prevalences, "RdBu_r", (-2.2, 2.2))
+    note = f"prevalence in percent (positive images); no colour: under {LEAST_EXPECTED} expected"
+    below.set_title(note, loc="left", fontsize=7)
+    below.tick_params(bottom=False, labelbottom=False)
+    _draw_key(figure, below, mesh)
+    return figure
+
+
+def _draw_block(
+    axes: Axes,
+    names: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    colours: str,
+    limits: tuple[float, float],
+) -> QuadMesh:
+    """Shaded cells with their texts; the limits keep every shade light enough to read on."""
+    shades = [[np.nan if cell.shade is None else cell.shade for cell in row] for row in rows]
+    low, high = limits
+    mesh = axes.pcolormesh(
+        np.ma.masked_invalid(shades), cmap=colours, vmin=low, vmax=high, edgecolors="white", lw=1
+    )
+    axes.invert_yaxis()
+    axes.set_yticks(np.arange(len(names)) + 0.5, [_plain(name) for name in names])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for y, row in enumerate(rows):
+        for x, cell in enumerate(row):
+            axes.text(x + 0.5, y + 0.5, cell.text, ha="center", va="center", size=5.5)
+    return mesh
+
+
+def _draw_key(figure: Figure, axes: Axes, mesh: QuadMesh) -> None:
+    key = figure.colorbar(mesh, ax=axes, location="bottom", fraction=0.03, aspect=40, shrink=0.6)
+    key.ax.set_xlim(-1, 1)
+    key.set_ticks([-1, 0, 1], labels=["half or less", "as in everybody", "double or more"])
+    key.outline.set_visible(False)
+
+
+def _plain(text: str) -> str:
+    """The text as it is, not as mathematics."""
+    return text.replace("$", r"\$")

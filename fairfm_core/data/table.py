@@ -1,0 +1,160 @@
+"""Any table of images, described by a YAML file: fundus photographs, knees, whatever comes next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from fairfm_core.config import fingerprint
+from fairfm_core.data.ages import years
+from fairfm_core.data.groups import binned
+from fairfm_core.data.image_files import locate_images
+from fairfm_core.data.population import frequent, without_contradictions
+from fairfm_core.data.source import ReadOptions, Source, source_of_files
+from fairfm_core.data.splits import random_split
+from fairfm_core.data.table_description import TableDescription, Values, as_text, read_description
+from fairfm_core.data.table_labels import labels_of
+from fairfm_core.data.tables import (
+    check_not_blank,
+    choose_columns,
+    file_sha256,
+    read_text_table,
+)
+from fairfm_core.errors import BadInput, first_ten
+
+SEXES = {"F": "F", "M": "M", "f": "F", "m": "M"} | {
+    name: name[0].upper() for name in ("Female", "Male", "female", "male", "FEMALE", "MALE")
+}
+SPLITS = {name: name for name in ("train", "val", "test")}
+SPLITS |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
+SPLITS |= {"testing": "test"}
+
+
+def read_described_table(source: str, options: ReadOptions) -> Source:
+    """The table and images that the YAML file `source` describes."""
+    path = Path(source)
+    if path.is_dir():
+        raise BadInput(f"{source} is a folder: name the YAML file that describes the table")
+    described = read_description(path)
+    table_path = path.parent / described.table
+    table, notes = _read(table_path, described)
+    frame = cohort_of(table, described, table_path, notes)
+    for attribute in ("sex", "race"):
+        frame = without_contradictions(frame, attribute, notes)
+    if described.split is None:
+        frame["split"] = random_split(frame, options.split_seed, options.fractions)
+    root = path.parent / described.images
+    files = locate_images(list(frame["image_id"]), root, options.allow_missing)
+    content = described.content() | {"table": table_path.name, "images": ""}
+    origin: dict[str, Any] = {
+        "table": table_path.name,
+        "table_sha256": file_sha256(table_path),
+        "description": fingerprint(content),
+        "split": "random" if described.split is None else "column",
+    }
+    return source_of_files(frame, files, notes, origin)
+
+
+def cohort_of(
+    table: pd.DataFrame, described: TableDescription, path: Path, notes: dict[str, int]
+) -> pd.DataFrame:
+    """A table of text as a cohort without `row`; `notes` gains the values that became null."""
+    for column in (described.image, described.patient):
+        check_not_blank(table[column], column, path)
+    frame = pd.DataFrame(
+        {
+            "image_id": table[described.image] + described.suffix,
+            "patient_id": table[described.patient],
+            "sex": _groups(table, described.sex, "sex", notes, SEXES),
+            "race": _groups(table, described.race, "race", notes),
+            "age": pd.Series(index=table.index, dtype="float64"),
+        }
+    )
+    if described.age is not None:
+        frame["age"], ages = years(table[described.age])
+        notes |= ages
+    for name, values in described.attributes.items():
+        frame[name] = _groups(table, values, name, notes)
+    frame = frame.join(labels_of(table, described.labels, path))
+    if described.split is not None:
+        frame["split"] = _groups(table, described.split, "split", notes, SPLITS)
+    return frame
+
+
+def _groups(
+    table: pd.DataFrame,
+    values: Values | None,
+    name: str,
+    notes: dict[str, int],
+    default: dict[str, str] | None = None,
+) -> pd.Series:
+    """The group of each row; null where the column is blank or its value is not named."""
+    if values is None:
+        return pd.Series(index=table.index, dtype="str")
+    text = table[values.column]
+    if values.bins is not None:
+        number = pd.to_numeric(text, errors="coerce")
+        groups = binned(number, values.bins)
+    else:
+        named = default if values.values is None else values.values
+        groups = text if named is None else _mapped(text, dict(named), f"{name}: {values.column}")
+    unknown = text[text.notna() & groups.isna()].astype("str")
+    notes |= frequent(unknown, lambda entry: f"{name} {entry!r}, set to null")
+    return groups
+
+
+def _mapped(text: pd.Series, named: dict[str, Any], what: str) -> pd.Series:
+    entries = text.dropna().unique()
+    groups = text.map({entry: named.get(as_text(entry)) for entry in entries}).astype("str")
+    if len(entries) and groups.isna().all():
+        raise BadInput(
+            f"{what} holds none of the values that are named ({first_ten(named)}); it holds "
+            f"{first_ten(sorted(entries))}"
+        )
+    return groups
+
+
+def _read(path: Path, described: TableDescription) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The described columns of a csv or parquet file, as text, and notes."""
+    notes: dict[str, int] = {}
+    if path.suffix == ".parquet":
+        table = _parquet(path)
+    else:
+        table, notes = read_text_table(path)
+    columns = _columns(described)
+    chosen = choose_columns(table, {name: (name,) for name in columns}, f"the table {path}")
+    return chosen, {"rows in the table": len(chosen), **notes}
+
+
+def _columns(described: TableDescription) -> list[str]:
+    """Every column that the description names, once."""
+    values = [described.sex, described.race, described.split, *described.attributes.values()]
+    labels = described.labels
+    columns = [described.image, described.patient, *([described.age] if described.age else [])]
+    columns += [one.column for one in values if one is not None]
+    columns += [label.column for label in labels.values()] if isinstance(labels, dict) else []
+    columns += [] if isinstance(labels, dict) else [labels.column]
+    return list(dict.fromkeys(columns))
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """A parquet file as text, whole numbers without their point."""
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist")
+    try:
+        table = pd.read_parquet(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{path} is not a readable parquet file ({reason})") from error
+    return pd.DataFrame({str(name): _text(table[name]) for name in table.columns})
+
+
+def _text(column: pd.Series) -> pd.Series:
+    values = column.dropna().unique()
+    if pd.api.types.is_float_dtype(column):
+        return column.map({value: f"{value:.15g}" for value in values}).astype("str")
+    text = column.map({value: str(value).strip() for value in values}).astype("str")
+    return text.mask(text == "")

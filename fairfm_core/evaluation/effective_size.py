@@ -1,0 +1,56 @@
+"""How much evidence a protocol leaves in each group: the rows of `weights.parquet`.
+
+Weighing and drawing cost precision. Kish's effective sample size, (sum of w)^2 / sum of w^2, is the
+number of equally weighted images that would be as informative; copies of an image add nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fairfm_core.evaluation.auc import Floats
+from fairfm_core.evaluation.groups import Groups
+from fairfm_core.evaluation.records import Row
+from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.weighting import Weighting
+
+
+def effective_size(weight_n: Floats) -> float:
+    """Kish's effective sample size; 0 where nothing weighs anything."""
+    squares = float(np.square(weight_n).sum())
+    return float(weight_n.sum() ** 2 / squares) if squares else 0.0
+
+
+def weight_rows(sample: Sample, weighting: Weighting, groups: Groups) -> list[Row]:
+    """One row for each pathology and group of an attribute."""
+    rows = []
+    for p, pathology in enumerate(sample.pathologies):
+        weight_N, positive_N = weighting.weights_N(p), sample.label_PN[p] == 1
+        for g, name in enumerate(groups.names):
+            member_N = groups.code_N == g
+            labelled = int((member_N & ~np.isnan(sample.label_PN[p])).sum())
+            row: Row = {"pathology": pathology, "attribute": groups.attribute, "group": name}
+            row |= {"images": int(member_N.sum()), "labelled": labelled}
+            if why := weighting.undefined_P[p]:
+                rows.append(row | _undefined(why))
+            else:
+                rows.append(row | _weighed(weight_N[member_N], positive_N[member_N], weighting))
+    return rows
+
+
+def _weighed(weight_n: Floats, positive_n: np.ndarray, weighting: Weighting) -> Row:
+    total, unique = float(weight_n.sum()), int((weight_n > 0).sum())
+    return {
+        "unique_images": unique,
+        "duplicates": int(total) - unique if weighting.multiplicities else None,
+        "weight_sum": total,
+        "ess": effective_size(weight_n),
+        "largest_weight": float(weight_n.max(initial=0.0)),
+        "prevalence": float(weight_n[positive_n].sum()) / total if total else None,
+        "reason": None,
+    }
+
+
+def _undefined(why: str) -> Row:
+    numbers = ("unique_images", "duplicates", "weight_sum", "ess", "largest_weight", "prevalence")
+    return dict.fromkeys(numbers) | {"reason": why}

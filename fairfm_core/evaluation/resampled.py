@@ -1,0 +1,128 @@
+"""Protocol `resample`: a test set of its own for each pathology, drawn with replacement.
+
+The words of the paper, read as one weighted draw whose probabilities are the weights of `balanced`:
+it measures the same in expectation, with the noise of the draw on top. The notebook that the paper
+cites does something else: see `glocker.py`.
+
+A draw is kept as multiplicities: how often each image stands in the set. They are whole-number
+weights of the original images, so an interval resamples patients of the original split and never
+takes copies for people. Multiplicities are a function of the seed and of the images by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairfm_core.config import EvaluationSettings
+from fairfm_core.evaluation.auc import Factor, Floats, Ints
+from fairfm_core.evaluation.balanced import Balanced, balanced
+from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.weighting import Bools, Permuted, Weighting
+from fairfm_core.seeding import stream
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Drawn(Weighting):
+    """Multiplicities of one drawn test set a pathology."""
+
+    multiplicity_PN: Ints
+
+    @property
+    def member_N(self) -> Bools:
+        """Images that stand in the test set of a pathology."""
+        member_N: Bools = np.any(self.multiplicity_PN > 0, axis=0)
+        return member_N
+
+    def weights_N(self, p: int) -> Floats:
+        """How often each labelled image stands in the test set of pathology `p`."""
+        weight_N: Floats = np.where(self.counted_PN[p], self.multiplicity_PN[p], 0.0)
+        return weight_N
+
+    def factor(self, p: int, weights_BQ: npt.NDArray[Any]) -> Factor | None:
+        """The multiplicities: a patient drawn twice brings all its copies twice."""
+        return Factor(self.multiplicity_PN[p][None], np.arange(self.multiplicity_PN.shape[1]))
+
+    def permuted_factors(self, permuted: Permuted) -> Iterator[Sequence[Factor | None]]:
+        """The multiplicities, whoever is in which group: the draw did not look at it."""
+        for p in range(len(self.sample.pathologies)):
+            yield [self.factor(p, np.empty(0))] * len(permuted.groups.names)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Resampled(Drawn):
+    """One draw a pathology with the probabilities of the balanced weights."""
+
+    source: Balanced
+    size_factor: float
+    seed: int
+
+    def candidates_N(self, p: int) -> Bools:
+        """Images that could have been drawn."""
+        return self.source.counted_PN[p]
+
+    def permuted_factors(self, permuted: Permuted) -> Iterator[Sequence[Factor | None]]:
+        """Drawn anew in each permutation, where the balance depends on the permuted attribute."""
+        if permuted.groups.attribute not in self.source.attributes:
+            yield from super().permuted_factors(permuted)
+            return
+        for p, undefined in enumerate(self.undefined_P):
+            factor = None if undefined else self._drawn_anew(p, permuted)
+            yield [factor] * len(permuted.groups.names)
+
+    def _drawn_anew(self, p: int, permuted: Permuted) -> Factor:
+        names = "resample", self.sample.pathologies[p], "null", permuted.groups.attribute
+        random = stream(self.seed, *names)
+        drawn_BN = self._permuted_weights(p, permuted)
+        for weight_N in drawn_BN:
+            if not np.isnan(weight_N).any():  # else a cell lost a class: undefined
+                weight_N[:] = draw(weight_N, self.size_factor, random)
+        return Factor(drawn_BN, np.arange(drawn_BN.shape[1]))
+
+    def _permuted_weights(self, p: int, permuted: Permuted) -> npt.NDArray[np.float32]:
+        """Balanced weights of the images in every permutation, [B, N]; NaN where undefined."""
+        case_n = np.flatnonzero(self.source.counted_PN[p])
+        code_Bn = permuted.code_BU[:, permuted.unit_N[case_n]]
+        weight_Bn = np.zeros(code_Bn.shape, dtype=np.float32)
+        for g, factor in enumerate(self.source.permuted_balance(p, permuted)):
+            of_group_Bn = factor.value_BC.take(factor.stratum_N[case_n], axis=1)
+            np.copyto(weight_Bn, of_group_Bn, where=code_Bn == g, casting="same_kind")
+        weight_BN = np.zeros((len(code_Bn), len(permuted.unit_N)), dtype=np.float32)
+        weight_BN[:, case_n] = weight_Bn
+        return weight_BN
+
+
+def resampled(sample: Sample, settings: EvaluationSettings) -> Resampled:
+    """Multiplicities of one draw a pathology, `resample_factor` times as large as the split."""
+    source = balanced(sample, settings)
+    multiplicity_PN = np.zeros(sample.label_PN.shape, dtype=np.int64)
+    for p, pathology in enumerate(sample.pathologies):
+        if not source.undefined_P[p]:
+            random = stream(settings.resample_seed, "resample", pathology)
+            multiplicity_PN[p] = draw(source.weights_N(p), settings.resample_factor, random)
+    return Resampled(
+        sample,
+        multiplicity_PN > 0,
+        source.undefined_P,
+        source.cells,
+        source.note,
+        multiplicity_PN=multiplicity_PN,
+        source=source,
+        size_factor=settings.resample_factor,
+        seed=settings.resample_seed,
+    )
+
+
+def draw(weight_N: npt.NDArray[Any], size_factor: float, random: np.random.Generator) -> Ints:
+    """How often each image is drawn, by its weight, with replacement.
+
+    `size_factor` draws are made for each image that can be drawn.
+    """
+    weight_N = weight_N.astype(np.float64)
+    draws = round(size_factor * np.count_nonzero(weight_N))
+    drawn_N: Ints = random.multinomial(draws, weight_N / weight_N.sum())
+    return drawn_N
