@@ -14,6 +14,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,11 @@ def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
         return
     module, function = WORK[stage.kind].split(":")
     work = getattr(importlib.import_module(module), function)
-    record = {"stage": asdict(stage) | {"dataset": Path(stage.dataset).name}}
+    record = {
+        "stage": asdict(stage) | {"dataset": Path(stage.dataset).name},
+        # Not part of the identity, but what numbers may depend on in their last digits.
+        "software": {name: metadata.version(name) for name in ("torch", "timm", "numpy")},
+    }
     with store.publish(stage.kind, stage.fingerprint, record) as folder:
         work(stage, store, folder, report)
     store.drop_checkpoints(stage.fingerprint)

@@ -14,7 +14,7 @@ def code_version() -> str:
     try:
         commit = _git(folder, "rev-parse", "--short=12", "HEAD")
         dirty = "+dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else ""
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return version
     return f"{version} {commit}{dirty}"
 
