@@ -44,6 +44,8 @@ class TrialResult:
     adapt: str
     evaluate: str
     digest: str
+    labels: str
+    """Policy by which uncertain labels were settled."""
     done: bool
     failure: str | None
     """Why it failed, if it did; a trial that is neither done nor failed was not run to its end."""
@@ -174,8 +176,13 @@ def _trial(store: ArtifactStore, record: dict[str, Any]) -> TrialResult:
     done = store.is_done("evaluate", record["evaluate"])
     failure = None if done else _failure(store, record)
     keys = ("name", "seed", "group", "adapt", "evaluate", "digest")
+    labels = str(record["config"].get("data", {}).get("labels", "u_zeros"))
     return TrialResult(
-        axes=dict(record["axes"]), done=done, failure=failure, **{key: record[key] for key in keys}
+        axes=dict(record["axes"]),
+        labels=labels,
+        done=done,
+        failure=failure,
+        **{key: record[key] for key in keys},
     )
 
 

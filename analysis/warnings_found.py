@@ -34,6 +34,7 @@ def warnings_found(
             f"{row['label']}: {row['reason']}." for row in front.kept_out
         ],
         "Undefined AUCs": _cells(results.configurations, evaluations),
+        "Configurations judged by different labels": _labels(results.configurations),
         "Front members whose gap lies within its null": _noise(front),
         "How far the numbers reach": _reach(results) + _weighed(results, evaluations),
     }
@@ -46,6 +47,17 @@ def _trials(results: StudyResults) -> list[str]:
         if trial.failure
         else f"{trial.name} was not run to its end."
         for trial in results.unfinished
+    ]
+
+
+def _labels(configurations: Sequence[Configuration]) -> list[str]:
+    """Label policies decide the labels of the test set too."""
+    policies = {trial.labels for each in configurations for trial in each.trials}
+    if len(policies) < 2:
+        return []
+    return [
+        f"Trials differ in data.labels ({listed(sorted(policies))}), which settles uncertain "
+        "labels of validation and test as well: their AUCs answer different questions."
     ]
 
 

@@ -168,6 +168,8 @@ def _split_lists(folder: Path, split_list: str | None) -> dict[str, set[str]] | 
     if not present:
         return None
     return {
-        name: {Path(line).stem for line in path.read_text(encoding="utf-8").split()}
+        name: {
+            Path(line).stem for line in path.read_text(encoding="utf-8", errors="replace").split()
+        }
         for name, path in paths.items()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,19 @@ COLUMNS = {
     "ethnicity": ("ETHNICITY",),
 }
 NOT_HISPANIC = ("Non-Hispanic/Non-Latino", "Not Hispanic")
+
+
+DAMAGED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    OSError,
+    EOFError,
+    SyntaxError,  # of XML
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What openpyxl raises for a damaged workbook."""
 
 
 def find_demographics(folder: Path, options: ReadOptions) -> Path | None:
@@ -76,8 +90,15 @@ def _sheet(path: Path) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's remarks on styles and validations
-            sheets = pd.read_excel(path, sheet_name=None, dtype="str", engine="openpyxl")
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            sheets = pd.read_excel(
+                path,
+                sheet_name=None,
+                dtype="str",
+                engine="openpyxl",
+                keep_default_na=False,
+                na_values=[""],
+            )
+    except DAMAGED as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} is not a readable Excel file ({reason}); fetch it again") from error
     tables = [sheet.rename(columns=lambda name: str(name).strip()) for sheet in sheets.values()]

@@ -70,9 +70,11 @@ def read_cohort(path: Path) -> pd.DataFrame:
         raise BadInput(f"no cohort at {path}: expected a parquet file with one row per image")
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise BadInput(f"{path} is not a readable parquet file ({reason})") from error
+        raise BadInput(
+            f"{path} is not a readable parquet file ({reason}); prepare the data set again"
+        ) from error
     return normalised(table.to_pandas())
 
 

@@ -9,8 +9,9 @@ validation and test splits leave the corpus unless they are asked to stay.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,12 @@ from fairfm_core.errors import BadInput
 from fairfm_core.seeding import stream_seed
 
 EVALUATION_SPLITS = ("val", "test")
-UNNAMED_KINDS = ("phantom", "table")
+ORIGIN_OF: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "phantom": lambda origin: str(origin["world"]["seed"]),
+    "table": lambda origin: str(origin["table_sha256"]),
+}
+"""What tells apart the sources of a kind that names no public data set."""
+
 """Kinds of which two data sets need not hold the same patients."""
 Rows = NDArray[np.int64]
 
@@ -145,9 +151,13 @@ def _check(
 
 
 def _source(data: PreparedData) -> str:
-    """Whose patients these are: a public data set's, or those of this very table or phantom."""
-    kind = data.manifest.kind
-    return data.digest if kind in UNNAMED_KINDS else kind
+    """Whose patients these are: a public data set's, or those of this very table or phantom.
+
+    At any size, split and label policy: one table prepared twice is one source.
+    """
+    kind, origin = data.manifest.kind, data.manifest.origin
+    own = ORIGIN_OF[kind](origin) if kind in ORIGIN_OF else ""
+    return f"{kind} {own}".strip()
 
 
 def _judged_patients(frame: pd.DataFrame) -> set[str]:

@@ -63,7 +63,7 @@ def read_manifest(folder: Path) -> Manifest:
             )
         digest = fields.pop("digest", None)
         manifest = Manifest.model_validate(fields)
-    except (json.JSONDecodeError, AttributeError, ValidationError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} is damaged ({reason}); prepare the data set again") from error
     if digest != manifest.digest:

@@ -10,6 +10,7 @@ from fairfm_core.data.ages import possible
 from fairfm_core.data.population import contradictory, without_patients
 from fairfm_core.data.races import race_by_prefix
 from fairfm_core.data.tables import check_not_blank, choose_columns, read_text_table
+from fairfm_core.errors import BadInput
 
 PATIENTS = {
     "patient_id": ("subject_id",),
@@ -47,5 +48,13 @@ def with_sex_and_age(frame: pd.DataFrame, path: Path, notes: dict[str, int]) -> 
     anchors = of[["anchor_age", "anchor_year"]].apply(pd.to_numeric, errors="coerce")
     age, ages = possible(anchors["anchor_age"] + year - anchors["anchor_year"])
     notes |= ages
-    notes["sex neither M nor F, set to null"] = int(of["sex"].isna().sum())
+    unknown = ~frame["patient_id"].isin(one_each.index)
+    if unknown.all():
+        raise BadInput(
+            f"MIMIC-IV's patients {path} hold none of the patients of these images: "
+            "is it of the same release?"
+        )
+    if unknown.any():
+        notes["images of patients without a record in MIMIC-IV's patients"] = int(unknown.sum())
+    notes["sex neither M nor F, set to null"] = int((of["sex"].isna() & ~unknown).sum())
     return frame.assign(sex=of["sex"], age=age)

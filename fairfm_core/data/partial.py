@@ -17,6 +17,14 @@ from fairfm_core.data.manifest import IMAGES
 from fairfm_core.errors import BadInput
 
 PARTIAL = ".partial-"
+
+
+def remove_partial(out: Path) -> None:
+    """Remove what an interrupted preparation left beside a finished store."""
+    for folder in out.glob(f"{PARTIAL}*"):
+        shutil.rmtree(folder)
+
+
 JOURNAL = "journal"
 
 

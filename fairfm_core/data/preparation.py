@@ -18,11 +18,11 @@ from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.filling import Progress
 from fairfm_core.data.making import DROPPED, Request, make_dataset, row_signatures
 from fairfm_core.data.manifest import COHORT, IMAGES, MANIFEST, read_manifest
-from fairfm_core.data.partial import PARTIAL
+from fairfm_core.data.partial import PARTIAL, remove_partial
 from fairfm_core.data.readers import read_source
 from fairfm_core.data.source import DEFAULT_SIZE, MISSING, ReadOptions, Source
 from fairfm_core.data.splits import check_fractions, random_split
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.yaml_input import validated
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ def prepare(
     with _alone_in(out):
         if (out / MANIFEST).exists():
             _check_same_request(out, request, asked.allow_missing)
-            say(f"{out} already holds this data set: reused")
+            remove_partial(out)
+            say(f"{out} already holds this data set: reused{_changed_since(out, found)}")
         else:
             make_dataset(out, request, found, frame, asked.allow_missing, say, progress)
     return open_dataset(out)
@@ -111,6 +112,18 @@ def _check_same_request(out: Path, request: Request, allow_missing: int | None) 
             f"{out} holds this data set without {dropped} unreadable image(s): pass "
             f"--allow-missing {left_out}, or fetch them again and choose another --out"
         )
+
+
+def _changed_since(out: Path, found: Source) -> str:
+    """A warning where source files are newer than the store that was made from them."""
+    made = (out / MANIFEST).stat().st_mtime
+    newer = [file.name for file in found.files if file.stat().st_mtime > made]
+    if not newer:
+        return ""
+    return (
+        f"; {len(newer)} source file(s) were written since ({first_ten(newer)}): if their images "
+        f"changed, remove {out} and prepare it anew"
+    )
 
 
 @contextmanager

@@ -35,10 +35,11 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     are replaced and counted in the notes.
 
     Raises:
-        BadInput: no such file, no csv, no rows, or a last row that breaks off.
+        BadInput: no such file, no csv, no header, no rows, or a row of another width.
     """
     content = _content(path)
     header = _header(content, path)
+    _check_whole(content, header, path)
     try:
         rows = pd.read_csv(
             io.BytesIO(content),
@@ -47,16 +48,18 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             dtype="str",
             encoding_errors="replace",
             skipinitialspace=True,
+            # Words such as None and NA are what they are; only a blank is null.
+            keep_default_na=False,
+            na_values=[""],
         )
     except pd.errors.EmptyDataError:
         raise BadInput(f"{path} holds no rows: expected a csv file with a header") from None
     except pd.errors.ParserError as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} is not a readable csv file ({reason}); fetch it again") from error
-    _check_whole(content, header, path)
     named = {name: i for i, name in enumerate(header) if name and i < rows.shape[1]}
     table = pd.DataFrame({name: rows[i].str.strip() for name, i in named.items()})
-    return table, _replaced(content, path)
+    return table.mask(table == ""), _replaced(content, path)
 
 
 def find_table(folders: Sequence[Path], stem: str, where: str) -> Path:
@@ -131,22 +134,32 @@ def _header(content: bytes, path: Path) -> list[str]:
         raise BadInput(f"{path} is {kind}, not a csv file")
     lines = io.StringIO(content.partition(b"\n")[0].decode("utf-8-sig", errors="replace"))
     try:
-        return [name.strip() for name in next(csv.reader(lines), [])]
+        header = [name.strip() for name in next(csv.reader(lines), [])]
     except csv.Error as error:
         raise BadInput(f"{path} is not a readable csv file ({error}); fetch it again") from error
+    if not header:
+        raise BadInput(f"{path} has no header: its first line is blank; fetch it again")
+    return header
 
 
 def _check_whole(content: bytes, header: list[str], path: Path) -> None:
-    """Raises BadInput where the last row has fewer fields than the header has names."""
-    last = content.rstrip(b"\r\n \t").rpartition(b"\n")[2]
-    if last.count(b'"') % 2:  # the end of a quoted field of several lines
-        return
-    fields = len(next(csv.reader([last.decode("utf-8", errors="replace")])))
+    """Raises BadInput where a row has not one field for each name; one comma may trail."""
     names = len(header) - (header[-1] == "")
-    if fields < names:
+    lines = io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")
+    rows = csv.reader(lines)
+    next(rows)
+    try:
+        odd = [
+            (rows.line_num, len(row))
+            for row in rows
+            if row and len(row) != names and not (len(row) == names + 1 and not row[-1].strip())
+        ]
+    except csv.Error as error:
+        raise BadInput(f"{path} is not a readable csv file ({error}); fetch it again") from error
+    if odd:
+        listed = first_ten(f"line {line} has {fields}" for line, fields in odd)
         raise BadInput(
-            f"{path} breaks off: its last row has {fields} fields, the header {names}; fetch it "
-            f"again"
+            f"{path} is damaged: the header has {names} fields, {listed}; fetch it again"
         )
 
 

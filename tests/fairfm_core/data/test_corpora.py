@@ -17,14 +17,17 @@ from fairfm_core.data.manifest import Digests, Manifest
 from fairfm_core.errors import BadInput
 
 
-def prepared(frame: pd.DataFrame, kind: str = "table", digest: str = "d") -> PreparedData:
+def prepared(
+    frame: pd.DataFrame, kind: str = "table", digest: str = "d", source: str | None = None
+) -> PreparedData:
+    source = source or digest
     manifest = Manifest(
         kind=kind,
         size=16,
         interpolation="bicubic",
         counts={},
         notes={},
-        origin={},
+        origin={"table_sha256": source, "world": {"seed": source}},
         digests=Digests(images=digest, cohort=digest),
         request="r",
     )
@@ -157,6 +160,15 @@ def test_one_source_under_two_names_is_refused() -> None:
         pretraining_corpus({"a": everyone, "b": tested}, {})
     phantoms = [prepared(cohort([1]), "phantom", digest) for digest in "12"]
     assert pretraining_corpus({"a": phantoms[0], "b": phantoms[1]}, {}).images == 2
+
+
+def test_one_table_prepared_twice_is_one_source() -> None:
+    """Another size or split makes another digest of the same patients."""
+    small = prepared(cohort([1, 2], ["train", "test"]), digest="16 px", source="t.csv")
+    large = prepared(cohort([1, 2], ["train", "test"]), digest="32 px", source="t.csv")
+    with pytest.raises(BadInput, match="one source"):
+        pretraining_corpus({"large": large}, {"small": small})
+    assert pretraining_corpus({"retina": large}, {"retina": small}).images == 1
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,21 @@ def test_a_whole_table_is_read_and_a_broken_one_is_not(tmp_path, name: str, end:
     assert table["Path"].tolist() == ["a.jpg", "b.jpg"]
     assert table["Edema"].isna().tolist() == [False, True]
     assert notes == {}
-    with pytest.raises(BadInput, match="breaks off: its last row has 2 fields, the header 4"):
+    with pytest.raises(BadInput, match="damaged: the header has 4 fields, line 3 has 2"):
         read_text_table(written(tmp_path, text.removesuffix("61,").removesuffix(",") + end, name))
+
+
+def test_a_short_or_long_row_inside_is_named(tmp_path) -> None:
+    """A spliced download: blanks at the end of a row would be read as labels that are absent."""
+    text = "Path,Sex,Edema\na.jpg,F,1\nb.jpg,M\nc.jpg,F,1,,\nd.jpg,F,0,\n"
+    with pytest.raises(BadInput, match="line 3 has 2, line 4 has 5"):
+        read_text_table(written(tmp_path, text))
+
+
+def test_words_that_mean_nothing_to_pandas_stay_words(tmp_path) -> None:
+    table, _ = read_text_table(written(tmp_path, "Path,Race\nNA,None\nb.jpg, \nc.jpg,null\n"))
+    assert table["Path"].tolist() == ["NA", "b.jpg", "c.jpg"]
+    assert table["Race"].isna().tolist() == [False, True, False]
 
 
 def test_a_last_row_of_several_lines_is_whole(tmp_path) -> None:
@@ -48,7 +61,9 @@ def test_bytes_that_are_not_utf8_are_counted(tmp_path) -> None:
     [
         (b"PK\x03\x04rest", "is an Excel or zip file, not a csv file"),
         (b"PAR1rest", "is a parquet file, not a csv file"),
-        (b"", "holds no rows"),
+        (b"", "has no header"),
+        (b"\n\na,b\n", "has no header"),
+        (b"a,b\n", "holds no rows"),
         (b'a,b\n1,"2\n', "not a readable csv file"),
     ],
 )
