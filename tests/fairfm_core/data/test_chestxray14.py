@@ -106,7 +106,7 @@ def test_bytes_that_are_not_utf8_are_survived(tmp_path) -> None:
         (HEADER, ("a.png,Hernea,0,1,57,M,PA,1,1,1,1",), "'Hernea'.*did you mean 'Hernia'"),
         (HEADER, ("a.png,,0,1,57,M,PA,1,1,1,1",), r"Finding Labels is blank in line\(s\) 2"),
         (HEADER, (), "holds no rows"),
-        (HEADER, ("a,b", 'c,"d'), "not a readable csv"),
+        (HEADER, ("a,b", 'c,"d'), "is damaged"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path, header: str, rows, message: str) -> None:
