@@ -45,7 +45,10 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluste
             **local,
         )
     except (ConnectionError, ValueError) as error:
-        raise BadInput(f"Ray at {address or 'this machine'} cannot be reached: {error}") from error
+        raise BadInput(
+            f"Ray at {address or 'this machine'} cannot be reached: {error}; where it asks for a "
+            "token, set RAY_AUTH_MODE=token and one RAY_AUTH_TOKEN on every node"
+        ) from error
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
