@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from fairfm_core.evaluation.records import Evaluation
-from fairfm_core.evaluation.summary import GAP_KEYS
+from fairfm_core.evaluation.summary import GAP_KEYS, PLAIN, gap_name, worst_group_name
 
 POINTS = 100
 """AUC points in an AUC of 1; files hold fractions, texts and figures show points."""
@@ -28,12 +28,17 @@ def named_numbers(evaluation: Evaluation, split: str) -> dict[str, Number]:
     numbers: dict[str, Number] = {}
     for row in metrics:
         if row["pathology"] == "mean" and row["metric"] == "worst_group_auc":
-            numbers[f"worst_group_auc_{row['attribute']}"] = row
-        elif row["pathology"] == "mean" and row["attribute"] == "overall":
+            numbers[worst_group_name(PLAIN, row["attribute"])] = row
+        elif row["pathology"] == "mean" and _is_everybodys_auc(row):
             numbers["auc"] = row
     for row in gaps:
-        numbers[f"{GAP_KEYS[row['definition']]}_{row['attribute']}"] = row
+        if row["metric"] == PLAIN:
+            numbers[gap_name(PLAIN, row["definition"], row["attribute"])] = row
     return numbers
+
+
+def _is_everybodys_auc(row: Number) -> bool:
+    return bool(row["attribute"] == "overall" and row["metric"] == PLAIN)
 
 
 def group_numbers(evaluation: Evaluation, split: str) -> dict[tuple[str, str], Number]:

@@ -14,11 +14,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.point_names import parse_point
 from fairfm_core.label_policies import Labels, check_labels
 from fairfm_core.recipes import resolve_recipe
 
 FINGERPRINT_LENGTH = 20
 ProtocolName = Literal["full", "balanced", "resample", "glocker"]
+MetricFamily = Literal["auc", "auprc", "rates", "brier", "ece", "calibration"]
+METRIC_FAMILIES: tuple[MetricFamily, ...] = (
+    *("auc", "auprc", "rates", "brier", "ece", "calibration"),
+)
 GLOCKER_ATTRIBUTES = ("race", "age")
 GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
@@ -147,10 +152,21 @@ class EvaluationSettings(Frozen):
     protocols: tuple[ProtocolName, ...] = ("full",)
     """How the images of a split are weighed; summaries, objectives and fronts use the first."""
     attributes: tuple[str, ...] = ("sex", "race")
+    """Protected attributes; `race x sex` are their combinations."""
+    metrics: tuple[MetricFamily, ...] = METRIC_FAMILIES
+    """Families of metrics; the AUC is always among them."""
+    operating_points: tuple[str, ...] = ("fpr=0.2",)
+    """Where rates stand, chosen on validation: fpr=0.2, sensitivity=0.8, f1."""
     age_edges: tuple[float, ...] = (40.0, 60.0, 80.0)
     """Inner edges of the age groups in years: (40, 60) makes <40, 40-59 and 60+."""
     replicates: int = Field(200, ge=0)
-    """Bootstrap replicates; patients are resampled."""
+    """Bootstrap replicates."""
+    resampling: Literal["patients", "images"] = "patients"
+    """What a replicate draws. Images of one patient are not independent: `images` is for comparison
+    with what others publish, and its intervals are too narrow."""
+    intervals: Literal["bootstrap", "delong"] = "bootstrap"
+    """`delong`: the AUC's replicates are drawn from the normal approximation with DeLong's
+    covariance by patients; at once, for the AUC and its gaps alone."""
     permutations: int = Field(200, ge=0)
     """Permutations of the group labels over patients for the null of a gap."""
     confidence: float = Field(0.95, gt=0, lt=1)
@@ -181,7 +197,14 @@ class EvaluationSettings(Frozen):
             raise BadInput(f"{list(edges)} must be increasing and at least one, as in [40, 60]")
         return edges
 
-    @field_validator("protocols", "balance")
+    @field_validator("operating_points")
+    @classmethod
+    def _known_points(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            parse_point(name)
+        return some_and_distinct(names)
+
+    @field_validator("protocols", "balance", "metrics")
     @classmethod
     def _distinct_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return some_and_distinct(names)

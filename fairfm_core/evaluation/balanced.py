@@ -13,7 +13,6 @@ computed anew from the patients drawn or the groups permuted, so that cells are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,10 +21,10 @@ import numpy.typing as npt
 
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.auc import Factor, Floats, Ints
+from fairfm_core.evaluation.auc import Floats, Ints
 from fairfm_core.evaluation.groups import Groups, attribute_names, groups_of, joint_groups
 from fairfm_core.evaluation.sample import Sample
-from fairfm_core.evaluation.weighting import Bools, Permuted, Weighting
+from fairfm_core.evaluation.weighting import Bools, Permuted, PermutedWeights, Weighting
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,50 +50,56 @@ class Balanced(Weighting):
     def weights_N(self, p: int) -> Floats:
         """Weight of every image for pathology `p`; they sum to the images that take part."""
         weight_N = np.zeros(len(self.sample.frame))
-        once_Q = np.ones((1, len(self.sample.patient_ids)))
-        if factor := self.factor(p, once_Q):
-            counted_N = self.counted_PN[p]
-            weight_N[counted_N] = factor.value_BC[0, factor.stratum_N[counted_N]]
+        if (scale_1K2 := self._as_observed(p)) is not None:
+            counted_n = np.flatnonzero(self.counted_PN[p])
+            positive_n = (self.sample.label_PN[p, counted_n] == 1).astype(np.int64)
+            weight_N[counted_n] = scale_1K2[0, self.cells.code_N[counted_n], positive_n]
         return weight_N
 
-    def factor(self, p: int, weights_BQ: npt.NDArray[Any]) -> Factor | None:
-        """Factors that balance the cells in every replicate; NaN where a cell lost a class."""
+    def scale_BK2(self, p: int, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats | None:
+        """Scale that balances the cells in every weighting; NaN where a cell lost a class."""
         if self.undefined_P[p]:
             return None
-        return self._balancing(p, self.cells, weights_BQ, self.sample.patient_N)
+        return self._balancing(p, self.cells, weights_BU, unit_N)
 
-    def permuted_factors(self, permuted: Permuted) -> Iterator[Sequence[Factor | None]]:
-        """Factors that balance the permuted groups' cells; as they are for another attribute."""
-        for p in range(len(self.sample.pathologies)):
-            if self.undefined_P[p] or permuted.groups.attribute not in self.attributes:
-                once_Q = np.ones((1, len(self.sample.patient_ids)))
-                yield [self.factor(p, once_Q)] * len(permuted.groups.names)
-            else:
-                yield self.permuted_balance(p, permuted)
+    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
+        """Scales that balance the permuted groups' cells; as they are for another attribute."""
+        if self.undefined_P[p]:
+            return PermutedWeights()
+        if permuted.groups.attribute in self.attributes:
+            rest, scale_GBK2 = self.permuted_balance(p, permuted)
+            return PermutedWeights(None, rest, scale_GBK2)
+        scale_1K2 = self._as_observed(p)
+        assert scale_1K2 is not None, "a defined pathology has weights"
+        scale_BK2 = np.repeat(scale_1K2, len(permuted.code_BU), axis=0)
+        return PermutedWeights(None, self.cells, [scale_BK2] * len(permuted.groups.names))
 
-    def permuted_balance(self, p: int, permuted: Permuted) -> list[Factor]:
-        """Factors that make the cells of permuted groups and the other attributes alike."""
+    def permuted_balance(self, p: int, permuted: Permuted) -> tuple[Groups, list[Floats]]:
+        """The cells of the other attributes, and for each permuted group what makes them alike."""
         groups = permuted.groups
         others = [part for part in self.parts if part.attribute != groups.attribute]
         rest = joint_groups(others, len(self.sample.frame))
-        return [
+        return rest, [
             self._balancing(p, rest, permuted.code_BU == g, permuted.unit_N)
             for g in range(len(groups.names))
         ]
 
+    def _as_observed(self, p: int) -> Floats | None:
+        once_Q = np.ones((1, len(self.sample.patient_ids)))
+        return self.scale_BK2(p, once_Q, self.sample.patient_N)
+
     def _balancing(
         self, p: int, cells: Groups, weights_BU: npt.NDArray[Any], unit_N: Ints
-    ) -> Factor:
-        """Factors by cell and class; a row in which one of them has no weight is NaN."""
-        counted_N, label_N = self.counted_PN[p], self.sample.label_PN[p]
-        stratum_N = np.full(len(label_N), -1, dtype=np.int64)
-        stratum_N[counted_N] = 2 * cells.code_N[counted_N] + (label_N[counted_N] == 1)
+    ) -> Floats:
+        """Target over held weight of every cell and class; NaN where one of them has none."""
+        counted_n = np.flatnonzero(self.counted_PN[p])
+        positive_n = (self.sample.label_PN[p, counted_n] == 1).astype(np.int64)
         strata, units = 2 * len(cells.names), weights_BU.shape[1]
-        place_n = unit_N[counted_N] * strata + stratum_N[counted_N]
+        place_n = unit_N[counted_n] * strata + 2 * cells.code_N[counted_n] + positive_n
         held_UC = np.bincount(place_n, minlength=units * strata).reshape(units, strata)
         held_BC = weights_BU.astype(np.float64) @ held_UC.astype(np.float64)
         held_BC[(held_BC == 0).any(axis=1)] = np.nan
-        return Factor(np.tile(self._target_2(p), len(cells.names)) / held_BC, stratum_N)
+        return self._target_2(p) / held_BC.reshape(len(weights_BU), len(cells.names), 2)
 
     def _target_2(self, p: int) -> Floats:
         """Total weight of the negatives and of the positives of every cell."""

@@ -1,7 +1,7 @@
-"""The table of subgroup AUCs: pathologies x groups, for every seed and every weighting of patients.
+"""The table of pathologies x groups: how many cases a cell holds, and its AUC in any weighting.
 
 Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings
-(bootstrap replicates or permutations), U units that carry a weight, Q patients.
+(bootstrap replicates or permutations), Q patients.
 """
 
 from __future__ import annotations
@@ -13,55 +13,77 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.errors import first_ten
-from fairfm_core.evaluation.auc import Floats, Ints, rank_cases, ranked_auc
+from fairfm_core.evaluation.auc import Floats, Ints
+from fairfm_core.evaluation.cases import Request
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.values import bootstrap_values
 from fairfm_core.evaluation.weighting import Weighting, unweighted
+
+Reasons = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, eq=False)
 class CellCounts:
-    """Labelled images, their patients and the positives of every cell, and why one is undefined."""
+    """Labelled images, their patients and the positives of every cell."""
 
     images_PG: Ints
     patients_PG: Ints
     positives_PG: Ints
-    reason_PG: npt.NDArray[np.object_]  # None where the AUC is defined
+    protocol_P: tuple[str | None, ...]
+    """Why the protocol has no weights for a pathology; None where it has."""
+    min_cases: int
 
-    def undefined(self, pathologies: tuple[str, ...], group: int) -> str | None:
-        """Why a mean over pathologies is undefined for `group`, naming the pathologies."""
-        reasons = zip(pathologies, self.reason_PG[:, group], strict=True)
-        return first_ten(f"{p}: {why}" for p, why in reasons if why is not None) or None
+    def reasons(self, needs: tuple[str, ...]) -> Reasons:
+        """Why a metric that needs these classes is undefined, [P, G]; None where it is not."""
+        reason_PG = np.full(self.images_PG.shape, None, dtype=object)
+        for p, g in np.ndindex(reason_PG.shape):
+            images, positives = int(self.images_PG[p, g]), int(self.positives_PG[p, g])
+            few = undefined_reason(images, positives, self.min_cases, needs)
+            reason_PG[p, g] = self.protocol_P[p] or few
+        return reason_PG
 
 
 def count_cells(
     sample: Sample, groups: Groups, min_cases: int, weighting: Weighting | None = None
 ) -> CellCounts:
-    """Counts of every cell; one with fewer than `min_cases` of a class is undefined.
-
-    Images are counted once each if they have a weight, however large it is.
-    """
+    """Counts of every cell; images are counted once each if they weigh something, however much."""
     weighting = weighting or unweighted(sample)
     shape = (len(sample.pathologies), len(groups.names))
     images, patients, positives = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    reason = np.full(shape, None, dtype=object)
     for p, g in np.ndindex(shape):
         case_n = np.flatnonzero(weighting.counted_PN[p] & (groups.code_N == g))
         images[p, g] = len(case_n)
-        patients[p, g] = len(np.unique(sample.patient_N[case_n]))
-        positives[p, g] = int(sample.label_PN[p, case_n].sum())
-        few = undefined_reason(len(case_n), int(positives[p, g]), min_cases)
-        reason[p, g] = weighting.undefined_P[p] or few
-    return CellCounts(images, patients, positives, reason)
+        patients[p, g] = count_patients(sample, case_n)
+        positives[p, g] = np.count_nonzero(sample.label_PN[p, case_n] == 1)
+    return CellCounts(images, patients, positives, weighting.undefined_P, min_cases)
 
 
-def undefined_reason(images: int, positives: int, min_cases: int) -> str | None:
-    """Such as `0 positives among 12 images`; None if both classes have `min_cases` or more."""
-    for cases, name in ((positives, "positives"), (images - positives, "negatives")):
-        if cases < min_cases:
+def count_patients(sample: Sample, case_n: Ints) -> int:
+    """Number of distinct patients of some images."""
+    seen_Q = np.zeros(len(sample.patient_ids), dtype=np.bool_)
+    seen_Q[sample.patient_N[case_n]] = True
+    return int(np.count_nonzero(seen_Q))
+
+
+def undefined_reason(
+    images: int, positives: int, min_cases: int, needs: tuple[str, ...]
+) -> str | None:
+    """Such as `0 positives among 12 images`; None if each class needed has `min_cases` or more."""
+    if not images:
+        return "0 images"
+    cases = {"positives": positives, "negatives": images - positives}
+    for name in needs:
+        if cases[name] < min_cases:
             least = f" (at least {min_cases} needed)" if min_cases > 1 else ""
-            return f"{cases} {name} among {images} images{least}"
+            return f"{cases[name]} {name} among {images} images{least}"
     return None
+
+
+def named_reasons(pathologies: tuple[str, ...], reason_P: Reasons) -> str | None:
+    """Why a mean over pathologies is undefined, naming the pathologies; None where it is not."""
+    reasons = zip(pathologies, reason_P, strict=True)
+    return first_ten(f"{p}: {why}" for p, why in reasons if why is not None) or None
 
 
 def cell_aucs(
@@ -75,15 +97,7 @@ def cell_aucs(
     A case's weight is that of its patient times the one its protocol gives it (`weighting`).
     """
     weighting = weighting or unweighted(sample)
-    seeds, pathologies, _ = sample.score_SPN.shape
-    auc_BSPG = np.full((len(weights_BQ), seeds, pathologies, len(groups.names)), np.nan)
-    for p in range(pathologies):
-        factor = weighting.factor(p, weights_BQ)
-        for g in range(len(groups.names)):
-            case_n = np.flatnonzero(weighting.counted_PN[p] & (groups.code_N == g))
-            of_cases = factor.of(case_n) if factor else None
-            for s in range(seeds):
-                ranking = rank_cases(sample.score_SPN[s, p, case_n], sample.label_PN[p, case_n])
-                patient_n = sample.patient_N[case_n]
-                auc_BSPG[:, s, p, g] = ranked_auc(ranking, weights_BQ, patient_n, of_cases)
-    return auc_BSPG
+    (values,) = bootstrap_values(
+        sample, weighting, [groups], weights_BQ, sample.patient_N, Request()
+    )
+    return values["auc"]

@@ -1,4 +1,4 @@
-"""Predictions in, metrics and gaps out: subgroup AUCs with intervals, gaps with their null.
+"""Predictions in, tables out: metrics of every group with intervals, gaps with their null.
 
 With several seeds of one configuration each value is the mean over seeds of the one-seed value, and
 intervals and nulls apply the same patient draws and permutations to all seeds jointly. One seed is
@@ -10,28 +10,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.evaluation.attribute_rows import AttributeAucs, gap_rows, metric_rows
-from fairfm_core.evaluation.cells import cell_aucs, count_cells
-from fairfm_core.evaluation.effective_size import weight_rows
-from fairfm_core.evaluation.fairness import permuted_aucs
-from fairfm_core.evaluation.groups import Groups, everybody, groups_of
-from fairfm_core.evaluation.intervals import Counts, patient_draws
+from fairfm_core.evaluation.cases import Request
+from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.predictions import SPLITS, Predictions
 from fairfm_core.evaluation.protocols import PROTOCOLS
 from fairfm_core.evaluation.records import (
+    TABLES,
     Evaluation,
     Row,
     evaluation_of,
     read_evaluation,
     write_evaluation,
 )
-from fairfm_core.evaluation.sample import Sample, sample_of
-from fairfm_core.evaluation.weighting import Weighting
+from fairfm_core.evaluation.sample import sample_of
+from fairfm_core.evaluation.split_rows import split_rows
 
 __all__ = [
     "Evaluation",
@@ -64,15 +60,21 @@ def evaluate_seeds(seeds: Sequence[Predictions], settings: EvaluationSettings) -
     """
     frames = _aligned(seeds)
     pathologies = seeds[0].pathologies
-    tables: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+    splits = [name for name in SPLITS if (frames[0]["split"] == name).any()]
+    samples = {split: sample_of(frames, split, pathologies) for split in splits}
+    thresholds = thresholds_on(
+        samples.get("val"), settings.operating_points, len(pathologies), len(frames)
+    )
+    request = Request(tuple(settings.metrics), thresholds)
+    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     for protocol in settings.protocols:
-        for split in (name for name in SPLITS if (frames[0]["split"] == name).any()):
-            sample = sample_of(frames, split, pathologies)
+        for split, sample in samples.items():
             weighting = PROTOCOLS[protocol](sample, settings)
-            split_rows = _split_rows(sample, weighting, settings, frames[0])
-            for found, rows in zip(tables, split_rows, strict=True):
-                found += [{"protocol": protocol, "split": split, **row} for row in rows]
-    return evaluation_of(*tables)
+            for name, rows in split_rows(sample, weighting, settings, request, frames[0]).items():
+                tables[name] += [{"protocol": protocol, "split": split, **row} for row in rows]
+    if "rates" in settings.metrics:
+        tables["thresholds"] += threshold_rows(thresholds, pathologies)
+    return evaluation_of(**tables)
 
 
 def join_splits(parts: Sequence[Predictions]) -> Predictions:
@@ -86,46 +88,6 @@ def join_splits(parts: Sequence[Predictions]) -> Predictions:
         if odd := sorted(map(str, names ^ set(part.frame.columns))):
             raise BadInput(f"the predictions differ in columns: {first_ten(odd)}; give one model's")
     return Predictions(pd.concat([part.frame for part in parts], ignore_index=True))
-
-
-def _split_rows(
-    sample: Sample, weighting: Weighting, settings: EvaluationSettings, all_splits: pd.DataFrame
-) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows of metrics, gaps and weights of one split under one protocol."""
-    draws_BQ = patient_draws(sample.patient_ids, settings.replicates, settings.seed)
-    all_images = everybody(len(sample.frame))
-    metrics = metric_rows(_aucs(sample, weighting, all_images, draws_BQ, settings))
-    gaps: list[Row] = []
-    weights = weight_rows(sample, weighting, all_images)
-    for attribute in settings.attributes:
-        groups = groups_of(sample.frame, attribute, settings.age_edges, all_splits)
-        aucs = _aucs(sample, weighting, groups, draws_BQ, settings)
-        null = permuted_aucs(sample, groups, settings.permutations, settings.seed, weighting)
-        metrics += metric_rows(aucs)
-        gaps += gap_rows(aucs, null)
-        weights += weight_rows(sample, weighting, groups)
-    if weighting.cells and weighting.cells.attribute not in settings.attributes:
-        weights += weight_rows(sample, weighting, weighting.cells)
-    return metrics, gaps, weights
-
-
-def _aucs(
-    sample: Sample,
-    weighting: Weighting,
-    groups: Groups,
-    draws_BQ: Counts,
-    settings: EvaluationSettings,
-) -> AttributeAucs:
-    counts = count_cells(sample, groups, settings.min_cases, weighting)
-    once_Q = np.ones((1, len(sample.patient_ids)), dtype=np.uint16)
-    value_SPG = cell_aucs(sample, groups, once_Q, weighting)[0]
-    replicate_BSPG = cell_aucs(sample, groups, draws_BQ, weighting)
-    undefined_PG = counts.reason_PG.astype(bool)
-    value_SPG[:, undefined_PG] = np.nan
-    replicate_BSPG[:, :, undefined_PG] = np.nan
-    return AttributeAucs(
-        sample, weighting, groups, counts, value_SPG, replicate_BSPG, settings.confidence
-    )
 
 
 def _aligned(seeds: Sequence[Predictions]) -> list[pd.DataFrame]:

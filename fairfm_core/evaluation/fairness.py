@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from fairfm_core.evaluation.auc import Floats, rank_cases, ranked_auc
+from fairfm_core.evaluation.auc import Floats
+from fairfm_core.evaluation.cases import Request
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.values import permuted_values
 from fairfm_core.evaluation.weighting import Permuted, Weighting, unweighted
 from fairfm_core.seeding import stream
 
@@ -48,15 +52,46 @@ GAP_DEFINITIONS: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-def worst_and_best(auc_PG: Floats, names: tuple[str, ...]) -> tuple[str, str] | None:
-    """Groups with the lowest and the highest mean AUC over pathologies; None if a cell is NaN.
+EQUALIZED_ODDS: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "gap_of_mean": lambda tpr_PG, fpr_PG: np.maximum(gap_of_mean(tpr_PG), gap_of_mean(fpr_PG)),
+    "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(
+        np.ptp(tpr_PG, axis=-1), np.ptp(fpr_PG, axis=-1)
+    ).mean(axis=-1),
+}
+"""Equalized-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
+
+
+def worst_and_best(
+    value_PG: Floats, names: tuple[str, ...], ideal: float = 1.0
+) -> tuple[str, str] | None:
+    """Groups farthest from and nearest to the ideal in the mean over pathologies; None if a cell
+    is NaN.
 
     Of equal groups the first by name is the worst and the last the best.
     """
-    mean_G = group_means(auc_PG)
-    if np.isnan(mean_G).any():
+    off_G = -np.abs(group_means(value_PG) - ideal)
+    if np.isnan(off_G).any():
         return None
-    return names[int(mean_G.argmin())], names[len(names) - 1 - int(mean_G[::-1].argmax())]
+    return names[int(off_G.argmin())], names[len(names) - 1 - int(off_G[::-1].argmax())]
+
+
+def worst_value(value_PG: Floats, ideal: float = 1.0) -> Floats:
+    """Mean over pathologies of the group farthest from the ideal: [..., P, G] -> [...]; NaN if any
+    cell is NaN."""
+    mean_G = group_means(value_PG)
+    worst_G = np.abs(mean_G - ideal).argmax(axis=-1)
+    found: Floats = np.take_along_axis(mean_G, worst_G[..., None], axis=-1)[..., 0]
+    return np.where(np.isnan(mean_G).any(axis=-1), np.nan, found)
+
+
+def fairness_scores(gap_M: Floats, margin: float = 0.01) -> Floats:
+    """Fairness score of the models of one plot, FS = max gap + margin - gap (equation 1).
+
+    The least fair model has `margin` exactly (one point). It depends on the models shown together,
+    so it is made when a plot is drawn and never stored.
+    """
+    scores: Floats = np.nanmax(gap_M) + margin - gap_M
+    return scores
 
 
 def permuted_aucs(
@@ -73,20 +108,8 @@ def permuted_aucs(
     Images of no group take no part. All pathologies and seeds share the permutations. Weights that
     depend on the attribute are made anew for the permuted groups, as they were for the real ones.
     """
-    weighting = weighting or unweighted(sample)
     permuted = permuted_groups(sample, groups, permutations, seed)
-    shape = (permutations, *sample.score_SPN.shape[:2], len(groups.names))
-    auc_BSPG = np.full(shape, np.nan)
-    for p, factors_G in enumerate(weighting.permuted_factors(permuted)):
-        case_n = np.flatnonzero((permuted.unit_N >= 0) & weighting.candidates_N(p))
-        for g, factor in enumerate(factors_G):
-            of_cases = factor.of(case_n) if factor else None
-            member_BU = permuted.code_BU == g
-            for s in range(len(sample.score_SPN)):
-                ranking = rank_cases(sample.score_SPN[s, p, case_n], sample.label_PN[p, case_n])
-                unit_n = permuted.unit_N[case_n]
-                auc_BSPG[:, s, p, g] = ranked_auc(ranking, member_BU, unit_n, of_cases)
-    return auc_BSPG
+    return permuted_values(sample, weighting or unweighted(sample), permuted, Request())["auc"]
 
 
 def permuted_groups(sample: Sample, groups: Groups, permutations: int, seed: int) -> Permuted:
@@ -97,9 +120,16 @@ def permuted_groups(sample: Sample, groups: Groups, permutations: int, seed: int
     unit_N = np.full(len(groups.code_N), -1, dtype=np.int64)
     unit_N[member_n] = unit_n
     code_U = (pairs_U % max(1, len(groups.names))).astype(np.int16)
-    random = stream(seed, "permutation", groups.attribute)
-    code_BU = random.permuted(np.tile(code_U, (permutations, 1)), axis=1)
+    code_BU = _shuffled(code_U.tobytes(), permutations, seed, groups.attribute)
     return Permuted(groups, unit_N, code_BU)
+
+
+@lru_cache(maxsize=8)
+def _shuffled(codes: bytes, permutations: int, seed: int, attribute: str) -> npt.NDArray[np.int16]:
+    """Permutations of the codes; the trials of a study share them, so the last ones are kept."""
+    random = stream(seed, "permutation", attribute)
+    code_U = np.frombuffer(codes, dtype=np.int16)
+    return random.permuted(np.tile(code_U, (permutations, 1)), axis=1)
 
 
 @dataclass(frozen=True)
@@ -133,3 +163,11 @@ def null_of(value: float, permuted_B: Floats, confidence: float) -> Null:
     p_value = (1 + as_large) / (1 + len(null))
     hi = float(np.quantile(null, confidence))
     return Null(float(null.mean()), hi, p_value, len(null), len(permuted_B))
+
+
+def two_sided(value: float, permuted_R: Floats) -> float | None:
+    """p = (1 + #{|null| >= |value|}) / (1 + #null) of a signed difference; None without a null."""
+    null = permuted_R[np.isfinite(permuted_R)]
+    if not null.size:
+        return None
+    return (1 + int((np.abs(null) >= abs(value) - 1e-12).sum())) / (1 + len(null))

@@ -11,19 +11,20 @@ the seed and the images by id, so that only the distribution is the published on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fairfm_core.config import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.auc import Factor, Ints
+from fairfm_core.evaluation.auc import Ints
 from fairfm_core.evaluation.balanced import balancing_groups
 from fairfm_core.evaluation.resampled import Drawn, draw
 from fairfm_core.evaluation.sample import Sample
-from fairfm_core.evaluation.weighting import Bools, Permuted
+from fairfm_core.evaluation.weighting import Bools, Permuted, PermutedWeights
 from fairfm_core.seeding import stream
 
 RACE, AGE = GLOCKER_ATTRIBUTES
@@ -79,20 +80,23 @@ class Glocker(Drawn):
         candidate_N[self.drawable.place_n] = True
         return candidate_N & ~np.isnan(self.sample.label_PN[p])
 
-    def permuted_factors(self, permuted: Permuted) -> Iterator[Sequence[Factor | None]]:
+    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
         """Drawn anew with the permuted races; other attributes play no part in the draws."""
         if permuted.groups.attribute != RACE or not len(self.drawable.place_n):
-            yield from super().permuted_factors(permuted)
-            return
-        random = stream(self.settings.resample_seed, "glocker", "null")
-        place_n, size_factor = self.drawable.place_n, self.settings.resample_factor
-        drawn_BN = np.zeros((len(permuted.code_BU), len(permuted.unit_N)), dtype=np.float32)
-        for drawn_N, code_U in zip(drawn_BN, permuted.code_BU, strict=True):
-            race_n = code_U[permuted.unit_N[place_n]].astype(np.int64)
-            drawn_N[place_n] = self.drawable.three_draws(race_n, size_factor, random)
-        factor = Factor(drawn_BN, np.arange(drawn_BN.shape[1]))
-        for _ in self.sample.pathologies:
-            yield [factor] * len(permuted.groups.names)
+            return super().permuted(p, permuted)
+        return PermutedWeights(drawn_BN=_drawn_anew(self, permuted))
+
+
+@lru_cache(maxsize=1)
+def _drawn_anew(weighting: Glocker, permuted: Permuted) -> npt.NDArray[np.uint16]:
+    """One test set for all pathologies in each permutation; kept from one pathology to the next."""
+    random = stream(weighting.settings.resample_seed, "glocker", "null")
+    place_n, size_factor = weighting.drawable.place_n, weighting.settings.resample_factor
+    drawn_BN = np.zeros((len(permuted.code_BU), len(permuted.unit_N)), dtype=np.uint16)
+    for drawn_N, code_U in zip(drawn_BN, permuted.code_BU, strict=True):
+        race_n = code_U[permuted.unit_N[place_n]].astype(np.int64)
+        drawn_N[place_n] = weighting.drawable.three_draws(race_n, size_factor, random)
+    return drawn_BN
 
 
 def glocker(sample: Sample, settings: EvaluationSettings) -> Glocker:

@@ -16,6 +16,8 @@ from fairfm_core.evaluation.auc import Ints
 from fairfm_core.evaluation.predictions import KEYS
 
 AGE = "age"
+TIMES = " x "
+"""Joins attributes whose combinations are asked for: `race x sex`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +73,12 @@ def groups_of(
     """The groups of `attribute` among the images of `frame`: bins by age, others by name.
 
     With `everywhere` (the images of all splits) its groups are named too, so that a group that is
-    absent from `frame` is a group without images and never silently left out of a gap.
+    absent from `frame` is a group without images and never silently left out of a gap. Of several
+    attributes, `race x sex`, the groups are the combinations that occur.
     """
+    if TIMES in attribute and attribute not in frame.columns:
+        parts = attribute.split(TIMES)
+        return _combined([groups_of(frame, part, age_edges, everywhere) for part in parts])
     label_N = group_labels(frame, attribute, age_edges)
     named_M = label_N if everywhere is None else group_labels(everywhere, attribute, age_edges)
     present = {name for name in named_M if name is not None}
@@ -97,6 +103,15 @@ def joint_groups(parts: Sequence[Groups], images: int) -> Groups:
         code_N[(joint.code_N < 0) | (part.code_N < 0)] = -1
         joint = Groups(" x ".join(filter(None, (joint.attribute, part.attribute))), names, code_N)
     return joint if parts else everybody(images)
+
+
+def _combined(parts: Sequence[Groups]) -> Groups:
+    """The combinations of the groups of several attributes that occur among the images."""
+    joint = joint_groups(parts, len(parts[0].code_N))
+    present = np.unique(joint.code_N[joint.code_N >= 0])
+    place = np.full(len(joint.names) + 1, -1, dtype=np.int64)
+    place[present] = np.arange(len(present))
+    return Groups(joint.attribute, tuple(joint.names[c] for c in present), place[joint.code_N])
 
 
 def everybody(images: int) -> Groups:

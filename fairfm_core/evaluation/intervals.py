@@ -1,4 +1,4 @@
-"""Patient bootstrap: the interval of any function of AUCs, with whole patients resampled.
+"""Patient bootstrap: the interval of any function of metrics, with whole patients resampled.
 
 The unit is the patient, because images of one patient are not independent, and one draw serves all
 pathologies, groups, seeds and models, so that comparisons are paired by construction. A percentile
@@ -9,6 +9,7 @@ can never contain 0: compare the gap with its null, not its interval with 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,19 +20,30 @@ from fairfm_core.seeding import stream
 
 Counts = npt.NDArray[np.uint16]
 
+ONE_PATIENT = "no interval: one patient only"
+
 
 def patient_draws(patient_ids: npt.ArrayLike, replicates: int, seed: int) -> Counts:
     """How often each patient is drawn in each replicate, [replicates, Q distinct patients].
 
     Columns follow the sorted distinct ids; Q patients are drawn with replacement. A function of
-    the set of patients and the seed alone: two models on the same images get the same draws.
+    the number of patients and the seed alone: two models on the same images get the same draws.
     """
-    patients = len(np.unique(np.asarray(patient_ids)))
-    random = stream(seed, "patient bootstrap")
-    counts_BQ = np.zeros((replicates, patients), dtype=np.uint16)
-    for row_Q in counts_BQ:
-        row_Q[:] = np.bincount(random.integers(patients, size=patients), minlength=patients)
-    return counts_BQ
+    return unit_draws(len(np.unique(np.asarray(patient_ids))), replicates, seed)
+
+
+@lru_cache(maxsize=4)
+def unit_draws(units: int, replicates: int, seed: int, name: str = "patient bootstrap") -> Counts:
+    """How often each unit is drawn with replacement in each replicate, [replicates, units].
+
+    The trials of a study share their draws, so the last ones are kept: do not write into them.
+    """
+    random = stream(seed, name)
+    counts_BU = np.zeros((replicates, units), dtype=np.uint16)
+    for row_U in counts_BU:
+        row_U[:] = np.bincount(random.integers(units, size=units), minlength=units)
+    counts_BU.flags.writeable = False
+    return counts_BU
 
 
 @dataclass(frozen=True)
@@ -62,3 +74,16 @@ def percentile_interval(values_B: npt.NDArray[Any], confidence: float) -> Interv
     tail = (1 - confidence) / 2
     lo, hi = np.quantile(defined, [tail, 1 - tail])
     return Interval(float(lo), float(hi), len(defined), len(values_B))
+
+
+def percentile_intervals(values_BM: Floats, confidence: float) -> list[Interval]:
+    """The intervals of M numbers at once."""
+    replicates, count = values_BM.shape
+    if not replicates or not np.isfinite(values_BM).all():
+        return [percentile_interval(values_BM[:, m], confidence) for m in range(count)]
+    tail = (1 - confidence) / 2
+    lo_M, hi_M = np.quantile(values_BM, [tail, 1 - tail], axis=0)
+    return [
+        Interval(lo, hi, replicates, replicates)
+        for lo, hi in zip(lo_M.tolist(), hi_M.tolist(), strict=True)
+    ]

@@ -1,16 +1,24 @@
-"""The tidy tables of an evaluation, metrics, gaps and weights, and their parquet files.
+"""The tidy tables of an evaluation and their parquet files.
 
-AUCs and gaps are fractions (0.81, not 81). An undefined number is null with its `reason`; `reason`
-also holds what a reader of a defined number must know, such as replicates that were undefined.
-`n_positive` is null in rows of the mean over pathologies. Counts are of distinct images that weigh
-something under the protocol, however much.
+Metrics, gaps and differences are fractions (0.81, not 81). An undefined number is null with its
+`reason`; `reason` also holds what a reader of a defined number must know, such as replicates that
+were undefined. `n_positive` is null in rows of the mean over pathologies. Counts are of distinct
+images that weigh something under the protocol, however much.
 
-Weights: for each protocol, split, pathology and group, how many `images` it has and how many are
-`labelled`, how many of these weigh something (`unique_images`), the sum of their weights (the rows
-of a drawn test set), Kish's effective sample size `ess`, the largest weight (there the largest
-multiplicity), the copies beyond the first of each image (`duplicates`; null for weights that count
-no copies) and the weighted `prevalence` of the pathology. Rows of the attribute `overall` are of
-everybody, those of one such as `race x sex` of the cells that a protocol makes alike.
+metrics      every metric of every pathology x group, of their mean, and of the worst group
+gaps         best against worst group: value, interval, bias-corrected value, null, p-value, excess
+differences  each group against everybody (`reference` = overall) and against each other group, with
+             the value `relative` to the reference's and a two-sided permutation p-value
+thresholds   the operating points chosen on validation, by pathology and seed, with what they reach
+weights      for each protocol, split, pathology and group, how many `images` it has and how many
+             are `labelled`, how many of these weigh something (`unique_images`), the sum of their
+             weights (the rows of a drawn test set), Kish's effective sample size `ess`, the largest
+             weight (there the largest multiplicity), the copies beyond the first of each image
+             (`duplicates`; null for weights that count no copies) and the weighted `prevalence`.
+             Rows of the attribute `overall` are of everybody, those of one such as `race x sex` of
+             the cells that a protocol makes alike
+replicates   the numbers of a summary in every bootstrap replicate, as lists. Two evaluations with
+             the same `pairing` drew the same patients: their replicates can be subtracted
 """
 
 from __future__ import annotations
@@ -31,6 +39,9 @@ Row = dict[str, Any]
 METRICS_FILE = "metrics.parquet"
 GAPS_FILE = "gaps.parquet"
 WEIGHTS_FILE = "weights.parquet"
+DIFFERENCES_FILE = "differences.parquet"
+THRESHOLDS_FILE = "thresholds.parquet"
+REPLICATES_FILE = "replicates.parquet"
 
 METRICS_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("protocol", "split", "pathology", "attribute", "group")]
@@ -43,8 +54,9 @@ GAPS_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("protocol", "split", "metric", "attribute", "definition")]
     + [
         (name, pa.float64())
-        for name in ("value", "lo", "hi", "null_mean", "null_hi", "p_value", "excess")
+        for name in ("value", "lo", "hi", "bias_corrected", "null_mean", "null_hi", "p_value")
     ]
+    + [("excess", pa.float64())]
     + [(name, pa.string()) for name in ("worst_group", "best_group", "reason")]
 )
 WEIGHTS_SCHEMA = pa.schema(
@@ -55,18 +67,59 @@ WEIGHTS_SCHEMA = pa.schema(
 )
 
 
-def _no_weights() -> pd.DataFrame:
-    return _frame(WEIGHTS_SCHEMA.empty_table())
+DIFFERENCES_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("protocol", "split", "pathology", "attribute", "group")]
+    + [(name, pa.string()) for name in ("reference", "metric")]
+    + [(name, pa.float64()) for name in ("value", "lo", "hi", "relative", "p_value")]
+    + [("reason", pa.string())]
+)
+THRESHOLDS_SCHEMA = pa.schema(
+    [("point", pa.string()), ("pathology", pa.string()), ("seed", pa.int64())]
+    + [(name, pa.float64()) for name in ("threshold", "val_tpr", "val_fpr")]
+    + [("reason", pa.string())]
+)
+REPLICATES_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("protocol", "split", "name", "pairing")]
+    + [("value", pa.float64()), ("replicates", pa.list_(pa.float64()))]
+)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One table of an evaluation: its file, its columns, and whether older results lack it."""
+
+    file: str
+    schema: pa.Schema
+    newer: bool = True
+
+    def empty(self) -> pd.DataFrame:
+        """The table without rows."""
+        return _frame(self.schema.empty_table())
+
+
+TABLES = {
+    "metrics": TableFile(METRICS_FILE, METRICS_SCHEMA, newer=False),
+    "gaps": TableFile(GAPS_FILE, GAPS_SCHEMA, newer=False),
+    "weights": TableFile(WEIGHTS_FILE, WEIGHTS_SCHEMA),
+    "differences": TableFile(DIFFERENCES_FILE, DIFFERENCES_SCHEMA),
+    "thresholds": TableFile(THRESHOLDS_FILE, THRESHOLDS_SCHEMA),
+    "replicates": TableFile(REPLICATES_FILE, REPLICATES_SCHEMA),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Metrics and gaps of one model, or of the seeds of one configuration, as tidy tables."""
+    """The tables of one model, or of the seeds of one configuration.
+
+    All but metrics and gaps are without rows for results of a version that did not keep them.
+    """
 
     metrics: pd.DataFrame
     gaps: pd.DataFrame
-    weights: pd.DataFrame = field(default_factory=_no_weights)
-    """Effective sample sizes; without rows for results of a version that did not keep them."""
+    weights: pd.DataFrame = field(default_factory=TABLES["weights"].empty)
+    differences: pd.DataFrame = field(default_factory=TABLES["differences"].empty)
+    thresholds: pd.DataFrame = field(default_factory=TABLES["thresholds"].empty)
+    replicates: pd.DataFrame = field(default_factory=TABLES["replicates"].empty)
 
     @property
     def protocol(self) -> str | None:
@@ -75,39 +128,30 @@ class Evaluation:
         return str(protocols.iloc[0]) if len(protocols) else None
 
 
-def evaluation_of(
-    metrics: Sequence[Row], gaps: Sequence[Row], weights: Sequence[Row] = ()
-) -> Evaluation:
-    """Tables with the columns and types of the contract; NaN becomes null."""
-    return Evaluation(
-        _frame(_table(metrics, METRICS_SCHEMA)),
-        _frame(_table(gaps, GAPS_SCHEMA)),
-        _frame(_table(weights, WEIGHTS_SCHEMA)),
-    )
+def evaluation_of(**rows: Sequence[Row]) -> Evaluation:
+    """Tables by name with the columns and types of the contract; NaN becomes null."""
+    tables = {name: _frame(_table(found, TABLES[name].schema)) for name, found in rows.items()}
+    return Evaluation(**tables)
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write metrics, gaps and weights as parquet into `folder`, which is made if it is missing."""
+    """Write the tables as parquet into `folder`, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for frame, schema, name in (
-        (evaluation.metrics, METRICS_SCHEMA, METRICS_FILE),
-        (evaluation.gaps, GAPS_SCHEMA, GAPS_FILE),
-        (evaluation.weights, WEIGHTS_SCHEMA, WEIGHTS_FILE),
-    ):
-        table = pa.Table.from_pandas(frame, schema, preserve_index=False)
-        pq.write_table(table.replace_schema_metadata(None), folder / name, compression="zstd")
+    for name, kept in TABLES.items():
+        table = pa.Table.from_pandas(getattr(evaluation, name), kept.schema, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata(None), folder / kept.file, compression="zstd")
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """Read what `write_evaluation` wrote; BadInput without metrics or gaps (weights are newer)."""
-    tables = []
-    for name in (METRICS_FILE, GAPS_FILE):
-        if not (folder / name).is_file():
-            raise BadInput(f"{folder} has no {name}; make it with `fairfm evaluate --out {folder}`")
-        tables.append(_frame(pq.read_table(folder / name)))
-    if (folder / WEIGHTS_FILE).is_file():
-        tables.append(_frame(pq.read_table(folder / WEIGHTS_FILE)))
-    return Evaluation(*tables)
+    """Read what `write_evaluation` wrote; BadInput without metrics or gaps (the rest is newer)."""
+    tables = {}
+    for name, kept in TABLES.items():
+        if (folder / kept.file).is_file():
+            tables[name] = _frame(pq.read_table(folder / kept.file))
+        elif not kept.newer:
+            how = f"make it with `fairfm evaluate --out {folder}`"
+            raise BadInput(f"{folder} has no {kept.file}; {how}")
+    return Evaluation(**tables)
 
 
 def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:

@@ -11,7 +11,6 @@ takes copies for people. Multiplicities are a function of the seed and of the im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.config import EvaluationSettings
-from fairfm_core.evaluation.auc import Factor, Floats, Ints
+from fairfm_core.evaluation.auc import Floats, Ints
 from fairfm_core.evaluation.balanced import Balanced, balanced
 from fairfm_core.evaluation.sample import Sample
-from fairfm_core.evaluation.weighting import Bools, Permuted, Weighting
+from fairfm_core.evaluation.weighting import Bools, Permuted, PermutedWeights, Weighting
 from fairfm_core.seeding import stream
 
 
@@ -43,14 +42,10 @@ class Drawn(Weighting):
         weight_N: Floats = np.where(self.counted_PN[p], self.multiplicity_PN[p], 0.0)
         return weight_N
 
-    def factor(self, p: int, weights_BQ: npt.NDArray[Any]) -> Factor | None:
+    def multiplicity_N(self, p: int) -> Ints | None:
         """The multiplicities: a patient drawn twice brings all its copies twice."""
-        return Factor(self.multiplicity_PN[p][None], np.arange(self.multiplicity_PN.shape[1]))
-
-    def permuted_factors(self, permuted: Permuted) -> Iterator[Sequence[Factor | None]]:
-        """The multiplicities, whoever is in which group: the draw did not look at it."""
-        for p in range(len(self.sample.pathologies)):
-            yield [self.factor(p, np.empty(0))] * len(permuted.groups.names)
+        multiplicity_N: Ints = self.multiplicity_PN[p]
+        return multiplicity_N
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,31 +60,30 @@ class Resampled(Drawn):
         """Images that could have been drawn."""
         return self.source.counted_PN[p]
 
-    def permuted_factors(self, permuted: Permuted) -> Iterator[Sequence[Factor | None]]:
-        """Drawn anew in each permutation, where the balance depends on the permuted attribute."""
-        if permuted.groups.attribute not in self.source.attributes:
-            yield from super().permuted_factors(permuted)
-            return
-        for p, undefined in enumerate(self.undefined_P):
-            factor = None if undefined else self._drawn_anew(p, permuted)
-            yield [factor] * len(permuted.groups.names)
+    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
+        """Drawn anew in each permutation, where the balance depends on the permuted attribute.
 
-    def _drawn_anew(self, p: int, permuted: Permuted) -> Factor:
+        For another attribute the multiplicities are as they are: the draw did not look at it.
+        """
+        if permuted.groups.attribute not in self.source.attributes or self.undefined_P[p]:
+            return super().permuted(p, permuted)
         names = "resample", self.sample.pathologies[p], "null", permuted.groups.attribute
         random = stream(self.seed, *names)
         drawn_BN = self._permuted_weights(p, permuted)
         for weight_N in drawn_BN:
             if not np.isnan(weight_N).any():  # else a cell lost a class: undefined
                 weight_N[:] = draw(weight_N, self.size_factor, random)
-        return Factor(drawn_BN, np.arange(drawn_BN.shape[1]))
+        return PermutedWeights(drawn_BN=drawn_BN)
 
     def _permuted_weights(self, p: int, permuted: Permuted) -> npt.NDArray[np.float32]:
         """Balanced weights of the images in every permutation, [B, N]; NaN where undefined."""
         case_n = np.flatnonzero(self.source.counted_PN[p])
         code_Bn = permuted.code_BU[:, permuted.unit_N[case_n]]
         weight_Bn = np.zeros(code_Bn.shape, dtype=np.float32)
-        for g, factor in enumerate(self.source.permuted_balance(p, permuted)):
-            of_group_Bn = factor.value_BC.take(factor.stratum_N[case_n], axis=1)
+        rest, scale_GBK2 = self.source.permuted_balance(p, permuted)
+        stratum_n = 2 * rest.code_N[case_n] + (self.sample.label_PN[p, case_n] == 1)
+        for g, scale_BK2 in enumerate(scale_GBK2):
+            of_group_Bn = scale_BK2.reshape(len(scale_BK2), -1).take(stratum_n, axis=1)
             np.copyto(weight_Bn, of_group_Bn, where=code_Bn == g, casting="same_kind")
         weight_BN = np.zeros((len(code_Bn), len(permuted.unit_N)), dtype=np.float32)
         weight_BN[:, case_n] = weight_Bn

@@ -16,6 +16,24 @@ from fairfm_core.evaluation.records import Evaluation
 
 SUMMARY_SPLITS = ("val", "test")
 GAP_KEYS = {"gap_of_mean": "gap", "mean_of_gaps": "mean_of_gaps"}
+PLAIN = "auc"
+"""The metric whose name is left out of the names of its gaps."""
+
+
+def mean_name(metric: str) -> str:
+    """Name of a metric's mean over pathologies for everybody: `auc`."""
+    return metric
+
+
+def worst_group_name(metric: str, attribute: str) -> str:
+    """Name of the worst group's mean metric: `worst_group_auc_race`."""
+    return f"worst_group_{metric}_{attribute}"
+
+
+def gap_name(metric: str, definition: str, attribute: str) -> str:
+    """Name of a gap: `gap_race` of the AUC, `gap_brier_race` of another metric."""
+    middle = "" if metric == PLAIN else f"{metric}_"
+    return f"{GAP_KEYS[definition]}_{middle}{attribute}"
 
 
 def final_metrics(evaluation: Evaluation) -> dict[str, float]:
@@ -54,9 +72,9 @@ def _named_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, pd.Series]]:
     for _, row in means[(means["metric"] == "auc") & (means["attribute"] == "overall")].iterrows():
         yield row["split"], "auc", row
     for _, row in means[means["metric"] == "worst_group_auc"].iterrows():
-        yield row["split"], f"worst_group_auc_{row['attribute']}", row
+        yield row["split"], worst_group_name(PLAIN, row["attribute"]), row
     for _, row in gaps[gaps["metric"] == "auc"].iterrows():
-        yield row["split"], f"{GAP_KEYS[row['definition']]}_{row['attribute']}", row
+        yield row["split"], gap_name(PLAIN, row["definition"], row["attribute"]), row
 
 
 def _first_protocol(evaluation: Evaluation, frame: pd.DataFrame) -> pd.DataFrame:

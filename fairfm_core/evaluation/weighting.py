@@ -1,20 +1,24 @@
 """How much each image of a split counts: the part of a test protocol that the AUCs see.
 
-A protocol never changes predictions, it weighs them. Case n of pathology p in weighting b has the
-weight of its patient (a bootstrap count, or membership in a permuted group) times a factor that
-the protocol gives it. The class here gives none; `balanced.py` and `resampled.py` give theirs.
+A protocol never changes predictions, it weighs them. Image n of pathology p in weighting b has the
+weight of its patient (a bootstrap count, or membership in a permuted group) times a multiplicity,
+the same in every weighting, times a scale that depends on its cell, class and the weighting. The
+class here gives neither; `balanced.py` gives scales, the drawn protocols give multiplicities.
+
+Array suffixes: P pathologies, N images, B weightings, U units that carry a weight, K cells of the
+protocol, 2 the classes (negatives first), G groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fairfm_core.evaluation.auc import Factor, Floats, Ints
+from fairfm_core.evaluation.auc import Floats, Ints
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.sample import Sample
 
@@ -30,6 +34,24 @@ class Permuted:
     """Unit of each image: its patient, or its patient in one group; -1 for one of no group."""
     code_BU: npt.NDArray[np.int16]
     """Index into `groups.names` that each unit has in each permutation."""
+
+
+@dataclass(frozen=True, eq=False)
+class PermutedWeights:
+    """What the images of one pathology weigh as members of permuted groups."""
+
+    multiplicity_N: Ints | None = None
+    """Whole-number weights, the same in every permutation; None for 1."""
+    cells: Groups | None = None
+    """The cells that the scale makes alike within a permuted group."""
+    scale_GBK2: Sequence[Floats] | None = None
+    """For each permuted group, the scale of its cells in every permutation."""
+    drawn_BN: npt.NDArray[Any] | None = None
+    """How often each image is drawn in each permutation, where the draw looks at the group."""
+
+    def scale_of(self, g: int) -> Floats | None:
+        """The scale of the cells of permuted group g in every permutation; None for 1."""
+        return None if self.scale_GBK2 is None else self.scale_GBK2[g]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +81,12 @@ class Weighting:
         weight_N: Floats = self.counted_PN[p].astype(np.float64)
         return weight_N
 
-    def factor(self, p: int, weights_BQ: npt.NDArray[Any]) -> Factor | None:
-        """Factors of the images of pathology `p` when patients weigh `weights_BQ`; None for 1.
+    def multiplicity_N(self, p: int) -> Ints | None:
+        """Whole-number weight of the images of pathology `p`; None where each counts once."""
+        return None
+
+    def scale_BK2(self, p: int, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats | None:
+        """Scale of the cells of pathology `p` when units weigh `weights_BU`; None for 1.
 
         NaN in the rows in which the protocol is undefined.
         """
@@ -70,10 +96,9 @@ class Weighting:
         """Images that may have a weight for pathology `p` if groups are permuted."""
         return self.counted_PN[p]
 
-    def permuted_factors(self, permuted: Permuted) -> Iterator[Sequence[Factor | None]]:
-        """For each pathology in turn, factors of the images as members of each permuted group."""
-        for _ in self.sample.pathologies:
-            yield [None] * len(permuted.groups.names)
+    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
+        """Weights of the images of pathology `p` as members of the permuted groups."""
+        return PermutedWeights(self.multiplicity_N(p))
 
 
 def unweighted(sample: Sample) -> Weighting:

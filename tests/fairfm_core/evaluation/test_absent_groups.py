@@ -33,7 +33,9 @@ def test_the_gap_of_a_split_without_a_group_is_null_with_its_reason() -> None:
         predictions("val", ["White", "Asian"]),
         predictions("test", ["White", "Asian", "Black"]),
     ]
-    settings = EvaluationSettings(attributes=("race",), replicates=5, permutations=5)
+    settings = EvaluationSettings(
+        attributes=("race",), replicates=5, permutations=5, metrics=("auc",)
+    )
     evaluation = evaluate(parts, settings)
     gaps = evaluation.gaps.set_index(["split", "definition"])
     assert gaps.loc[("test", "gap_of_mean"), "value"] > 0

@@ -13,14 +13,23 @@ from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.records import read_evaluation, write_evaluation
 
-SETTINGS = EvaluationSettings(replicates=40, permutations=40)
+SETTINGS = EvaluationSettings(replicates=40, permutations=40, metrics=("auc",))
 METRIC_COLUMNS = [
     *("protocol", "split", "pathology", "attribute", "group", "metric", "value", "lo", "hi"),
     *("n", "n_patients", "n_positive", "reason"),
 ]
 GAP_COLUMNS = [
     *("protocol", "split", "metric", "attribute", "definition", "value", "lo", "hi"),
-    *("null_mean", "null_hi", "p_value", "excess", "worst_group", "best_group", "reason"),
+    *(
+        "bias_corrected",
+        "null_mean",
+        "null_hi",
+        "p_value",
+        "excess",
+        "worst_group",
+        "best_group",
+        "reason",
+    ),
 ]
 
 
@@ -142,7 +151,7 @@ def test_no_number_of_one_split_depends_on_another(make_frame):
 
 
 def test_without_replicates_and_permutations_the_tables_say_so(make_frame):
-    settings = EvaluationSettings(replicates=0, permutations=0)
+    settings = EvaluationSettings(replicates=0, permutations=0, metrics=("auc",))
     result = evaluate(Predictions(make_frame()), settings)
     assert (result.metrics["reason"] == "no interval: 0 replicates").all()
     assert (result.gaps["reason"] == "no interval: 0 replicates; no null: 0 permutations").all()

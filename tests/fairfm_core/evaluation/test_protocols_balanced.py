@@ -21,7 +21,9 @@ from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.protocols import PROTOCOLS, case_weights
 from fairfm_core.evaluation.sample import sample_of
 
-SETTINGS = EvaluationSettings(protocols=("balanced",), replicates=20, permutations=20)
+SETTINGS = EvaluationSettings(
+    protocols=("balanced",), replicates=20, permutations=20, metrics=("auc",)
+)
 PATHOLOGIES = ("Edema", "Fracture")
 PREVALENCE = {"White": 0.2, "Black": 0.6, "Asian": 0.4}
 
@@ -109,7 +111,9 @@ def test_values_are_scikit_learns_weighted_aucs():
 
 def test_prevalence_differences_between_groups_no_longer_count():
     frame = biased(40_000)
-    full = evaluate(Predictions(frame), EvaluationSettings(replicates=0, permutations=0))
+    full = evaluate(
+        Predictions(frame), EvaluationSettings(replicates=0, permutations=0, metrics=("auc",))
+    )
     weighed = evaluate(
         Predictions(frame), SETTINGS.model_copy(update={"replicates": 0, "permutations": 0})
     )

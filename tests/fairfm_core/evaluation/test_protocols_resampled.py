@@ -23,7 +23,7 @@ from fairfm_core.evaluation.protocols import PROTOCOLS, case_weights
 from fairfm_core.evaluation.sample import sample_of
 
 DRAWN = ("resample", "glocker")
-SETTINGS = EvaluationSettings(protocols=DRAWN, replicates=10, permutations=10)
+SETTINGS = EvaluationSettings(protocols=DRAWN, replicates=10, permutations=10, metrics=("auc",))
 PATHOLOGIES = ("No Finding", "Pleural Effusion", "Edema")
 
 
@@ -169,9 +169,8 @@ def test_the_null_draws_anew_for_the_groups_that_it_made(protocol):
     sample = sample_of([frame], "test", PATHOLOGIES)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
     permuted = permuted_groups(sample, groups_of(frame, "race", (40,)), 4, 0)
-    factors = list(weighting.permuted_factors(permuted))[2]
-    assert factors[0] is not None
-    drawn_BN = factors[0].value_BC
+    drawn_BN = weighting.permuted(2, permuted).drawn_BN
+    assert drawn_BN is not None
     for b, drawn_N in enumerate(drawn_BN):
         size = np.bincount(permuted.code_BU[b, permuted.unit_N], weights=drawn_N)
         np.testing.assert_allclose(size / size.sum(), 1 / 3, atol=0.03)

@@ -1,0 +1,50 @@
+"""Weights of patients (or other units) in many weightings, laid out for the machine.
+
+A weighting is a bootstrap replicate (how often each patient was drawn) or a permutation (whether a
+patient is in a group). Lane l of a block holds weighting l; the lanes of a unit lie together, so
+that one pass over the sorted images serves a whole block. Array suffixes: U units, B weightings,
+L lanes of one block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK_LANES = 512
+"""Lanes of a block: enough for long loops, few enough for the accumulators to stay in the cache."""
+PADDED_TO = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some of the weightings: whole numbers [U, L]; the lanes beyond `used` are padding of 0."""
+
+    weight_UL: npt.NDArray[Any]
+    used: int
+
+    def totals(self, count_CU: npt.NDArray[Any]) -> list[int]:
+        """Bounds of the sum of weights in any lane, if unit u is `count_CU[c, u]` images."""
+        total_CL = count_CU.astype(np.float32) @ self.weight_UL.astype(np.float32)
+        return [int(1.01 * float(largest)) + 1 for largest in total_CL.max(axis=1, initial=0.0)]
+
+
+def blocks_of(weights_BU: npt.NDArray[Any]) -> Iterator[Block]:
+    """The weightings in blocks; `weights_BU` holds whole numbers below 65,536, one row each."""
+    for start in range(0, len(weights_BU), BLOCK_LANES):
+        rows = weights_BU[start : start + BLOCK_LANES]
+        yield Block(_transposed(rows), len(rows))
+
+
+def _transposed(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    largest = rows.max(initial=0)
+    assert largest < 1 << 16, "a weight does not fit"
+    kind = np.uint8 if largest < 1 << 8 else np.uint16
+    lanes = -(-len(rows) // PADDED_TO) * PADDED_TO
+    weight_UL = np.zeros((rows.shape[1], lanes), dtype=kind)
+    weight_UL[:, : len(rows)] = rows.astype(kind, copy=False).T
+    return weight_UL

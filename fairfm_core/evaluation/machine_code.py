@@ -1,0 +1,20 @@
+"""Loops in machine code: compiled on first use, kept on disk where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled by numba, running outside the interpreter lock.
+
+    The machine code is kept beside the package, or in the user's cache, so that the workers of a
+    sweep do not each compile again; where neither folder can be written it is made anew.
+    """
+    from numba import njit
+
+    try:
+        return njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:  # numba found no folder for its cache
+        return njit(nogil=True, error_model="numpy")(function)

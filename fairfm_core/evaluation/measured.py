@@ -1,0 +1,99 @@
+"""What was measured of one attribute's groups: values, replicates, null, and why any is undefined.
+
+Array suffixes: S seeds, P pathologies, G groups, B bootstrap replicates, R permutations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fairfm_core.evaluation.auc import Floats, Ints
+from fairfm_core.evaluation.cases import Request
+from fairfm_core.evaluation.cells import CellCounts, Reasons, count_patients
+from fairfm_core.evaluation.groups import Groups
+from fairfm_core.evaluation.metrics import Metric
+from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.values import Values
+from fairfm_core.evaluation.weighting import Weighting
+
+NOT_CALIBRATED = "no logistic recalibration: the scores separate the classes, or are all alike"
+
+
+@dataclass(frozen=True, eq=False)
+class MetricValues:
+    """One metric of the groups of one attribute."""
+
+    metric: Metric
+    places: Ints
+    """The pathologies it is defined for, by their place in the sample; P runs over these."""
+    value_SPG: Floats
+    replicate_BSPG: Floats
+    null_RSPG: Floats
+    reason_PG: Reasons
+    """Why a value is undefined; None where it is not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The groups of one attribute of one split under one protocol."""
+
+    sample: Sample
+    weighting: Weighting
+    groups: Groups
+    counts: CellCounts
+    request: Request
+    values: Values
+    """[1 + B, S, P, G]: the data as they are, then the replicates."""
+    null: Values
+    """[R, S, P, G]; empty for an attribute without a null."""
+    confidence: float
+
+    def of(self, metric: Metric) -> MetricValues:
+        """One metric, NaN wherever it is undefined."""
+        pathologies = self.sample.pathologies
+        wanted = [metric.only is None or name == metric.only for name in pathologies]
+        places = np.flatnonzero(wanted)
+        reason_PG = self._reasons(metric)[places]
+        value_BSPG = self.values[metric.name][:, :, places]
+        value_BSPG[:, :, reason_PG.astype(bool)] = np.nan
+        null_RSPG = self.null.get(metric.name, np.empty((0, *self.values[metric.name].shape[1:])))
+        return MetricValues(
+            metric, places, value_BSPG[0], value_BSPG[1:], null_RSPG[:, :, places], reason_PG
+        )
+
+    def _reasons(self, metric: Metric) -> Reasons:
+        """Too few cases, no weights, no threshold, or no fit."""
+        reason_PG = self.counts.reasons(metric.needs)
+        if metric.point is not None:
+            for seed in self.request.thresholds[metric.point]:
+                for p, threshold in enumerate(seed):
+                    reason_PG[p][reason_PG[p] == None] = threshold.reason  # noqa: E711
+        if metric.calibrated:
+            lost_PG = np.isnan(self.values[metric.name][0]).any(axis=0)
+            reason_PG[lost_PG & (reason_PG == None)] = NOT_CALIBRATED  # noqa: E711
+        return reason_PG
+
+    def members(self, g: int) -> Ints:
+        """The images of a group that take part in the protocol."""
+        return np.flatnonzero((self.groups.code_N == g) & self.weighting.member_N)
+
+    @cached_property
+    def patients_G(self) -> tuple[int, ...]:
+        """Patients of each group that take part in the protocol."""
+        groups = range(len(self.groups.names))
+        return tuple(count_patients(self.sample, self.members(g)) for g in groups)
+
+    @property
+    def left_out(self) -> str | None:
+        """Images without a group are left out of every gap; how many is said."""
+        without = self.groups.without
+        left_out = f"{without} images without {self.groups.attribute} left out" if without else None
+        return joined(left_out, self.weighting.note)
+
+
+def joined(*notes: str | None) -> str | None:
+    """Notes as one text; None of none."""
+    return "; ".join(note for note in notes if note) or None

@@ -1,0 +1,138 @@
+"""The metrics by name: what is ideal, what a group must have, and how it follows from sums.
+
+A metric of a group is either a scan over sorted images (`auc`, `auprc`) or a function of weighted
+sums over its images (all others). Adding one of the latter is one function and one row here. Rates
+stand at an operating point, a threshold chosen on validation: `tpr@fpr=0.2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fairfm_core.evaluation.auc import Floats
+
+Sums = Mapping[str, Floats]
+"""Weighted sums of the terms of `terms.py` by name: [L, G], or [L, G, m] for a term of m parts."""
+
+BOTH = ("positives", "negatives")
+NO_FINDING = "No Finding"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a group."""
+
+    name: str
+    ideal: float
+    """The value of a perfect model; the worst group is the one farthest from it."""
+    needs: tuple[str, ...] = BOTH
+    """Classes of which a group must hold enough images."""
+    of: Callable[[Sums], Floats] | None = None
+    """Its value from sums; None for a scan."""
+    point: str | None = None
+    """The operating point it stands at."""
+    only: str | None = None
+    """The one pathology it is defined for."""
+    calibrated: bool = False
+    """Whether it needs a logistic recalibration that converged."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the ideal is 1, the largest value."""
+        return self.ideal == 1 and not self.calibrated
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """The quotient; NaN where the denominator is not positive."""
+    out = np.full(np.shape(numerator), np.nan)
+    return np.divide(numerator, denominator, out=out, where=denominator > 0)
+
+
+def _everybody(sums: Sums) -> Floats:
+    return sums["positives"] + sums["negatives"]
+
+
+def brier(sums: Sums) -> Floats:
+    """Brier score: mean of (y - p)^2."""
+    return ratio(sums["squared"], _everybody(sums))
+
+
+def expected_calibration_error(sums: Sums) -> Floats:
+    """ECE: sum over bins of p of |sum of (y - p)|, over all images (15 bins of equal width)."""
+    return ratio(np.abs(sums["bins"]).sum(axis=-1), _everybody(sums))
+
+
+def calibration_slope(sums: Sums) -> Floats:
+    """Slope b of logit P(y) = a + b logit(p), one Newton step from the fit to all the data.
+
+    The step of the data itself is 0; of a bootstrap replicate it is the one-step bootstrap.
+    """
+    sum_LG7, fitted_G3 = sums["calibration"], sums["fitted"]
+    s0, s1, h0, h1, h2 = (sum_LG7[..., part] for part in range(5))
+    return fitted_G3[..., 1] + ratio(h0 * s1 - h1 * s0, h0 * h2 - h1 * h1)
+
+
+def calibration_intercept(sums: Sums) -> Floats:
+    """Intercept a of logit P(y) = a + logit(p) (calibration in the large); one step likewise."""
+    sum_LG7, fitted_G3 = sums["calibration"], sums["fitted"]
+    return fitted_G3[..., 2] + ratio(sum_LG7[..., 5], sum_LG7[..., 6])
+
+
+def true_positive_rate(sums: Sums) -> Floats:
+    """Sensitivity: share of positives at or above the threshold."""
+    return ratio(sums["above_positives"], sums["positives"])
+
+
+def false_positive_rate(sums: Sums) -> Floats:
+    """Share of negatives at or above the threshold."""
+    return ratio(sums["above_negatives"], sums["negatives"])
+
+
+def false_negative_rate(sums: Sums) -> Floats:
+    """Share of positives below the threshold: 1 - TPR."""
+    return 1.0 - true_positive_rate(sums)
+
+
+AUC = Metric("auc", ideal=1.0)
+AUPRC = Metric("auprc", ideal=1.0)
+RATES = (
+    Metric("tpr", 1.0, ("positives",), true_positive_rate),
+    Metric("fpr", 0.0, ("negatives",), false_positive_rate),
+    Metric("fnr", 0.0, ("positives",), false_negative_rate),
+    # Of `No Finding` a false positive is a sick patient called healthy (Seyyed-Kalantari et al.,
+    # Nature Medicine 2021), a false negative a healthy one called sick.
+    Metric("underdiagnosis", 0.0, ("negatives",), false_positive_rate, only=NO_FINDING),
+    Metric("overdiagnosis", 0.0, ("positives",), false_negative_rate, only=NO_FINDING),
+)
+FAMILIES: dict[str, tuple[Metric, ...]] = {
+    "auc": (AUC,),
+    "auprc": (AUPRC,),
+    "rates": RATES,
+    "brier": (Metric("brier", 0.0, (), brier),),
+    "ece": (Metric("ece", 0.0, (), expected_calibration_error),),
+    "calibration": (
+        Metric("calibration_slope", 1.0, BOTH, calibration_slope, calibrated=True),
+        Metric("calibration_intercept", 0.0, BOTH, calibration_intercept, calibrated=True),
+    ),
+}
+
+
+def chosen_metrics(
+    families: Iterable[str], points: Iterable[str], pathologies: Iterable[str]
+) -> tuple[Metric, ...]:
+    """The metrics of some families, the rates once at each operating point; the AUC always."""
+    known, found = set(pathologies), []
+    for family in FAMILIES:
+        if family != AUC.name and family not in families:
+            continue
+        for metric in FAMILIES[family]:
+            if metric.only is not None and metric.only not in known:
+                continue
+            if family == "rates":
+                found += [replace(metric, name=f"{metric.name}@{p}", point=p) for p in points]
+            else:
+                found.append(metric)
+    return tuple(found)

@@ -1,0 +1,144 @@
+"""AUC of every group in every weighting, by one scan over the sorted images.
+
+AUC = P(score of a positive > score of a negative) + 1/2 P(equal). In ascending order each positive
+counts the weight of the negatives below it, for each pair of cells and for a whole block of
+weightings at once. Weights are whole numbers and so are all sums: the result is that of the
+literally repeated images, exact until the one division at the end, in any order and on any number
+of threads. Array suffixes: K cells, L lanes, G groups, V visits; see `ranking.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairfm_core.evaluation.auc import Floats, Ints
+from fairfm_core.evaluation.lanes import Block
+from fairfm_core.evaluation.machine_code import compiled
+from fairfm_core.evaluation.partition import Partition
+from fairfm_core.evaluation.ranking import Ranking
+
+SMALL = 90_000
+"""Up to this total weight twice the number of pairs fits into 32 bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """Twice the wins of the positives of a cell over the negatives of another, and both weights."""
+
+    wins_KKL: Floats
+    positive_KL: Floats
+    negative_KL: Floats
+
+    def auc_of(self, cells: Ints, scale_LK2: Floats | None) -> Floats:
+        """AUC [L] of a union of cells; NaN where a class has no weight.
+
+        With a scale the negatives and positives of cell k weigh `scale_LK2[:, k]` times as much.
+        """
+        wins_CCL = self.wins_KKL[np.ix_(cells, cells)]
+        positive_CL, negative_CL = self.positive_KL[cells], self.negative_KL[cells]
+        if scale_LK2 is not None:
+            losing_CL, winning_CL = (scale_LK2[:, cells, y].T for y in (0, 1))
+            wins_CCL = wins_CCL * winning_CL[:, None] * losing_CL
+            positive_CL, negative_CL = positive_CL * winning_CL, negative_CL * losing_CL
+        pairs_L = 2.0 * positive_CL.sum(axis=0) * negative_CL.sum(axis=0)
+        wins_L = wins_CCL.sum(axis=(0, 1))
+        return np.divide(wins_L, pairs_L, out=np.full(len(wins_L), np.nan), where=pairs_L > 0)
+
+
+def pair_table(
+    ranking: Ranking,
+    partition: Partition,
+    unit_N: Ints,
+    block: Block,
+    total: int,
+    multiplicity_N: Ints | None = None,
+) -> PairTable:
+    """The wins between cells in every weighting of a block.
+
+    Image n has the weight of its unit times its multiplicity; `total` bounds the sum of weights in
+    any lane. Images outside the partition take no part.
+    """
+    visits = ranking.visits
+    code_V = partition.code_N[visits.case_V]
+    inside_v = np.flatnonzero(code_V >= 0)
+    case_v = visits.case_V[inside_v]
+    factor_v = np.maximum(visits.counts_V[inside_v], 1).astype(np.uint32)
+    if multiplicity_N is not None:
+        factor_v *= multiplicity_N[case_v].astype(np.uint32)
+    kind = np.uint32 if total <= SMALL else np.uint64
+    lanes, cells = block.weight_UL.shape[1], partition.cells
+    wins_KKL = np.zeros((cells, cells, lanes), dtype=kind)
+    twice_KL, below_KL = (np.zeros((cells, lanes), dtype=kind) for _ in range(2))
+    _scan()(
+        unit_N[case_v].astype(np.int32),
+        code_V[inside_v].astype(np.int32),
+        visits.counts_V[inside_v],
+        factor_v,
+        block.weight_UL,
+        partition.first_K,
+        partition.stop_K,
+        wins_KKL,
+        twice_KL,
+        below_KL,
+    )
+    used = block.used
+    return _table(ranking, wins_KKL[:, :, :used], twice_KL[:, :used], below_KL[:, :used])
+
+
+def _table(
+    ranking: Ranking, wins_KKL: npt.NDArray[Any], twice_KL: npt.NDArray[Any], below_KL: Any
+) -> PairTable:
+    """The table of the scan; if it swapped the classes, swapped back."""
+    wins = wins_KKL.astype(np.float64)
+    counted, below = twice_KL.astype(np.float64) / 2, below_KL.astype(np.float64)
+    if not ranking.turned:
+        return PairTable(wins, counted, below)
+    lost = 2.0 * below[:, None] * counted[None, :]
+    return PairTable(lost - wins.transpose(1, 0, 2), below, counted)
+
+
+@cache
+def _scan() -> Callable[..., Any]:
+    return compiled(_scan_loop)
+
+
+def _scan_loop(
+    unit_v: Any,
+    code_v: Any,
+    counts_v: Any,
+    factor_v: Any,
+    weight_UL: Any,
+    first_K: Any,
+    stop_K: Any,
+    wins_KKL: Any,
+    twice_KL: Any,
+    below_KL: Any,
+) -> None:
+    lanes = weight_UL.shape[1]
+    weight_L = np.empty(lanes, dtype=below_KL.dtype)
+    for v in range(len(unit_v)):
+        k, factor = code_v[v], below_KL.dtype.type(factor_v[v])
+        unit_L = weight_UL[unit_v[v]]
+        if counts_v[v] == 0:
+            below_L = below_KL[k]
+            if factor == 1:
+                for lane in range(lanes):
+                    below_L[lane] += unit_L[lane]
+            else:
+                for lane in range(lanes):
+                    below_L[lane] += unit_L[lane] * factor
+        else:
+            twice_L = twice_KL[k]
+            for lane in range(lanes):
+                weight_L[lane] = unit_L[lane] * factor
+                twice_L[lane] += weight_L[lane]
+            for e in range(first_K[k], stop_K[k]):
+                wins_L, below_L = wins_KKL[k, e], below_KL[e]
+                for lane in range(lanes):
+                    wins_L[lane] += weight_L[lane] * below_L[lane]

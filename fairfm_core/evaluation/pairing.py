@@ -1,0 +1,50 @@
+"""Whether two evaluations drew the same patients of the same images, so that they are paired."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from fairfm_core.config import EvaluationSettings
+from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.evaluation.sample import Sample
+
+
+def pairing_of(sample: Sample, settings: EvaluationSettings) -> str:
+    """A digest of the images, their patients and labels, and of how they are resampled."""
+    frame = sample.frame
+    text = "\x1f".join(
+        [
+            *frame["image_id"].astype(str),
+            *frame["patient_id"].astype(str),
+            *sample.pathologies,
+            *map(str, (settings.resampling, settings.intervals)),
+            *map(str, (settings.replicates, settings.seed)),
+        ]
+    )
+    digest = hashlib.blake2b(text.encode(), digest_size=10)
+    digest.update(sample.label_PN.tobytes())
+    return digest.hexdigest()
+
+
+def check_pairing(first: Predictions, other: Predictions, names: Sequence[str]) -> None:
+    """Raise BadInput if two models cannot be compared image by image, naming the first culprits."""
+    a, b = (each.frame.set_index("image_id").sort_index() for each in (first, other))
+    if odd := sorted(set(a.index) ^ set(b.index), key=str):
+        raise BadInput(
+            f"{names[0]} and {names[1]} do not pair: they predict different images"
+            f" ({first_ten(odd)}); compare models on the same split of the same data"
+        )
+    if odd := sorted(set(first.pathologies) ^ set(other.pathologies)):
+        raise BadInput(
+            f"{names[0]} and {names[1]} do not pair: they predict different pathologies"
+            f" ({first_ten(odd)})"
+        )
+    for column in ("patient_id", "split", *(f"y_{name}" for name in first.pathologies)):
+        if not a[column].equals(b[column]):
+            differ = a.index[~((a[column] == b[column]) | (a[column].isna() & b[column].isna()))]
+            raise BadInput(
+                f"{names[0]} and {names[1]} do not pair: {column!r} differs"
+                f" (image {first_ten(differ)})"
+            )

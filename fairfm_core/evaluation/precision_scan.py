@@ -1,0 +1,167 @@
+"""Area under the precision-recall curve of every group in every weighting, by one scan.
+
+AUPRC is average precision: the sum over distinct scores, from the highest down, of (recall gained)
+x (precision so far). It depends on prevalence: between groups of different prevalence it differs
+even for a fair model, so compare it under a protocol that makes prevalences equal. Array suffixes:
+K cells, L lanes, G groups, n ranked images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fairfm_core.evaluation.auc import Floats, Ints
+from fairfm_core.evaluation.lanes import Block
+from fairfm_core.evaluation.machine_code import compiled
+from fairfm_core.evaluation.partition import Partition
+from fairfm_core.evaluation.ranking import Ranking
+
+
+def average_precision(
+    ranking: Ranking,
+    partition: Partition,
+    attribute: int,
+    unit_N: Ints,
+    block: Block,
+    scale_LK2: Floats | None = None,
+    multiplicity_N: Ints | None = None,
+) -> Floats:
+    """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on positives.
+
+    `partition` is the attribute's own; weights are as in `pair_table` and `PairTable.auc_of`.
+    """
+    cells_G = partition.group_cells[attribute]
+    group_K = np.zeros(partition.cells, dtype=np.int32)
+    for g, cells in enumerate(cells_G):
+        group_K[cells] = g
+    code_n = partition.code_N[ranking.case_n]
+    average_GL = np.zeros((len(cells_G), block.weight_UL.shape[1]))
+    images = unit_N[ranking.case_n].astype(np.int32), code_n.astype(np.int32)
+    order = ranking.positive_n, ranking.opens_n
+    if scale_LK2 is None:
+        factor_n = np.ones(len(code_n), dtype=np.uint32)
+        if multiplicity_N is not None:
+            factor_n = multiplicity_N[ranking.case_n].astype(np.uint32)
+        _scan()(*images, *order, factor_n, block.weight_UL, group_K, average_GL)
+    else:
+        assert multiplicity_N is None, "a protocol either scales or repeats"
+        scale_2KL = np.zeros((2, partition.cells, block.weight_UL.shape[1]))
+        scale_2KL[:, :, : block.used] = scale_LK2.transpose(2, 1, 0)
+        _scaled_scan()(*images, *order, block.weight_UL, group_K, scale_2KL, average_GL)
+    return average_GL[:, : block.used].T
+
+
+@cache
+def _scan() -> Callable[..., Any]:
+    return compiled(_scan_loop)
+
+
+@cache
+def _scaled_scan() -> Callable[..., Any]:
+    return compiled(_scaled_loop)
+
+
+def _scan_loop(
+    unit_n: Any,
+    code_n: Any,
+    positive_n: Any,
+    opens_n: Any,
+    factor_n: Any,
+    weight_UL: Any,
+    group_K: Any,
+    average_GL: Any,
+) -> None:
+    """Whole-number weights: counts are exact, and only positives cost a division."""
+    groups, lanes = average_GL.shape
+    true_GL = np.zeros((groups, lanes), dtype=np.uint32)
+    false_GL, gained_GL = np.zeros_like(true_GL), np.zeros_like(true_GL)
+    waiting_G = np.zeros(groups, dtype=np.bool_)
+    stop = len(unit_n)
+    while stop > 0:
+        start = stop - 1
+        while not opens_n[start]:
+            start -= 1
+        for n in range(start, stop):  # the images with one score
+            if code_n[n] < 0:
+                continue
+            g, unit_L, factor = group_K[code_n[n]], weight_UL[unit_n[n]], factor_n[n]
+            if positive_n[n]:
+                gained_L = gained_GL[g]
+                waiting_G[g] = True
+                for lane in range(lanes):
+                    gained_L[lane] += unit_L[lane] * factor
+            else:
+                false_L = false_GL[g]
+                if factor == 1:
+                    for lane in range(lanes):
+                        false_L[lane] += unit_L[lane]
+                else:
+                    for lane in range(lanes):
+                        false_L[lane] += unit_L[lane] * factor
+        for g in range(groups):  # one step of the curve
+            if waiting_G[g]:
+                waiting_G[g] = False
+                true_L, false_L = true_GL[g], false_GL[g]
+                gained_L, average_L = gained_GL[g], average_GL[g]
+                for lane in range(lanes):
+                    true_L[lane] += gained_L[lane]
+                    true = float(true_L[lane])
+                    # 0 / tiny = 0 where nothing weighs anything yet.
+                    seen = true + float(false_L[lane]) + 1e-300
+                    average_L[lane] += float(gained_L[lane]) * true / seen
+                    gained_L[lane] = 0
+        stop = start
+    for g in range(groups):
+        for lane in range(lanes):
+            true = float(true_GL[g, lane])
+            average_GL[g, lane] = average_GL[g, lane] / true if true > 0 else np.nan
+
+
+def _scaled_loop(
+    unit_n: Any,
+    code_n: Any,
+    positive_n: Any,
+    opens_n: Any,
+    weight_UL: Any,
+    group_K: Any,
+    scale_2KL: Any,
+    average_GL: Any,
+) -> None:
+    """The same where the classes of a cell are scaled, by another number in every lane."""
+    groups, lanes = average_GL.shape
+    true_GL, gained_GL = np.zeros((groups, lanes)), np.zeros((groups, lanes))
+    all_GL = np.full((groups, lanes), 1e-300)
+    waiting_G = np.zeros(groups, dtype=np.bool_)
+    for n in range(len(unit_n) - 1, -1, -1):
+        k = code_n[n]
+        if k >= 0:
+            g, unit_L = group_K[k], weight_UL[unit_n[n]]
+            scale_L = scale_2KL[1 if positive_n[n] else 0, k]
+            all_L, gained_L = all_GL[g], gained_GL[g]
+            if positive_n[n]:
+                waiting_G[g] = True
+                for lane in range(lanes):
+                    weight = unit_L[lane] * scale_L[lane]
+                    all_L[lane] += weight
+                    gained_L[lane] += weight
+            else:
+                for lane in range(lanes):
+                    all_L[lane] += unit_L[lane] * scale_L[lane]
+        if opens_n[n]:
+            for g in range(groups):
+                if waiting_G[g]:
+                    waiting_G[g] = False
+                    true_L, all_L = true_GL[g], all_GL[g]
+                    gained_L, average_L = gained_GL[g], average_GL[g]
+                    for lane in range(lanes):
+                        true_L[lane] += gained_L[lane]
+                        average_L[lane] += gained_L[lane] * true_L[lane] / all_L[lane]
+                        gained_L[lane] = 0.0
+    for g in range(groups):
+        for lane in range(lanes):
+            true = true_GL[g, lane]
+            average_GL[g, lane] = average_GL[g, lane] / true if true > 0 else np.nan

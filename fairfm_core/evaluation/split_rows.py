@@ -1,0 +1,138 @@
+"""One split under one protocol: from the images to the rows of every table."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from fairfm_core.config import EvaluationSettings
+from fairfm_core.evaluation.auc import Ints
+from fairfm_core.evaluation.cases import Request
+from fairfm_core.evaluation.cells import count_cells
+from fairfm_core.evaluation.delong import influences, normal_replicates
+from fairfm_core.evaluation.difference_rows import difference_rows
+from fairfm_core.evaluation.effective_size import weight_rows
+from fairfm_core.evaluation.fairness import permuted_groups
+from fairfm_core.evaluation.gap_rows import gap_rows
+from fairfm_core.evaluation.groups import Groups, everybody, groups_of
+from fairfm_core.evaluation.intervals import Counts, unit_draws
+from fairfm_core.evaluation.measured import Measured
+from fairfm_core.evaluation.metric_rows import metric_rows
+from fairfm_core.evaluation.pairing import pairing_of
+from fairfm_core.evaluation.records import Row
+from fairfm_core.evaluation.replicate_rows import replicate_rows
+from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.values import Values, bootstrap_values, permuted_values
+from fairfm_core.evaluation.weighting import Weighting
+
+
+def split_rows(
+    sample: Sample,
+    weighting: Weighting,
+    settings: EvaluationSettings,
+    request: Request,
+    all_splits: pd.DataFrame,
+) -> dict[str, list[Row]]:
+    """Rows by table. Groups are those of `all_splits`: one that a split lacks is not left out."""
+    whole, *attributes = measure(sample, weighting, settings, request, all_splits)
+    pairing = pairing_of(sample, settings)
+    rows: dict[str, list[Row]] = {
+        "metrics": metric_rows(whole),
+        "weights": weight_rows(sample, weighting, whole.groups),
+        "replicates": replicate_rows(whole, pairing),
+        "gaps": [],
+        "differences": [],
+    }
+    for measured in attributes:
+        rows["metrics"] += metric_rows(measured)
+        rows["gaps"] += gap_rows(measured)
+        rows["differences"] += difference_rows(measured, whole)
+        rows["replicates"] += replicate_rows(measured, pairing)
+        rows["weights"] += weight_rows(sample, weighting, measured.groups)
+    if weighting.cells and weighting.cells.attribute not in settings.attributes:
+        rows["weights"] += weight_rows(sample, weighting, weighting.cells)
+    return rows
+
+
+def measure(
+    sample: Sample,
+    weighting: Weighting,
+    settings: EvaluationSettings,
+    request: Request,
+    all_splits: pd.DataFrame,
+) -> list[Measured]:
+    """Everybody first, then every attribute of the settings: values, replicates and null."""
+    groups = [everybody(len(sample.frame))]
+    groups += [
+        groups_of(sample.frame, attribute, settings.age_edges, all_splits)
+        for attribute in settings.attributes
+    ]
+    values = _resampled(sample, weighting, groups, settings, request)
+    return [
+        Measured(
+            *(sample, weighting, each, count_cells(sample, each, settings.min_cases, weighting)),
+            *(request, found, {} if a == 0 else _null(sample, weighting, each, settings, request)),
+            settings.confidence,
+        )
+        for a, (each, found) in enumerate(zip(groups, values, strict=True))
+    ]
+
+
+def _resampled(
+    sample: Sample,
+    weighting: Weighting,
+    groups: list[Groups],
+    settings: EvaluationSettings,
+    request: Request,
+) -> list[Values]:
+    """The data as they are, then the replicates, [1 + B, S, P, G]."""
+    unit_N, units = _units(sample, settings)
+    once_1U = np.ones((1, units), dtype=np.uint16)
+    if settings.intervals == "delong":
+        values = bootstrap_values(sample, weighting, groups, once_1U, unit_N, request)
+        return _with_normal(sample, weighting, groups, values, unit_N, settings)
+    draws_BU: Counts = unit_draws(
+        units, settings.replicates, settings.seed, f"{settings.resampling[:-1]} bootstrap"
+    )
+    weights_BU = np.concatenate([once_1U, draws_BU])
+    return bootstrap_values(sample, weighting, groups, weights_BU, unit_N, request)
+
+
+def _units(sample: Sample, settings: EvaluationSettings) -> tuple[Ints, int]:
+    """Whose weights are resampled: the unit of each image, and how many there are."""
+    if settings.resampling == "images":
+        return np.arange(len(sample.frame)), len(sample.frame)
+    return sample.patient_N, len(sample.patient_ids)
+
+
+def _with_normal(
+    sample: Sample,
+    weighting: Weighting,
+    groups: list[Groups],
+    values: list[Values],
+    unit_N: Ints,
+    settings: EvaluationSettings,
+) -> list[Values]:
+    """Replicates of the AUC from the normal approximation; of other metrics none (NaN)."""
+    found = []
+    analytic = influences(sample, weighting, groups, unit_N)
+    for held, (_, influence_USPG) in zip(values, analytic, strict=True):
+        units, *shape = influence_USPG.shape
+        flat_UM = influence_USPG.reshape(units, math.prod(shape))
+        drawn_BM = normal_replicates(flat_UM, settings.replicates, settings.seed)
+        auc_BSPG = held["auc"] + drawn_BM.reshape(settings.replicates, *shape)
+        found.append(held | {"auc": np.concatenate([held["auc"], auc_BSPG])})
+    return found
+
+
+def _null(
+    sample: Sample,
+    weighting: Weighting,
+    groups: Groups,
+    settings: EvaluationSettings,
+    request: Request,
+) -> Values:
+    permuted = permuted_groups(sample, groups, settings.permutations, settings.seed)
+    return permuted_values(sample, weighting, permuted, request)
