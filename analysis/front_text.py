@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from analysis.front_rows import Row, number_of
 from analysis.numbers import is_gap
 from analysis.pareto import Front
+from analysis.text_table import aligned
 from analysis.wording import counted, definition_of, title_of, with_interval, with_null
 from fairfm_core.config import EvaluationSettings
 
@@ -36,15 +37,6 @@ def front_json(front: Front, study: str) -> str:
         },
         indent=1,
         allow_nan=False,
-    )
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text, each as wide as its longest entry and flush left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.front_certainty import SPLITS, Certainty, front_certainty
 from analysis.front_rows import Row, bare, front_row
 from analysis.results import Configuration, StudyResults
 from fairfm_core.evaluation.objectives import Objective
@@ -26,12 +27,15 @@ class Front:
 
     table: pd.DataFrame
     """`label`, the axes, `seeds`, `missing_seeds`, `on_front`, `reason` (why it was kept out),
-    `val_*` and `test_*` values as fractions with `_lo`, `_hi`; gaps also with their null. Front
-    rows come first, by validation AUC."""
+    `val_*` and `test_*` values as fractions with `_lo`, `_hi`; gaps also with their null;
+    `val_p_front`, `test_p_front`: the probability to be on the front of that split, with its Monte
+    Carlo error. Front rows come first, by validation AUC."""
     objectives: tuple[Objective, ...]
     axes: tuple[str, ...]
     hypervolume: float
     """Of the validation front, up to AUC 0.5 and gap 0.10: fixed, so that studies compare."""
+    no_certainty: str | None = None
+    """Why there are no probabilities of being on the front."""
 
     @property
     def members(self) -> list[Row]:
@@ -65,7 +69,11 @@ class Front:
 def study_front(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> Front:
     """The front of a study's configurations from their pooled evaluations, by group."""
     return configuration_front(
-        results.configurations, evaluations, results.objectives, results.axes
+        results.configurations,
+        evaluations,
+        results.objectives,
+        results.axes,
+        front_certainty(results),
     )
 
 
@@ -74,6 +82,7 @@ def configuration_front(
     evaluations: Mapping[str, Evaluation],
     objectives: Sequence[Objective],
     axes: Sequence[str],
+    certainty: Certainty | None = None,
 ) -> Front:
     """Which configurations are non-dominated in their validation objectives.
 
@@ -85,13 +94,26 @@ def configuration_front(
         front_row(each, evaluations.get(each.group), objectives, axes, each.group in members)
         for each in configurations
     ]
+    certainty = certainty or Certainty()
+    for row in rows:
+        row |= _certainty_columns(certainty, row["group"])
     rows.sort(key=_rank)
     return Front(
         pd.DataFrame(rows),
         tuple(objectives),
         tuple(axes),
         hypervolume(candidates[[each.metric for each in objectives]].to_numpy(), objectives),
+        certainty.reason,
     )
+
+
+def _certainty_columns(certainty: Certainty, group: str) -> Row:
+    columns: Row = {}
+    for split in SPLITS:
+        found = certainty.of(split, group)
+        columns[f"{split}_p_front"] = found.probability if found else None
+        columns[f"{split}_p_front_error"] = found.error if found else None
+    return columns
 
 
 def _defined(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:

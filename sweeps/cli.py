@@ -11,7 +11,10 @@ import click
 COMMANDS = {
     "data": ("fairfm_core.cli:data", "Prepare and check data: images and tables -> a cohort."),
     "sweep": ("sweeps.sweep_cli:sweep", "Plan, run and follow a study."),
-    "evaluate": ("analysis.cli:evaluate", "Predictions -> metrics and fairness gaps."),
+    "evaluate": (
+        "analysis.evaluate_cli:evaluate",
+        "Predictions -> metrics and gaps with intervals; --compare two models.",
+    ),
     "pareto": ("analysis.cli:pareto", "The front of a study: chosen on validation, shown on test."),
     "report": ("analysis.cli:report", "One self-contained HTML page on a study."),
     "track": ("sweeps.track_cli:track", "Bring MLflow up to date with the stored trials."),

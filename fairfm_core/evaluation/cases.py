@@ -22,6 +22,8 @@ from fairfm_core.evaluation.terms import Columns, Scored, summed_terms
 
 SCANNED = ("auc", "auprc")
 """Families that need no sums."""
+Fits = dict[tuple[int, int], Floats]
+"""Recalibration [1, 3] of one group, by seed and pathology."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +87,20 @@ class Cases:
 
 
 def all_cases(
-    sample: Sample, plan: Plan, counted: dict[int, Counted], units: Units, request: Request
+    sample: Sample,
+    plan: Plan,
+    counted: dict[int, Counted],
+    units: Units,
+    request: Request,
+    fits: Fits | None = None,
 ) -> list[Cases]:
-    """The cases of every seed and of the pathologies that are counted."""
+    """The cases of every seed and of the pathologies that are counted.
+
+    Recalibrations are fitted to every group, unless the fits of one group are given.
+    """
     pieces = _pieces(sample, plan, counted, units) if request.needs_sums else {}
     return [
-        _cases(sample, plan, s, p, each, units, request, pieces.get(p))
+        _cases(sample, plan, s, p, each, units, request, pieces.get(p), (fits or {}).get((s, p)))
         for s in range(len(sample.score_SPN))
         for p, each in counted.items()
     ]
@@ -105,6 +115,7 @@ def _cases(
     units: Units,
     request: Request,
     pieces: Pieces | None,
+    fitted: Floats | None,
 ) -> Cases:
     score_N, label_N = sample.score_SPN[s, p], sample.label_PN[p]
     case_n, multiplicity_N = counted.case_n, counted.multiplicity_N
@@ -125,6 +136,7 @@ def _cases(
         term_PT, columns = summed_terms(
             *(scored, pieces.piece_N[case_n], len(pieces.unit_P), thresholds, groups),
             total=float(count_U.sum()) * units.heaviest,
+            given=None if fitted is None else (fitted,),
         )
         summed = Summed(pieces, term_PT, columns)
     return Cases(s, p, ranked(score_N, label_N, case_n), multiplicity_N, count_U, summed)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from fairfm_core.evaluation.auc import Floats
 from fairfm_core.evaluation.cases import Request
 from fairfm_core.evaluation.groups import Groups
+from fairfm_core.evaluation.permuted_values import permuted_values
 from fairfm_core.evaluation.sample import Sample
-from fairfm_core.evaluation.values import permuted_values
 from fairfm_core.evaluation.weighting import Permuted, Weighting, unweighted
 from fairfm_core.seeding import stream
 

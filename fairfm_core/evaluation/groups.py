@@ -59,7 +59,9 @@ def group_labels(
         bin_N = np.digitize(years_N, age_edges)  # NaN falls past the last edge: masked below
         names_N = np.array(age_group_names(age_edges), dtype=object)[bin_N]
     else:
-        names_N = np.array([_group_name(value) for value in column], dtype=object)
+        code_N, values = pd.factorize(column)
+        # A missing value has the code -1: the last entry.
+        names_N = np.array([*(_group_name(value) for value in values), None], dtype=object)[code_N]
     names_N[missing_N] = None
     return names_N
 
@@ -81,12 +83,11 @@ def groups_of(
         return _combined([groups_of(frame, part, age_edges, everywhere) for part in parts])
     label_N = group_labels(frame, attribute, age_edges)
     named_M = label_N if everywhere is None else group_labels(everywhere, attribute, age_edges)
-    present = {name for name in named_M if name is not None}
+    present = set(pd.unique(named_M)) - {None}
     bins = age_group_names(age_edges) if attribute == AGE else ()
     names = tuple(name for name in bins if name in present)
     names += tuple(sorted(present - set(names)))
-    place: dict[str | None, int] = {name: index for index, name in enumerate(names)}
-    code_N = np.array([place.get(name, -1) for name in label_N], dtype=np.int64)
+    code_N = pd.Index(names, dtype=object).get_indexer(pd.Index(label_N)).astype(np.int64)
     return Groups(attribute, names, code_N)
 
 

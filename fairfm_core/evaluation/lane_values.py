@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairfm_core.evaluation.auc import Floats, Ints
-from fairfm_core.evaluation.cases import Cases, Summed
+from fairfm_core.evaluation.block_sums import BlockSums
+from fairfm_core.evaluation.cases import Cases
 from fairfm_core.evaluation.lanes import Block
 from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
 from fairfm_core.evaluation.pair_scan import pair_table
 from fairfm_core.evaluation.partition import Partition, Plan
 from fairfm_core.evaluation.precision_scan import average_precision
-from fairfm_core.evaluation.sums import cell_sums
+from fairfm_core.evaluation.terms import Columns
 
 Found = tuple[int, str, Floats]
 """Place of an attribute, name of a metric, its values [L, G]."""
@@ -32,16 +33,15 @@ class Lanes:
     scale_LK2: Floats | None
     """Scale of the protocol's cells; None for 1."""
 
-    def values(
-        self, cases: Cases, metrics: Sequence[Metric], gathered: dict[int, Floats]
-    ) -> Iterator[Found]:
-        """Every metric of every attribute's groups; `gathered` keeps weights that cases share."""
+    def values(self, cases: Cases, metrics: Sequence[Metric], sums: BlockSums) -> Iterator[Found]:
+        """Every metric of every attribute's groups."""
         if AUC in metrics:
             yield from self._aucs(cases)
         if AUPRC in metrics:
             yield from self._precisions(cases)
         if cases.summed is not None:
-            yield from self._of_sums(cases.summed, metrics, gathered)
+            sum_LKT = self._scaled(sums.of(cases, cases.summed, self.block))
+            yield from self._of_sums(sum_LKT, cases.summed.columns, metrics)
 
     def _aucs(self, cases: Cases) -> Iterator[Found]:
         for partition in self.plan.paired:
@@ -66,18 +66,14 @@ class Lanes:
             )
 
     def _of_sums(
-        self, summed: Summed, metrics: Sequence[Metric], gathered: dict[int, Floats]
+        self, sum_LKT: Floats, columns: Columns, metrics: Sequence[Metric]
     ) -> Iterator[Found]:
-        key = id(summed.pieces)
-        if key not in gathered:
-            gathered[key] = summed.pieces.weights(self.block)
-        sum_LKT = self._scaled(cell_sums(summed.pieces, gathered[key], summed.term_PT))
         for a, cells_G in self.plan.joint.group_cells.items():
             sum_GLT = [sum_LKT[:, cells].sum(axis=1) for cells in cells_G]
             sum_LGT = np.stack(sum_GLT, axis=1) if sum_GLT else np.empty((self.block.used, 0, 1))
             for metric in metrics if sum_GLT else ():
                 if metric.of is not None:
-                    sums = summed.columns.sums_of(sum_LGT, a, metric.point)
+                    sums = columns.sums_of(sum_LGT, a, metric.point)
                     yield a, metric.name, metric.of(sums)
 
     def _scaled(self, sum_LKT: Floats) -> Floats:

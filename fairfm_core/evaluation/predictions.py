@@ -74,7 +74,9 @@ def read_predictions(path: File) -> Predictions:
     """Read and check a predictions file; raises BadInput if it is none."""
     try:
         table = pq.read_table(path, partitioning=None)
-    except (FileNotFoundError, IsADirectoryError, pa.ArrowInvalid) as error:
+    except FileNotFoundError as error:
+        raise BadInput(f"no predictions at {path}; give a parquet file or a folder") from error
+    except (IsADirectoryError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"cannot read {path} as a parquet file of predictions: {reason}") from error
     return Predictions(table.to_pandas())

@@ -32,9 +32,10 @@ def sample_of(frames: list[pd.DataFrame], split: str, pathologies: tuple[str, ..
     """The rows of `split` of each seed's frame; the frames hold the same images in one order."""
     parts = [frame[frame["split"] == split] for frame in frames]
     first = parts[0]
-    patient_ids, patient_N = np.unique(first["patient_id"].astype(str), return_inverse=True)
+    patient_N, patient_ids = pd.factorize(first["patient_id"].astype(str), sort=True)
     scores = [[part[f"p_{p}"].to_numpy(np.float32) for p in pathologies] for part in parts]
     labels = [first[f"y_{p}"].to_numpy(np.float32, na_value=np.nan) for p in pathologies]
     return Sample(
-        split, pathologies, first, np.array(scores), np.array(labels), patient_ids, patient_N
+        *(split, pathologies, first, np.array(scores), np.array(labels)),
+        *(patient_ids.to_numpy(dtype=object), patient_N.astype(np.int64)),
     )

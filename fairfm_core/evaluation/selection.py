@@ -104,6 +104,11 @@ def _by_auc(values_NM: Floats) -> Floats:
     return -values_NM[:, 0]
 
 
+def _by_worst_group(values_NM: Floats) -> Floats:
+    """Rule `worst_group`: the largest AUC of the worst group."""
+    return -values_NM[:, 1:].min(axis=1)
+
+
 def _by_pareto(values_NM: Floats) -> Floats:
     """MEDFAIR's rule: best worst group among those non-dominated in per-subgroup AUCs."""
     subgroup_NG = values_NM[:, 1:]
@@ -121,6 +126,7 @@ def _by_dto(values_NM: Floats) -> Floats:
 
 RULES: dict[str, tuple[Callable[[Floats], Floats], str]] = {
     "overall": (_by_auc, "validation mean AUC"),
+    "worst_group": (_by_worst_group, "validation AUC of the worst subgroup"),
     "pareto": (_by_pareto, "validation AUC of each subgroup"),
     "dto": (_by_dto, "validation AUC of each subgroup, relative to the best candidate"),
 }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.evaluation.auc import Ints
-from fairfm_core.evaluation.cases import Request
+from fairfm_core.evaluation.cases import Fits, Request
 from fairfm_core.evaluation.cells import count_cells
 from fairfm_core.evaluation.delong import influences, normal_replicates
 from fairfm_core.evaluation.difference_rows import difference_rows
@@ -21,10 +21,11 @@ from fairfm_core.evaluation.intervals import Counts, unit_draws
 from fairfm_core.evaluation.measured import Measured
 from fairfm_core.evaluation.metric_rows import metric_rows
 from fairfm_core.evaluation.pairing import pairing_of
+from fairfm_core.evaluation.permuted_values import permuted_values
 from fairfm_core.evaluation.records import Row
 from fairfm_core.evaluation.replicate_rows import replicate_rows
 from fairfm_core.evaluation.sample import Sample
-from fairfm_core.evaluation.values import Values, bootstrap_values, permuted_values
+from fairfm_core.evaluation.values import Bootstrapped, Values, bootstrapped
 from fairfm_core.evaluation.weighting import Weighting
 
 
@@ -69,14 +70,15 @@ def measure(
         groups_of(sample.frame, attribute, settings.age_edges, all_splits)
         for attribute in settings.attributes
     ]
-    values = _resampled(sample, weighting, groups, settings, request)
+    resampled = _resampled(sample, weighting, groups, settings, request)
+    fits = resampled.fits
     return [
         Measured(
             *(sample, weighting, each, count_cells(sample, each, settings.min_cases, weighting)),
-            *(request, found, {} if a == 0 else _null(sample, weighting, each, settings, request)),
+            *(request, found, _null(sample, weighting, each, settings, request, fits) if a else {}),
             settings.confidence,
         )
-        for a, (each, found) in enumerate(zip(groups, values, strict=True))
+        for a, (each, found) in enumerate(zip(groups, resampled.values, strict=True))
     ]
 
 
@@ -86,18 +88,19 @@ def _resampled(
     groups: list[Groups],
     settings: EvaluationSettings,
     request: Request,
-) -> list[Values]:
+) -> Bootstrapped:
     """The data as they are, then the replicates, [1 + B, S, P, G]."""
     unit_N, units = _units(sample, settings)
     once_1U = np.ones((1, units), dtype=np.uint16)
     if settings.intervals == "delong":
-        values = bootstrap_values(sample, weighting, groups, once_1U, unit_N, request)
-        return _with_normal(sample, weighting, groups, values, unit_N, settings)
+        observed = bootstrapped(sample, weighting, groups, once_1U, unit_N, request)
+        values = _with_normal(sample, weighting, groups, observed.values, unit_N, settings)
+        return Bootstrapped(values, observed.fits)
     draws_BU: Counts = unit_draws(
         units, settings.replicates, settings.seed, f"{settings.resampling[:-1]} bootstrap"
     )
     weights_BU = np.concatenate([once_1U, draws_BU])
-    return bootstrap_values(sample, weighting, groups, weights_BU, unit_N, request)
+    return bootstrapped(sample, weighting, groups, weights_BU, unit_N, request)
 
 
 def _units(sample: Sample, settings: EvaluationSettings) -> tuple[Ints, int]:
@@ -133,6 +136,7 @@ def _null(
     groups: Groups,
     settings: EvaluationSettings,
     request: Request,
+    fits: Fits,
 ) -> Values:
     permuted = permuted_groups(sample, groups, settings.permutations, settings.seed)
-    return permuted_values(sample, weighting, permuted, request)
+    return permuted_values(sample, weighting, permuted, request, fits)

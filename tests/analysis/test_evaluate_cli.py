@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from analysis.cli import evaluate
+from analysis.evaluate_cli import evaluate
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.predictions import write_predictions
 from fairfm_core.evaluation.records import read_evaluation
@@ -83,14 +83,17 @@ def test_bad_input(folder):
     assert _run(folder, "--out", folder / "out", "--protocol", ",").exit_code == 2
     assert isinstance(_run(folder, "--out", folder / "out").exception, BadInput)  # no race
     assert _run(folder, "--out", folder / "out", "--age-edges", "forty").exit_code == 2
-    assert _run(folder / "absent.parquet", "--out", folder / "out").exit_code == 2
+    absent = _run(folder / "absent.parquet", "--out", folder / "out").exception
+    assert isinstance(absent, BadInput)
+    assert str(absent).startswith("no predictions at ")
+    assert _run("--out", folder / "out").exit_code == 2
     (folder / "empty").mkdir()
     assert isinstance(_run(folder / "empty", "--out", folder / "out").exception, BadInput)
 
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys; from analysis.cli import evaluate\n"
+        "import sys; from analysis.evaluate_cli import evaluate\n"
         "try: evaluate(['--help'])\n"
         "except SystemExit: pass\n"
         "sys.exit(any(name in sys.modules for name in ('numpy', 'pandas', 'torch', 'ray')))"

@@ -32,7 +32,7 @@ def test_golden_fingerprints() -> None:
     assert {kind: stage.fingerprint for kind, stage in probe.items()} == {
         "features": "e7c43e0c93e350f5b218",
         "adapt": "0724223e099f6a4e1f9e",
-        "evaluate": "791124320ad8fe8b5cde",
+        "evaluate": "6fefb51676ec47866f04",
     }
 
 

@@ -83,5 +83,5 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "p.parquet").write_text("image_id,p_Edema")
     with pytest.raises(BadInput, match="cannot read"):
         read_predictions(tmp_path / "p.parquet")
-    with pytest.raises(BadInput, match="cannot read"):
+    with pytest.raises(BadInput, match="no predictions at"):
         read_predictions(tmp_path / "absent.parquet")
