@@ -28,16 +28,20 @@ class Chosen:
     """Configurations with an undefined number that the rule needs."""
     reason: str | None
 
-    def number(self, split: str, name: str) -> Number | None:
+    @property
+    def label(self) -> str | None:
+        """The configuration's label."""
+        return None if self.row is None else str(self.row["label"])
+
+    def number(self, split: str, name: str) -> Number:
         """A number of the configuration."""
-        return None if self.row is None else number_of(self.row, split, name)
+        assert self.row is not None, "no configuration was chosen"
+        return number_of(self.row, split, name)
 
     def optimism(self, name: str) -> float | None:
         """Validation minus test: how much the choice flatters itself."""
-        val, test = self.number("val", name), self.number("test", name)
-        if val is None or test is None or val["value"] is None or test["value"] is None:
-            return None
-        return float(val["value"] - test["value"])
+        val, test = self.number("val", name)["value"], self.number("test", name)["value"]
+        return None if val is None or test is None else float(val - test)
 
 
 def choices(front: Front, evaluations: Mapping[str, Evaluation]) -> list[Chosen]:

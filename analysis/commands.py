@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from analysis.pareto import Front, study_front
 from analysis.pooled import pooled_evaluations
 from analysis.results import StudyResults, open_results
+from analysis.study_numbers import StudyNumbers, study_numbers
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.records import Evaluation
 
@@ -17,6 +18,7 @@ class Analysed:
 
     results: StudyResults
     evaluations: dict[str, Evaluation]
+    numbers: StudyNumbers
     front: Front
 
     def write(self, content: bytes, name: str) -> str:
@@ -34,14 +36,16 @@ def analysed(location: str, study: str | None) -> Analysed:
         reasons = [f"{t.name}: {t.failure}" for t in results.unfinished if t.failure]
         why = f" ({reasons[0]})" if reasons else ""
         raise BadInput(f"study {results.study!r} in {location} has no finished trial{why}")
-    return Analysed(results, evaluations, study_front(results, evaluations))
+    numbers = study_numbers(results)
+    return Analysed(results, evaluations, numbers, study_front(results, evaluations, numbers))
 
 
 def write_front(location: str, study: str | None = None) -> str:
     """Write front.csv, front.pdf and front.svg beside the study; returns the front as text."""
+    from analysis.choices import choices
     from analysis.front_figure import figure_bytes
     from analysis.front_panels import figure_title, front_panels
-    from analysis.front_text import front_text
+    from analysis.front_text import choices_text, front_text
 
     found = analysed(location, study)
     settings = found.results.settings
@@ -50,15 +54,18 @@ def write_front(location: str, study: str | None = None) -> str:
     paths = [found.write(found.front.table.to_csv(index=False).encode(), "front.csv")]
     for form in ("pdf", "svg") if panels else ():
         paths.append(found.write(figure_bytes(panels, title, form), f"front.{form}"))
-    return "\n".join([front_text(found.front, settings), *(f"wrote {path}" for path in paths)])
+    chosen = choices(found.front, found.evaluations)
+    text = [front_text(found.front, settings), choices_text(chosen)]
+    return "\n".join([*text, *(f"wrote {path}" for path in paths)])
 
 
 def json_front(location: str, study: str | None = None) -> str:
     """The front as JSON for a program; writes no figure."""
+    from analysis.choices import choices
     from analysis.front_text import front_json
 
     found = analysed(location, study)
-    return front_json(found.front, found.results.study)
+    return front_json(found.front, choices(found.front, found.evaluations), found.results.study)
 
 
 def write_report(location: str, study: str | None = None) -> str:
@@ -66,5 +73,5 @@ def write_report(location: str, study: str | None = None) -> str:
     from analysis.report import report_html
 
     found = analysed(location, study)
-    page = report_html(found.results, found.evaluations, found.front)
+    page = report_html(found.results, found.evaluations, found.front, found.numbers)
     return found.write(page.encode(), "report.html")

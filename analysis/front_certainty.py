@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.results import StudyResults
+from analysis.study_numbers import StudyNumbers
+from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.front_probability import OnFront, front_probabilities
-from fairfm_core.evaluation.replicates import Key, Replicated, replicated
+from fairfm_core.evaluation.objectives import Objective
 
 SPLITS = ("val", "test")
 
@@ -26,29 +27,18 @@ class Certainty:
         return self.by_split.get(split, {}).get(group)
 
 
-def front_certainty(results: StudyResults) -> Certainty:
+def front_certainty(
+    numbers: StudyNumbers, objectives: Sequence[Objective], settings: EvaluationSettings
+) -> Certainty:
     """Probabilities under joint draws of patients and seeds, from the trials' stored replicates."""
-    settings = results.settings
+    if numbers.reason is not None:
+        return Certainty(reason=numbers.reason)
+    protocol, seed = settings.protocols[0], settings.seed
     try:
-        numbers = study_replicates(results)
         by_split = {
-            split: front_probabilities(
-                numbers, results.objectives, settings.protocols[0], split, settings.seed
-            )
+            split: front_probabilities(numbers.by_group, objectives, protocol, split, seed)
             for split in SPLITS
         }
     except BadInput as error:
         return Certainty(reason=str(error))
     return Certainty(by_split)
-
-
-def study_replicates(results: StudyResults) -> dict[str, Mapping[Key, Replicated]]:
-    """The numbers of each configuration with a finished trial, by group, seed by seed."""
-    return {
-        configuration.group: replicated(
-            [results.evaluation("evaluate", trial.evaluate) for trial in configuration.finished],
-            configuration.label,
-        )
-        for configuration in results.configurations
-        if configuration.finished
-    }

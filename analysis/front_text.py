@@ -6,18 +6,28 @@ import json
 import textwrap
 from collections.abc import Sequence
 
+from analysis.choices import Chosen, distinct
 from analysis.front_rows import Row, number_of
 from analysis.numbers import is_gap
 from analysis.pareto import Front
 from analysis.text_table import aligned
-from analysis.wording import counted, definition_of, title_of, with_interval, with_null
+from analysis.wording import (
+    UNDEFINED,
+    counted,
+    definition_of,
+    points,
+    signed,
+    title_of,
+    with_interval,
+    with_null,
+)
 from fairfm_core.config import EvaluationSettings
 
 
 def front_text(front: Front, settings: EvaluationSettings) -> str:
     """The members of the front with test values, then who was kept out, then how to read it."""
     names = list(dict.fromkeys(["auc", *front.names]))
-    head = ["#", "configuration", "seeds", *(title_of(name) for name in names)]
+    head = ["#", "configuration", "seeds", *(title_of(name) for name in names), "P(front)"]
     rows = [_line(place, row, names) for place, row in enumerate(front.members, start=1)]
     lines = [f"front: {len(rows)} of {counted(len(front.table), 'configuration')}"]
     lines += [aligned([head, *rows])] if rows else []
@@ -25,7 +35,29 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     return "\n".join([*lines, *textwrap.wrap(_reading(front, settings), 100)])
 
 
-def front_json(front: Front, study: str) -> str:
+def _certainty(front: Front, settings: EvaluationSettings) -> str:
+    if front.no_certainty:
+        return f"No P(front): {front.no_certainty}."
+    return (
+        f"P(front): share of {settings.replicates} joint draws of test patients and of seeds in"
+        " which no other configuration is better in every objective."
+    )
+
+
+def choices_text(chosen: Sequence[Chosen]) -> str:
+    """What each selection rule chooses on validation, and how much that flatters the choice."""
+    lines = []
+    for rules, each in distinct(chosen):
+        val, test = (each.number(split, "auc") for split in ("val", "test"))
+        optimism = each.optimism("auc")
+        gain = "" if optimism is None else f", optimism {signed(optimism)}"
+        aucs = f"AUC {points(val['value'])} on validation, {with_interval(test)} on test{gain}"
+        lines.append(f"chosen by {rules}: {each.label}: {aucs}")
+    lines += [f"no choice by {each.rule}: {each.reason}" for each in chosen if each.reason]
+    return "\n".join(lines)
+
+
+def front_json(front: Front, chosen: Sequence[Chosen], study: str) -> str:
     """The front's table and hypervolume as JSON; undefined values are null."""
     return json.dumps(
         {
@@ -33,6 +65,7 @@ def front_json(front: Front, study: str) -> str:
             "objectives": [objective.model_dump() for objective in front.objectives],
             "hypervolume": front.hypervolume,
             "reference": {each.metric: each.reference for each in front.objectives},
+            "choices": {each.rule: each.label for each in chosen},
             "configurations": front.rows,
         },
         indent=1,
@@ -44,7 +77,8 @@ def _line(place: int, row: Row, names: Sequence[str]) -> list[str]:
     seeds = str(row["seeds"])
     if row["missing_seeds"] is not None:
         seeds += f" (missing {row['missing_seeds']})"
-    return [str(place), row["label"], seeds, *(_cell(row, name) for name in names)]
+    sure = UNDEFINED if row["test_p_front"] is None else f"{row['test_p_front']:.2f}"
+    return [str(place), row["label"], seeds, *(_cell(row, name) for name in names), sure]
 
 
 def _cell(row: Row, name: str) -> str:
@@ -65,5 +99,6 @@ def _reading(front: Front, settings: EvaluationSettings) -> str:
         f"{chosen}. Intervals: {percent}, {settings.replicates} draws of patients. Null: what a"
         f" fair model would show, {settings.permutations} permutations (mean, to the {percent}"
         " bound)."
+        f" {_certainty(front, settings)}"
         f" Hypervolume on validation: {front.hypervolume:.4g} (reference {front.reference})."
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.front_certainty import SPLITS, Certainty, front_certainty
 from analysis.front_rows import Row, bare, front_row
 from analysis.results import Configuration, StudyResults
+from analysis.study_numbers import StudyNumbers
 from fairfm_core.evaluation.objectives import Objective
 from fairfm_core.evaluation.pareto import hypervolume
 from fairfm_core.evaluation.records import Evaluation
@@ -66,14 +67,16 @@ class Front:
         return ", ".join(f"{bare(each)} {each.reference:g}" for each in self.objectives)
 
 
-def study_front(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> Front:
+def study_front(
+    results: StudyResults, evaluations: Mapping[str, Evaluation], numbers: StudyNumbers
+) -> Front:
     """The front of a study's configurations from their pooled evaluations, by group."""
     return configuration_front(
         results.configurations,
         evaluations,
         results.objectives,
         results.axes,
-        front_certainty(results),
+        front_certainty(numbers, results.objectives, results.settings),
     )
 
 

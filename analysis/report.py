@@ -10,12 +10,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analysis.axis_effects import axis_effects
+from analysis.choices import choices
 from analysis.front_panels import figure_title, front_panels
 from analysis.palette import styles
 from analysis.pareto import Front
 from analysis.report_figures import front_chart, null_chart, training_charts
 from analysis.report_tables import (
     SHADE,
+    choice_lines,
     front_lines,
     front_names,
     gap_lines,
@@ -24,6 +26,7 @@ from analysis.report_tables import (
 )
 from analysis.results import StudyResults
 from analysis.story import story
+from analysis.study_numbers import StudyNumbers
 from analysis.warnings_found import warnings_found
 from analysis.wording import definition_of, short_axis, title_of
 from fairfm_core.evaluation.records import Evaluation
@@ -31,7 +34,12 @@ from fairfm_core.evaluation.records import Evaluation
 TEMPLATE = "report.html.j2"
 
 
-def report_html(results: StudyResults, evaluations: Mapping[str, Evaluation], front: Front) -> str:
+def report_html(
+    results: StudyResults,
+    evaluations: Mapping[str, Evaluation],
+    front: Front,
+    numbers: StudyNumbers,
+) -> str:
     """The page as text; equal results give an equal page. Every name in it is escaped."""
     environment = Environment(
         loader=PackageLoader("analysis"),
@@ -46,17 +54,18 @@ def report_html(results: StudyResults, evaluations: Mapping[str, Evaluation], fr
         "short_axis": short_axis,
     }
     page = environment.get_template(TEMPLATE)
-    return page.render(**_overview(results, front), **_sections(results, evaluations, front))
+    overview = _overview(results, front, numbers)
+    return page.render(**overview, **_sections(results, evaluations, front))
 
 
-def _overview(results: StudyResults, front: Front) -> dict[str, Any]:
+def _overview(results: StudyResults, front: Front, numbers: StudyNumbers) -> dict[str, Any]:
     settings = results.settings
     seeds = max((row["seeds"] for row in front.rows), default=0)
     return {
         "study": results.study,
         "claim": str(results.record.get("claim", "")),
         "facts": report_facts(results),
-        "answer": story(front, settings.attributes),
+        "answer": story(front, settings.attributes, numbers),
         "settings": settings,
         "percent": f"{100 * settings.confidence:g} %",
         "protocol": settings.protocols[0],
@@ -79,6 +88,7 @@ def _sections(
         "panels": [(panel, front_chart(panel)) for panel in front_panels(front, attributes)],
         "names": names,
         "front_lines": front_lines(front, names, look),
+        "choice_lines": choice_lines(choices(front, evaluations), look),
         "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(front, gap, look))],
         "gap_lines": gap_lines(front, evaluations, look),
         "columns": columns,

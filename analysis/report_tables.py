@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.choices import Chosen
 from analysis.front_rows import Row, number_of
 from analysis.numbers import POINTS, Number, group_numbers, is_gap, named_numbers
 from analysis.palette import Style
@@ -60,7 +61,12 @@ def front_lines(front: Front, names: Sequence[str], look: Mapping[str, Style]) -
             row["label"],
             look[row["label"]],
             place if row["on_front"] else None,
-            (_seeds(row), *(_front_cell(row, name) for name in names), _optimism(row)),
+            (
+                _seeds(row),
+                *(_front_cell(row, name) for name in names),
+                *(_sure(row, split) for split in ("val", "test")),
+                _optimism(row),
+            ),
         )
         for place, row in enumerate(front.rows, start=1)
     ]
@@ -126,6 +132,29 @@ def _front_cell(row: Row, name: str) -> Cell:
 def _number_cell(number: Number) -> Cell:
     key = "" if number["value"] is None else number["value"]
     return Cell(with_interval(number), "", key, "missing" if key == "" else "")
+
+
+def _sure(row: Row, split: str) -> Cell:
+    """The probability to be on the front of a split, with its Monte Carlo error."""
+    probability, error = row[f"{split}_p_front"], row[f"{split}_p_front_error"]
+    if probability is None:
+        return Cell("–")
+    return Cell(f"{probability:.2f}", f"± {error:.2f}", probability)
+
+
+def choice_lines(chosen: Sequence[Chosen], look: Mapping[str, Style]) -> list[Line]:
+    """What each rule chooses on validation, with its AUC on both splits."""
+    lines = []
+    for each in chosen:
+        if each.label is None:
+            continue
+        val, test = each.number("val", "auc"), each.number("test", "auc")
+        optimism = each.optimism("auc")
+        gain = Cell("–") if optimism is None else Cell(signed(optimism), "", optimism)
+        rule = Cell(each.rule, each.space)
+        cells = rule, _number_cell(val), _number_cell(test), gain
+        lines.append(Line(each.label, look[each.label], None, cells))
+    return lines
 
 
 def _optimism(row: Row) -> Cell:

@@ -20,13 +20,7 @@ from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import join_splits
 from fairfm_core.evaluation.objectives import Objective, parse_objectives
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.records import (
-    GAPS_FILE,
-    METRICS_FILE,
-    WEIGHTS_FILE,
-    Evaluation,
-    read_evaluation,
-)
+from fairfm_core.evaluation.records import TABLES, Evaluation, read_evaluation
 from fairfm_core.evaluation.stage import stored_predictions
 
 STAGES = ("features", "adapt", "evaluate")
@@ -119,12 +113,12 @@ class StudyResults:
         return join_splits(stored_predictions(self.store, trial.adapt))
 
     def evaluation(self, kind: str, fingerprint: str) -> Evaluation:
-        """Metrics, gaps and weights of a finished artifact, from any filesystem."""
+        """The tables of a finished artifact, from any filesystem."""
         with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
-            kept = self.store.exists(kind, fingerprint, WEIGHTS_FILE)
-            for name in (METRICS_FILE, GAPS_FILE, *([WEIGHTS_FILE] if kept else [])):
-                content = self.store.read_bytes(kind, fingerprint, name)
-                (Path(scratch) / name).write_bytes(content)
+            for table in TABLES.values():
+                if not table.newer or self.store.exists(kind, fingerprint, table.file):
+                    content = self.store.read_bytes(kind, fingerprint, table.file)
+                    (Path(scratch) / table.file).write_bytes(content)
             return read_evaluation(Path(scratch))
 
     def history(self, trial: TrialResult) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from analysis.front_rows import Row, number_of
 from analysis.numbers import is_gap
 from analysis.pareto import Front
+from analysis.study_numbers import StudyNumbers
 from analysis.wording import above_null, counted, listed, points, signed, title_of, with_interval
 
 MOST_NAMED = 6
@@ -14,12 +15,12 @@ ALPHA = 0.05
 """Level of the Bonferroni-corrected claim that some member's gap is more than noise."""
 
 
-def story(front: Front, attributes: Sequence[str]) -> list[str]:
+def story(front: Front, attributes: Sequence[str], numbers: StudyNumbers) -> list[str]:
     """Who is on the front, what a smaller gap costs, and which gaps are more than noise."""
     gaps = [name for name in front.names if is_gap(name)]
     shown = gaps or [f"gap_{attribute}" for attribute in attributes]
     sentences = [_members(front)]
-    sentences += _costs(front, gaps) if len(front.members) > 1 else []
+    sentences += _costs(front, gaps, numbers) if len(front.members) > 1 else []
     sentences += [sentence for gap in shown if (sentence := _signal(front, gap))]
     return sentences
 
@@ -40,7 +41,7 @@ def _members(front: Front) -> str:
     )
 
 
-def _costs(front: Front, gaps: Sequence[str]) -> list[str]:
+def _costs(front: Front, gaps: Sequence[str], numbers: StudyNumbers) -> list[str]:
     """From the most accurate member to that with each smallest gap, all by validation."""
     accurate = max(front.members, key=lambda row: row["val_auc"])
     fairest: dict[str, list[str]] = {}
@@ -51,7 +52,7 @@ def _costs(front: Front, gaps: Sequence[str]) -> list[str]:
     return [
         _no_cost(accurate, names)
         if label == accurate["label"]
-        else _exchange(accurate, rows[label], names)
+        else _exchange(accurate, rows[label], names, numbers)
         for label, names in fairest.items()
     ]
 
@@ -64,9 +65,10 @@ def _no_cost(accurate: Row, gaps: Sequence[str]) -> str:
     )
 
 
-def _exchange(accurate: Row, fair: Row, gaps: Sequence[str]) -> str:
+def _exchange(accurate: Row, fair: Row, gaps: Sequence[str], numbers: StudyNumbers) -> str:
     what = listed([title_of(gap) for gap in gaps])
-    changes = [change for name in ("auc", *gaps) if (change := _change(accurate, fair, name))]
+    names = ("auc", *gaps)
+    changes = [change for name in names if (change := _change(accurate, fair, name, numbers))]
     sentence = (
         f"{accurate['label']} is the most accurate of them on validation, {fair['label']} has the "
         f"smallest {what}. From the first to the second, on test, {listed(changes)}."
@@ -74,12 +76,18 @@ def _exchange(accurate: Row, fair: Row, gaps: Sequence[str]) -> str:
     return sentence + "".join(_carried_over(accurate, fair, gap) for gap in gaps)
 
 
-def _change(before: Row, after: Row, name: str) -> str | None:
-    """`the AUC goes from 90.6 (88.8–93.2) to 86.9 (85.7–88.2), −3.7`; None if undefined."""
+def _change(before: Row, after: Row, name: str, numbers: StudyNumbers) -> str | None:
+    """`the AUC goes from 90.6 (88.8–93.2) to 86.9 (85.7–88.2), −3.7 (−5.1 to −2.3)`.
+
+    None if undefined. The interval of the step is that of the paired difference.
+    """
     first, second = (number_of(row, "test", name) for row in (before, after))
     if first["value"] is None or second["value"] is None:
         return None
     step = signed(second["value"] - first["value"])
+    paired = numbers.difference(after["group"], before["group"], "test", name)
+    if paired is not None and paired["lo"] is not None:
+        step += f", {signed(paired['lo'])} to {signed(paired['hi'])}"
     return (
         f"the {title_of(name)} goes from {with_interval(first)} to {with_interval(second)} ({step})"
     )

@@ -44,12 +44,14 @@ def front_probabilities(
 ) -> dict[str, OnFront]:
     """The probability of each configuration to be on the front of `split`.
 
-    One that lacks an objective there takes no part; in a replicate in which one of its objectives
-    is undefined it is not on the front. Raises BadInput for configurations that do not pair.
+    One whose objectives are not all defined there takes no part; in a replicate in which one of
+    them is undefined it is not on the front. Raises BadInput for configurations that do not pair.
     """
     keys = [(protocol, split, each.metric.removeprefix("val/")) for each in objectives]
     usable = {
-        name: found for name, found in configurations.items() if all(key in found for key in keys)
+        name: found
+        for name, found in configurations.items()
+        if all(key in found and np.isfinite(found[key].value_S).all() for key in keys)
     }
     if not usable:
         return {}

@@ -114,3 +114,40 @@ def test_no_finished_trial_is_refused(results_folder: Path, tmp_path: Path) -> N
     shutil.copytree(results_folder / "studies", tmp_path / "studies")
     with pytest.raises(BadInput, match=r"study 'tiny' .* has no finished trial"):
         write_front(str(tmp_path))
+
+
+def test_the_front_says_how_sure_it_is(front: Front) -> None:
+    rows = {row["label"]: row for row in front.rows}
+    for split in ("val", "test"):
+        for label in ("vit.tune", "vit.probe", "cnn.tune"):
+            assert 0 <= rows[label][f"{split}_p_front"] <= 1
+    assert rows["vit.tune"]["val_p_front"] > 0.9  # by far the most accurate
+    assert rows["cnn.probe"]["val_p_front"] is None  # undefined on validation
+    assert front.no_certainty is None
+
+
+def test_each_rule_chooses_on_validation_and_shows_its_optimism(results_folder: Path) -> None:
+    found = json.loads(json_front(str(results_folder)))
+    assert set(found["choices"]) == {"overall", "worst_group", "pareto", "dto"}
+    rows = {row["label"]: row for row in found["configurations"]}
+    best = max((row for row in rows.values()), key=lambda row: row["val_auc"] or 0)
+    assert found["choices"]["overall"] == best["label"]
+    text = write_front(str(results_folder))
+    gain = 100 * (best["val_auc"] - best["test_auc"])
+    line = next(line for line in text.splitlines() if line.startswith("chosen by overall"))
+    assert best["label"] in line
+    assert f"optimism {gain:+.1f}".replace("-", "−") in line
+
+
+def test_results_without_replicates_have_no_certainty(
+    tmp_path: Path, write_trials: Callable[[ArtifactStore, bool], None]
+) -> None:
+    """As an older version left them."""
+    write_trials(open_store(str(tmp_path)), False)
+    for file in tmp_path.glob("evaluate/*/replicates.parquet"):
+        file.unlink()
+    found = analysed(str(tmp_path), None).front
+    assert found.no_certainty is not None
+    assert "no stored replicates" in found.no_certainty
+    assert found.members[0]["test_p_front"] is None
+    assert "No P(front)" in write_front(str(tmp_path))
