@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from analysis.results import Configuration, StudyResults
 from fairfm_core.config import fingerprint
+from fairfm_core.cores import usable_cores
 from fairfm_core.evaluation.evaluate import evaluate_seeds
 from fairfm_core.evaluation.records import Evaluation, write_evaluation
 
@@ -15,12 +18,12 @@ def pooled_evaluations(results: StudyResults) -> dict[str, Evaluation]:
 
     A value is the mean over the finished seeds; intervals and nulls draw the same patients for all
     seeds and configurations. What was computed once is kept in the results folder and read again.
+    Configurations are evaluated side by side, on threads: most of the work holds no lock.
     """
-    return {
-        configuration.group: _pooled(results, configuration)
-        for configuration in results.configurations
-        if configuration.finished
-    }
+    finished = [each for each in results.configurations if each.finished]
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        evaluations = threads.map(lambda each: _pooled(results, each), finished)
+        return {each.group: found for each, found in zip(finished, evaluations, strict=True)}
 
 
 def _pooled(results: StudyResults, configuration: Configuration) -> Evaluation:

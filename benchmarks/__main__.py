@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from benchmarks.ensembles import bench_ensembles
 from benchmarks.image_store import bench_image_store
 from benchmarks.overhead import bench_overhead
 
-BENCHMARKS = (bench_image_store, bench_overhead)
+BENCHMARKS = (bench_image_store, bench_ensembles, bench_overhead)
 
 
 def main() -> int:

@@ -15,6 +15,10 @@ COMMANDS = {
         "analysis.evaluate_cli:evaluate",
         "Predictions -> metrics and gaps with intervals; --compare two models.",
     ),
+    "ensemble": (
+        "analysis.ensemble_cli:ensemble",
+        "Ensembles of stored predictions; --search every subset.",
+    ),
     "pareto": ("analysis.cli:pareto", "The front of a study: chosen on validation, shown on test."),
     "report": ("analysis.cli:report", "One self-contained HTML page on a study."),
     "track": ("sweeps.track_cli:track", "Bring MLflow up to date with the stored trials."),

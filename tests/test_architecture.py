@@ -20,6 +20,7 @@ FORBIDDEN = {
 ANALYSIS_MAY_USE = (
     "artifacts",
     "config",
+    "cores",
     "data.cohort",
     "errors",
     "evaluation",

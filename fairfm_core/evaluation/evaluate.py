@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
@@ -94,13 +96,18 @@ def _aligned(seeds: Sequence[Predictions]) -> list[pd.DataFrame]:
     """The seeds' frames in one order of images; BadInput if they differ in more than scores."""
     if not seeds:
         raise BadInput("no predictions given; give at least one seed")
-    frames = [
-        seed.frame.sort_values("image_id", key=lambda ids: ids.astype(str), ignore_index=True)
-        for seed in seeds
-    ]
+    frames = [_ordered(seed.frame) for seed in seeds]
     for number, frame in enumerate(frames[1:], start=1):
         _check_same_images(frames[0], frame, number)
     return frames
+
+
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows by split and image; as they are where a written file has them in order already."""
+    keys = pa.array(frame["split"].astype(str) + "\x1f" + frame["image_id"].astype(str))
+    if pc.all(pc.less(keys[:-1], keys[1:])).as_py() in (True, None):
+        return frame
+    return frame.iloc[pc.sort_indices(keys).to_numpy()].reset_index(drop=True)
 
 
 def _check_same_images(first: pd.DataFrame, other: pd.DataFrame, number: int) -> None:

@@ -47,8 +47,9 @@ def check_pairing(first: Predictions, other: Predictions, names: Sequence[str]) 
             f" ({first_ten(odd)})"
         )
     for column in ("patient_id", "split", *(f"y_{name}" for name in first.pathologies)):
-        if not a[column].equals(b[column]):
-            differ = a.index[~((a[column] == b[column]) | (a[column].isna() & b[column].isna()))]
+        differ_N = (a[column] != b[column]) & ~(a[column].isna() & b[column].isna())
+        if differ_N.any():
+            differ = a.index[differ_N]
             raise BadInput(
                 f"{names[0]} and {names[1]} do not pair: {column!r} differs"
                 f" (image {first_ten(differ)})"

@@ -94,7 +94,7 @@ def check_predictions(frame: pd.DataFrame) -> None:
     for key in KEYS:
         if frame[key].isna().any():
             raise BadInput(f"column {key!r} has {int(frame[key].isna().sum())} empty values")
-    if unknown := sorted(set(frame["split"]) - set(SPLITS)):
+    if unknown := sorted(set(frame["split"].unique()) - set(SPLITS)):
         raise BadInput(f"unknown split {first_ten(unknown)}; allowed are {', '.join(SPLITS)}")
     if (repeated := frame["image_id"].duplicated()).any():
         culprits = frame["image_id"][repeated].unique()

@@ -49,5 +49,6 @@ def cell_sums(pieces: Pieces, weight_PL: Floats, term_PT: Floats) -> Floats:
     sum_LKT = np.empty((weight_PL.shape[1], cells, term_PT.shape[1]))
     for k in range(cells):
         part = slice(pieces.bounds_K[k], pieces.bounds_K[k + 1])
-        sum_LKT[:, k] = weight_PL[part].T @ term_PT[part]
+        # In this order of factors the product of so few columns is half as fast again.
+        sum_LKT[:, k] = (term_PT[part].T @ weight_PL[part]).T
     return sum_LKT

@@ -121,7 +121,7 @@ def test_the_front_says_how_sure_it_is(front: Front) -> None:
     for split in ("val", "test"):
         for label in ("vit.tune", "vit.probe", "cnn.tune"):
             assert 0 <= rows[label][f"{split}_p_front"] <= 1
-    assert rows["vit.tune"]["val_p_front"] > 0.9  # by far the most accurate
+    assert rows["vit.tune"]["val_p_front"] > 0.8  # the most accurate on validation
     assert rows["cnn.probe"]["val_p_front"] is None  # undefined on validation
     assert front.no_certainty is None
 

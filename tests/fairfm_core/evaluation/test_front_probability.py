@@ -23,7 +23,7 @@ def numbers(auc_BS, gap_BS, pairing="same"):
     """A configuration with these replicates on test."""
     columns = {"auc": np.asarray(auc_BS, dtype=float), "gap_sex": np.asarray(gap_BS, dtype=float)}
     return {
-        ("full", "test", name): Replicated(values.mean(axis=0), values, pairing)
+        ("full", "test", name): Replicated(np.nanmean(values, axis=0), values, pairing)
         for name, values in columns.items()
     }
 
