@@ -24,6 +24,7 @@ from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.machine_code import compiled
 from fairfm_core.evaluation.ranking import Ranking, ranked
 from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.sums import ordered_product
 from fairfm_core.evaluation.weighting import Weighting
 from fairfm_core.seeding import stream
 
@@ -78,7 +79,7 @@ def normal_replicates(influence_UM: Floats, replicates: int, seed: int) -> Float
     units = len(influence_UM)
     scale = np.sqrt(units / (units - 1)) if units > 1 else np.nan
     multiplier_BU = stream(seed, "delong").standard_normal((replicates, units))
-    drawn: Floats = scale * (multiplier_BU @ influence_UM)
+    drawn: Floats = scale * ordered_product(multiplier_BU, influence_UM)
     return drawn
 
 

@@ -72,13 +72,20 @@ def calibration_slope(sums: Sums) -> Floats:
     """
     sum_LG7, fitted_G3 = sums["calibration"], sums["fitted"]
     s0, s1, h0, h1, h2 = (sum_LG7[..., part] for part in range(5))
-    return fitted_G3[..., 1] + ratio(h0 * s1 - h1 * s0, h0 * h2 - h1 * h1)
+    # Of one score alone the fit has no slope: its determinant is 0 but for rounding.
+    bend = np.where(h0 * h2 - h1 * h1 > 1e-9 * h0 * h2, h0 * h2 - h1 * h1, 0.0)
+    return _with_both(sums, fitted_G3[..., 1] + ratio(h0 * s1 - h1 * s0, bend))
 
 
 def calibration_intercept(sums: Sums) -> Floats:
     """Intercept a of logit P(y) = a + logit(p) (calibration in the large); one step likewise."""
     sum_LG7, fitted_G3 = sums["calibration"], sums["fitted"]
-    return fitted_G3[..., 2] + ratio(sum_LG7[..., 5], sum_LG7[..., 6])
+    return _with_both(sums, fitted_G3[..., 2] + ratio(sum_LG7[..., 5], sum_LG7[..., 6]))
+
+
+def _with_both(sums: Sums, values: Floats) -> Floats:
+    """The values; NaN where a class has no weight: one step does not see that no fit ends."""
+    return np.where((sums["positives"] > 0) & (sums["negatives"] > 0), values, np.nan)
 
 
 def true_positive_rate(sums: Sums) -> Floats:

@@ -10,7 +10,7 @@ WITHOUT_RATE = ("f1",)
 
 def parse_point(point: str) -> tuple[str, float]:
     """Rule and rate (0 where it takes none) of an operating point; BadInput for a wrong one."""
-    rule, _, text = point.partition("=")
+    rule, sign, text = point.partition("=")
     known = (*WITH_RATE, *WITHOUT_RATE)
     if rule not in known:
         raise BadInput(
@@ -18,7 +18,7 @@ def parse_point(point: str) -> tuple[str, float]:
             " sensitivity=0.8, f1"
         )
     if rule in WITHOUT_RATE:
-        if text:
+        if sign:
             raise BadInput(f"operating point {point!r}: {rule} takes no rate; write {rule!r}")
         return rule, 0.0
     try:

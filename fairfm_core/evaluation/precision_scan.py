@@ -30,7 +30,7 @@ def average_precision(
     scale_LK2: Floats | None = None,
     multiplicity_N: Ints | None = None,
 ) -> Floats:
-    """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on positives.
+    """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on a class.
 
     `partition` is the attribute's own; weights are as in `pair_table` and `PairTable.auc_of`.
     """
@@ -118,7 +118,8 @@ def _scan_loop(
     for g in range(groups):
         for lane in range(lanes):
             true = float(true_GL[g, lane])
-            average_GL[g, lane] = average_GL[g, lane] / true if true > 0 else np.nan
+            both = true > 0 and false_GL[g, lane] > 0
+            average_GL[g, lane] = average_GL[g, lane] / true if both else np.nan
 
 
 def _scaled_loop(
@@ -164,4 +165,5 @@ def _scaled_loop(
     for g in range(groups):
         for lane in range(lanes):
             true = true_GL[g, lane]
-            average_GL[g, lane] = average_GL[g, lane] / true if true > 0 else np.nan
+            both = true > 0 and all_GL[g, lane] > true * (1 + 1e-12)
+            average_GL[g, lane] = average_GL[g, lane] / true if both else np.nan
