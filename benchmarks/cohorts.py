@@ -1,14 +1,17 @@
 """The synthetic table that the benchmarks of the statistics engine share.
 
-As large as CheXpert's test and validation splits in Glocker et al.: several images a patient, 14
-pathologies, race 78/15/7 and sex 59/41 by patient. Labels and scores of a patient resemble each
+As large as the validation and test splits of CheXpert in Glocker et al.: several images a patient,
+14 pathologies, race 78/15/7 and sex 59/41 by patient. Labels and scores of a patient resemble each
 other; scores are binormal with an AUC of about 0.83, the same for all groups. Scores are float32
-probabilities, nearly all distinct.
+probabilities; about 0.1 % of them are tied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,8 @@ from scipy.special import expit, ndtri
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.sample import Sample, sample_of
 from fairfm_core.seeding import stream
+
+Array = npt.NDArray[Any]
 
 PREVALENCE = {
     "No Finding": 0.10,
@@ -56,57 +61,70 @@ VAL = Split("val", 12_673, 4_289)
 TEST = Split("test", 38_240, 12_866)
 
 
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The images of a split with the scores of one model, and their 12 groups."""
+
+    sample: Sample
+    attributes: tuple[Groups, ...]
+
+    @cached_property
+    def all_N(self) -> Array:
+        """The place of every image."""
+        return np.arange(len(self.sample.frame))
+
+    @property
+    def pathologies(self) -> range:
+        """The place of every pathology."""
+        return range(len(self.sample.pathologies))
+
+    def loop(self, p: int, row_n: Array, auc_of: Callable[[Array, Array], float]) -> list[float]:
+        """The AUC of each group among some rows by `auc_of(labels, scores)`: what others write."""
+        label_n, score_n = self.sample.label_PN[p, row_n], self.sample.score_SPN[0, p, row_n]
+        aucs = []
+        for groups in self.attributes:
+            code_n = groups.code_N[row_n]
+            for g in range(len(groups.names)):
+                member_n = code_n == g
+                aucs.append(auc_of(label_n[member_n], score_n[member_n]))
+        return aucs
+
+
+@cache
+def shared_table() -> Table:
+    """The test split: everybody, sex, race, race x sex."""
+    sample = sample_of([predictions(TEST)], TEST.name, tuple(PREVALENCE))
+    groups = (groups_of(sample.frame, attribute, ()) for attribute in ATTRIBUTES)
+    return Table(sample, (everybody(TEST.images), *groups))
+
+
 def predictions(split: Split, model: int = 0) -> pd.DataFrame:
     """A table of predictions; models differ in their scores alone."""
-    patient_N = _patients(split)
-    columns = _identity(split, patient_N)
+    random = stream(0, "cohort", split.name)
+    more = random.integers(split.patients, size=split.images - split.patients)
+    patient_N = np.sort(np.concatenate([np.arange(split.patients), more]))
+    columns: dict[str, Any] = {
+        "image_id": [f"{split.name}-{n:06d}" for n in range(split.images)],
+        "patient_id": [f"{split.name}-p{q:06d}" for q in patient_N],
+        "split": split.name,
+    }
+    for attribute, shares in SHARES.items():
+        random = stream(0, "cohort", split.name, attribute)
+        columns[attribute] = random.choice([*shares], split.patients, p=[*shares.values()])[
+            patient_N
+        ]
     for pathology, prevalence in PREVALENCE.items():
-        noise_N = _noise(split, patient_N, "label", pathology)
-        positive_N = noise_N < ndtri(prevalence)
-        noise_N = _noise(split, patient_N, "score", str(model), pathology)
+        positive_N = _noise(split, patient_N, "label", pathology) < ndtri(prevalence)
+        noise_N = _noise(split, patient_N, f"score {model}", pathology)
         score_N = expit(SIGNAL * positive_N + noise_N + ndtri(prevalence))
         columns[f"y_{pathology}"] = positive_N.astype(np.float32)
         columns[f"p_{pathology}"] = score_N.astype(np.float32)
     return pd.DataFrame(columns)
 
 
-def sample(split: Split = TEST, model: int = 0) -> Sample:
-    """The images of a split with the scores of one model."""
-    return sample_of([predictions(split, model)], split.name, tuple(PREVALENCE))
-
-
-def attributes(images: Sample) -> list[Groups]:
-    """Everybody, sex, race, race x sex: 12 groups."""
-    frame = images.frame
-    return [everybody(len(frame)), *(groups_of(frame, name, ()) for name in ATTRIBUTES)]
-
-
-def _patients(split: Split) -> npt.NDArray[np.int64]:
-    """The patient of each image: one image each, the others where they fall."""
-    random = stream(0, "cohort", split.name, "images")
-    more = random.integers(split.patients, size=split.images - split.patients)
-    return np.sort(np.concatenate([np.arange(split.patients), more]))
-
-
-def _identity(split: Split, patient_N: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.object_]]:
-    """Keys and attributes."""
-    columns = {
-        "image_id": [f"{split.name}-{n:06d}" for n in range(split.images)],
-        "patient_id": [f"{split.name}-p{q:06d}" for q in patient_N],
-        "split": [split.name] * split.images,
-    }
-    for attribute, shares in SHARES.items():
-        random = stream(0, "cohort", split.name, attribute)
-        group_Q = random.choice(list(shares), size=split.patients, p=list(shares.values()))
-        columns[attribute] = group_Q[patient_N].tolist()
-    return {name: np.array(values, dtype=object) for name, values in columns.items()}
-
-
-def _noise(
-    split: Split, patient_N: npt.NDArray[np.int64], *names: str
-) -> npt.NDArray[np.float64]:
+def _noise(split: Split, patient_N: Array, *names: str) -> Array:
     """Standard normal numbers, correlated within a patient."""
     random = stream(0, "cohort", split.name, *names)
-    common_Q = random.standard_normal(split.patients)
-    own_N = random.standard_normal(split.images)
-    return np.sqrt(COMMON) * common_Q[patient_N] + np.sqrt(1 - COMMON) * own_N
+    common_Q, own_N = random.standard_normal(split.patients), random.standard_normal(split.images)
+    noise_N: Array = np.sqrt(COMMON) * common_Q[patient_N] + np.sqrt(1 - COMMON) * own_N
+    return noise_N

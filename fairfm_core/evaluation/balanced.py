@@ -66,7 +66,7 @@ class Balanced(Weighting):
         """Scales that balance the permuted groups' cells; as they are for another attribute."""
         if self.undefined_P[p]:
             return PermutedWeights()
-        if permuted.groups.attribute in self.attributes:
+        if self.looks_at(permuted.groups):
             rest, scale_GBK2 = self.permuted_balance(p, permuted)
             return PermutedWeights(None, rest, scale_GBK2)
         scale_1K2 = self._as_observed(p)
@@ -74,14 +74,23 @@ class Balanced(Weighting):
         scale_BK2 = np.repeat(scale_1K2, len(permuted.code_BU), axis=0)
         return PermutedWeights(None, self.cells, [scale_BK2] * len(permuted.groups.names))
 
+    def looks_at(self, groups: Groups) -> bool:
+        """Whether the cells depend on an attribute, or on a part of combined ones."""
+        return any(groups.level(name) is not None for name in self.attributes)
+
     def permuted_balance(self, p: int, permuted: Permuted) -> tuple[Groups, list[Floats]]:
-        """The cells of the other attributes, and for each permuted group what makes them alike."""
+        """The cells of the other attributes, and for each permuted group what makes them alike.
+
+        Combinations such as `sex x age` share the cells of their sex, whatever their age.
+        """
         groups = permuted.groups
-        others = [part for part in self.parts if part.attribute != groups.attribute]
+        levels = {name: groups.level(name) for name in self.attributes}
+        others = [part for part in self.parts if levels[part.attribute] is None]
         rest = joint_groups(others, len(self.sample.frame))
+        told = [level_G for level_G in levels.values() if level_G is not None]
         return rest, [
-            self._balancing(p, rest, permuted.code_BU == g, permuted.unit_N)
-            for g in range(len(groups.names))
+            self._balancing(p, rest, np.isin(permuted.code_BU, alike), permuted.unit_N)
+            for alike in _alike(np.stack(told, axis=1))
         ]
 
     def _as_observed(self, p: int) -> Floats | None:
@@ -107,6 +116,11 @@ class Balanced(Weighting):
         positives = np.count_nonzero(label_n == 1)
         totals_2 = np.array([len(label_n) - positives, positives], dtype=np.float64)
         return totals_2 / len(self.cells.names)
+
+
+def _alike(level_GA: Ints) -> list[Ints]:
+    """For each group the groups that agree with it in every level."""
+    return [np.flatnonzero((level_GA == level_A).all(axis=1)) for level_A in level_GA]
 
 
 def balanced(sample: Sample, settings: EvaluationSettings) -> Balanced:

@@ -61,7 +61,8 @@ def _rows(
     value_SM = _differences(found.value_SPG, whole.value_SPG, pairs)
     replicate_BSM = _differences(found.replicate_BSPG, whole.replicate_BSPG, pairs)
     null_RM = _differences(found.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
-    reasons = [_why(found, whole, pair) for pair in pairs]
+    judged_M = _differences(found.judged_SPG, whole.value_SPG, pairs).mean(axis=0)
+    reasons = [joined(_why(found, whole, pair), found.no_interval) for pair in pairs]
     patients = [_patients(measured, pair) for pair in pairs]
     numbers = estimates(value_SM, replicate_BSM, reasons, patients, measured.confidence)
     names = measured.groups.names
@@ -75,7 +76,7 @@ def _rows(
             "reference": OVERALL if pair.reference is None else names[pair.reference],
             "metric": found.metric.name,
             "relative": float(value / reference) if value is not None and reference else None,
-            "p_value": None if value is None else two_sided(value, null_RM[:, m]),
+            "p_value": None if value is None else two_sided(judged_M[m], null_RM[:, m]),
             **number,
         }
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fairfm_core.evaluation.auc import Floats
-from fairfm_core.evaluation.intervals import ONE_PATIENT, percentile_intervals
+from fairfm_core.evaluation.intervals import NO_INTERVAL, ONE_PATIENT, percentile_intervals
 from fairfm_core.evaluation.measured import joined
 from fairfm_core.evaluation.records import Row
 
@@ -37,6 +37,10 @@ def estimates(
             note = joined(why, ONE_PATIENT)
             rows.append({"value": float(value), "lo": None, "hi": None, "reason": note})
         else:
+            # Where the reason for no interval is known, that there are no replicates says less.
+            note = (
+                interval.note if interval.replicates or not (why and NO_INTERVAL in why) else None
+            )
             limits = {"lo": interval.lo, "hi": interval.hi}
-            rows.append({"value": float(value), **limits, "reason": joined(why, interval.note)})
+            rows.append({"value": float(value), **limits, "reason": joined(why, note)})
     return rows

@@ -18,6 +18,7 @@ from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.cases import Request
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
+from fairfm_core.evaluation.pairing import differ
 from fairfm_core.evaluation.predictions import SPLITS, Predictions
 from fairfm_core.evaluation.protocols import PROTOCOLS
 from fairfm_core.evaluation.records import (
@@ -117,5 +118,5 @@ def _check_same_images(first: pd.DataFrame, other: pd.DataFrame, number: int) ->
     if names := sorted(map(str, set(first.columns) ^ set(other.columns))):
         raise BadInput(f"seed {number} has other columns than seed 0: {first_ten(names)}")
     for name in map(str, first.columns):
-        if not name.startswith("p_") and not first[name].equals(other[name]):
+        if not name.startswith("p_") and differ(first[name], other[name]).any():
             raise BadInput(f"seed {number} has other values of {name!r} than seed 0")

@@ -7,7 +7,7 @@ perfectly fair model, more so with more and smaller groups; the null measures by
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -90,7 +90,7 @@ def fairness_scores(gap_M: Floats, margin: float = 0.01) -> Floats:
     The least fair model has `margin` exactly (one point). It depends on the models shown together,
     so it is made when a plot is drawn and never stored.
     """
-    scores: Floats = np.nanmax(gap_M) + margin - gap_M
+    scores: Floats = margin + (np.nanmax(gap_M) - gap_M)
     return scores
 
 
@@ -130,6 +130,14 @@ def _shuffled(codes: bytes, permutations: int, seed: int, attribute: str) -> npt
     random = stream(seed, "permutation", attribute)
     code_U = np.frombuffer(codes, dtype=np.int16)
     return random.permuted(np.tile(code_U, (permutations, 1)), axis=1)
+
+
+def with_observed(permuted: Permuted) -> Permuted:
+    """The permutations, and after them the groups as they are: how the null would see the data."""
+    inside_n = np.flatnonzero(permuted.unit_N >= 0)
+    code_U = np.zeros(permuted.code_BU.shape[1], dtype=np.int16)
+    code_U[permuted.unit_N[inside_n]] = permuted.groups.code_N[inside_n]
+    return replace(permuted, code_BU=np.concatenate([permuted.code_BU, code_U[None]]))
 
 
 @dataclass(frozen=True)

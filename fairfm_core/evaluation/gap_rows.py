@@ -38,6 +38,11 @@ class Gap:
         return self.between(*(part.value_SPG for part in self.parts))
 
     @property
+    def judged_S(self) -> Floats:
+        """What the null is compared with, by seed: the gap, of recalibrations the null's kind."""
+        return self.between(*(part.judged_SPG for part in self.parts))
+
+    @property
     def replicate_BS(self) -> Floats:
         """The gap of every replicate, by seed."""
         return self.between(*(part.replicate_BSPG for part in self.parts))
@@ -77,15 +82,16 @@ def _gap_row(measured: Measured, gap: Gap) -> Row:
     (number,) = estimates(
         gap.value_S[:, None],
         replicate_BS[:, :, None],
-        [measured.left_out],
+        [joined(measured.left_out, gap.parts[0].no_interval)],
         [min(measured.patients_G)],
         measured.confidence,
     )
     value = number["value"]
-    null = null_of(value, gap.null_RS.mean(axis=-1), measured.confidence)
+    judged = float(gap.judged_S.mean())
+    null = null_of(judged, gap.null_RS.mean(axis=-1), measured.confidence)
     row |= number | {"bias_corrected": bias_corrected(value, replicate_BS.mean(axis=-1))}
     row |= {"null_mean": null.mean, "null_hi": null.hi, "p_value": null.p_value}
-    row |= {"excess": value - null.mean, "reason": joined(number["reason"], null.note)}
+    row |= {"excess": judged - null.mean, "reason": joined(number["reason"], null.note)}
     return row | _extremes(measured, gap)
 
 

@@ -37,6 +37,7 @@ class Drawable:
     """What the draws look at, of the images that have all of it: their places in the split."""
 
     place_n: Ints
+    race_n: Ints
     disease_n: Ints
     age_bin_n: Ints
 
@@ -82,7 +83,7 @@ class Glocker(Drawn):
 
     def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
         """Drawn anew with the permuted races; other attributes play no part in the draws."""
-        if permuted.groups.attribute != RACE or not len(self.drawable.place_n):
+        if permuted.groups.level(RACE) is None or not len(self.drawable.place_n):
             return super().permuted(p, permuted)
         return PermutedWeights(drawn_BN=_drawn_anew(self, permuted))
 
@@ -93,8 +94,12 @@ def _drawn_anew(weighting: Glocker, permuted: Permuted) -> npt.NDArray[np.uint16
     random = stream(weighting.settings.resample_seed, "glocker", "null")
     place_n, size_factor = weighting.drawable.place_n, weighting.settings.resample_factor
     drawn_BN = np.zeros((len(permuted.code_BU), len(permuted.unit_N)), dtype=np.uint16)
+    level_G = permuted.groups.level(RACE)
+    assert level_G is not None, "drawn anew for groups that say the race"
+    unit_n = permuted.unit_N[place_n]
     for drawn_N, code_U in zip(drawn_BN, permuted.code_BU, strict=True):
-        race_n = code_U[permuted.unit_N[place_n]].astype(np.int64)
+        # An image that is in no combination keeps its race.
+        race_n = np.where(unit_n >= 0, level_G[code_U[unit_n]], weighting.drawable.race_n)
         drawn_N[place_n] = weighting.drawable.three_draws(race_n, size_factor, random)
     return drawn_BN
 
@@ -107,7 +112,8 @@ def glocker(sample: Sample, settings: EvaluationSettings) -> Glocker:
     disease_N = _diseases(sample)
     place_n = np.flatnonzero((race.code_N >= 0) & (age.code_N >= 0) & (disease_N >= 0))
     years_n = sample.frame[AGE].to_numpy(dtype=np.float64, na_value=np.nan)[place_n]
-    drawable = Drawable(place_n, disease_N[place_n], np.searchsorted(AGE_TOPS, years_n))
+    age_bin_n = np.searchsorted(AGE_TOPS, years_n)
+    drawable = Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
     multiplicity_N = np.zeros(len(disease_N), dtype=np.int64)
     if len(place_n):
         random = stream(settings.resample_seed, "glocker")

@@ -28,6 +28,23 @@ class Groups:
     names: tuple[str, ...]
     code_N: Ints
     """Index into `names`; -1 for an image that is a member of no group (its value is null)."""
+    parts: tuple[Groups, ...] = ()
+    """Of combinations, the attributes they are made of."""
+    part_GA: Ints | None = None
+    """Of combinations, the group of each part that every combination lies in."""
+
+    def level(self, attribute: str) -> Ints | None:
+        """The group of an attribute that each group lies in, [G]; None if it does not say.
+
+        Of sex that is sex itself, and `race x sex` says both.
+        """
+        if self.part_GA is None:
+            return np.arange(len(self.names)) if attribute == self.attribute else None
+        for a, part in enumerate(self.parts):
+            if part.attribute == attribute:
+                level_G: Ints = self.part_GA[:, a]
+                return level_G
+        return None
 
     @property
     def without(self) -> int:
@@ -79,8 +96,7 @@ def groups_of(
     attributes, `race x sex`, the groups are the combinations that occur.
     """
     if TIMES in attribute and attribute not in frame.columns:
-        parts = attribute.split(TIMES)
-        return _combined([groups_of(frame, part, age_edges, everywhere) for part in parts])
+        return _combined(frame, attribute.split(TIMES), age_edges, everywhere)
     label_N = group_labels(frame, attribute, age_edges)
     named_M = label_N if everywhere is None else group_labels(everywhere, attribute, age_edges)
     present = set(pd.unique(named_M)) - {None}
@@ -106,13 +122,26 @@ def joint_groups(parts: Sequence[Groups], images: int) -> Groups:
     return joint if parts else everybody(images)
 
 
-def _combined(parts: Sequence[Groups]) -> Groups:
-    """The combinations of the groups of several attributes that occur among the images."""
-    joint = joint_groups(parts, len(parts[0].code_N))
-    present = np.unique(joint.code_N[joint.code_N >= 0])
+def _combined(
+    frame: pd.DataFrame,
+    attributes: Sequence[str],
+    age_edges: tuple[float, ...],
+    everywhere: pd.DataFrame | None,
+) -> Groups:
+    """The combinations of the groups of several attributes that occur in any split."""
+    whole = frame if everywhere is None else everywhere
+    parts, all_parts = (
+        tuple(groups_of(rows, each, age_edges, everywhere) for each in attributes)
+        for rows in (frame, whole)
+    )
+    joint, of_all = joint_groups(parts, len(frame)), joint_groups(all_parts, len(whole))
+    present = np.unique(of_all.code_N[of_all.code_N >= 0])
     place = np.full(len(joint.names) + 1, -1, dtype=np.int64)
     place[present] = np.arange(len(present))
-    return Groups(joint.attribute, tuple(joint.names[c] for c in present), place[joint.code_N])
+    names = tuple(joint.names[c] for c in present)
+    sizes = [len(part.names) for part in parts]
+    part_GA = np.stack(np.unravel_index(present, sizes), axis=1).reshape(len(present), len(parts))
+    return Groups(joint.attribute, names, place[joint.code_N], parts, part_GA)
 
 
 def everybody(images: int) -> Groups:

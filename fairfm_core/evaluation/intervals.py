@@ -20,7 +20,8 @@ from fairfm_core.seeding import stream
 
 Counts = npt.NDArray[np.uint16]
 
-ONE_PATIENT = "no interval: one patient only"
+NO_INTERVAL = "no interval"
+ONE_PATIENT = f"{NO_INTERVAL}: one patient only"
 
 
 def patient_draws(patient_ids: npt.ArrayLike, replicates: int, seed: int) -> Counts:

@@ -10,15 +10,17 @@ from functools import cached_property
 
 import numpy as np
 
+from fairfm_core.config import EvaluationSettings
 from fairfm_core.evaluation.auc import Floats, Ints
 from fairfm_core.evaluation.cases import Request
 from fairfm_core.evaluation.cells import CellCounts, Reasons, count_patients
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.metrics import Metric
+from fairfm_core.evaluation.metrics import AUC, Metric
 from fairfm_core.evaluation.sample import Sample
 from fairfm_core.evaluation.values import Values
 from fairfm_core.evaluation.weighting import Weighting
 
+ANALYTIC = "no interval: DeLong's are of the AUC alone"
 NOT_CALIBRATED = "no logistic recalibration: the scores separate the classes, or are all alike"
 
 
@@ -32,8 +34,13 @@ class MetricValues:
     value_SPG: Floats
     replicate_BSPG: Floats
     null_RSPG: Floats
+    judged_SPG: Floats
+    """What the null is compared with: the value, for recalibrations made as the null makes them,
+    by a step from everybody's fit."""
     reason_PG: Reasons
     """Why a value is undefined; None where it is not."""
+    no_interval: str | None
+    """Why the metric has no replicates though some were asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +55,13 @@ class Measured:
     values: Values
     """[1 + B, S, P, G]: the data as they are, then the replicates."""
     null: Values
-    """[R, S, P, G]; empty for an attribute without a null."""
-    confidence: float
+    """[R + 1, S, P, G], the groups as they are last; empty for an attribute without a null."""
+    settings: EvaluationSettings
+
+    @property
+    def confidence(self) -> float:
+        """Of every interval."""
+        return self.settings.confidence
 
     def of(self, metric: Metric) -> MetricValues:
         """One metric, NaN wherever it is undefined."""
@@ -59,9 +71,14 @@ class Measured:
         reason_PG = self._reasons(metric)[places]
         value_BSPG = self.values[metric.name][:, :, places]
         value_BSPG[:, :, reason_PG.astype(bool)] = np.nan
-        null_RSPG = self.null.get(metric.name, np.empty((0, *self.values[metric.name].shape[1:])))
+        null_RSPG = self.null.get(metric.name, value_BSPG[:0])
+        null_RSPG = null_RSPG[:, :, places] if metric.name in self.null else null_RSPG
+        calibrated = metric.calibrated and len(null_RSPG)
         return MetricValues(
-            metric, places, value_BSPG[0], value_BSPG[1:], null_RSPG[:, :, places], reason_PG
+            *(metric, places, value_BSPG[0], value_BSPG[1:], null_RSPG[:-1]),
+            null_RSPG[-1] if calibrated else value_BSPG[0],
+            reason_PG,
+            ANALYTIC if self.settings.intervals == "delong" and metric != AUC else None,
         )
 
     def _reasons(self, metric: Metric) -> Reasons:

@@ -34,7 +34,7 @@ def _cell_rows(measured: Measured, found: MetricValues) -> Iterator[Row]:
     numbers = estimates(
         _by_cell(found.value_SPG),
         _by_cell(found.replicate_BSPG),
-        [found.reason_PG[i, g] for i, _, g in cells],
+        [joined(found.reason_PG[i, g], found.no_interval) for i, _, g in cells],
         [counts.patients_PG[p, g] for _, p, g in cells],
         measured.confidence,
     )
@@ -58,11 +58,12 @@ def _by_cell(value_SPG: Floats) -> Floats:
 
 def _mean_rows(measured: Measured, found: MetricValues) -> Iterator[Row]:
     groups = range(len(measured.groups.names))
+    notes = measured.weighting.note, found.no_interval
     whys = [named_reasons(measured.sample.pathologies, found.reason_PG[:, g]) for g in groups]
     numbers = estimates(
         group_means(found.value_SPG),
         group_means(found.replicate_BSPG),
-        [joined(f"undefined for {why}" if why else None, measured.weighting.note) for why in whys],
+        [joined(why and f"undefined for {why}", *notes) for why in whys],
         measured.patients_G,
         measured.confidence,
     )
@@ -82,7 +83,7 @@ def _worst_group_rows(measured: Measured, found: MetricValues) -> Iterator[Row]:
     (number,) = estimates(
         worst_value(found.value_SPG, ideal)[..., None],
         worst_value(found.replicate_BSPG, ideal)[..., None],
-        [why_undefined(measured, found)],
+        [joined(why_undefined(measured, found), found.no_interval)],
         [min(measured.patients_G)],
         measured.confidence,
     )

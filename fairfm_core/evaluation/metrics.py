@@ -7,7 +7,7 @@ stand at an operating point, a threshold chosen on validation: `tpr@fpr=0.2`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,21 +66,45 @@ def expected_calibration_error(sums: Sums) -> Floats:
 
 
 def calibration_slope(sums: Sums) -> Floats:
-    """Slope b of logit P(y) = a + b logit(p), one Newton step from the fit to all the data.
+    """Slope b of logit P(y) = a + b logit(p), a step of second order from the fit to the data.
 
-    The step of the data itself is 0; of a bootstrap replicate it is the one-step bootstrap.
+    The step of the data itself is 0; of a bootstrap replicate it is the one-step bootstrap, with
+    the third derivatives of the likelihood in it, so that small groups are followed too.
     """
-    sum_LG7, fitted_G3 = sums["calibration"], sums["fitted"]
-    s0, s1, h0, h1, h2 = (sum_LG7[..., part] for part in range(5))
+    fitted_G3 = sums["fitted"]
+    s0, s1, h0, h1, h2, *turns = (sums["calibration"][..., part] for part in range(9))
+    determinant = h0 * h2 - h1 * h1
     # Of one score alone the fit has no slope: its determinant is 0 but for rounding.
-    bend = np.where(h0 * h2 - h1 * h1 > 1e-9 * h0 * h2, h0 * h2 - h1 * h1, 0.0)
-    return _with_both(sums, fitted_G3[..., 1] + ratio(h0 * s1 - h1 * s0, bend))
+    determinant = np.where(determinant > 1e-9 * h0 * h2, determinant, 0.0)
+
+    def solved(r0: Floats, r1: Floats) -> tuple[Floats, Floats]:
+        return ratio(h2 * r0 - h1 * r1, determinant), ratio(h0 * r1 - h1 * r0, determinant)
+
+    step_a, step_b = first = solved(s0, s1)
+    for _ in range(2):
+        bent = [_bent(step_a, step_b, turns[k : k + 3]) for k in range(2)]
+        step_a, step_b = solved(s0 - bent[0], s1 - bent[1])
+    # Where the correction outgrows the step it has left its reach: the first step stands.
+    near = np.abs(step_b - first[1]) <= np.abs(first[1])
+    return _with_both(sums, fitted_G3[..., 1] + np.where(near, step_b, first[1]))
+
+
+def _bent(step_a: Floats, step_b: Floats, turns: Sequence[Floats]) -> Floats:
+    """Half the third derivative along a step: half of sum t (a + b u)^2, times u^k."""
+    t0, t1, t2 = turns
+    bent: Floats = 0.5 * (step_a**2 * t0 + 2 * step_a * step_b * t1 + step_b**2 * t2)
+    return bent
 
 
 def calibration_intercept(sums: Sums) -> Floats:
-    """Intercept a of logit P(y) = a + logit(p) (calibration in the large); one step likewise."""
-    sum_LG7, fitted_G3 = sums["calibration"], sums["fitted"]
-    return _with_both(sums, fitted_G3[..., 2] + ratio(sum_LG7[..., 5], sum_LG7[..., 6]))
+    """Intercept a of logit P(y) = a + logit(p) (calibration in the large); a step likewise."""
+    s, h, t = (sums["calibration"][..., part] for part in range(9, 12))
+    first = ratio(s, h)
+    step = first
+    for _ in range(2):
+        step = ratio(s - 0.5 * step**2 * t, h)
+    near = np.abs(step - first) <= np.abs(first)
+    return _with_both(sums, sums["fitted"][..., 2] + np.where(near, step, first))
 
 
 def _with_both(sums: Sums, values: Floats) -> Floats:

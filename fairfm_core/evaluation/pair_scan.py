@@ -4,7 +4,8 @@ AUC = P(score of a positive > score of a negative) + 1/2 P(equal). In ascending 
 counts the weight of the negatives below it, for each pair of cells and for a whole block of
 weightings at once. Weights are whole numbers and so are all sums: the result is that of the
 literally repeated images, exact until the one division at the end, in any order and on any number
-of threads. Array suffixes: K cells, L lanes, G groups, V visits; see `ranking.py`.
+of threads. Array suffixes: K cells, W cells that a cell is compared with, L lanes, G groups, V
+visits; see `ranking.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ SMALL = 90_000
 class PairTable:
     """Twice the wins of the positives of a cell over the negatives of another, and both weights."""
 
-    wins_KKL: Floats
+    first_K: Ints
+    wins_KWL: Floats
+    """Over the cells from `first_K` on, as many as any cell is compared with."""
     positive_KL: Floats
     negative_KL: Floats
 
@@ -40,7 +43,7 @@ class PairTable:
 
         With a scale the negatives and positives of cell k weigh `scale_LK2[:, k]` times as much.
         """
-        wins_CCL = self.wins_KKL[np.ix_(cells, cells)]
+        wins_CCL = self.wins_KWL[cells[:, None], cells - self.first_K[cells][:, None]]
         positive_CL, negative_CL = self.positive_KL[cells], self.negative_KL[cells]
         if scale_LK2 is not None:
             losing_CL, winning_CL = (scale_LK2[:, cells, y].T for y in (0, 1))
@@ -73,7 +76,8 @@ def pair_table(
         factor_v *= multiplicity_N[case_v].astype(np.uint32)
     kind = np.uint32 if total <= SMALL else np.uint64
     lanes, cells = block.weight_UL.shape[1], partition.cells
-    wins_KKL = np.zeros((cells, cells, lanes), dtype=kind)
+    width = int((partition.stop_K - partition.first_K).max(initial=0))
+    wins_KWL = np.zeros((cells, width, lanes), dtype=kind)
     twice_KL, below_KL = (np.zeros((cells, lanes), dtype=kind) for _ in range(2))
     _scan()(
         unit_N[case_v].astype(np.int32),
@@ -83,24 +87,33 @@ def pair_table(
         block.weight_UL,
         partition.first_K,
         partition.stop_K,
-        wins_KKL,
+        wins_KWL,
         twice_KL,
         below_KL,
     )
     used = block.used
-    return _table(ranking, wins_KKL[:, :, :used], twice_KL[:, :used], below_KL[:, :used])
+    wins, twice, below = wins_KWL[:, :, :used], twice_KL[:, :used], below_KL[:, :used]
+    return _table(ranking, partition, wins, twice, below)
 
 
 def _table(
-    ranking: Ranking, wins_KKL: npt.NDArray[Any], twice_KL: npt.NDArray[Any], below_KL: Any
+    ranking: Ranking,
+    partition: Partition,
+    wins_KWL: npt.NDArray[Any],
+    twice_KL: npt.NDArray[Any],
+    below_KL: npt.NDArray[Any],
 ) -> PairTable:
     """The table of the scan; if it swapped the classes, swapped back."""
-    wins = wins_KKL.astype(np.float64)
+    first_K, cell_K = partition.first_K, np.arange(partition.cells)
+    wins = wins_KWL.astype(np.float64)
     counted, below = twice_KL.astype(np.float64) / 2, below_KL.astype(np.float64)
     if not ranking.turned:
-        return PairTable(wins, counted, below)
-    lost = 2.0 * below[:, None] * counted[None, :]
-    return PairTable(lost - wins.transpose(1, 0, 2), below, counted)
+        return PairTable(first_K, wins, counted, below)
+    # Cell k is compared with the cells of its own range alone, so the other way round too.
+    other_KW = np.minimum(first_K[:, None] + np.arange(wins.shape[1]), partition.cells - 1)
+    lost = 2.0 * below[:, None] * counted[other_KW]
+    back = wins[other_KW, (cell_K - first_K)[:, None]]
+    return PairTable(first_K, lost - back, below, counted)
 
 
 @cache
@@ -116,7 +129,7 @@ def _scan_loop(
     weight_UL: Any,
     first_K: Any,
     stop_K: Any,
-    wins_KKL: Any,
+    wins_KWL: Any,
     twice_KL: Any,
     below_KL: Any,
 ) -> None:
@@ -139,6 +152,6 @@ def _scan_loop(
                 weight_L[lane] = unit_L[lane] * factor
                 twice_L[lane] += weight_L[lane]
             for e in range(first_K[k], stop_K[k]):
-                wins_L, below_L = wins_KKL[k, e], below_KL[e]
+                wins_L, below_L = wins_KWL[k, e - first_K[k]], below_KL[e]
                 for lane in range(lanes):
                     wins_L[lane] += weight_L[lane] * below_L[lane]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.evaluation.groups import TIMES
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.sample import Sample
 
@@ -20,15 +21,21 @@ def pairing_of(sample: Sample, settings: EvaluationSettings) -> str:
     """A digest of the images, their patients and labels, and of how they are resampled."""
     drawn = settings.resampling, settings.intervals, settings.replicates, settings.seed
     digest = hashlib.blake2b(repr((sample.pathologies, *drawn)).encode(), digest_size=10)
-    for column in ("image_id", "patient_id"):
+    for column in ("image_id", "patient_id", *_held(sample, settings)):
         digest.update(_joined(sample.frame[column]).encode())
     digest.update(sample.label_PN.tobytes())
     return digest.hexdigest()
 
 
+def _held(sample: Sample, settings: EvaluationSettings) -> list[str]:
+    """The columns of the attributes whose groups are measured."""
+    parts = [part for name in settings.attributes for part in name.split(TIMES)]
+    return [part for part in dict.fromkeys(parts) if part in sample.frame.columns]
+
+
 def _joined(column: pd.Series[Any]) -> str:
     """The values as one text; joined by Arrow, as a loop over a large split takes its time."""
-    values = pa.array(column.astype(str), pa.string())
+    values = pa.array(column.astype(object).where(column.notna(), "").astype(str), pa.string())
     whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     return str(pc.binary_join(whole, "\x1f")[0].as_py())
 
@@ -46,11 +53,18 @@ def check_pairing(first: Predictions, other: Predictions, names: Sequence[str]) 
             f"{names[0]} and {names[1]} do not pair: they predict different pathologies"
             f" ({first_ten(odd)})"
         )
-    for column in ("patient_id", "split", *(f"y_{name}" for name in first.pathologies)):
-        differ_N = (a[column] != b[column]) & ~(a[column].isna() & b[column].isna())
-        if differ_N.any():
-            differ = a.index[differ_N]
+    shared = [name for name in first.attributes if name in other.attributes]
+    labels = [f"y_{name}" for name in first.pathologies]
+    for column in ("patient_id", "split", *shared, *labels):
+        if (differ_N := differ(a[column], b[column])).any():
+            culprits = a.index[differ_N]
             raise BadInput(
                 f"{names[0]} and {names[1]} do not pair: {column!r} differs"
-                f" (image {first_ten(differ)})"
+                f" (image {first_ten(culprits)})"
             )
+
+
+def differ(first: pd.Series[Any], other: pd.Series[Any]) -> pd.Series[Any]:
+    """Where two columns differ in value, whatever their types; two missing values are equal."""
+    unequal: pd.Series[Any] = (first != other) & ~(first.isna() & other.isna())
+    return unequal.fillna(True).astype(bool)

@@ -5,6 +5,8 @@ Array suffixes as in `values.py`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fairfm_core.evaluation.block_sums import BlockSums, GroupSums
@@ -39,7 +41,9 @@ def permuted_values(
         plan = _whole(permuted, part)
         weightings = [_members(permuted, part, g) for g in groups]
         counted = {p: _candidates(weighting, permuted, p, each) for p, each in part.items()}
-        cases = all_cases(sample, plan, counted, weightings[0].units, request, fits)
+        heaviest = max(each.units.heaviest for each in weightings)
+        units = replace(weightings[0].units, heaviest=heaviest)
+        cases = all_cases(sample, plan, counted, units, request, fits)
         sums = BlockSums() if _drawn(part) else GroupSums(len(groups))
         for g, members in enumerate(weightings):
             if isinstance(sums, GroupSums):

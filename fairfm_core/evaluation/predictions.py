@@ -85,6 +85,8 @@ def read_predictions(path: File) -> Predictions:
 def check_predictions(frame: pd.DataFrame) -> None:
     """Raise BadInput for a frame that is no table of predictions, naming the first culprits."""
     columns = [str(name) for name in frame.columns]
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise BadInput(f"predictions have a column more than once: {first_ten(twice)}")
     for key in KEYS:
         if key not in columns:
             raise BadInput(f"predictions lack the column {key!r}{did_you_mean(key, columns)}")

@@ -65,7 +65,7 @@ class Resampled(Drawn):
 
         For another attribute the multiplicities are as they are: the draw did not look at it.
         """
-        if permuted.groups.attribute not in self.source.attributes or self.undefined_P[p]:
+        if not self.source.looks_at(permuted.groups) or self.undefined_P[p]:
             return super().permuted(p, permuted)
         names = "resample", self.sample.pathologies[p], "null", permuted.groups.attribute
         random = stream(self.seed, *names)
@@ -83,7 +83,8 @@ class Resampled(Drawn):
         rest, scale_GBK2 = self.source.permuted_balance(p, permuted)
         stratum_n = 2 * rest.code_N[case_n] + (self.sample.label_PN[p, case_n] == 1)
         for g, scale_BK2 in enumerate(scale_GBK2):
-            of_group_Bn = scale_BK2.reshape(len(scale_BK2), -1).take(stratum_n, axis=1)
+            scale_BC = scale_BK2.reshape(len(scale_BK2), 2 * len(rest.names))
+            of_group_Bn = scale_BC.take(stratum_n, axis=1)
             np.copyto(weight_Bn, of_group_Bn, where=code_Bn == g, casting="same_kind")
         weight_BN = np.zeros((len(code_Bn), len(permuted.unit_N)), dtype=np.float32)
         weight_BN[:, case_n] = weight_Bn

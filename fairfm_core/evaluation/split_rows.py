@@ -14,7 +14,7 @@ from fairfm_core.evaluation.cells import count_cells
 from fairfm_core.evaluation.delong import influences, normal_replicates
 from fairfm_core.evaluation.difference_rows import difference_rows
 from fairfm_core.evaluation.effective_size import weight_rows
-from fairfm_core.evaluation.fairness import permuted_groups
+from fairfm_core.evaluation.fairness import permuted_groups, with_observed
 from fairfm_core.evaluation.gap_rows import gap_rows
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.intervals import Counts, unit_draws
@@ -76,7 +76,7 @@ def measure(
         Measured(
             *(sample, weighting, each, count_cells(sample, each, settings.min_cases, weighting)),
             *(request, found, _null(sample, weighting, each, settings, request, fits) if a else {}),
-            settings.confidence,
+            settings,
         )
         for a, (each, found) in enumerate(zip(groups, resampled.values, strict=True))
     ]
@@ -139,4 +139,5 @@ def _null(
     fits: Fits,
 ) -> Values:
     permuted = permuted_groups(sample, groups, settings.permutations, settings.seed)
+    permuted = with_observed(permuted)
     return permuted_values(sample, weighting, permuted, request, fits)

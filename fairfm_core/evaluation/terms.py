@@ -23,8 +23,8 @@ from fairfm_core.evaluation.metrics import Sums
 
 BINS = 15
 """Bins of equal width in 0..1 for the calibration error (Guo et al., ICML 2017)."""
-NEWTON = 7
-"""Slopes and bends of the likelihoods of the two recalibrations."""
+NEWTON = 12
+"""First, second and third derivatives of the likelihoods of the two recalibrations."""
 PLAIN = ("positives", "negatives", "squared")
 EXACT_BITS = 52
 STEEPEST_LOGIT = float(-np.log(SMALLEST)) + 0.1
@@ -68,7 +68,16 @@ class Columns:
         far = STEEPEST_LOGIT
         largest_T = np.ones(self.count)
         largest_T[self.bins + BINS :] = np.tile(
-            [1.0, far, 0.25, 0.25 * far, 0.25 * far**2, 1.0, 0.25], len(self.fitted_AG3)
+            [
+                1.0,
+                far,
+                *(far**k / 4 for k in range(3)),
+                *(far**k / 10 for k in range(4)),
+                1.0,
+                0.25,
+                0.1,
+            ],
+            len(self.fitted_AG3),
         )
         exponent_T = np.ceil(np.log2(largest_T * max(total, 1.0)))
         return np.exp2(exponent_T - EXACT_BITS)
@@ -106,7 +115,9 @@ def summed_terms(
     fitted_AG3 = np.full((len(groups), most, 3), np.nan)
     for a, fitted_G3 in enumerate(fitted):
         fitted_AG3[a, : len(fitted_G3)] = fitted_G3
-    code_An = np.array([code_n for code_n, _ in groups], dtype=np.int64).reshape(-1, len(logit_n))
+    code_An = np.array([code_n for code_n, _ in groups], dtype=np.int64).reshape(
+        len(groups), len(logit_n)
+    )
     sum_PT = np.zeros((pieces, columns.count))
     _adder()(
         *(scored.score_n, scored.positive_n, scored.copies_n, logit_n, piece_n),
@@ -160,14 +171,22 @@ def _add(
         term_T[bins + min(int(score * BINS), BINS - 1)] = label - score
         for a in range(len(code_An)):
             g, t = code_An[a, n], bins + BINS + NEWTON * a
-            if g < 0 or not np.isfinite(fitted_AG3[a, g].sum()):
+            if g < 0:
                 continue
-            chance = 1 / (1 + np.exp(-(fitted_AG3[a, g, 0] + fitted_AG3[a, g, 1] * u)))
-            rest, bend = label - chance, chance * (1 - chance)
-            term_T[t], term_T[t + 1], term_T[t + 2] = rest, rest * u, bend
-            term_T[t + 3], term_T[t + 4] = bend * u, bend * u * u
-            chance = 1 / (1 + np.exp(-(fitted_AG3[a, g, 2] + u)))
-            term_T[t + 5], term_T[t + 6] = label - chance, chance * (1 - chance)
+            joint = fitted_AG3[a, g, 0] + fitted_AG3[a, g, 1] * u
+            if np.isfinite(joint):
+                chance = 1 / (1 + np.exp(-joint))
+                rest, bend = label - chance, chance * (1 - chance)
+                turn = bend * (1 - 2 * chance)
+                term_T[t], term_T[t + 1] = rest, rest * u
+                term_T[t + 2], term_T[t + 3], term_T[t + 4] = bend, bend * u, bend * u * u
+                term_T[t + 5], term_T[t + 6] = turn, turn * u
+                term_T[t + 7], term_T[t + 8] = turn * u * u, turn * u * u * u
+            if np.isfinite(fitted_AG3[a, g, 2]):
+                chance = 1 / (1 + np.exp(-(fitted_AG3[a, g, 2] + u)))
+                bend = chance * (1 - chance)
+                term_T[t + 9], term_T[t + 10] = label - chance, bend
+                term_T[t + 11] = bend * (1 - 2 * chance)
         sum_T, copies = sum_PT[piece_n[n]], copies_n[n]
         for t in range(terms):
             sum_T[t] += copies * (np.rint(term_T[t] / step_T[t]) * step_T[t])
