@@ -5,6 +5,8 @@ Array suffixes: L lanes, K cells, P pieces, T terms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,53 +17,81 @@ from fairfm_core.evaluation.lanes import Block
 from fairfm_core.evaluation.sums import Pieces, cell_sums
 
 
+@dataclass(frozen=True, eq=False)
+class _Stack:
+    """Terms of all cases that share pieces, side by side: one product is faster than many."""
+
+    pieces: Pieces
+    term_PT: Floats
+    place: dict[Summed, slice]
+
+
 class BlockSums:
-    """Sums of cases in a block; weights are gathered once for the cases that share pieces."""
+    """Sums of some cases in one block after another."""
 
-    def __init__(self) -> None:
-        self._block: Block | None = None
-        self._weights: dict[Pieces, Floats] = {}
+    def __init__(self, cases: Sequence[Cases]) -> None:
+        self._stacks = _stacks([each.summed for each in cases if each.summed is not None])
+        self._sums: dict[Summed, Floats] = {}
 
-    def of(self, cases: Cases, summed: Summed, block: Block) -> Floats:
-        """The weighted sum of every term over every cell, [L, K, T]."""
-        if block is not self._block:
-            self._block, self._weights = block, {}
-        if summed.pieces not in self._weights:
-            self._weights[summed.pieces] = summed.pieces.weights(block)
-        return cell_sums(summed.pieces, self._weights[summed.pieces], summed.term_PT)
+    def begin(self, block: Block) -> None:
+        """Sum every term of every case over every cell in each lane of a block."""
+        self._sums = {}
+        for number, stack in enumerate(self._stacks):
+            sum_LKT = self._summed(number, stack, block)
+            self._sums |= {summed: sum_LKT[:, :, at] for summed, at in stack.place.items()}
+
+    def of(self, summed: Summed) -> Floats:
+        """The sums of one case in the block, [L, K, T]."""
+        return self._sums[summed]
+
+    def _summed(self, number: int, stack: _Stack, block: Block) -> Floats:
+        return cell_sums(stack.pieces, stack.pieces.weights(block), stack.term_PT)
 
 
 class GroupSums(BlockSums):
-    """Sums over permuted groups, one group after the other.
+    """Sums over permuted groups, one group after the other, each in the same blocks.
 
     Every unit is in one group, so the last group holds what the others leave: sums are exact, so
     nothing is lost by subtracting, and the largest share of the work falls away.
     """
 
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self._group, self._last = 0, groups - 1
-        self._seen: list[Floats] = []
-        self._next = 0
+    def __init__(self, cases: Sequence[Cases], groups: int) -> None:
+        super().__init__(cases)
+        self._group, self._last, self._block = 0, groups - 1, -1
+        self._seen: dict[tuple[int, int], Floats] = {}
 
-    def begin(self, group: int) -> None:
-        """Go on with the next group; blocks and cases come again in the same order."""
-        self._group, self._next = group, 0
+    def begin_group(self, group: int) -> None:
+        """Go on with the next group."""
+        self._group, self._block = group, -1
 
-    def of(self, cases: Cases, summed: Summed, block: Block) -> Floats:
-        """The weighted sum of every term over every cell, [L, K, T]."""
-        place, self._next = self._next, self._next + 1
+    def begin(self, block: Block) -> None:
+        """Sum as in `BlockSums`; blocks come again in the same order for each group."""
+        self._block += 1
+        super().begin(block)
+
+    def _summed(self, number: int, stack: _Stack, block: Block) -> Floats:
+        key = self._block, number
         if 0 < self._group == self._last:
-            return _all(summed)[None] - self._seen[place]
-        sum_LKT = super().of(cases, summed, block)
-        if place == len(self._seen):
-            self._seen.append(sum_LKT)
-        else:
-            self._seen[place] = self._seen[place] + sum_LKT
+            return _all(stack)[None] - self._seen[key]
+        sum_LKT = super()._summed(number, stack, block)
+        self._seen[key] = self._seen[key] + sum_LKT if key in self._seen else sum_LKT
         return sum_LKT
 
 
-def _all(summed: Summed) -> Floats:
+def _stacks(found: Sequence[Summed]) -> list[_Stack]:
+    sharing: dict[Pieces, list[Summed]] = {}
+    for summed in found:
+        sharing.setdefault(summed.pieces, []).append(summed)
+    return [_stack(pieces, together) for pieces, together in sharing.items()]
+
+
+def _stack(pieces: Pieces, together: Sequence[Summed]) -> _Stack:
+    ends = np.cumsum([0, *(summed.term_PT.shape[1] for summed in together)])
+    place = {each: slice(a, b) for each, (a, b) in zip(together, pairwise(ends), strict=True)}
+    return _Stack(pieces, np.concatenate([each.term_PT for each in together], axis=1), place)
+
+
+def _all(stack: _Stack) -> Floats:
     """The sum over all pieces of a cell, [K, T]."""
-    parts = pairwise(summed.pieces.bounds_K)
-    return np.array([summed.term_PT[start:stop].sum(axis=0) for start, stop in parts])
+    parts = pairwise(stack.pieces.bounds_K)
+    return np.array([stack.term_PT[start:stop].sum(axis=0) for start, stop in parts])

@@ -22,8 +22,6 @@ from fairfm_core.evaluation.terms import Columns, Scored, summed_terms
 
 SCANNED = ("auc", "auprc")
 """Families that need no sums."""
-Fits = dict[tuple[int, int], Floats]
-"""Recalibration [1, 3] of one group, by seed and pathology."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +90,11 @@ def all_cases(
     counted: dict[int, Counted],
     units: Units,
     request: Request,
-    fits: Fits | None = None,
 ) -> list[Cases]:
-    """The cases of every seed and of the pathologies that are counted.
-
-    Recalibrations are fitted to every group, unless the fits of one group are given.
-    """
-    pieces = _pieces(sample, plan, counted, units) if request.needs_sums else {}
+    """The cases of every seed and of the pathologies that are counted."""
+    pieces = pieces_for(sample, plan, counted, units) if request.needs_sums else {}
     return [
-        _cases(sample, plan, s, p, each, units, request, pieces.get(p), (fits or {}).get((s, p)))
+        _cases(sample, plan, s, p, each, units, request, pieces.get(p))
         for s in range(len(sample.score_SPN))
         for p, each in counted.items()
     ]
@@ -115,7 +109,6 @@ def _cases(
     units: Units,
     request: Request,
     pieces: Pieces | None,
-    fitted: Floats | None,
 ) -> Cases:
     score_N, label_N = sample.score_SPN[s, p], sample.label_PN[p]
     case_n, multiplicity_N = counted.case_n, counted.multiplicity_N
@@ -136,13 +129,14 @@ def _cases(
         term_PT, columns = summed_terms(
             *(scored, pieces.piece_N[case_n], len(pieces.unit_P), thresholds, groups),
             total=float(count_U.sum()) * units.heaviest,
-            given=None if fitted is None else (fitted,),
         )
         summed = Summed(pieces, term_PT, columns)
     return Cases(s, p, ranked(score_N, label_N, case_n), multiplicity_N, count_U, summed)
 
 
-def _pieces(sample: Sample, plan: Plan, counted: Iterable[int], units: Units) -> dict[int, Pieces]:
+def pieces_for(
+    sample: Sample, plan: Plan, counted: Iterable[int], units: Units
+) -> dict[int, Pieces]:
     """Pieces of the plan's cells, shared by the pathologies.
 
     Where a protocol scales classes, each has its own, and cell k is cut into 2k and 2k + 1.

@@ -40,7 +40,7 @@ class Lanes:
         if AUPRC in metrics:
             yield from self._precisions(cases)
         if cases.summed is not None:
-            sum_LKT = self._scaled(sums.of(cases, cases.summed, self.block))
+            sum_LKT = self._scaled(sums.of(cases.summed))
             yield from self._of_sums(sum_LKT, cases.summed.columns, metrics)
 
     def _aucs(self, cases: Cases) -> Iterator[Found]:

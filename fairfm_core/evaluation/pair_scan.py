@@ -24,8 +24,8 @@ from fairfm_core.evaluation.machine_code import compiled
 from fairfm_core.evaluation.partition import Partition
 from fairfm_core.evaluation.ranking import Ranking
 
-SMALL = 90_000
-"""Up to this total weight twice the number of pairs fits into 32 bits."""
+SMALL = 65_535
+"""Up to this total weight counts fit into 16 bits and twice the number of pairs into 32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +74,12 @@ def pair_table(
     factor_v = np.maximum(visits.counts_V[inside_v], 1).astype(np.uint32)
     if multiplicity_N is not None:
         factor_v *= multiplicity_N[case_v].astype(np.uint32)
-    kind = np.uint32 if total <= SMALL else np.uint64
+    kind, count = (np.uint32, np.uint16) if total <= SMALL else (np.uint64, np.uint64)
     lanes, cells = block.weight_UL.shape[1], partition.cells
     width = int((partition.stop_K - partition.first_K).max(initial=0))
     wins_KWL = np.zeros((cells, width, lanes), dtype=kind)
-    twice_KL, below_KL = (np.zeros((cells, lanes), dtype=kind) for _ in range(2))
+    twice_KL = np.zeros((cells, lanes), dtype=kind)
+    below_KL = np.zeros((cells, lanes), dtype=count)
     _scan()(
         unit_N[case_v].astype(np.int32),
         code_V[inside_v].astype(np.int32),
@@ -134,9 +135,9 @@ def _scan_loop(
     below_KL: Any,
 ) -> None:
     lanes = weight_UL.shape[1]
-    weight_L = np.empty(lanes, dtype=below_KL.dtype)
+    weight_L = np.empty(lanes, dtype=twice_KL.dtype)
     for v in range(len(unit_v)):
-        k, factor = code_v[v], below_KL.dtype.type(factor_v[v])
+        k, factor = code_v[v], factor_v[v]
         unit_L = weight_UL[unit_v[v]]
         if counts_v[v] == 0:
             below_L = below_KL[k]

@@ -5,14 +5,16 @@ Array suffixes as in `values.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from fairfm_core.evaluation.block_sums import BlockSums, GroupSums
-from fairfm_core.evaluation.cases import Counted, Fits, Request, all_cases
+from fairfm_core.evaluation.cases import Cases, Counted, Request, all_cases
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.partition import Plan, plan_of
+from fairfm_core.evaluation.regrouping import regrouped
 from fairfm_core.evaluation.sample import Sample
 from fairfm_core.evaluation.values import Values, Weightings, weighted_values
 from fairfm_core.evaluation.weighting import Permuted, PermutedWeights, Weighting
@@ -26,12 +28,12 @@ def permuted_values(
     weighting: Weighting,
     permuted: Permuted,
     request: Request,
-    fits: Fits | None = None,
+    cases: Sequence[Cases] = (),
 ) -> Values:
     """The metrics of each permuted group, [R, S, P, G].
 
     Weights that depend on the attribute are made anew for the permuted groups, as they were for
-    the real ones. Recalibrations are one step from `fits`, by seed and pathology, if given.
+    the real ones. `cases` of the bootstrap, if given, are taken over: sorted once, added up once.
     """
     groups = range(len(permuted.groups.names))
     shape = (len(permuted.code_BU), *sample.score_SPN.shape[:2], len(groups))
@@ -43,12 +45,15 @@ def permuted_values(
         counted = {p: _candidates(weighting, permuted, p, each) for p, each in part.items()}
         heaviest = max(each.units.heaviest for each in weightings)
         units = replace(weightings[0].units, heaviest=heaviest)
-        cases = all_cases(sample, plan, counted, units, request, fits)
-        sums = BlockSums() if _drawn(part) else GroupSums(len(groups))
+        if cases and not _drawn(part):
+            some = regrouped(sample, plan, [each for each in cases if each.p in part], units)
+        else:
+            some = all_cases(sample, plan, counted, units, request)
+        sums = BlockSums(some) if _drawn(part) else GroupSums(some, len(groups))
         for g, members in enumerate(weightings):
             if isinstance(sums, GroupSums):
-                sums.begin(g)
-            (values,) = weighted_values(sample, plan, cases, members, metrics, sums)
+                sums.begin_group(g)
+            (values,) = weighted_values(sample, plan, some, members, metrics, sums)
             for name, value_BSPG in found.items():
                 value_BSPG[:, :, list(part), g] = values[name][:, :, list(part), 0]
     return found

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.evaluation.auc import Ints
-from fairfm_core.evaluation.cases import Fits, Request
+from fairfm_core.evaluation.cases import Cases, Request
 from fairfm_core.evaluation.cells import count_cells
 from fairfm_core.evaluation.delong import influences, normal_replicates
 from fairfm_core.evaluation.difference_rows import difference_rows
@@ -71,15 +71,14 @@ def measure(
         for attribute in settings.attributes
     ]
     resampled = _resampled(sample, weighting, groups, settings, request)
-    fits = resampled.fits
-    return [
-        Measured(
-            *(sample, weighting, each, count_cells(sample, each, settings.min_cases, weighting)),
-            *(request, found, _null(sample, weighting, each, settings, request, fits) if a else {}),
-            settings,
-        )
-        for a, (each, found) in enumerate(zip(groups, resampled.values, strict=True))
-    ]
+    measured = []
+    for a, (each, found) in enumerate(zip(groups, resampled.values, strict=True)):
+        counts = count_cells(sample, each, settings.min_cases, weighting)
+        null: Values = {}
+        if a > 0:  # everybody has no null
+            null = _null(sample, weighting, each, settings, request, resampled.cases)
+        measured.append(Measured(sample, weighting, each, counts, request, found, null, settings))
+    return measured
 
 
 def _resampled(
@@ -95,7 +94,7 @@ def _resampled(
     if settings.intervals == "delong":
         observed = bootstrapped(sample, weighting, groups, once_1U, unit_N, request)
         values = _with_normal(sample, weighting, groups, observed.values, unit_N, settings)
-        return Bootstrapped(values, observed.fits)
+        return Bootstrapped(values, observed.cases)
     draws_BU: Counts = unit_draws(
         units, settings.replicates, settings.seed, f"{settings.resampling[:-1]} bootstrap"
     )
@@ -136,8 +135,8 @@ def _null(
     groups: Groups,
     settings: EvaluationSettings,
     request: Request,
-    fits: Fits,
+    cases: list[Cases],
 ) -> Values:
     permuted = permuted_groups(sample, groups, settings.permutations, settings.seed)
     permuted = with_observed(permuted)
-    return permuted_values(sample, weighting, permuted, request, fits)
+    return permuted_values(sample, weighting, permuted, request, cases)

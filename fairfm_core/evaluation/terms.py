@@ -40,6 +40,11 @@ class Columns:
     """For each attribute the recalibration of its groups; none where not asked for."""
 
     @property
+    def everybody(self) -> Columns:
+        """The first columns alone, with the recalibration of the first attribute at most."""
+        return Columns(self.points, self.fitted_AG3[:1])
+
+    @property
     def bins(self) -> int:
         """First column of the bins."""
         return len(PLAIN) + 2 * len(self.points)
@@ -100,16 +105,14 @@ def summed_terms(
     thresholds: dict[str, float],
     groups: Sequence[tuple[Ints, int]],
     total: float,
-    given: tuple[Floats, ...] | None = None,
 ) -> tuple[Floats, Columns]:
     """Terms added up by piece, [P, T], and their columns.
 
     `thresholds` are the operating points by name; `groups` holds, for each attribute that is to be
     recalibrated, the group of each image and their number; `total` bounds the sum of weights.
-    Recalibrations are fitted to the groups, unless they are `given` by attribute.
     """
     logit_n = logits(scored.score_n)
-    fitted = _fits(scored, logit_n, groups) if given is None else given
+    fitted = _fits(scored, logit_n, groups)
     columns = Columns(tuple(thresholds), fitted)
     most = max((count for _, count in groups), default=0)
     fitted_AG3 = np.full((len(groups), most, 3), np.nan)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fairfm_core.evaluation.auc import Floats, Ints
 from fairfm_core.evaluation.block_sums import BlockSums
-from fairfm_core.evaluation.cases import Cases, Counted, Fits, Request, Units, all_cases
+from fairfm_core.evaluation.cases import Cases, Counted, Request, Units, all_cases
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.lane_values import Lanes
 from fairfm_core.evaluation.lanes import blocks_of
@@ -50,10 +50,10 @@ class Weightings:
 
 @dataclass(frozen=True, eq=False)
 class Bootstrapped:
-    """Values of each attribute, and the recalibration of the first attribute's first group."""
+    """Values of each attribute, and the cases that they are of."""
 
     values: list[Values]
-    fits: Fits
+    cases: list[Cases]
 
 
 def bootstrapped(
@@ -75,13 +75,8 @@ def bootstrapped(
     }
     cases = all_cases(sample, plan, counted, weightings.units, request)
     metrics = request.metrics(sample.pathologies)
-    values = weighted_values(sample, plan, cases, weightings, metrics, BlockSums())
-    fits = {
-        (each.s, each.p): fitted[0][:1]
-        for each in cases
-        if each.summed is not None and (fitted := each.summed.columns.fitted_AG3)
-    }
-    return Bootstrapped(values, fits)
+    values = weighted_values(sample, plan, cases, weightings, metrics, BlockSums(cases))
+    return Bootstrapped(values, cases)
 
 
 def bootstrap_values(
@@ -115,6 +110,7 @@ def weighted_values(
     for block in blocks_of(weightings.weights_BU):
         rows = slice(start, start + block.used)
         start = rows.stop
+        sums.begin(block)
         totals = block.totals(np.array([each.count_U for each in cases]))
         for each, total in zip(cases, totals, strict=True):
             scale_BK2, pathology = scales[each.p], sample.pathologies[each.p]
