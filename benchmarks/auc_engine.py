@@ -26,12 +26,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.cohorts import Array, Table, shared_table
 from fairfm_core.evaluation.auc import rank_cases, ranked_auc
-from fairfm_core.evaluation.cases import Request
+from fairfm_core.evaluation.cases import Cases, Request
 from fairfm_core.evaluation.delong import covariance, influences
 from fairfm_core.evaluation.intervals import unit_draws
 from fairfm_core.evaluation.lanes import BLOCK_LANES, Block, blocks_of
 from fairfm_core.evaluation.machine_code import compiled
-from fairfm_core.evaluation.pair_scan import pair_table
+from fairfm_core.evaluation.pair_scan import pair_table, visited
 from fairfm_core.evaluation.partition import plan_of
 from fairfm_core.evaluation.ranking import ranked
 from fairfm_core.evaluation.values import bootstrap_values
@@ -153,9 +153,10 @@ def _engine_rows(table: Table, p: int, replicates: int) -> Array:
     """AUCs [B, G] of the same rows: drawn, counted, sorted and scanned."""
     ranking = ranked(table.sample.score_SPN[0, p], table.sample.label_PN[p], table.all_N)
     (partition,) = plan_of(table.attributes, None).paired
+    seen = visited(Cases(0, p, ranking, None, table.all_N, None), partition, table.all_N)
     drawn, images, found = _drawn_rows(table, p), len(table.all_N), []
     for _ in range(replicates // BLOCK_LANES):
-        pairs = pair_table(ranking, partition, table.all_N, _counted(drawn, images), images)
+        pairs = pair_table(seen, _counted(drawn, images), images)
         groups = (cells for cells_G in partition.group_cells.values() for cells in cells_G)
         found.append(np.stack([pairs.auc_of(cells, None) for cells in groups], axis=1))
     return np.concatenate(found)

@@ -28,23 +28,6 @@ class Ranking:
     not_above: Ints  # [positives] number of negatives with a smaller or equal score
 
 
-@dataclass(frozen=True, eq=False)
-class Factor:
-    """What the weight of a case is multiplied by: the value of its stratum."""
-
-    value_BC: npt.NDArray[Any]  # [B weightings, or 1 for all of them; C strata]
-    stratum_N: Ints  # [N] column of each case; -1 for one that is never asked for
-
-    def of(self, case_n: Ints) -> Factor:
-        """The factor of some of the cases."""
-        return Factor(self.value_BC, self.stratum_N[case_n])
-
-    def rows(self, start: int, stop: int) -> Factor:
-        """The factor in some of the weightings."""
-        common = len(self.value_BC) == 1
-        return self if common else Factor(self.value_BC[start:stop], self.stratum_N)
-
-
 def rank_cases(scores_N: npt.NDArray[Any], labels_N: npt.NDArray[Any]) -> Ranking:
     """Sort the cases; `labels_N` is 1 (or True) for a positive and 0 for a negative."""
     order_N = np.argsort(scores_N, kind="stable")
@@ -55,33 +38,21 @@ def rank_cases(scores_N: npt.NDArray[Any], labels_N: npt.NDArray[Any]) -> Rankin
     return Ranking(negatives, positives, below, not_above)
 
 
-def ranked_auc(
-    ranking: Ranking, weights_BU: npt.NDArray[Any], unit_N: Ints, factor: Factor | None = None
-) -> Floats:
+def ranked_auc(ranking: Ranking, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
     """AUC [B] for each row of `weights_BU`; case n has the weight of its unit (say, its patient).
 
-    With a `factor`, that weight times the factor of the case. NaN where a row leaves no weight on
-    one of the classes, or a factor is NaN. With whole-number weights all sums are exact, so the
-    result is that of the literally repeated cases, whatever their order.
+    NaN where a row leaves no weight on one of the classes. With whole-number weights all sums are
+    exact, so the result is that of the literally repeated cases, whatever their order.
     """
     rows = max(1, BLOCK // max(1, len(unit_N)))
-    blocks = [
-        _block(
-            ranking,
-            weights_BU[start : start + rows],
-            unit_N,
-            factor.rows(start, start + rows) if factor else None,
-        )
-        for start in range(0, len(weights_BU), rows)
-    ]
+    starts = range(0, len(weights_BU), rows)
+    blocks = [_block(ranking, weights_BU[start : start + rows], unit_N) for start in starts]
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 
-def _block(
-    ranking: Ranking, weights_BU: npt.NDArray[Any], unit_N: Ints, factor: Factor | None
-) -> Floats:
-    negative_B = _case_weights(weights_BU, unit_N, factor, ranking.negatives)
-    positive_B = _case_weights(weights_BU, unit_N, factor, ranking.positives).astype(np.float64)
+def _block(ranking: Ranking, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
+    negative_B = weights_BU.take(unit_N[ranking.negatives], axis=1)
+    positive_B = weights_BU.take(unit_N[ranking.positives], axis=1).astype(np.float64)
     cumulative_B = np.zeros((len(weights_BU), len(ranking.negatives) + 1))
     np.cumsum(negative_B, axis=1, dtype=np.float64, out=cumulative_B[:, 1:])
     # Twice the weight of the negatives that a positive beats; a tie is half a win.
@@ -90,16 +61,6 @@ def _block(
     wins_B = np.einsum("bi,bi->b", positive_B, beaten_B)
     pairs_B = 2.0 * cumulative_B[:, -1] * positive_B.sum(axis=1)
     return np.divide(wins_B, pairs_B, out=np.full(len(wins_B), np.nan), where=pairs_B > 0)
-
-
-def _case_weights(
-    weights_BU: npt.NDArray[Any], unit_N: Ints, factor: Factor | None, case_n: Ints
-) -> npt.NDArray[Any]:
-    """Weights [B, n] of some cases in each weighting."""
-    weights_Bn = weights_BU.take(unit_N[case_n], axis=1)
-    if factor is None:
-        return weights_Bn
-    return factor.value_BC.take(factor.stratum_N[case_n], axis=1) * weights_Bn
 
 
 def weighted_auc(

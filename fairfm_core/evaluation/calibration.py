@@ -93,10 +93,11 @@ def _newton_loop(
                 a, b = (h2 * s0 - h1 * s1) / determinant, (h0 * s1 - h1 * s0) / determinant
                 fitted_G3[g, 0] += a
                 fitted_G3[g, 1] += b
-                converged_G2[g, 0] = max(abs(a), abs(b)) < 1e-10
+                # Steps shrink to their square: what is left is far below the step just taken.
+                converged_G2[g, 0] = max(abs(a), abs(b)) < 1e-6
             if not converged_G2[g, 1] and h > 0:
                 fitted_G3[g, 2] += r / h
-                converged_G2[g, 1] = abs(r / h) < 1e-10
+                converged_G2[g, 1] = abs(r / h) < 1e-6
             left = left or not (converged_G2[g, 0] and converged_G2[g, 1])
         if not left:
             return

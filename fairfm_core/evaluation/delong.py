@@ -39,7 +39,7 @@ def influences(
     units = int(unit_N.max(initial=-1)) + 1
     shape = sample.score_SPN.shape[:2]
     found = [
-        (np.full((*shape, len(g.names)), np.nan), np.full((units, *shape, len(g.names)), np.nan))
+        (np.full((*shape, len(g.names)), np.nan), _by_unit(units, shape, len(g.names)))
         for g in attributes
     ]
     for s, p in np.ndindex(shape):
@@ -53,13 +53,16 @@ def influences(
             code_n, count = groups.code_N[ranking.case_n], len(groups.names)
             auc_SPG[s, p], placement_n, total_G2 = _placed(ranking, weight_n, code_n, count)
             influence_n = _centred(ranking, placement_n, weight_n, code_n, cell_n, total_G2)
-            for g in range(count):
-                member_n = code_n == g
-                influence_USPG[:, s, p, g] = np.bincount(
-                    unit_N[ranking.case_n[member_n]], influence_n[member_n], minlength=units
-                )
+            place_n = unit_N[ranking.case_n] * (count + 1) + code_n + 1  # first those of no group
+            summed_U = np.bincount(place_n, influence_n, units * (count + 1))
+            influence_USPG[:, s, p] = summed_U.reshape(units, count + 1)[:, 1:]
             influence_USPG[:, s, p, np.isnan(auc_SPG[s, p])] = np.nan
     return found
+
+
+def _by_unit(units: int, shape: tuple[int, int], groups: int) -> Floats:
+    """Room for influences [U, S, P, G], those of a pathology together in memory."""
+    return np.empty((*shape, units, groups)).transpose(2, 0, 1, 3)
 
 
 def covariance(influence_UM: Floats) -> Floats:
@@ -87,11 +90,9 @@ def _placed(
     ranking: Ranking, weight_n: Floats, code_n: Ints, groups: int
 ) -> tuple[Floats, Floats, Floats]:
     """AUC of each group, the placement of each image within its group, weight of both classes."""
-    total_G2 = np.zeros((groups, 2))
-    inside_n = np.flatnonzero(code_n >= 0)
-    np.add.at(
-        total_G2, (code_n[inside_n], ranking.positive_n[inside_n].astype(int)), weight_n[inside_n]
-    )
+    place_n = 2 * (code_n + 1) + ranking.positive_n  # first the images of no group
+    held = np.bincount(place_n, weight_n, 2 * (groups + 1)).astype(np.float64)
+    total_G2 = held.reshape(groups + 1, 2)[1:]
     placement_n = np.zeros(len(weight_n))
     wins_G = np.zeros(groups)
     _placements()(

@@ -62,42 +62,52 @@ def _rows(
     replicate_BSM = _differences(found.replicate_BSPG, whole.replicate_BSPG, pairs)
     null_RM = _differences(found.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
     judged_M = _differences(found.judged_SPG, whole.value_SPG, pairs).mean(axis=0)
+    p_M = two_sided(judged_M, null_RM).tolist()
+    reference_M = _references(found.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
     reasons = [joined(_why(found, whole, pair), found.no_interval) for pair in pairs]
     patients = [_patients(measured, pair) for pair in pairs]
     numbers = estimates(value_SM, replicate_BSM, reasons, patients, measured.confidence)
     names = measured.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
-        value = number["value"]
-        reference = _reference(found.value_SPG, whole.value_SPG, pair).mean()
+        value, reference = number["value"], reference_M[m]
         yield {
             "pathology": pair.pathology,
             "attribute": measured.groups.attribute,
             "group": names[pair.group],
             "reference": OVERALL if pair.reference is None else names[pair.reference],
             "metric": found.metric.name,
-            "relative": float(value / reference) if value is not None and reference else None,
-            "p_value": None if value is None else two_sided(judged_M[m], null_RM[:, m]),
+            "relative": value / reference if value is not None and reference else None,
+            "p_value": None if value is None else p_M[m],
             **number,
         }
 
 
 def _differences(of: Floats, whole: Floats, pairs: Sequence[Pair]) -> Floats:
     """Group less reference for every pair, [..., M]; `whole` holds the values of everybody."""
-    columns = [_side(of, pair.group, pair.place) - _reference(of, whole, pair) for pair in pairs]
-    return np.stack(columns, axis=-1) if columns else np.empty((*of.shape[:-2], 0))
+    places, groups = _places(of, pairs), [pair.group for pair in pairs]
+    differences: Floats = _with_mean(of)[..., places, groups] - _references(of, whole, pairs)
+    return differences
 
 
-def _reference(of: Floats, whole: Floats, pair: Pair) -> Floats:
-    if pair.reference is None:
-        return _side(whole, 0, pair.place)
-    return _side(of, pair.reference, pair.place)
+def _references(of: Floats, whole: Floats, pairs: Sequence[Pair]) -> Floats:
+    """What each pair is compared with, [..., M]."""
+    places = _places(of, pairs)
+    others = [0 if pair.reference is None else pair.reference for pair in pairs]
+    told = np.array([pair.reference is not None for pair in pairs], dtype=bool)
+    everybody: Floats = _with_mean(whole)[..., places, [0] * len(pairs)]
+    if not told.any():
+        return everybody
+    return np.where(told, _with_mean(of)[..., places, others], everybody)
 
 
-def _side(of: Floats, group: int, place: int | None) -> Floats:
-    """Values [...] of a group for one pathology or the mean of them."""
-    by_pathology = of[..., group]
-    side: Floats = by_pathology.mean(axis=-1) if place is None else by_pathology[..., place]
-    return side
+def _with_mean(value_PG: Floats) -> Floats:
+    """The values of every pathology, and below them their mean, [..., P + 1, G]."""
+    return np.concatenate([value_PG, value_PG.mean(axis=-2, keepdims=True)], axis=-2)
+
+
+def _places(of: Floats, pairs: Sequence[Pair]) -> list[int]:
+    """Rows of `_with_mean` that the pairs are of."""
+    return [of.shape[-2] if pair.place is None else pair.place for pair in pairs]
 
 
 def _why(found: MetricValues, whole: MetricValues, pair: Pair) -> str | None:

@@ -173,9 +173,13 @@ def null_of(value: float, permuted_B: Floats, confidence: float) -> Null:
     return Null(float(null.mean()), hi, p_value, len(null), len(permuted_B))
 
 
-def two_sided(value: float, permuted_R: Floats) -> float | None:
-    """p = (1 + #{|null| >= |value|}) / (1 + #null) of a signed difference; None without a null."""
-    null = permuted_R[np.isfinite(permuted_R)]
-    if not null.size:
-        return None
-    return (1 + int((np.abs(null) >= abs(value) - 1e-12).sum())) / (1 + len(null))
+def two_sided(value_M: Floats, permuted_RM: Floats) -> Floats:
+    """p = (1 + #{|null| >= |value|}) / (1 + #null) of M signed differences; NaN without a null."""
+    defined_RM = np.isfinite(permuted_RM)
+    with np.errstate(invalid="ignore"):
+        large_M = (np.abs(permuted_RM) >= np.abs(value_M) - 1e-12).sum(axis=0)
+    null_M = defined_RM.sum(axis=0)
+    p_M: Floats = np.where(
+        (null_M > 0) & np.isfinite(value_M), (1 + large_M) / (1 + null_M), np.nan
+    )
+    return p_M

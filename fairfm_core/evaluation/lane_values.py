@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from fairfm_core.evaluation.auc import Floats, Ints
-from fairfm_core.evaluation.block_sums import BlockSums
-from fairfm_core.evaluation.cases import Cases
+from fairfm_core.evaluation.cases import Cases, Summed
 from fairfm_core.evaluation.lanes import Block
 from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
-from fairfm_core.evaluation.pair_scan import pair_table
+from fairfm_core.evaluation.pair_scan import Visited, pair_table, visited
 from fairfm_core.evaluation.partition import Partition, Plan
-from fairfm_core.evaluation.precision_scan import average_precision
+from fairfm_core.evaluation.precision_scan import Descent, average_precision, descent
 from fairfm_core.evaluation.terms import Columns
 
 Found = tuple[int, str, Floats]
@@ -22,74 +22,87 @@ Found = tuple[int, str, Floats]
 
 
 @dataclass(frozen=True, eq=False)
+class Order:
+    """The order in which scans see the cases of one pathology, the same in every block."""
+
+    plan: Plan
+    cases: Cases
+    unit_N: Ints
+
+    @cached_property
+    def visited(self) -> list[Visited]:
+        """For the AUC, by partition."""
+        return [visited(self.cases, partition, self.unit_N) for partition in self.plan.paired]
+
+    @cached_property
+    def descents(self) -> list[Descent]:
+        """For the AUPRC, by attribute."""
+        single = enumerate(self.plan.single)
+        return [descent(self.cases, partition, a, self.unit_N) for a, partition in single]
+
+
+@dataclass(frozen=True, eq=False)
 class Lanes:
-    """A block of weightings of the units of the images, and what is to be put together in it."""
+    """A block of weightings, and what is to be put together in it."""
 
     plan: Plan
     block: Block
-    unit_N: Ints
-    total: int
-    """A bound of the sum of weights in any lane."""
-    scale_LK2: Floats | None
-    """Scale of the protocol's cells; None for 1."""
+    scales: dict[int, Floats | None]
+    """By pathology the scale [B, K, 2] of the protocol's cells; None for 1."""
+    sums: dict[Summed, Floats]
+    totals: dict[Cases, int]
+    """Bounds of the sum of weights in any lane."""
+    rows: slice
+    """The block's rows among the weightings."""
 
-    def values(self, cases: Cases, metrics: Sequence[Metric], sums: BlockSums) -> Iterator[Found]:
-        """Every metric of every attribute's groups."""
+    def values(self, order: Order, metrics: Sequence[Metric]) -> Iterator[Found]:
+        """Every metric of every attribute's groups for one pathology."""
+        cases = order.cases
+        scale_BK2 = self.scales[cases.p]
+        scale_LK2 = None if scale_BK2 is None else scale_BK2[self.rows]
         if AUC in metrics:
-            yield from self._aucs(cases)
+            yield from self._aucs(order, scale_LK2)
         if AUPRC in metrics:
-            yield from self._precisions(cases)
+            for a, way in enumerate(order.descents):
+                scale = _scale_of(scale_LK2, self.plan.single[a])
+                yield a, AUPRC.name, average_precision(way, self.block, self.totals[cases], scale)
         if cases.summed is not None:
-            sum_LKT = self._scaled(sums.of(cases.summed))
+            sum_LKT = self._scaled(self.sums[cases.summed], scale_LK2)
             yield from self._of_sums(sum_LKT, cases.summed.columns, metrics)
 
-    def _aucs(self, cases: Cases) -> Iterator[Found]:
-        for partition in self.plan.paired:
-            table = pair_table(
-                cases.ranking, partition, self.unit_N, self.block, self.total, cases.multiplicity_N
-            )
-            scale_LK2 = self._scale_of(partition)
-            for a, cells_G in partition.group_cells.items():
-                auc_GL = [table.auc_of(cells, scale_LK2) for cells in cells_G]
-                yield a, AUC.name, np.stack(auc_GL, axis=1) if auc_GL else self._nobody()
-
-    def _precisions(self, cases: Cases) -> Iterator[Found]:
-        for a, partition in enumerate(self.plan.single):
-            scale_LK2 = self._scale_of(partition)
-            yield (
-                a,
-                AUPRC.name,
-                average_precision(
-                    *(cases.ranking, partition, a, self.unit_N, self.block),
-                    *(scale_LK2, cases.multiplicity_N),
-                ),
-            )
+    def _aucs(self, order: Order, scale_LK2: Floats | None) -> Iterator[Found]:
+        for seen in order.visited:
+            table = pair_table(seen, self.block, self.totals[order.cases])
+            scale = _scale_of(scale_LK2, seen.partition)
+            for a, cells_G in seen.partition.group_cells.items():
+                auc_GL = [table.auc_of(cells, scale) for cells in cells_G]
+                nobody = np.empty((self.block.used, 0))
+                yield a, AUC.name, np.stack(auc_GL, axis=1) if auc_GL else nobody
 
     def _of_sums(
         self, sum_LKT: Floats, columns: Columns, metrics: Sequence[Metric]
     ) -> Iterator[Found]:
         for a, cells_G in self.plan.joint.group_cells.items():
-            sum_GLT = [sum_LKT[:, cells].sum(axis=1) for cells in cells_G]
-            sum_LGT = np.stack(sum_GLT, axis=1) if sum_GLT else np.empty((self.block.used, 0, 1))
-            for metric in metrics if sum_GLT else ():
+            if not cells_G:
+                continue
+            sum_LGT = np.stack([sum_LKT[:, cells].sum(axis=1) for cells in cells_G], axis=1)
+            for metric in metrics:
                 if metric.of is not None:
-                    sums = columns.sums_of(sum_LGT, a, metric.point)
-                    yield a, metric.name, metric.of(sums)
+                    yield a, metric.name, metric.of(columns.sums_of(sum_LGT, a, metric.point))
 
-    def _scaled(self, sum_LKT: Floats) -> Floats:
+    def _scaled(self, sum_LKT: Floats, scale_LK2: Floats | None) -> Floats:
         """Sums over both classes of a cell, each class times its scale."""
         if not self.plan.scaled:
             return sum_LKT
         lanes, cells, terms = sum_LKT.shape
         sum_LK2T = sum_LKT.reshape(lanes, cells // 2, 2, terms)
-        scale_LK2 = self._scale_of(self.plan.joint)
-        if scale_LK2 is not None:
-            sum_LK2T = sum_LK2T * scale_LK2[..., None]
+        scale = _scale_of(scale_LK2, self.plan.joint)
+        if scale is not None:
+            sum_LK2T = sum_LK2T * scale[..., None]
         summed: Floats = sum_LK2T.sum(axis=2)
         return summed
 
-    def _scale_of(self, partition: Partition) -> Floats | None:
-        return None if self.scale_LK2 is None else self.scale_LK2[:, partition.balance_K]
 
-    def _nobody(self) -> Floats:
-        return np.empty((self.block.used, 0))
+def _scale_of(scale_LK2: Floats | None, partition: Partition) -> Floats | None:
+    """The scale of the cells of a partition."""
+    return None if scale_LK2 is None else scale_LK2[:, partition.balance_K]

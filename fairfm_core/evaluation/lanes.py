@@ -8,12 +8,15 @@ L lanes of one block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from fairfm_core.evaluation.cases import Cases
 
 BLOCK_LANES = 512
 """Lanes of a block: enough for long loops, few enough for the accumulators to stay in the cache."""
@@ -27,10 +30,14 @@ class Block:
     weight_UL: npt.NDArray[Any]
     used: int
 
-    def totals(self, count_CU: npt.NDArray[Any]) -> list[int]:
-        """Bounds of the sum of weights in any lane, if unit u is `count_CU[c, u]` images."""
-        total_CL = count_CU.astype(np.float32) @ self.weight_UL.astype(np.float32)
-        return [int(1.01 * float(largest)) + 1 for largest in total_CL.max(axis=1, initial=0.0)]
+    def totals(self, cases: Sequence[Cases]) -> dict[Cases, int]:
+        """Bounds of the sum of the weights of some cases in any lane."""
+        if not cases:
+            return {}
+        count_CU = np.array([each.count_U for each in cases], dtype=np.float32)
+        total_CL = count_CU @ self.weight_UL.astype(np.float32)
+        bounds = (1.01 * total_CL.max(axis=1, initial=0.0)).astype(np.int64) + 1
+        return dict(zip(cases, bounds.tolist(), strict=True))
 
 
 def blocks_of(weights_BU: npt.NDArray[Any]) -> Iterator[Block]:

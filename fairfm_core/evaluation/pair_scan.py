@@ -19,9 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.evaluation.auc import Floats, Ints
+from fairfm_core.evaluation.cases import Cases
 from fairfm_core.evaluation.lanes import Block
 from fairfm_core.evaluation.machine_code import compiled
 from fairfm_core.evaluation.partition import Partition
+from fairfm_core.evaluation.prefetching import AHEAD, prefetch
 from fairfm_core.evaluation.ranking import Ranking
 
 SMALL = 65_535
@@ -54,26 +56,40 @@ class PairTable:
         return np.divide(wins_L, pairs_L, out=np.full(len(wins_L), np.nan), where=pairs_L > 0)
 
 
-def pair_table(
-    ranking: Ranking,
-    partition: Partition,
-    unit_N: Ints,
-    block: Block,
-    total: int,
-    multiplicity_N: Ints | None = None,
-) -> PairTable:
-    """The wins between cells in every weighting of a block.
+@dataclass(frozen=True, eq=False)
+class Visited:
+    """What a scan sees at each visit: whose weight, which cell, how many counts, how often."""
 
-    Image n has the weight of its unit times its multiplicity; `total` bounds the sum of weights in
-    any lane. Images outside the partition take no part.
+    ranking: Ranking
+    partition: Partition
+    unit_v: npt.NDArray[np.int32]
+    code_v: npt.NDArray[np.int32]
+    counts_v: npt.NDArray[np.uint8]
+    factor_v: npt.NDArray[np.uint32]
+
+
+def visited(cases: Cases, partition: Partition, unit_N: Ints) -> Visited:
+    """The visits of a scan; image n has the weight of its unit times its multiplicity.
+
+    Images outside the partition take no part.
     """
-    visits = ranking.visits
+    visits = cases.ranking.visits
     code_V = partition.code_N[visits.case_V]
     inside_v = np.flatnonzero(code_V >= 0)
-    case_v = visits.case_V[inside_v]
-    factor_v = np.maximum(visits.counts_V[inside_v], 1).astype(np.uint32)
-    if multiplicity_N is not None:
-        factor_v *= multiplicity_N[case_v].astype(np.uint32)
+    case_v, counts_v = visits.case_V[inside_v], visits.counts_V[inside_v]
+    factor_v = np.maximum(counts_v, 1).astype(np.uint32)
+    if cases.multiplicity_N is not None:
+        factor_v *= cases.multiplicity_N[case_v].astype(np.uint32)
+    unit_v, code_v = unit_N[case_v].astype(np.int32), code_V[inside_v].astype(np.int32)
+    return Visited(cases.ranking, partition, unit_v, code_v, counts_v, factor_v)
+
+
+def pair_table(seen: Visited, block: Block, total: int) -> PairTable:
+    """The wins between cells in every weighting of a block.
+
+    `total` bounds the sum of weights in any lane.
+    """
+    partition = seen.partition
     kind, count = (np.uint32, np.uint16) if total <= SMALL else (np.uint64, np.uint64)
     lanes, cells = block.weight_UL.shape[1], partition.cells
     width = int((partition.stop_K - partition.first_K).max(initial=0))
@@ -81,20 +97,12 @@ def pair_table(
     twice_KL = np.zeros((cells, lanes), dtype=kind)
     below_KL = np.zeros((cells, lanes), dtype=count)
     _scan()(
-        unit_N[case_v].astype(np.int32),
-        code_V[inside_v].astype(np.int32),
-        visits.counts_V[inside_v],
-        factor_v,
-        block.weight_UL,
-        partition.first_K,
-        partition.stop_K,
-        wins_KWL,
-        twice_KL,
-        below_KL,
+        *(seen.unit_v, seen.code_v, seen.counts_v, seen.factor_v),
+        *(block.weight_UL, partition.first_K, partition.stop_K, wins_KWL, twice_KL, below_KL),
     )
     used = block.used
     wins, twice, below = wins_KWL[:, :, :used], twice_KL[:, :used], below_KL[:, :used]
-    return _table(ranking, partition, wins, twice, below)
+    return _table(seen.ranking, partition, wins, twice, below)
 
 
 def _table(
@@ -136,7 +144,11 @@ def _scan_loop(
 ) -> None:
     lanes = weight_UL.shape[1]
     weight_L = np.empty(lanes, dtype=twice_KL.dtype)
+    line = 64 // weight_UL.itemsize
     for v in range(len(unit_v)):
+        if v + AHEAD < len(unit_v):
+            for column in range(0, lanes, line):
+                prefetch(weight_UL, unit_v[v + AHEAD], column)
         k, factor = code_v[v], factor_v[v]
         unit_L = weight_UL[unit_v[v]]
         if counts_v[v] == 0:

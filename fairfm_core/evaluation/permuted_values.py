@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from fairfm_core.evaluation.block_sums import BlockSums, GroupSums
 from fairfm_core.evaluation.cases import Cases, Counted, Request, all_cases
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.partition import Plan, plan_of
@@ -49,11 +48,8 @@ def permuted_values(
             some = regrouped(sample, plan, [each for each in cases if each.p in part], units)
         else:
             some = all_cases(sample, plan, counted, units, request)
-        sums = BlockSums(some) if _drawn(part) else GroupSums(some, len(groups))
-        for g, members in enumerate(weightings):
-            if isinstance(sums, GroupSums):
-                sums.begin_group(g)
-            (values,) = weighted_values(sample, plan, some, members, metrics, sums)
+        each_of = weighted_values(sample, plan, some, weightings, metrics, not _drawn(part))
+        for g, (values,) in enumerate(each_of):
             for name, value_BSPG in found.items():
                 value_BSPG[:, :, list(part), g] = values[name][:, :, list(part), 0]
     return found

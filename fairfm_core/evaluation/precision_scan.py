@@ -9,49 +9,68 @@ K cells, L lanes, G groups, n ranked images.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fairfm_core.evaluation.auc import Floats, Ints
+from fairfm_core.evaluation.cases import Cases
 from fairfm_core.evaluation.lanes import Block
 from fairfm_core.evaluation.machine_code import compiled
+from fairfm_core.evaluation.pair_scan import SMALL
 from fairfm_core.evaluation.partition import Partition
-from fairfm_core.evaluation.ranking import Ranking
+from fairfm_core.evaluation.prefetching import AHEAD, prefetch
 
 
-def average_precision(
-    ranking: Ranking,
-    partition: Partition,
-    attribute: int,
-    unit_N: Ints,
-    block: Block,
-    scale_LK2: Floats | None = None,
-    multiplicity_N: Ints | None = None,
-) -> Floats:
-    """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on a class.
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """What a scan sees on its way: whose weight, which cell, which class, how often."""
 
-    `partition` is the attribute's own; weights are as in `pair_table` and `PairTable.auc_of`.
-    """
-    cells_G = partition.group_cells[attribute]
+    partition: Partition
+    group_K: npt.NDArray[np.int32]
+    groups: int
+    unit_n: npt.NDArray[np.int32]
+    code_n: npt.NDArray[np.int32]
+    positive_n: npt.NDArray[np.bool_]
+    opens_n: npt.NDArray[np.bool_]
+    factor_n: npt.NDArray[np.uint32]
+
+
+def descent(cases: Cases, partition: Partition, attribute: int, unit_N: Ints) -> Descent:
+    """The way of a scan for an attribute; `partition` is its own, weights as in `visited`."""
+    ranking, cells_G = cases.ranking, partition.group_cells[attribute]
     group_K = np.zeros(partition.cells, dtype=np.int32)
     for g, cells in enumerate(cells_G):
         group_K[cells] = g
-    code_n = partition.code_N[ranking.case_n]
-    average_GL = np.zeros((len(cells_G), block.weight_UL.shape[1]))
-    images = unit_N[ranking.case_n].astype(np.int32), code_n.astype(np.int32)
+    factor_n = np.ones(len(ranking.case_n), dtype=np.uint32)
+    if cases.multiplicity_N is not None:
+        factor_n = cases.multiplicity_N[ranking.case_n].astype(np.uint32)
+    unit_n = unit_N[ranking.case_n].astype(np.int32)
+    code_n = partition.code_N[ranking.case_n].astype(np.int32)
     order = ranking.positive_n, ranking.opens_n
+    return Descent(partition, group_K, len(cells_G), unit_n, code_n, *order, factor_n)
+
+
+def average_precision(
+    way: Descent, block: Block, total: int, scale_LK2: Floats | None = None
+) -> Floats:
+    """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on a class.
+
+    `total` bounds the sum of weights in any lane. With a scale the classes of a cell weigh more or
+    less, as in `PairTable.auc_of`.
+    """
+    average_GL = np.zeros((way.groups, block.weight_UL.shape[1]))
+    images = way.unit_n, way.code_n, way.positive_n, way.opens_n
     if scale_LK2 is None:
-        factor_n = np.ones(len(code_n), dtype=np.uint32)
-        if multiplicity_N is not None:
-            factor_n = multiplicity_N[ranking.case_n].astype(np.uint32)
-        _scan()(*images, *order, factor_n, block.weight_UL, group_K, average_GL)
+        count_GL = np.zeros(average_GL.shape, dtype=np.uint16 if total <= SMALL else np.uint32)
+        _scan()(*images, way.factor_n, block.weight_UL, way.group_K, count_GL, average_GL)
     else:
-        assert multiplicity_N is None, "a protocol either scales or repeats"
-        scale_2KL = np.zeros((2, partition.cells, block.weight_UL.shape[1]))
+        scale_2KL = np.zeros((2, way.partition.cells, block.weight_UL.shape[1]))
         scale_2KL[:, :, : block.used] = scale_LK2.transpose(2, 1, 0)
-        _scaled_scan()(*images, *order, block.weight_UL, group_K, scale_2KL, average_GL)
+        _scaled_scan()(*images, block.weight_UL, way.group_K, scale_2KL, average_GL)
     return average_GL[:, : block.used].T
 
 
@@ -73,18 +92,21 @@ def _scan_loop(
     factor_n: Any,
     weight_UL: Any,
     group_K: Any,
+    true_GL: Any,
     average_GL: Any,
 ) -> None:
     """Whole-number weights: counts are exact, and only positives cost a division."""
     groups, lanes = average_GL.shape
-    true_GL = np.zeros((groups, lanes), dtype=np.uint32)
     false_GL, gained_GL = np.zeros_like(true_GL), np.zeros_like(true_GL)
     waiting_G = np.zeros(groups, dtype=np.bool_)
-    stop = len(unit_n)
+    stop, line = len(unit_n), 64 // weight_UL.itemsize
     while stop > 0:
         start = stop - 1
         while not opens_n[start]:
             start -= 1
+        if start >= AHEAD:
+            for column in range(0, lanes, line):
+                prefetch(weight_UL, unit_n[start - AHEAD], column)
         for n in range(start, stop):  # the images with one score
             if code_n[n] < 0:
                 continue

@@ -161,6 +161,7 @@ def _add(
     terms = len(step_T)
     bins = 3 + 2 * len(threshold_R)
     term_T = np.zeros(terms)
+    whole_T = 1 / step_T
     for n in range(len(score_n)):
         if piece_n[n] < 0:
             continue
@@ -192,4 +193,4 @@ def _add(
                 term_T[t + 11] = bend * (1 - 2 * chance)
         sum_T, copies = sum_PT[piece_n[n]], copies_n[n]
         for t in range(terms):
-            sum_T[t] += copies * (np.rint(term_T[t] / step_T[t]) * step_T[t])
+            sum_T[t] += copies * (np.rint(term_T[t] * whole_T[t]) * step_T[t])

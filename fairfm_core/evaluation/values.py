@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.evaluation.auc import Floats, Ints
-from fairfm_core.evaluation.block_sums import BlockSums
+from fairfm_core.evaluation.block_sums import block_sums
 from fairfm_core.evaluation.cases import Cases, Counted, Request, Units, all_cases
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.lane_values import Lanes
+from fairfm_core.evaluation.lane_values import Lanes, Order
 from fairfm_core.evaluation.lanes import blocks_of
 from fairfm_core.evaluation.metrics import Metric
 from fairfm_core.evaluation.partition import Plan, plan_of
@@ -75,7 +75,7 @@ def bootstrapped(
     }
     cases = all_cases(sample, plan, counted, weightings.units, request)
     metrics = request.metrics(sample.pathologies)
-    values = weighted_values(sample, plan, cases, weightings, metrics, BlockSums(cases))
+    (values,) = weighted_values(sample, plan, cases, [weightings], metrics)
     return Bootstrapped(values, cases)
 
 
@@ -95,28 +95,38 @@ def weighted_values(
     sample: Sample,
     plan: Plan,
     cases: Sequence[Cases],
-    weightings: Weightings,
+    weightings: Sequence[Weightings],
     metrics: Sequence[Metric],
-    sums: BlockSums,
-) -> list[Values]:
-    """The metrics of each attribute of a plan; NaN for pathologies without cases."""
-    shape = (len(weightings.weights_BU), *sample.score_SPN.shape[:2])
-    found = [
-        {metric.name: np.full((*shape, len(groups.names)), np.nan) for metric in metrics}
-        for groups in plan.attributes
+    exhaustive: bool = False,
+) -> list[list[Values]]:
+    """For each of the weightings the metrics of each attribute of a plan.
+
+    They run side by side, over the same units. NaN for pathologies without cases. `exhaustive`
+    tells that each unit weighs 1 in exactly one of them.
+    """
+    shape = (len(weightings[0].weights_BU), *sample.score_SPN.shape[:2])
+    found: list[list[Values]] = [
+        [
+            {metric.name: np.full((*shape, len(groups.names)), np.nan) for metric in metrics}
+            for groups in plan.attributes
+        ]
+        for _ in weightings
     ]
-    scales = {p: weightings.scale_BK2(p) for p in {each.p for each in cases}}
     start = 0
-    for block in blocks_of(weightings.weights_BU):
-        rows = slice(start, start + block.used)
+    scales = [{p: each.scale_BK2(p) for p in {one.p for one in cases}} for each in weightings]
+    for blocks in zip(*(blocks_of(each.weights_BU) for each in weightings), strict=True):
+        rows = slice(start, start + blocks[0].used)
         start = rows.stop
-        sums.begin(block)
-        totals = block.totals(np.array([each.count_U for each in cases]))
-        for each, total in zip(cases, totals, strict=True):
-            scale_BK2, pathology = scales[each.p], sample.pathologies[each.p]
-            scale_LK2 = None if scale_BK2 is None else scale_BK2[rows]
-            lanes = Lanes(plan, block, weightings.unit_N, total, scale_LK2)
+        sums = block_sums(cases, blocks, exhaustive)
+        lanes = [
+            Lanes(plan, block, scale, some, block.totals(cases), rows)
+            for block, scale, some in zip(blocks, scales, sums, strict=True)
+        ]
+        for each in cases:
+            order = Order(plan, each, weightings[0].unit_N)
+            pathology = sample.pathologies[each.p]
             defined = [metric for metric in metrics if metric.only in (None, pathology)]
-            for a, name, value_LG in lanes.values(each, defined, sums):
-                found[a][name][rows, each.s, each.p] = value_LG
+            for values, lane in zip(found, lanes, strict=True):
+                for a, name, value_LG in lane.values(order, defined):
+                    values[a][name][rows, each.s, each.p] = value_LG
     return found
