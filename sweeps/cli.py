@@ -10,6 +10,10 @@ import click
 # Command -> (where it is, what it does): the text here lets `fairfm --help` load no package.
 COMMANDS = {
     "data": ("fairfm_core.cli:data", "Prepare and check data: images and tables -> a cohort."),
+    "model": (
+        "fairfm_core.model_cli:model",
+        "The zoo: list foundation models, convert and check their weights.",
+    ),
     "sweep": ("sweeps.sweep_cli:sweep", "Plan, run and follow a study."),
     "evaluate": (
         "analysis.evaluate_cli:evaluate",

@@ -1,0 +1,73 @@
+"""What a reader makes of a published checkpoint: tensors under timm's names, and what it left."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor
+
+from fairfm_core.errors import BadInput
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A checkpoint before it is compared with a network.
+
+    Attributes:
+        tensors: under timm's names where the reader knows one, else under their own.
+        files: what was read; their SHA-256 identifies the weights.
+        dropped: names in the file that belong to no backbone, by reason.
+    """
+
+    tensors: dict[str, Tensor]
+    files: tuple[Path, ...]
+    dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def set_aside(
+    tensors: dict[str, Tensor], reasons: dict[str, re.Pattern[str]]
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+    """The tensors whose names fully match no pattern, and the names of the others by reason."""
+    dropped: dict[str, tuple[str, ...]] = {}
+    for reason, pattern in reasons.items():
+        if names := tuple(name for name in tensors if pattern.fullmatch(name)):
+            dropped[reason] = names
+    gone = {name for names in dropped.values() for name in names}
+    return {name: value for name, value in tensors.items() if name not in gone}, dropped
+
+
+def renamed(
+    values: dict[str, Value], rename: Callable[[str], str], source: Path
+) -> dict[str, Value]:
+    """The same values under new names; raises BadInput where two would have the same."""
+    result: dict[str, Value] = {}
+    for name, value in values.items():
+        new = rename(name)
+        if new in result:
+            raise BadInput(f"{source} holds two tensors for {new}, one of them {name}")
+        result[new] = value
+    return result
+
+
+def files_sha256(files: Iterable[Path]) -> str:
+    """The SHA-256 of one file; of several, that of the list of their names and SHA-256s."""
+    sums = {file.name: _sha256(file) for file in files}
+    if len(sums) == 1:
+        return next(iter(sums.values()))
+    listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror or error}") from error
