@@ -35,7 +35,7 @@ def _held(sample: Sample, settings: EvaluationSettings) -> list[str]:
 
 def _joined(column: pd.Series[Any]) -> str:
     """The values as one text; joined by Arrow, as a loop over a large split takes its time."""
-    values = pa.array(column.astype(object).where(column.notna(), "").astype(str), pa.string())
+    values = pc.fill_null(pa.array(column, from_pandas=True).cast(pa.string()), "")
     whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     return str(pc.binary_join(whole, "\x1f")[0].as_py())
 
