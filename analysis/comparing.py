@@ -8,19 +8,27 @@ from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from analysis.evaluate import prediction_files
 from analysis.results import StudyResults, open_results
 from analysis.text_table import aligned
 from fairfm_core.config import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.comparison import Family, Side, compared
+from fairfm_core.evaluation.comparison import COLUMNS, Family, Side, compared
 from fairfm_core.evaluation.evaluate import evaluate, join_splits
 from fairfm_core.evaluation.pairing import check_pairing
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
 from fairfm_core.evaluation.summary import gap_name
 
 FILE = "comparisons.parquet"
+TEXTS, COUNTS = ("a", "b", "protocol", "split", "name", "reason"), ("seeds_a", "seeds_b")
+SCHEMA = pa.schema(
+    [
+        (name, pa.string() if name in TEXTS else pa.int64() if name in COUNTS else pa.float64())
+        for name in COLUMNS
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,7 @@ def compare_files(asked: Asked) -> pd.DataFrame:
     for name, models in seeds.items():
         for first, other in pairwise(models):
             check_pairing(first, other, (f"a seed of {name}", "the next"))
-    # Differences need no null: what is tested is that two models are alike.
-    settings = asked.settings.model_copy(update={"permutations": 0})
+    settings = asked.settings
     sides = {
         name: Side(name, tuple(evaluate(model, settings) for model in models))
         for name, models in seeds.items()
@@ -77,16 +84,18 @@ def compare_configurations(
 
 def comparison_text(table: pd.DataFrame, asked: Asked) -> str:
     """The declared tests as text, every number with what it is."""
-    tested = table[table["p_holm"].notna() | _undefined(table, asked)]
-    lines = [_line(row) for _, row in tested.iterrows()]
+    shown = table[table["p_holm"].notna() | _undefined(table, asked)]
+    lines = [_line(row) for _, row in shown.iterrows()]
+    tested = int(table["p_holm"].notna().sum())
     confidence = f"{100 * asked.settings.confidence:g} %"
     head = ["a", "b", "split", "protocol", "number", "a", "b", "a - b", f"{confidence} interval"]
-    head += ["p", "p (Holm)", "note"]
+    head += ["fair", "p", "p (Holm)", "note"]
     how = (
         "Values are fractions; auc is the mean over pathologies, gap_<attribute> the gap_of_mean."
         " The interval is of the difference: both models on the same draws of patients, and the"
         " spread between seeds where there are several. p (Holm) is corrected for these"
-        f" {len(lines)} tests."
+        f" {tested} tests. fair: the difference of gaps that fair models of these accuracies would"
+        " show; p is the larger of Student's t and of a permutation test against it."
     )
     return "\n".join([aligned([head, *lines]), how])
 
@@ -106,6 +115,7 @@ def _line(row: pd.Series) -> list[str]:
         *(str(row[key]) for key in ("a", "b", "split", "protocol", "name")),
         *(_number(row["value_a"], ".4f"), _number(row["value_b"], ".4f")),
         *(_number(row["difference"], "+.4f"), limits),
+        "" if pd.isna(row["null_difference"]) else f"{row['null_difference']:+.4f}",
         *(_number(row["p_value"], ".3f"), _number(row["p_holm"], ".3f")),
         str(row["reason"] or ""),
     ]

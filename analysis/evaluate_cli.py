@@ -20,7 +20,10 @@ LISTS = {
     "thresholds": ("fpr=0.2", "Where rates stand, on validation: fpr=0.2, sensitivity=0.8, f1."),
     "balance": ("race,sex", "Attributes whose combinations balanced and resample make alike."),
     "age-edges": ("40,60,80", "Where ages are cut, in years."),
-    "family": ("", "Numbers that --compare tests together [default: auc and the gap of each]."),
+    "family": (
+        "",
+        "Numbers that --compare tests together; empty: auc and each attribute's gap.",
+    ),
 }
 NUMBERS: dict[str, tuple[Any, Any, str]] = {
     "replicates": (200, click.IntRange(min=0), "Bootstrap replicates."),
@@ -105,8 +108,12 @@ def _compared(
     settings: EvaluationSettings,
     options: dict[str, Any],
 ) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     from analysis.comparing import (
         FILE,
+        SCHEMA,
         Asked,
         compare_configurations,
         compare_files,
@@ -121,7 +128,7 @@ def _compared(
     else:
         table = compare_files(asked)
     out.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(out / FILE, index=False)
+    pq.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False), out / FILE)
     return f"{comparison_text(table, asked)}\nwrote {FILE} to {out}, with every other number"
 
 

@@ -40,7 +40,7 @@ def _certainty(front: Front, settings: EvaluationSettings) -> str:
         return f"No P(front): {front.no_certainty}."
     return (
         f"P(front): share of {settings.replicates} joint draws of test patients and of seeds in"
-        " which no other configuration is better in every objective."
+        " which it is on the front."
     )
 
 

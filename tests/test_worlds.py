@@ -41,6 +41,7 @@ def evaluation_in(world: str, folder: Path) -> Evaluation:
 def gaps_on_test(evaluation: Evaluation, definition: str = "gap_of_mean") -> pd.DataFrame:
     gaps = evaluation.gaps
     chosen = gaps[(gaps["split"] == "test") & (gaps["definition"] == definition)]
+    chosen = chosen[chosen["metric"] == "auc"]
     return chosen.set_index("attribute")
 
 

@@ -10,6 +10,11 @@ Then two sources of error count, and are kept apart:
 Their sum is the variance of the difference. The interval is that of Student's t, with the degrees
 of freedom of Welch and Satterthwaite: with three seeds 1.96 standard errors are too few. A part of
 the patients' noise is in the spread of seeds too, so the interval leans to the wide side.
+
+A gap is shifted upward by noise, and by more for the noisier model: two perfectly fair models of
+unlike accuracy differ in their gaps. So the gaps of both are also computed with groups permuted,
+the same permutations for both: `null_difference` is what fair models of this accuracy would show,
+and `p_value` the larger of Student's t and of that permutation test.
 """
 
 from __future__ import annotations
@@ -28,8 +33,10 @@ from fairfm_core.evaluation.replicates import Key, Replicated, check_paired, rep
 
 COLUMNS = (
     *("a", "b", "protocol", "split", "name", "value_a", "value_b", "difference", "lo", "hi"),
-    *("se_patients", "se_seeds", "freedom", "p_value", "p_holm", "seeds_a", "seeds_b", "reason"),
+    *("null_difference", "se_patients", "se_seeds", "freedom", "p_value", "p_holm"),
+    *("seeds_a", "seeds_b", "reason"),
 )
+NUMBERS = ("lo", "hi", "null_difference", "se_patients", "se_seeds", "freedom", "p_value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +71,9 @@ def compared(
     configurations that do not pair, and for a family that names an unknown number.
     """
     rows: list[Row] = []
+    named = [frozenset((a.name, b.name)) for a, b in pairs]
+    if len(set(named)) < len(named):
+        raise BadInput("a pair is compared twice, which would correct for tests that are the same")
     for a, b in pairs:
         found = [replicated(side.seeds, side.name) for side in (a, b)]
         rows += _pair_rows(a, b, found[0], found[1], confidence)
@@ -108,19 +118,40 @@ def difference_of(a: Replicated, b: Replicated, confidence: float) -> Row:
     """One number of two configurations that pair: a less b, with its errors, interval, p-value."""
     value_a, value_b = float(a.value_S.mean()), float(b.value_S.mean())
     difference = value_a - value_b
-    row: Row = dict.fromkeys(("lo", "hi", "se_patients", "se_seeds", "freedom", "p_value"))
+    row: Row = dict.fromkeys(NUMBERS)
     row |= {"value_a": value_a, "value_b": value_b, "difference": difference, "reason": None}
-    draws_B = a.replicate_BS.mean(axis=1) - b.replicate_BS.mean(axis=1)
-    draws_B = draws_B[np.isfinite(draws_B)]
+    all_B = a.replicate_BS.mean(axis=1) - b.replicate_BS.mean(axis=1)
+    draws_B = all_B[np.isfinite(all_B)]
+    lost = len(all_B) - len(draws_B)
     if not np.isfinite(difference):
-        return row | {"reason": "undefined for one of them"}
+        sides = {"a": value_a, "b": value_b}
+        where = " and ".join(name for name, value in sides.items() if not np.isfinite(value))
+        return row | {"reason": f"undefined for {where}: see its own evaluation"}
     if len(draws_B) < 2:
         return row | {"reason": f"no interval: {len(draws_B)} replicates defined for both"}
     error = _Error.of(draws_B, a.value_S, b.value_S)
+    if error.total == 0 and difference != 0:
+        return row | {"reason": "no interval: the replicates do not vary"}
     reach = error.total * float(stdtrit(error.freedom, (1 + confidence) / 2))
-    row |= {"lo": difference - reach, "hi": difference + reach, "reason": error.note}
+    notes = [error.note, f"{lost} of {len(all_B)} replicates undefined" if lost else None]
+    row |= {"lo": difference - reach, "hi": difference + reach}
     row |= {"se_patients": error.patients, "se_seeds": error.seeds, "freedom": error.freedom}
-    return row | {"p_value": error.p_value(difference)}
+    row["p_value"] = error.p_value(difference)
+    if a.null_RS is not None and b.null_RS is not None:
+        null_difference, p_null = _under_null(difference, a.null_RS, b.null_RS)
+        row |= {"null_difference": null_difference, "p_value": max(row["p_value"], p_null)}
+    return row | {"reason": "; ".join(note for note in notes if note) or None}
+
+
+def _under_null(difference: float, a_RS: Floats, b_RS: Floats) -> tuple[float | None, float]:
+    """Mean difference of two gaps with groups permuted, and p of one as far from it; 1 without."""
+    null_R = a_RS.mean(axis=1) - b_RS.mean(axis=1)
+    null_R = null_R[np.isfinite(null_R)]
+    if not null_R.size:
+        return None, 1.0
+    centre = float(null_R.mean())
+    far = int((np.abs(null_R - centre) >= abs(difference - centre) - 1e-12).sum())
+    return centre, (1 + far) / (1 + len(null_R))
 
 
 @dataclass(frozen=True)
@@ -156,7 +187,7 @@ class _Error:
     def p_value(self, difference: float) -> float:
         """Two-sided, of Student's t; 1 where a model is compared with itself."""
         if self.total == 0:
-            return 1.0 if difference == 0 else 0.0
+            return 1.0
         return float(2 * stdtr(self.freedom, -abs(difference) / self.total))
 
 

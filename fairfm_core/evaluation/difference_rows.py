@@ -40,7 +40,7 @@ def difference_rows(measured: Measured, everybody: Measured) -> list[Row]:
     for metric in measured.request.metrics(measured.sample.pathologies):
         found, whole = measured.of(metric), everybody.of(metric)
         pairs = list(_pairs(measured, found))
-        rows += _rows(measured, found, whole, pairs)
+        rows += _rows(measured, everybody, found, whole, pairs)
     return rows
 
 
@@ -56,7 +56,11 @@ def _pairs(measured: Measured, found: MetricValues) -> Iterator[Pair]:
 
 
 def _rows(
-    measured: Measured, found: MetricValues, whole: MetricValues, pairs: Sequence[Pair]
+    measured: Measured,
+    everybody: Measured,
+    found: MetricValues,
+    whole: MetricValues,
+    pairs: Sequence[Pair],
 ) -> Iterator[Row]:
     value_SM = _differences(found.value_SPG, whole.value_SPG, pairs)
     replicate_BSM = _differences(found.replicate_BSPG, whole.replicate_BSPG, pairs)
@@ -65,7 +69,7 @@ def _rows(
     p_M = two_sided(judged_M, null_RM).tolist()
     reference_M = _references(found.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
     reasons = [joined(_why(found, whole, pair), found.no_interval) for pair in pairs]
-    patients = [_patients(measured, pair) for pair in pairs]
+    patients = [_patients(measured, everybody, found, pair) for pair in pairs]
     numbers = estimates(value_SM, replicate_BSM, reasons, patients, measured.confidence)
     names = measured.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
@@ -122,6 +126,9 @@ def _why(found: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
     return f"undefined for {lost} of {len(other_P)} pathologies" if lost else None
 
 
-def _patients(measured: Measured, pair: Pair) -> int:
+def _patients(measured: Measured, everybody: Measured, found: MetricValues, pair: Pair) -> int:
+    """Patients of the smallest cell that a difference rests on."""
+    places = found.places if pair.place is None else found.places[[pair.place]]
     groups = [g for g in (pair.group, pair.reference) if g is not None]
-    return min(measured.patients_G[g] for g in groups)
+    fewest = measured.fewest_patients(places, groups)
+    return fewest if pair.reference is not None else min(fewest, everybody.fewest_patients(places))

@@ -129,7 +129,9 @@ def _shuffled(codes: bytes, permutations: int, seed: int, attribute: str) -> npt
     """Permutations of the codes; the trials of a study share them, so the last ones are kept."""
     random = stream(seed, "permutation", attribute)
     code_U = np.frombuffer(codes, dtype=np.int16)
-    return random.permuted(np.tile(code_U, (permutations, 1)), axis=1)
+    code_RU = random.permuted(np.tile(code_U, (permutations, 1)), axis=1)
+    code_RU.flags.writeable = False
+    return code_RU
 
 
 def with_observed(permuted: Permuted) -> Permuted:

@@ -83,7 +83,7 @@ def _gap_row(measured: Measured, gap: Gap) -> Row:
         gap.value_S[:, None],
         replicate_BS[:, :, None],
         [joined(measured.left_out, gap.parts[0].no_interval)],
-        [min(measured.patients_G)],
+        [min(measured.fewest_patients(part.places) for part in gap.parts)],
         measured.confidence,
     )
     value = number["value"]

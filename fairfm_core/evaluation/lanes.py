@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fairfm_core.errors import BadInput
+
 if TYPE_CHECKING:
     from fairfm_core.evaluation.cases import Cases
 
@@ -49,7 +51,11 @@ def blocks_of(weights_BU: npt.NDArray[Any]) -> Iterator[Block]:
 
 def _transposed(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     largest = rows.max(initial=0)
-    assert largest < 1 << 16, "a weight does not fit"
+    if largest >= 1 << 16:
+        raise BadInput(
+            f"an image or patient would count {largest:,} times, more than 65,535; draw fewer:"
+            " lower resample_factor"
+        )
     kind = np.uint8 if largest < 1 << 8 else np.uint16
     lanes = -(-len(rows) // PADDED_TO) * PADDED_TO
     weight_UL = np.zeros((rows.shape[1], lanes), dtype=kind)

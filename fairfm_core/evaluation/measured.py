@@ -5,6 +5,7 @@ Array suffixes: S seeds, P pathologies, G groups, B bootstrap replicates, R perm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from fairfm_core.evaluation.values import Values
 from fairfm_core.evaluation.weighting import Weighting
 
 ANALYTIC = "no interval: DeLong's are of the AUC alone"
+UNFIXED = "no interval: under these weights DeLong's hold for the balanced attributes alone"
 NOT_CALIBRATED = "no logistic recalibration: the scores separate the classes, or are all alike"
 
 
@@ -78,8 +80,15 @@ class Measured:
             *(metric, places, value_BSPG[0], value_BSPG[1:], null_RSPG[:-1]),
             null_RSPG[-1] if calibrated else value_BSPG[0],
             reason_PG,
-            ANALYTIC if self.settings.intervals == "delong" and metric != AUC else None,
+            self._no_interval(metric),
         )
+
+    def _no_interval(self, metric: Metric) -> str | None:
+        if self.settings.intervals != "delong" or not self.settings.replicates:
+            return None
+        if metric != AUC:
+            return ANALYTIC
+        return UNFIXED if len(self.values[AUC.name]) == 1 else None
 
     def _reasons(self, metric: Metric) -> Reasons:
         """Too few cases, no weights, no threshold, or no fit."""
@@ -102,6 +111,16 @@ class Measured:
         """Patients of each group that take part in the protocol."""
         groups = range(len(self.groups.names))
         return tuple(count_patients(self.sample, self.members(g)) for g in groups)
+
+    def places(self) -> Ints:
+        """All pathologies, by their place."""
+        return np.arange(len(self.sample.pathologies))
+
+    def fewest_patients(self, places: Ints, groups: Sequence[int] | None = None) -> int:
+        """Patients of the smallest cell that a number rests on: of some pathologies and groups."""
+        patients_PG = self.counts.patients_PG[places]
+        some_PG = patients_PG if groups is None else patients_PG[:, list(groups)]
+        return int(some_PG.min(initial=np.iinfo(np.int64).max))
 
     @property
     def left_out(self) -> str | None:

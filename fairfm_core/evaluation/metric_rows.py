@@ -64,7 +64,7 @@ def _mean_rows(measured: Measured, found: MetricValues) -> Iterator[Row]:
         group_means(found.value_SPG),
         group_means(found.replicate_BSPG),
         [joined(why and f"undefined for {why}", *notes) for why in whys],
-        measured.patients_G,
+        [measured.fewest_patients(found.places, [g]) for g in groups],
         measured.confidence,
     )
     for g, number in zip(groups, numbers, strict=True):
@@ -84,7 +84,7 @@ def _worst_group_rows(measured: Measured, found: MetricValues) -> Iterator[Row]:
         worst_value(found.value_SPG, ideal)[..., None],
         worst_value(found.replicate_BSPG, ideal)[..., None],
         [joined(why_undefined(measured, found), found.no_interval)],
-        [min(measured.patients_G)],
+        [measured.fewest_patients(found.places)],
         measured.confidence,
     )
     metric = f"worst_group_{found.metric.name}"

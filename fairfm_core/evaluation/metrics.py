@@ -39,11 +39,6 @@ class Metric:
     calibrated: bool = False
     """Whether it needs a logistic recalibration that converged."""
 
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether the ideal is 1, the largest value."""
-        return self.ideal == 1 and not self.calibrated
-
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """The quotient; NaN where the denominator is not positive."""

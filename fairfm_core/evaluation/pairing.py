@@ -20,10 +20,12 @@ from fairfm_core.evaluation.sample import Sample
 def pairing_of(sample: Sample, settings: EvaluationSettings) -> str:
     """A digest of the images, their patients and labels, and of how they are resampled."""
     drawn = settings.resampling, settings.intervals, settings.replicates, settings.seed
-    digest = hashlib.blake2b(repr((sample.pathologies, *drawn)).encode(), digest_size=10)
+    order = sorted(range(len(sample.pathologies)), key=sample.pathologies.__getitem__)
+    names = [sample.pathologies[p] for p in order]
+    digest = hashlib.blake2b(repr((names, settings.permutations, *drawn)).encode(), digest_size=10)
     for column in ("image_id", "patient_id", *_held(sample, settings)):
         digest.update(_joined(sample.frame[column]).encode())
-    digest.update(sample.label_PN.tobytes())
+    digest.update(sample.label_PN[order].tobytes())
     return digest.hexdigest()
 
 

@@ -79,7 +79,10 @@ def read_predictions(path: File) -> Predictions:
     except (IsADirectoryError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"cannot read {path} as a parquet file of predictions: {reason}") from error
-    return Predictions(table.to_pandas())
+    try:
+        return Predictions(table.to_pandas())
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def check_predictions(frame: pd.DataFrame) -> None:

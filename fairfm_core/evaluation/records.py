@@ -17,8 +17,9 @@ weights      for each protocol, split, pathology and group, how many `images` it
              (`duplicates`; null for weights that count no copies) and the weighted `prevalence`.
              Rows of the attribute `overall` are of everybody, those of one such as `race x sex` of
              the cells that a protocol makes alike
-replicates   the numbers of a summary in every bootstrap replicate, as lists. Two evaluations with
-             the same `pairing` drew the same patients: their replicates can be subtracted
+replicates   the numbers of a summary in every bootstrap replicate, and gaps under the null, as
+             lists. Two evaluations with the same `pairing` drew the same patients and permuted the
+             same groups: their replicates can be subtracted
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ THRESHOLDS_SCHEMA = pa.schema(
 REPLICATES_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("protocol", "split", "name", "pairing")]
     + [("value", pa.float64()), ("replicates", pa.list_(pa.float64()))]
+    + [("null", pa.list_(pa.float64()))]
 )
 
 

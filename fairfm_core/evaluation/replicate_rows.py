@@ -8,42 +8,65 @@ with the metric's name in them: `gap_tpr@fpr=0.2_race`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
 
 from fairfm_core.evaluation.auc import Floats
 from fairfm_core.evaluation.fairness import group_means, worst_value
 from fairfm_core.evaluation.gap_rows import gaps_of
 from fairfm_core.evaluation.measured import Measured
 from fairfm_core.evaluation.records import Row
-from fairfm_core.evaluation.summary import gap_name, mean_name, worst_group_name
+from fairfm_core.evaluation.summary import gap_name, worst_group_name
+
+
+@dataclass(frozen=True, eq=False)
+class _Number:
+    """A number of a summary, by seed: of the data, of every replicate, and under the null."""
+
+    name: str
+    value_S: Floats
+    replicate_BS: Floats
+    null_RS: Floats | None = None
+    """Of a gap."""
 
 
 def replicate_rows(measured: Measured, pairing: str) -> list[Row]:
-    """One row a number: its value and its replicates, means over seeds; NaN where undefined."""
-    return [
-        {
-            "name": name,
-            "pairing": pairing,
-            "value": float(value_S.mean()),
-            "replicates": replicate_BS.mean(axis=-1).tolist(),
-        }
-        for name, value_S, replicate_BS in _numbers(measured)
-    ]
+    """One row a number: its value, replicates and null, means over seeds; NaN where undefined.
+
+    A number that rests on a single patient has replicates of NaN: it has no interval.
+    """
+    alone = measured.fewest_patients(measured.places()) < 2
+    rows = []
+    for number in _numbers(measured):
+        replicate_B = number.replicate_BS.mean(axis=-1)
+        null_R = [] if number.null_RS is None else number.null_RS.mean(axis=-1).tolist()
+        rows.append(
+            {
+                "name": number.name,
+                "pairing": pairing,
+                "value": float(number.value_S.mean()),
+                "replicates": (
+                    np.full_like(replicate_B, np.nan) if alone else replicate_B
+                ).tolist(),
+                "null": null_R,
+            }
+        )
+    return rows
 
 
-def _numbers(measured: Measured) -> Iterator[tuple[str, Floats, Floats]]:
-    attribute, whole = measured.groups.attribute, len(measured.groups.names) == 1
+def _numbers(measured: Measured) -> Iterator[_Number]:
+    attribute, groups = measured.groups.attribute, len(measured.groups.names)
     for metric in measured.request.metrics(measured.sample.pathologies):
         found = measured.of(metric)
+        parts = found.value_SPG, found.replicate_BSPG
         if attribute == "overall":
-            mean_S, mean_BS = (
-                group_means(of)[..., 0] for of in (found.value_SPG, found.replicate_BSPG)
-            )
-            yield mean_name(metric.name), mean_S, mean_BS
-        elif not whole and measured.groups.names:
-            worst_S, worst_BS = (
-                worst_value(of, metric.ideal) for of in (found.value_SPG, found.replicate_BSPG)
-            )
-            yield worst_group_name(metric.name, attribute), worst_S, worst_BS
-    if attribute != "overall" and not whole and measured.groups.names:
-        for gap in gaps_of(measured):
-            yield gap_name(gap.metric, gap.definition, attribute), gap.value_S, gap.replicate_BS
+            yield _Number(metric.name, *(group_means(of)[..., 0] for of in parts))
+        elif groups:
+            name = worst_group_name(metric.name, attribute)
+            yield _Number(name, *(worst_value(of, metric.ideal) for of in parts))
+    for gap in gaps_of(measured) if attribute != "overall" and groups else ():
+        # Of one group alone a gap is undefined, and never the 0 that it would be.
+        blank = np.nan if groups == 1 else 0.0
+        numbers = gap.value_S + blank, gap.replicate_BS + blank, gap.null_RS + blank
+        yield _Number(gap_name(gap.metric, gap.definition, attribute), *numbers)

@@ -26,6 +26,8 @@ class Replicated:
     replicate_BS: Floats
     pairing: str
     """Of the patients drawn: only numbers with the same pairing may be subtracted."""
+    null_RS: Floats | None = None
+    """Of a gap: what it is by seed with groups permuted, the same for all models."""
 
 
 def replicated(seeds: Sequence[Evaluation], who: str) -> dict[Key, Replicated]:
@@ -42,11 +44,14 @@ def replicated(seeds: Sequence[Evaluation], who: str) -> dict[Key, Replicated]:
     found = {}
     for key in keys:
         columns = [table[key] for table in tables]
-        if len({pairing for _, _, pairing in columns}) > 1:
+        if len({column.pairing for column in columns}) > 1:
             raise BadInput(f"the seeds of {who} do not pair: they predict different images")
-        replicate_BS = np.stack([draws_B for _, draws_B, _ in columns], axis=1)
-        value_S = np.array([value for value, _, _ in columns])
-        found[key] = Replicated(value_S, replicate_BS, columns[0][2])
+        found[key] = Replicated(
+            np.concatenate([column.value_S for column in columns]),
+            np.concatenate([column.replicate_BS for column in columns], axis=1),
+            columns[0].pairing,
+            _together([column.null_RS for column in columns]),
+        )
     return found
 
 
@@ -60,11 +65,20 @@ def check_paired(first: Replicated, other: Replicated, names: Sequence[str]) -> 
         )
 
 
-def _numbers(evaluation: Evaluation) -> dict[Key, tuple[float, Floats, str]]:
-    rows = evaluation.replicates
-    keys = zip(rows["protocol"], rows["split"], rows["name"], strict=True)
-    values = zip(rows["value"], rows["replicates"], rows["pairing"], strict=True)
-    return {
-        key: (float(value), np.asarray(draws, dtype=np.float64), str(pairing))
-        for key, (value, draws, pairing) in zip(keys, values, strict=True)
-    }
+def _together(nulls: Sequence[Floats | None]) -> Floats | None:
+    parts = [null_RS for null_RS in nulls if null_RS is not None]
+    return np.concatenate(parts, axis=1) if len(parts) == len(nulls) else None
+
+
+def _numbers(evaluation: Evaluation) -> dict[Key, Replicated]:
+    """The numbers of one seed."""
+    found = {}
+    for row in evaluation.replicates.to_dict("records"):
+        null_R = np.asarray(row["null"], dtype=np.float64)
+        found[(row["protocol"], row["split"], row["name"])] = Replicated(
+            np.array([row["value"]], dtype=np.float64),
+            np.asarray(row["replicates"], dtype=np.float64)[:, None],
+            row["pairing"],
+            null_R[:, None] if null_R.size else None,
+        )
+    return found

@@ -71,8 +71,8 @@ class Resampled(Drawn):
         random = stream(self.seed, *names)
         drawn_BN = self._permuted_weights(p, permuted)
         for weight_N in drawn_BN:
-            if not np.isnan(weight_N).any():  # else a cell lost a class: undefined
-                weight_N[:] = draw(weight_N, self.size_factor, random)
+            lost = np.isnan(weight_N).any()  # a cell lost a class: nobody is drawn
+            weight_N[:] = 0 if lost else draw(weight_N, self.size_factor, random)
         return PermutedWeights(drawn_BN=drawn_BN)
 
     def _permuted_weights(self, p: int, permuted: Permuted) -> npt.NDArray[np.float32]:

@@ -117,16 +117,33 @@ def _with_normal(
     unit_N: Ints,
     settings: EvaluationSettings,
 ) -> list[Values]:
-    """Replicates of the AUC from the normal approximation; of other metrics none (NaN)."""
+    """Replicates of the AUC from the normal approximation; of other metrics none.
+
+    None either where a protocol fixes the weight of cells that an attribute cuts: the share of a
+    cell that falls to a group is random then, which the covariance does not know.
+    """
     found = []
     analytic = influences(sample, weighting, groups, unit_N)
-    for held, (_, influence_USPG) in zip(values, analytic, strict=True):
+    for held, each, (_, influence_USPG) in zip(values, groups, analytic, strict=True):
+        if not _whole_cells(weighting, each):
+            found.append(held)
+            continue
         units, *shape = influence_USPG.shape
         flat_UM = influence_USPG.reshape(units, math.prod(shape))
         drawn_BM = normal_replicates(flat_UM, settings.replicates, settings.seed)
         auc_BSPG = held["auc"] + drawn_BM.reshape(settings.replicates, *shape)
         found.append(held | {"auc": np.concatenate([held["auc"], auc_BSPG])})
     return found
+
+
+def _whole_cells(weighting: Weighting, groups: Groups) -> bool:
+    """Whether each group is a union of cells that a protocol gives their weights."""
+    if weighting.cells is None or weighting.multiplicities:
+        return True
+    inside_n = np.flatnonzero(weighting.cells.code_N >= 0)
+    cell_n, group_n = weighting.cells.code_N[inside_n], groups.code_N[inside_n]
+    pairs = np.unique(np.stack([cell_n, group_n]), axis=1)
+    return len(pairs[0]) == len(np.unique(cell_n))
 
 
 def _null(

@@ -20,11 +20,6 @@ PLAIN = "auc"
 """The metric whose name is left out of the names of its gaps."""
 
 
-def mean_name(metric: str) -> str:
-    """Name of a metric's mean over pathologies for everybody: `auc`."""
-    return metric
-
-
 def worst_group_name(metric: str, attribute: str) -> str:
     """Name of the worst group's mean metric: `worst_group_auc_race`."""
     return f"worst_group_{metric}_{attribute}"

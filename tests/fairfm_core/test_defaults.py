@@ -6,12 +6,19 @@ new default down here.
 
 from __future__ import annotations
 
-from fairfm_core.config import Backbone, EndToEnd, EvaluationSettings, LinearProbe
+from fairfm_core.config import (
+    METRIC_FAMILIES,
+    Backbone,
+    EndToEnd,
+    EvaluationSettings,
+    LinearProbe,
+)
+from fairfm_core.evaluation.metrics import FAMILIES
 from fairfm_core.stages import REVISIONS
 
 
 def test_defaults_and_revisions_are_pinned_together() -> None:
-    assert REVISIONS == {"features": 1, "adapt": 1, "evaluate": 1}
+    assert REVISIONS == {"features": 1, "adapt": 1, "evaluate": 2}
     assert Backbone(name="x").model_dump() == {
         "name": "x",
         "image_size": 224,
@@ -48,11 +55,19 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
     settings = EvaluationSettings().model_dump()
     assert {
         name: settings[name]
-        for name in ("protocols", "attributes", "age_edges", "replicates", "permutations")
+        for name in (
+            *("protocols", "attributes", "age_edges", "replicates", "permutations"),
+            *("metrics", "operating_points", "resampling", "intervals"),
+        )
     } == {
         "protocols": ("full",),
         "attributes": ("sex", "race"),
         "age_edges": (40.0, 60.0, 80.0),
         "replicates": 200,
         "permutations": 200,
+        "metrics": METRIC_FAMILIES,
+        "operating_points": ("fpr=0.2",),
+        "resampling": "patients",
+        "intervals": "bootstrap",
     }
+    assert tuple(FAMILIES) == METRIC_FAMILIES

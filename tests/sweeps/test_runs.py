@@ -104,7 +104,7 @@ def test_final_values_stand_at_step_0_and_epochs_at_theirs(
         final = client.get_metric_history(run.info.run_id, "test/auc")
         assert [(m.step, m.timestamp > 0) for m in final] == [(0, True)]
         losses = client.get_metric_history(run.info.run_id, "train/loss")
-        epochs = 3 if run.data.params["adaptation"] == "probe" else 6
+        epochs = 3 if run.data.params["adaptation"] == "probe" else 12
         assert sorted(m.step for m in losses) == list(range(1, epochs + 1))
         files = {f.path for f in client.list_artifacts(run.info.run_id)}
         assert files == {"config.yaml", "gaps.parquet", "metrics.parquet"}
@@ -209,18 +209,18 @@ def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
     before = ray_processes()
     killed = start(study, results)
     half_done = results / "checkpoints"
-    wait_until(lambda: bool(done_count(results, "evaluate") and list(half_done.glob("*"))), killed)
+    wait_until(lambda: bool(done_count(results, "adapt") and list(half_done.glob("*"))), killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert killed.stdout is not None
     killed.stdout.close()
-    assert 1 <= done_count(results, "evaluate") < 8
+    assert 1 <= done_count(results, "adapt") < 8
     assert list(half_done.glob("*/*"))  # a training goes on from its last checkpoint
     wait_for_death(before)
 
     interrupted = start(study, results)
-    had = done_count(results, "evaluate")
-    wait_until(lambda: done_count(results, "evaluate") > had, interrupted)
+    had = done_count(results, "adapt")
+    wait_until(lambda: done_count(results, "adapt") > had, interrupted)
     interrupted.send_signal(signal.SIGINT)
     printed, _ = interrupted.communicate(timeout=60)
     assert "RUNNING" not in {run.info.status for run in runs(database(results))}

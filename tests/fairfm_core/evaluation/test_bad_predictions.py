@@ -306,3 +306,28 @@ def test_seeds_are_compared_by_value_not_by_type(make_frame):
     pd.testing.assert_frame_equal(mixed.metrics, same.metrics, check_exact=True)
     one_line("seed 1 has other values of 'y_Edema'", evaluate_seeds, [*both[:1], Predictions(
         whole.assign(y_Edema=1.0))], settings)  # fmt: skip
+
+
+def test_a_patient_alone_in_a_cell_gives_no_interval_to_what_rests_on_it(make_frame):
+    """The group has many patients, but one alone has a label of this pathology."""
+    frame = make_frame(300)
+    black = frame.index[frame["race"] == "Black"]
+    keep = frame.loc[black, "patient_id"] == frame.loc[black[0], "patient_id"]
+    frame.loc[black, "y_Edema"] = np.nan
+    frame.loc[black[keep.to_numpy()], "y_Edema"] = 1.0
+    frame.loc[black[0], "y_Edema"] = 0.0
+    if keep.sum() < 2:
+        frame.loc[black[1], ["y_Edema", "patient_id"]] = [1.0, frame.loc[black[0], "patient_id"]]
+    settings = SETTINGS.model_copy(update={"metrics": ("auc",), "attributes": ("race",)})
+    found = evaluate(Predictions(frame), settings)
+    why = "no interval: one patient only"
+    gaps = found.gaps[found.gaps["value"].notna()]
+    assert len(gaps) == 2
+    assert gaps["lo"].isna().all()
+    assert gaps["reason"].str.contains(why).all()
+    rows = found.differences
+    rests = (rows["group"] == "Black") | (rows["reference"] == "Black")
+    rests &= rows["pathology"].isin(("Edema", "mean"))
+    assert rests.sum() > 4
+    assert rows.loc[rests, "lo"].isna().all()
+    assert rows.loc[~rests, "lo"].notna().all()

@@ -28,7 +28,7 @@ def side(name, *frames, settings=SETTINGS):
 def stored(values, replicates, pairing="same"):
     """One evaluation with the number `auc` on test."""
     row = {"protocol": "full", "split": "test", "name": "auc", "pairing": pairing}
-    rows = [row | {"value": values, "replicates": list(replicates)}]
+    rows = [row | {"value": values, "replicates": list(replicates), "null": []}]
     return evaluation_of(metrics=[], gaps=[], replicates=rows)
 
 
@@ -161,7 +161,76 @@ def test_an_undefined_number_is_null_with_its_reason(make_frame):
     table = compared([(side("a", frame), side("b", frame))], Family(("auc", "gap_race")))
     row = row_of(table, "gap_race")
     assert pd.isna(row["p_value"])
-    assert row["reason"] == "undefined for one of them"
+    assert row["reason"] == "undefined for a and b: see its own evaluation"
     none = SETTINGS.model_copy(update={"replicates": 0})
     table = compared([(side("a", frame, settings=none), side("b", frame, settings=none))], FAMILY)
     assert table["reason"].str.contains("no interval|undefined").all()
+
+
+def fair_models(random, images=600):
+    """Two models that treat five groups alike, one far more accurate than the other."""
+    patient_N = np.repeat(np.arange(images // 2), 2)
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{n:04d}" for n in range(images)],
+            "patient_id": [f"p{n:04d}" for n in patient_N],
+            "split": "test",
+            "site": random.choice(list("abcde"), images // 2)[patient_N],
+        }
+    )
+    frames = []
+    for name in ("P", "Q", "R"):
+        frame[f"y_{name}"] = (random.random(images) < 0.4).astype(float)
+    for skill in (3.0, 0.3):
+        scores = {
+            f"p_{name}": 1 / (1 + np.exp(-skill * frame[f"y_{name}"] - random.normal(size=images)))
+            for name in ("P", "Q", "R")
+        }
+        frames.append(frame.assign(**scores))
+    return frames
+
+
+def test_fair_models_of_unlike_accuracy_do_not_differ_in_fairness():
+    """Noise lifts the gap of the noisier model, which Student's t alone would call a difference."""
+    random = np.random.default_rng(5)
+    settings = SETTINGS.model_copy(update={"attributes": ("site",), "permutations": 99})
+    family = Family(("mean_of_gaps_site",))
+    significant = by_t_alone = 0
+    for _ in range(40):
+        accurate, noisy = fair_models(random)
+        pair = side("a", accurate, settings=settings), side("b", noisy, settings=settings)
+        row = row_of(compared([pair], family), "mean_of_gaps_site")
+        assert row["null_difference"] < 0
+        significant += row["p_value"] < 0.05
+        by_t_alone += not row["lo"] <= 0 <= row["hi"]
+    assert by_t_alone >= 15
+    assert significant <= 5
+
+
+def test_one_patient_has_no_interval_and_no_p_value(make_frame):
+    frames = [make_frame(images=60, model=k).assign(patient_id="only") for k in range(2)]
+    row = row_of(compared([(side("a", frames[0]), side("b", frames[1]))], FAMILY), "auc")
+    assert pd.isna(row["p_value"])
+    assert pd.isna(row["lo"])
+    assert row["reason"] == "no interval: 0 replicates defined for both"
+
+
+def test_columns_in_another_order_pair_all_the_same(make_frame):
+    frame = make_frame()
+    turned = frame[list(frame.columns[:6]) + list(frame.columns[:5:-1])]
+    assert list(turned.columns) != list(frame.columns)
+    table = compared([(side("a", frame), side("b", turned))], FAMILY)
+    assert (table["difference"] == 0).all()
+
+
+def test_an_attribute_of_one_group_is_null_with_its_reason(make_frame):
+    frame = make_frame().assign(sex="F")
+    row = row_of(compared([(side("a", frame), side("b", frame))], FAMILY), "gap_sex")
+    assert pd.isna(row["difference"])
+    assert row["reason"].startswith("undefined for a and b")
+
+
+def test_the_same_pair_twice_is_refused(make_frame):
+    a, b = side("a", make_frame()), side("b", make_frame(model=1))
+    with pytest.raises(BadInput, match="compared twice"):
+        compared([(a, b), (b, a)], FAMILY)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from fairfm_core.config import EvaluationSettings
-from fairfm_core.evaluation import lanes, pair_scan
+from fairfm_core.evaluation import lanes, pair_scan, precision_scan
 from fairfm_core.evaluation.cases import Request
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.intervals import patient_draws
@@ -292,6 +292,7 @@ def test_blocks_and_the_width_of_accumulators_change_no_bit(protocol, monkeypatc
     monkeypatch.setattr(lanes, "BLOCK_LANES", 7)
     assert_same_values(every_value(frame, protocol), whole)
     monkeypatch.setattr(pair_scan, "SMALL", 0)
+    monkeypatch.setattr(precision_scan, "SMALL", 0)
     assert_same_values(every_value(frame, protocol), whole)
 
 
