@@ -63,7 +63,9 @@ def _rows(
     pairs: Sequence[Pair],
 ) -> Iterator[Row]:
     value_SM = _differences(found.value_SPG, whole.value_SPG, pairs)
-    replicate_BSM = _differences(found.replicate_BSPG, whole.replicate_BSPG, pairs)
+    # Everybody may have replicates where DeLong gives an attribute none: then there are none here.
+    shared = slice(len(found.replicate_BSPG))
+    replicate_BSM = _differences(found.replicate_BSPG, whole.replicate_BSPG[shared], pairs)
     null_RM = _differences(found.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
     judged_M = _differences(found.judged_SPG, whole.value_SPG, pairs).mean(axis=0)
     p_M = two_sided(judged_M, null_RM).tolist()

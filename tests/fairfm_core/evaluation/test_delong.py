@@ -307,3 +307,20 @@ def test_rows_of_a_drawn_set_are_no_people():
     for group, most in (("all", 0.6), ("White", 0.8), ("Black", 0.6)):
         assert value(naive, group) == pytest.approx(value(patients, group), abs=1e-12)
         assert width(naive, group) < most * width(patients, group), group
+
+
+def test_under_balanced_weights_a_group_that_cuts_cells_has_no_delong_interval():
+    """Which share of a balanced cell falls to an age group is random, and not in the covariance."""
+    frame = cohort(400).assign(age=np.random.default_rng(1).uniform(20, 90, size=len(cohort(400))))
+    settings = EvaluationSettings(
+        protocols=("balanced",), intervals="delong", attributes=("race", "age"), metrics=("auc",),
+        permutations=10,
+    )  # fmt: skip
+    found = evaluate(Predictions(frame), settings)
+    metrics = found.metrics[found.metrics["metric"] == "auc"].set_index("attribute")
+    assert metrics.loc[["race", "overall"], "lo"].notna().all()
+    assert metrics.loc["age", "lo"].isna().all()
+    assert metrics.loc["age", "reason"].str.contains("balanced attributes alone").all()
+    gaps = found.gaps.set_index("attribute")
+    assert gaps.loc["age", "lo"].isna().all()
+    assert found.differences.loc[found.differences["attribute"] == "age", "lo"].isna().all()
