@@ -23,7 +23,7 @@ STUDY: dict[str, Any] = {
     "matrix": {
         "adaptation": {
             "probe": {"method": "linear_probe", "recipe": "smoke", "epochs": 3},
-            "tune": {"method": "end_to_end", "recipe": "smoke", "epochs": 12},
+            "tune": {"method": "end_to_end", "recipe": "smoke", "epochs": 18},
         },
         "data.sampling": ["standard", "balanced"],
     },

@@ -136,5 +136,5 @@ def test_cost_counts_the_images_that_pass_through_a_network(study_values: dict[s
     )
     assert standing.image_passes(features) == len(frame)
     assert standing.image_passes(probe) == 0
-    expected = 12 * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
+    expected = 18 * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
     assert standing.image_passes(tune) == expected

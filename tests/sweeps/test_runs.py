@@ -104,7 +104,7 @@ def test_final_values_stand_at_step_0_and_epochs_at_theirs(
         final = client.get_metric_history(run.info.run_id, "test/auc")
         assert [(m.step, m.timestamp > 0) for m in final] == [(0, True)]
         losses = client.get_metric_history(run.info.run_id, "train/loss")
-        epochs = 3 if run.data.params["adaptation"] == "probe" else 12
+        epochs = 3 if run.data.params["adaptation"] == "probe" else 18
         assert sorted(m.step for m in losses) == list(range(1, epochs + 1))
         files = {f.path for f in client.list_artifacts(run.info.run_id)}
         assert files == {"config.yaml", "gaps.parquet", "metrics.parquet"}
@@ -171,6 +171,17 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.05)
 
 
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Ctrl-C, and again if it fell into a place of Ray that drops it; returns what was printed."""
+    for _ in range(30):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=2)[0]
+        except subprocess.TimeoutExpired:
+            continue
+    return process.communicate(timeout=10)[0]
+
+
 def done_count(results: Path, kind: str) -> int:
     return len(list((results / kind).glob("*/done")))
 
@@ -221,8 +232,7 @@ def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
     interrupted = start(study, results)
     had = done_count(results, "adapt")
     wait_until(lambda: done_count(results, "adapt") > had, interrupted)
-    interrupted.send_signal(signal.SIGINT)
-    printed, _ = interrupted.communicate(timeout=60)
+    printed = interrupt(interrupted)
     assert "RUNNING" not in {run.info.status for run in runs(database(results))}
     assert interrupted.returncode == 130, printed
     assert "interrupted" in printed
