@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -73,6 +74,8 @@ def main() -> None:
         error.show()
         code = BAD_INPUT
     except (KeyboardInterrupt, click.Abort):
+        # A second one while the interpreter ends would kill it: another exit code, no message.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("interrupted; nothing finished is lost, the same command goes on from here")
         code = INTERRUPTED
     except OSError as error:

@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.stages import Stage
+from sweeps.interrupts import Check
 from sweeps.search import FAILED
 
 
@@ -33,8 +34,13 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
     """Translates Tune's trial events into stage events."""
 
     def __init__(
-        self, stages: Mapping[str, Stage], listeners: Sequence[Listener], store: ArtifactStore
+        self,
+        stages: Mapping[str, Stage],
+        listeners: Sequence[Listener],
+        store: ArtifactStore,
+        check_interrupt: Check,
     ) -> None:
+        self._check_interrupt = check_interrupt
         self._stages = stages
         self._listeners = listeners
         self._store = store
@@ -42,6 +48,10 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Tune snapshots its callbacks; listeners hold threads and streams and stay behind."""
         return {"_stages": self._stages, "_listeners": (), "_store": self._store}
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Every tenth of a second at most: where a sweep can be interrupted."""
+        self._check_interrupt()
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any

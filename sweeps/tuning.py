@@ -12,6 +12,7 @@ from ray import tune
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.stages import Stage
 from sweeps.events import Listener, StageEvents
+from sweeps.interrupts import interrupts_noted
 from sweeps.search import StageSearcher
 from sweeps.trainable import run_as_trial
 
@@ -49,23 +50,21 @@ def fit_stages(
         lambda config: tune.PlacementGroupFactory([dict(bundles[config["stage"]])]),
     )
     searcher = StageSearcher(missing, done)
-    tuner = tune.Tuner(
-        with_resources,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=len(missing),
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
+    tune_config = tune.TuneConfig(
+        search_alg=searcher,
+        num_samples=len(missing),
+        reuse_actors=True,
+        trial_dirname_creator=lambda trial: trial.trial_id,
+    )
+    with interrupts_noted() as check_interrupt:
+        run_config = tune.RunConfig(
             name="fairfm",
             storage_path=scratch,
             verbose=0,
-            callbacks=[StageEvents(missing, listeners, store)],
+            callbacks=[StageEvents(missing, listeners, store, check_interrupt)],
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
-        ),
-    )
-    tuner.fit()
+        )
+        tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
     return searcher.stopped
 
 

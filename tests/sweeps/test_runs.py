@@ -172,14 +172,11 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
 
 
 def interrupt(process: subprocess.Popen[str]) -> str:
-    """Ctrl-C, and again if it fell into a place of Ray that drops it; returns what was printed."""
-    for _ in range(30):
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.communicate(timeout=2)[0]
-        except subprocess.TimeoutExpired:
-            continue
-    return process.communicate(timeout=10)[0]
+    """Ctrl-C, once, and again while the run is ending; returns what was printed."""
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=60)[0]
 
 
 def done_count(results: Path, kind: str) -> int:
