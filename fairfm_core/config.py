@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from fairfm_core.adaptations import Adaptation
+from fairfm_core.backbone import Backbone, PublishedWeights
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.point_names import parse_point
+from fairfm_core.frozen import Frozen, some_and_distinct
 from fairfm_core.label_policies import Labels, check_labels
-from fairfm_core.recipes import resolve_recipe
+from fairfm_core.resolving import resolve_trial
 
 FINGERPRINT_LENGTH = 20
 ProtocolName = Literal["full", "balanced", "resample", "glocker"]
@@ -26,73 +30,6 @@ METRIC_FAMILIES: tuple[MetricFamily, ...] = (
 )
 GLOCKER_ATTRIBUTES = ("race", "age")
 GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
-
-
-class Frozen(BaseModel):
-    """Base of all records: immutable, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def content(self) -> dict[str, Any]:
-        """The values that differ from their defaults, as plain JSON values."""
-        return self.model_dump(mode="json", exclude_defaults=True)
-
-
-def some_and_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names as they are; raises BadInput where there is none or one stands twice."""
-    if not names or len(set(names)) != len(names):
-        raise BadInput(f"name one or more, each once, not {list(names)}")
-    return names
-
-
-class Backbone(Frozen):
-    """A network from timm and the image it sees."""
-
-    name: str
-    image_size: int = Field(224, ge=16)
-    """Height and width of the input, in pixels."""
-    channels: Literal[1, 3] = 3
-    """Grey images are repeated to three channels where a backbone expects colour."""
-    normalisation: Literal["cxr", "imagenet", "half"] = "cxr"
-    options: dict[str, bool | int | float | str | list[int]] = {}
-    """Further keyword arguments of `timm.create_model`, such as patch_size or depth."""
-
-
-class EndToEnd(Frozen):
-    """End-to-end fine-tuning (section 3.2); the defaults are the paper's for a ViT-B."""
-
-    method: Literal["end_to_end"]
-    epochs: int = Field(100, ge=1)
-    batch_size: int = Field(128, ge=1)
-    base_lr: float = Field(2.5e-4, gt=0)
-    lr_scaling: Literal["linear256", "absolute"] = "linear256"
-    min_lr: float = Field(1e-5, ge=0)
-    warmup_epochs: int = Field(5, ge=0)
-    weight_decay: float = Field(0.05, ge=0)
-    betas: tuple[float, float] = (0.9, 0.95)
-    layer_decay: float = Field(1.0, gt=0, le=1)
-    drop_path: float = Field(0.2, ge=0, lt=1)
-    pool: Literal["auto", "avg", "token"] = "auto"
-    augmentation: Literal["none", "paper"] = "paper"
-    """`paper`: crop and resize, horizontal flip p = 0.5, rotation within 7 degrees (section 3)."""
-    select: Literal["val_best", "last"] = "val_best"
-    """Weights that predict: best epoch by validation mean AUC, or the last epoch."""
-
-
-class LinearProbe(Frozen):
-    """A linear head on frozen features: MAE's recipe (normalised features, no weight decay)."""
-
-    method: Literal["linear_probe"]
-    epochs: int = Field(90, ge=1)
-    batch_size: int = Field(1024, ge=1)
-    lr: float = Field(1e-2, gt=0)
-    warmup_epochs: int = Field(10, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    pool: Literal["auto", "avg", "token"] = "auto"
-    select: Literal["val_best", "last"] = "val_best"
-
-
-Adaptation = Annotated[EndToEnd | LinearProbe, Field(discriminator="method")]
 
 
 class Data(Frozen):
@@ -134,7 +71,8 @@ class Data(Frozen):
 class Trial(Frozen):
     """One cell of a study: which weights, adapted how, to which data, with which seed."""
 
-    weights: Literal["scratch"] = "scratch"
+    weights: PublishedWeights | None = None
+    """Pre-trained weights; null, written `scratch`, starts from random ones."""
     backbone: Backbone
     adaptation: Adaptation
     data: Data
@@ -143,7 +81,15 @@ class Trial(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, values: Any) -> Any:
-        return resolve_recipe(values)
+        return resolve_trial(values)
+
+    def without_places(self) -> Trial:
+        """The trial with bare names for paths: what it is, wherever its files lie."""
+        data = self.data.model_copy(update={"dataset": Path(self.data.dataset).name})
+        weights = self.weights
+        if weights is not None and weights.file is not None:
+            weights = weights.model_copy(update={"file": Path(weights.file).name})
+        return self.model_copy(update={"data": data, "weights": weights})
 
 
 class EvaluationSettings(Frozen):

@@ -1,40 +1,110 @@
 """Recipes: named presets of an adaptation whose every field a study may still set.
 
 `recipe: smoke` is replaced by its fields before validation, so identity is what a recipe says and
-never what it is called. `paper` is the default of every field (section 3.2; MAE's linear probe).
+never what it is called. What a recipe leaves out has its default, and what depends on the model
+(section 3.2: epochs, batch, layer decay) comes from the zoo's record.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.models.foundation import FoundationModel
 
-RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+Values = dict[str, Any]
+
+SMOKE_TUNE: Values = {
+    # Minutes on two cores: few epochs, a small batch, no warm-up to speak of.
+    "epochs": 8,
+    "batch_size": 16,
+    "base_lr": 4e-3,
+    "lr_scaling": "absolute",
+    "warmup_epochs": 1,
+    "drop_path": 0.0,
+}
+SMOKE_PROBE: Values = {"epochs": 30, "batch_size": 128, "warmup_epochs": 3}
+MEDICAL_MAE: Values = {
+    # Its code: batch 1024, so a peak of 1e-3; the betas are AdamW's own.
+    "epochs": 75,
+    "batch_size": 1024,
+    "betas": (0.9, 0.999),
+    "layer_decay": 0.55,
+    "augmentation": "randaugment",
+    "augmentation_path": "pil",
+}
+OFFICIAL_MAE: Values = {
+    # MAE's repository for ViT-B, without mixup, cutmix, random erasing and label smoothing, which
+    # are of single-label classification.
+    "epochs": 100,
+    "batch_size": 1024,
+    "base_lr": 5e-4,
+    "min_lr": 1e-6,
+    "betas": (0.9, 0.999),
+    "layer_decay": 0.65,
+    "drop_path": 0.1,
+    "augmentation": "randaugment",
+    "augmentation_path": "pil",
+    "magnitude": 9.0,
+}
+MAE_PROBE: Values = {"optimizer": "lars", "lr": 0.1, "lr_scaling": "linear256"}
+MOCO_PROBE: Values = {
+    "optimizer": "sgd",
+    "lr": 3.0,
+    "lr_scaling": "linear256",
+    "warmup_epochs": 0,
+    "normalise": False,
+}
+
+
+def _paper_tuning(record: FoundationModel | None) -> Values:
+    """Section 3.2 for this model; without one of the zoo, the defaults of a ViT-B."""
+    values: Values = {"augmentation": "randaugment"}
+    if record is None:
+        return values
+    if record.epochs is not None:
+        values["epochs"] = record.epochs
+    if record.batch is not None:
+        values["batch_size"] = record.batch
+    if record.format is not None and record.blockwise_decay:
+        values["layer_decay"] = 0.55
+    return values
+
+
+def _paper_probe(record: FoundationModel | None) -> Values:
+    """The paper gives none: the official probe of the model's own method."""
+    return MOCO_PROBE if record is not None and record.method == "contrastive" else MAE_PROBE
+
+
+def _always(values: Values) -> Callable[[FoundationModel | None], Values]:
+    return lambda record: values
+
+
+RECIPES: dict[str, dict[str, Callable[[FoundationModel | None], Values]]] = {
     "end_to_end": {
-        "paper": {},
-        # Minutes on two cores: few epochs, a small batch, no warm-up to speak of.
-        "smoke": {
-            "epochs": 8,
-            "batch_size": 16,
-            "base_lr": 4e-3,
-            "lr_scaling": "absolute",
-            "warmup_epochs": 1,
-            "drop_path": 0.0,
-        },
+        "paper": _paper_tuning,
+        "medical_mae": _always(MEDICAL_MAE),
+        "official": _always(OFFICIAL_MAE),
+        "smoke": _always(SMOKE_TUNE),
     },
     "linear_probe": {
-        "paper": {},
-        "smoke": {"epochs": 30, "batch_size": 128, "warmup_epochs": 3},
+        "paper": _paper_probe,
+        "medical_mae": _always(MAE_PROBE),
+        "official": _paper_probe,
+        "mae": _always(MAE_PROBE),
+        "mocov3": _always(MOCO_PROBE),
+        "smoke": _always(SMOKE_PROBE),
     },
 }
 
 
-def resolve_recipe(values: Any) -> Any:
-    """A trial's raw values with `adaptation.recipe` replaced by the fields it stands for."""
-    if not isinstance(values, dict) or not isinstance(values.get("adaptation"), dict):
-        return values
-    adaptation = dict(values["adaptation"])
+def adaptation_values(given: Values, record: FoundationModel | None) -> Values:
+    """An adaptation's raw values with `recipe` replaced by the fields it stands for.
+
+    Raises BadInput for an unknown recipe, with the nearest known one.
+    """
+    adaptation = dict(given)
     recipe = adaptation.pop("recipe", "paper")
     known = RECIPES.get(str(adaptation.get("method")), {})
     if not isinstance(recipe, str) or (known and recipe not in known):
@@ -42,4 +112,5 @@ def resolve_recipe(values: Any) -> Any:
             f"recipe {recipe!r} is not known for {adaptation['method']}"
             f"{did_you_mean(str(recipe), known)}; known: {', '.join(known)}"
         )
-    return {**values, "adaptation": {**known.get(recipe, {}), **adaptation}}
+    preset = known[recipe](record) if recipe in known else {}
+    return {**preset, **adaptation}

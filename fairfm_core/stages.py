@@ -1,5 +1,6 @@
 """A trial's stages: each distinct piece of work has one fingerprint and is done once.
 
+    weights    a published checkpoint, converted, with every tensor of the backbone accounted for
     features   a frozen backbone's features of every image, shared by all its probes
     adapt      a linear probe on features, or end-to-end fine-tuning: ends in predictions
     evaluate   predictions -> metrics and gaps with intervals and nulls
@@ -18,17 +19,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fairfm_core.adaptations import LinearProbe
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import EvaluationSettings, LinearProbe, Trial, fingerprint
+from fairfm_core.config import EvaluationSettings, Trial, fingerprint
 from fairfm_core.label_policies import policies_of
 
 Report = Callable[[Mapping[str, float]], None]
 """Takes one epoch's values; the edge passes them on to whoever follows the training."""
 
-REVISIONS = {"features": 1, "adapt": 1, "evaluate": 2}
+REVISIONS = {"weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
 """Raised when a change of code changes a stage's numbers, so that old artifacts are not reused."""
 
 WORK = {
+    "weights": "fairfm_core.models.weights_stage:prepare_weights",
     "features": "fairfm_core.training.features:extract_features",
     "adapt": "fairfm_core.training.adaptation:adapt",
     "evaluate": "fairfm_core.evaluation.stage:evaluate_stage",
@@ -44,9 +47,9 @@ class Stage:
     config: dict[str, Any]
     """The resolved values that the work depends on."""
     dataset: str
-    """Where the prepared data lie; not part of the identity."""
+    """Where the prepared data, or the published weights, lie; not part of the identity."""
     digest: str
-    """What the prepared data are."""
+    """What they are."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Fingerprints of the stages it consumes, by kind."""
 
@@ -58,16 +61,29 @@ class Stage:
         return fingerprint(content)
 
 
-def feature_stage(trial: Trial, digest: str) -> Stage:
+def weights_stages(trial: Trial) -> list[Stage]:
+    """The stage that reads the trial's published weights; none for random ones."""
+    weights = trial.weights
+    if weights is None:
+        return []
+    assert weights.format is not None, "the planner finds out what the file is"
+    assert weights.sha256 is not None
+    config = {"format": weights.format, "network": weights.network.content()}
+    return [Stage("weights", config, weights.file or "", weights.sha256)]
+
+
+def feature_stages(trial: Trial, digest: str) -> list[Stage]:
     """The frozen features a linear probe reads: they depend on no label and no sampling."""
-    config = {
-        "weights": trial.weights,
+    assert isinstance(trial.adaptation, LinearProbe)
+    recipe, before = trial.adaptation, weights_stages(trial)
+    config: dict[str, Any] = {
         "backbone": trial.backbone.content(),
-        "pool": trial.adaptation.pool,
+        "pool": recipe.pool,
+        **_kept_if_set(recipe, ("views", "precision")),
         # A random initialisation is a choice of the seed; published weights are not.
-        **({"seed": trial.seed} if trial.weights == "scratch" else {}),
+        **({} if before else {"weights": "scratch", "seed": trial.seed}),
     }
-    return Stage("features", config, trial.data.dataset, digest)
+    return [*before, Stage("features", config, trial.data.dataset, digest, _inputs(before))]
 
 
 def adapt_stages(trial: Trial, digest: str, pathologies: tuple[str, ...]) -> list[Stage]:
@@ -84,11 +100,22 @@ def adapt_stages(trial: Trial, digest: str, pathologies: tuple[str, ...]) -> lis
     if policies := policies_of(trial.data.labels, predicted, pathologies):
         config["labels"] = policies
     if isinstance(trial.adaptation, LinearProbe):
-        features = feature_stage(trial, digest)
-        inputs = {"features": features.fingerprint}
-        return [features, Stage("adapt", config, trial.data.dataset, digest, inputs)]
-    config |= {"weights": trial.weights, "backbone": trial.backbone.content()}
-    return [Stage("adapt", config, trial.data.dataset, digest)]
+        before = feature_stages(trial, digest)
+        adapt = Stage("adapt", config, trial.data.dataset, digest, _inputs(before[-1:]))
+        return [*before, adapt]
+    before = weights_stages(trial)
+    config |= {"backbone": trial.backbone.content(), **({} if before else {"weights": "scratch"})}
+    return [*before, Stage("adapt", config, trial.data.dataset, digest, _inputs(before))]
+
+
+def _inputs(stages: list[Stage]) -> dict[str, str]:
+    return {stage.kind: stage.fingerprint for stage in stages}
+
+
+def _kept_if_set(recipe: LinearProbe, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those of the recipe's values that differ from their defaults."""
+    content = recipe.content()
+    return {name: content[name] for name in names if name in content}
 
 
 def evaluate_stage(adapt: Stage, settings: EvaluationSettings) -> Stage:

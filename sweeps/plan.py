@@ -13,6 +13,7 @@ from fairfm_core.config import GLOCKER_LABELS, Trial, fingerprint
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.resampling import balanced_subset
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.resolving import SCRATCH
 from fairfm_core.stages import Stage, stages_of
 from sweeps.records import TrialRecord
 from sweeps.study import Study, StudyTrial, expand
@@ -40,14 +41,15 @@ class PlannedTrial:
     @cached_property
     def record(self) -> TrialRecord:
         """What the results folder remembers of the trial; no path of this machine."""
-        config = self.trial.model_dump(mode="json")
-        config["data"]["dataset"] = Path(config["data"]["dataset"]).name
+        config = self.trial.without_places().model_dump(mode="json")
+        config["weights"] = config["weights"] or SCRATCH
         return TrialRecord(
             name=self.name,
             axes=self.axes,
             seed=self.trial.seed,
             group=self.group,
-            features=self.adapt.inputs.get("features"),
+            weights=self._fingerprint_of("weights"),
+            features=self._fingerprint_of("features"),
             adapt=self.adapt.fingerprint,
             evaluate=self.evaluate.fingerprint,
             digest=self.adapt.digest,
@@ -60,7 +62,11 @@ class PlannedTrial:
         content = self.trial.content()
         content.pop("seed", None)
         content["data"].pop("dataset")
+        content.get("weights", {}).pop("file", None)
         return fingerprint([content, self.adapt.digest])
+
+    def _fingerprint_of(self, kind: str) -> str | None:
+        return next((stage.fingerprint for stage in self.stages if stage.kind == kind), None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from pydantic import TypeAdapter
 
-from fairfm_core.config import Adaptation
+from fairfm_core.adaptations import Adaptation
 from fairfm_core.stages import Stage
 from sweeps.plan import Plan
 from sweeps.standing import Standing

@@ -25,11 +25,14 @@ class TrialRecord:
     """Digest of the data."""
     config: dict[str, Any]
     """The resolved trial."""
+    weights: str | None = None
+    """Fingerprint of the stage that reads published weights."""
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Fingerprints of every stage the trial needs."""
-        return tuple(f for f in (self.features, self.adapt, self.evaluate) if f is not None)
+        every = (self.weights, self.features, self.adapt, self.evaluate)
+        return tuple(f for f in every if f is not None)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

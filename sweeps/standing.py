@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fairfm_core.adaptations import EndToEnd
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import EndToEnd, Trial
+from fairfm_core.config import Trial
 from fairfm_core.data.resampling import group_sizes
 from fairfm_core.stages import Stage
 from sweeps.plan import Plan, PlannedTrial

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from fairfm_core.config import EvaluationSettings, Frozen, Trial
+from fairfm_core.config import EvaluationSettings, Trial
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.objectives import Objective, parse_objectives
+from fairfm_core.frozen import Frozen
 from fairfm_core.yaml_input import read_yaml, validated
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from fairfm_core.config import Frozen
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.frozen import Frozen
 from fairfm_core.yaml_input import read_yaml, validated
 
 GROUPS = {"sex": {"M": 0.59, "F": 0.41}, "race": {"White": 0.78, "Asian": 0.15, "Black": 0.07}}

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fairfm_core.config import Frozen
 from fairfm_core.data.cohort_checks import UNCERTAIN_PREFIX
 from fairfm_core.data.splits import FRACTIONS
+from fairfm_core.frozen import Frozen
 
 DEFAULT_SIZE = 224
 MISSING = "images missing, dropped"

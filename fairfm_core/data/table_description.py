@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fairfm_core.config import Frozen
 from fairfm_core.data.cohort_checks import REQUIRED
 from fairfm_core.errors import BadInput
+from fairfm_core.frozen import Frozen
 from fairfm_core.yaml_input import read_yaml, validated
 
 WORDS = {"true": "yes", "on": "yes", "yes": "yes", "false": "no", "off": "no", "no": "no"}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fairfm_core.config import Backbone
+from fairfm_core.backbone import Backbone
 
 # (mean, standard deviation) per channel: Medical MAE's radiographs, ImageNet, BiT's half.
 NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError, field_validator, model_validator
 
-from fairfm_core.config import Frozen
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.frozen import Frozen
 
 PREFIX = "val/"
 REFERENCE_AUC = 0.5  # a model that guesses

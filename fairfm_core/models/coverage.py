@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairfm_core.config import Backbone
+from fairfm_core.backbone import Backbone
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import TOKEN_FAMILIES, build_backbone, family
 from fairfm_core.models.diagnosis import Difference, Shape, diagnose

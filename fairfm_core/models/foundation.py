@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fairfm_core.config import Backbone
+from fairfm_core.backbone import Backbone
 from fairfm_core.errors import BadInput, did_you_mean
 
 FORMATS = {
@@ -67,6 +67,10 @@ class FoundationModel:
     """Input channels of the published file."""
     grey: bool = True
     """Whether its weights can serve one channel: not where kernels are standardised over three."""
+    crop_pct: float = 0.875
+    """Side of the centre crop in evaluation, as a share of the image's."""
+    blockwise_decay: bool = True
+    """Whether the paper's layer decay goes block by block: degenerate in 152 layers."""
     bundled: str = ""
     """The file's place in an installed package, as package/path."""
 
@@ -111,6 +115,7 @@ _RESNET = replace(
     epochs=30,
     batch=32,
     grey=False,
+    blockwise_decay=False,
 )
 _MAE = replace(
     _VIT,

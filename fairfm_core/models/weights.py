@@ -16,8 +16,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from fairfm_core.config import Backbone, Frozen, canonical_json
+from fairfm_core.backbone import Backbone
+from fairfm_core.config import canonical_json
 from fairfm_core.errors import BadInput
+from fairfm_core.frozen import Frozen
 from fairfm_core.models.published import files_sha256
 from fairfm_core.yaml_input import validated
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from fairfm_core.adaptations import Adaptation, EndToEnd, LinearProbe
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import Adaptation, Backbone, EndToEnd, LinearProbe
+from fairfm_core.backbone import Backbone
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.data.resampling import balanced_subset, composition
 from fairfm_core.errors import StageFailed

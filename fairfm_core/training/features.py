@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import Backbone
+from fairfm_core.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.stages import Report, Stage
 from fairfm_core.training.batches import planned_dataset, take_split

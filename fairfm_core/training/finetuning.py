@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairfm_core.config import Backbone, EndToEnd
+from fairfm_core.adaptations import EndToEnd
+from fairfm_core.backbone import Backbone
 from fairfm_core.data.transforms import AUGMENTATIONS, to_input
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.batches import (

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairfm_core.config import LinearProbe
+from fairfm_core.adaptations import LinearProbe
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.batches import batch_count, epoch_order, index_batches
 from fairfm_core.training.fitting import Fit

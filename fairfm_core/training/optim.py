@@ -7,7 +7,7 @@ from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from fairfm_core.config import EndToEnd, LinearProbe
+from fairfm_core.adaptations import EndToEnd, LinearProbe
 
 
 def peak_lr(recipe: EndToEnd) -> float:

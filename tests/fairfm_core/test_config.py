@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fairfm_core.config import EndToEnd, Trial, canonical_json, fingerprint
+from fairfm_core.adaptations import EndToEnd
+from fairfm_core.config import Trial, canonical_json, fingerprint
 from fairfm_core.seeding import stream, stream_seed
 
 TRIAL: dict[str, Any] = {

@@ -6,25 +6,22 @@ new default down here.
 
 from __future__ import annotations
 
-from fairfm_core.config import (
-    METRIC_FAMILIES,
-    Backbone,
-    EndToEnd,
-    EvaluationSettings,
-    LinearProbe,
-)
+from fairfm_core.adaptations import EndToEnd, LinearProbe
+from fairfm_core.backbone import Backbone
+from fairfm_core.config import METRIC_FAMILIES, EvaluationSettings
 from fairfm_core.evaluation.metrics import FAMILIES
 from fairfm_core.stages import REVISIONS
 
 
 def test_defaults_and_revisions_are_pinned_together() -> None:
-    assert REVISIONS == {"features": 1, "adapt": 1, "evaluate": 2}
+    assert REVISIONS == {"weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
     assert Backbone(name="x").model_dump() == {
         "name": "x",
         "image_size": 224,
         "channels": 3,
         "normalisation": "cxr",
         "options": {},
+        "crop_pct": 1.0,
     }
     assert EndToEnd(method="end_to_end").model_dump() == {
         "method": "end_to_end",
@@ -37,19 +34,35 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "weight_decay": 0.05,
         "betas": (0.9, 0.95),
         "layer_decay": 1.0,
+        "layer_decay_granularity": "block",
         "drop_path": 0.2,
         "pool": "auto",
         "augmentation": "paper",
+        "augmentation_path": "tensor",
+        "magnitude": 6.0,
+        "crop_scale": (0.08, 1.0),
         "select": "val_best",
+        "ema_decay": None,
+        "precision": "auto",
+        "micro_batch": None,
+        "checkpoint_activations": False,
+        "channels_last": False,
+        "compile": False,
+        "deterministic": True,
     }
     assert LinearProbe(method="linear_probe").model_dump() == {
         "method": "linear_probe",
         "epochs": 90,
         "batch_size": 1024,
+        "optimizer": "adamw",
         "lr": 1e-2,
+        "lr_scaling": "absolute",
         "warmup_epochs": 10,
         "weight_decay": 0.0,
+        "normalise": True,
         "pool": "auto",
+        "views": 1,
+        "precision": "auto",
         "select": "val_best",
     }
     settings = EvaluationSettings().model_dump()

@@ -31,8 +31,8 @@ def test_golden_fingerprints() -> None:
     probe = stages(trial())
     assert {kind: stage.fingerprint for kind, stage in probe.items()} == {
         "features": "e7c43e0c93e350f5b218",
-        "adapt": "0724223e099f6a4e1f9e",
-        "evaluate": "6fefb51676ec47866f04",
+        "adapt": "f7d52c0b16274ad383b1",
+        "evaluate": "fd6cb394e8ac8a80f622",
     }
 
 

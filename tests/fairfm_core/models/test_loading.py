@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fairfm_core.config import Backbone
+from fairfm_core.backbone import Backbone
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints import convert
