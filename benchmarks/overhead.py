@@ -15,11 +15,12 @@ from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.preparation import prepare
+from sweeps.jobs import Job, make_jobs
 from sweeps.plan import Plan, make_plan
 from sweeps.ray_session import ray_session
 from sweeps.study import Study
 from sweeps.trainable import run_as_trial
-from sweeps.tuning import fit_stages
+from sweeps.tuning import fit_jobs
 
 TRIALS = 30
 PLAIN_TRIALS = 6
@@ -75,18 +76,20 @@ def _overhead(plan: Plan, place: str, fit: Callable[[Plan, ArtifactStore], None]
 
 
 def _with_this_sweeper(plan: Plan, store: ArtifactStore) -> None:
-    bundles = dict.fromkeys(plan.stages, BUNDLE)
-    fit_stages(plan.stages, set(), store, bundles, 1, [], f"{store.location}/tune")
+    jobs = make_jobs(plan.stages, plan.stages)
+    bundles = dict.fromkeys(jobs, BUNDLE)
+    fit_jobs(jobs, set(), store, bundles, 1, [], f"{store.location}/tune")
 
 
 def _with_plain_tune(plan: Plan, store: ArtifactStore) -> None:
     from ray import tune
 
-    bundles = dict.fromkeys(plan.stages, BUNDLE)
+    jobs = {name: Job((stage,), (stage,)) for name, stage in plan.stages.items()}
+    bundles = dict.fromkeys(jobs, BUNDLE)
 
     def trial(config: dict[str, Any]) -> None:
         for stage in plan.trials[config["trial"]].stages:
-            run_as_trial({"stage": stage.fingerprint}, plan.stages, store.location, bundles)
+            run_as_trial({"job": stage.fingerprint}, jobs, store.location, bundles)
 
     tune.Tuner(
         tune.with_resources(trial, {"cpu": 1}),

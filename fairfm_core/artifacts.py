@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -96,7 +97,13 @@ class ArtifactStore:
         with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
             folder = Path(scratch)
             yield folder
-            files = self._upload(folder, kind, fingerprint)
+            self.publish_folder(folder, kind, fingerprint, record, started)
+
+    def publish_folder(
+        self, folder: Path, kind: str, fingerprint: str, record: dict[str, Any], started: float
+    ) -> None:
+        """Make a folder's files a finished artifact, whose work began at the time `started`."""
+        files = self._upload(folder, kind, fingerprint)
         finished = time.time()
         times = {"seconds": finished - started, "finished": finished}
         marker = {"schema": SCHEMA, "files": files, **times, **record}
@@ -121,12 +128,16 @@ class ArtifactStore:
             target.write_bytes(self.read_bytes(kind, fingerprint, *name.split("/")))
             yield target
 
-    # Checkpoints: half-done training, one file an epoch, verified by the hash in its name.
+    # Checkpoints: half-done training, one file a state, verified by the hash in its name.
 
-    def save_checkpoint(self, fingerprint: str, epoch: int, content: bytes) -> None:
-        """Keep the training state after `epoch` (and the one before it, should this one rot)."""
+    def save_checkpoint(self, fingerprint: str, epoch: int, content: bytes, batch: int = 0) -> None:
+        """Keep the training state after `epoch` epochs and `batch` batches of the next one.
+
+        The one before it stays, should this one rot.
+        """
         digest = hashlib.sha256(content).hexdigest()[:16]
-        self.write_bytes(content, "checkpoints", fingerprint, f"{epoch:06d}-{digest}")
+        name = f"{epoch:06d}.{batch:08d}-{digest}"
+        self.write_bytes(content, "checkpoints", fingerprint, name)
         for stale in self._checkpoints(fingerprint)[:-CHECKPOINTS_KEPT]:
             self._discard(self.path("checkpoints", fingerprint, stale))
 
@@ -141,7 +152,7 @@ class ArtifactStore:
     def checkpoint_epoch(self, fingerprint: str) -> int | None:
         """The number of epochs a half-done training has behind it, or None."""
         names = self._checkpoints(fingerprint)
-        return int(names[-1].split("-")[0]) if names else None
+        return int(re.split("[.-]", names[-1])[0]) if names else None
 
     def drop_checkpoints(self, fingerprint: str) -> None:
         """Remove a finished training's checkpoints."""

@@ -56,9 +56,9 @@ def convert(
     NAME is an id of `fairfm model list`, or a name of your own with --format and --backbone. FILE
     is the published file or folder; effnet_lite0 finds that of its installed package by itself.
     """
-    from fairfm_core.models.checkpoints import bundled_file
     from fairfm_core.models.checkpoints import convert as convert_file
-    from fairfm_core.models.published import files_sha256
+    from fairfm_core.models.provenance import files_sha256
+    from fairfm_core.models.sources import bundled_file
 
     said = {"format": form, "backbone": backbone, "image_size": image_size}
     record = _record(name, file, said | {"channels": int(channels) if channels else None})

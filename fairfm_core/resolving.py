@@ -12,6 +12,8 @@ from fairfm_core.models.foundation import ZOO, FoundationModel, foundation_model
 from fairfm_core.recipes import adaptation_values
 
 SCRATCH = "scratch"
+OWN = "own"
+"""The name of a user's weights that have none: a file's name is no part of an identity."""
 
 
 def resolve_trial(values: Any) -> Any:
@@ -77,7 +79,7 @@ def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any
     if "name" not in network:
         raise BadInput(f"weights {file}: say which network they are of: backbone: {{name: ...}}")
     record = user_model(str(file), given.get("format") or "timm", str(network["name"]))
-    return record, {**given, "model": model or record.id, "network": network}
+    return record, {**given, "model": model or OWN, "network": network}
 
 
 def _backbone(values: dict[str, Any], record: FoundationModel | None) -> Any:

@@ -12,7 +12,9 @@ digest of its data; never a path, a name or a time.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -27,6 +29,9 @@ from fairfm_core.label_policies import policies_of
 Report = Callable[[Mapping[str, float]], None]
 """Takes one epoch's values; the edge passes them on to whoever follows the training."""
 
+ReportRows = Callable[[Mapping[str, Mapping[str, float]]], None]
+"""Takes one epoch's values of several stages, by fingerprint."""
+
 REVISIONS = {"weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
 """Raised when a change of code changes a stage's numbers, so that old artifacts are not reused."""
 
@@ -37,6 +42,8 @@ WORK = {
     "evaluate": "fairfm_core.evaluation.stage:evaluate_stage",
 }
 """Who does the work of each kind; imported on use, so that planning needs no torch."""
+TOGETHER = "fairfm_core.training.probing:probe_together"
+"""Who trains several probes in one pass."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,11 @@ def weights_stages(trial: Trial) -> list[Stage]:
         return []
     assert weights.format is not None, "the planner finds out what the file is"
     assert weights.sha256 is not None
-    config = {"format": weights.format, "network": weights.network.content()}
+    config = {
+        "model": weights.model,
+        "format": weights.format,
+        "network": weights.network.content(),
+    }
     return [Stage("weights", config, weights.file or "", weights.sha256)]
 
 
@@ -139,14 +150,56 @@ def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
     """
     if store.is_done(stage.kind, stage.fingerprint):
         return
-    module, function = WORK[stage.kind].split(":")
-    work = getattr(importlib.import_module(module), function)
-    record = {
+    with store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder:
+        _imported(WORK[stage.kind])(stage, store, folder, report)
+    _tidy(stage, store)
+
+
+def run_together(
+    stages: Sequence[Stage], store: ArtifactStore, report: ReportRows
+) -> dict[str, str]:
+    """Train several probes of the same features in one pass and publish those that lack.
+
+    All of them take part, also finished ones: what a head becomes in its last digits depends on
+    its companions. Returns the reasons of those that failed, by fingerprint.
+    """
+    started = time.time()
+    with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
+        folders = [Path(scratch) / stage.fingerprint for stage in stages]
+        for folder in folders:
+            folder.mkdir()
+        failed: dict[str, str] = _imported(TOGETHER)(stages, folders, store, report)
+        share = {"seconds": (time.time() - started) / len(stages)}
+        for stage, folder in zip(stages, folders, strict=True):
+            done = store.is_done(stage.kind, stage.fingerprint)
+            if not done and stage.fingerprint not in failed:
+                record = _record(stage) | share
+                store.publish_folder(folder, stage.kind, stage.fingerprint, record, started)
+                _tidy(stage, store)
+    store.drop_checkpoints(joint_fingerprint(stages))
+    return failed
+
+
+def joint_fingerprint(stages: Sequence[Stage]) -> str:
+    """Under which stages that run together keep their checkpoints; a lone one under its own."""
+    if len(stages) == 1:
+        return stages[0].fingerprint
+    return fingerprint([stage.fingerprint for stage in stages])
+
+
+def _record(stage: Stage) -> dict[str, Any]:
+    return {
         "stage": asdict(stage) | {"dataset": Path(stage.dataset).name},
         # Not part of the identity, but what numbers may depend on in their last digits.
         "software": {name: metadata.version(name) for name in ("torch", "timm", "numpy")},
     }
-    with store.publish(stage.kind, stage.fingerprint, record) as folder:
-        work(stage, store, folder, report)
+
+
+def _imported(place: str) -> Any:
+    module, function = place.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _tidy(stage: Stage, store: ArtifactStore) -> None:
     store.drop_checkpoints(stage.fingerprint)
     store.clear_failure(stage.fingerprint)

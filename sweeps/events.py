@@ -11,7 +11,9 @@ from ray.tune.experiment import Trial as TuneTrial
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.stages import Stage
 from sweeps.interrupts import Check
-from sweeps.search import FAILED
+from sweeps.jobs import Job
+from sweeps.search import failures_of
+from sweeps.trainable import ROWS
 
 
 class Listener(Protocol):
@@ -35,19 +37,19 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
 
     def __init__(
         self,
-        stages: Mapping[str, Stage],
+        jobs: Mapping[str, Job],
         listeners: Sequence[Listener],
         store: ArtifactStore,
         check_interrupt: Check,
     ) -> None:
         self._check_interrupt = check_interrupt
-        self._stages = stages
+        self._jobs = jobs
         self._listeners = listeners
         self._store = store
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune snapshots its callbacks; listeners hold threads and streams and stay behind."""
-        return {"_stages": self._stages, "_listeners": (), "_store": self._store}
+        return {"_jobs": self._jobs, "_listeners": (), "_store": self._store}
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """Every tenth of a second at most: where a sweep can be interrupted."""
@@ -56,9 +58,9 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        """Tune has given the stage to an actor."""
-        for listener in self._listeners:
-            listener.stage_started(self._stage(trial))
+        """Tune has given the job to an actor."""
+        for stage in self._job(trial).wanted:
+            self._tell("stage_started", stage)
 
     def on_trial_result(
         self,
@@ -68,22 +70,23 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """A row of an epoch; the row that ends a stage is told by `on_trial_complete`."""
-        if "finished" in result or FAILED in result:
-            return
-        for listener in self._listeners:
-            listener.stage_reported(self._stage(trial), result)
+        """Rows of an epoch; the row that ends a job is told by `on_trial_complete`."""
+        rows = result.get(ROWS) or {}
+        for stage in self._job(trial).wanted:
+            if stage.fingerprint in rows:
+                self._tell("stage_reported", stage, rows[stage.fingerprint])
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        """The stage has returned, with success or with the reason of its failure."""
-        reason = (trial.last_result or {}).get(FAILED)
-        for listener in self._listeners:
-            if reason is None:
-                listener.stage_finished(self._stage(trial))
+        """The job has returned: each stage with success or with the reason of its failure."""
+        job = self._job(trial)
+        failed = failures_of(job, trial.last_result)
+        for stage in job.wanted:
+            if stage.fingerprint in failed:
+                self._tell("stage_failed", stage, failed[stage.fingerprint])
             else:
-                listener.stage_failed(self._stage(trial), str(reason))
+                self._tell("stage_finished", stage)
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -91,9 +94,13 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         """The worker itself was lost, again and again."""
         cause = str(trial.get_error() or "no cause known").strip().splitlines()[0]
         reason = f"its worker was lost again and again ({cause})"
-        self._store.record_failure(self._stage(trial).fingerprint, reason)
-        for listener in self._listeners:
-            listener.stage_failed(self._stage(trial), reason)
+        for stage in self._job(trial).wanted:
+            self._store.record_failure(stage.fingerprint, reason)
+            self._tell("stage_failed", stage, reason)
 
-    def _stage(self, trial: TuneTrial) -> Stage:
-        return self._stages[trial.config["stage"]]
+    def _job(self, trial: TuneTrial) -> Job:
+        return self._jobs[trial.config["job"]]
+
+    def _tell(self, event: str, *values: Any) -> None:
+        for listener in self._listeners:
+            getattr(listener, event)(*values)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.backbone import PublishedWeights
 from fairfm_core.config import GLOCKER_LABELS, Trial, fingerprint
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.resampling import balanced_subset
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.models.sources import located
 from fairfm_core.resolving import SCRATCH
 from fairfm_core.stages import Stage, stages_of
 from sweeps.records import TrialRecord
@@ -116,10 +118,12 @@ def make_plan(study: Study) -> Plan:
     }
     for prepared in data.values():
         _check_attributes(study, prepared)
+    sources = _sources(trials)
     planned: dict[str, PlannedTrial] = {}
     same: list[tuple[str, str]] = []
     for trial in trials:
-        one = _planned(trial, data[trial.trial.data.dataset], study)
+        weights = sources.get(_key(trial.trial.weights))
+        one = _planned(trial, weights, data[trial.trial.data.dataset], study)
         first = planned.setdefault(one.adapt.fingerprint, one)
         if first is not one:
             same.append((one.name, first.name))
@@ -127,9 +131,21 @@ def make_plan(study: Study) -> Plan:
     return Plan(study, tuple(planned.values()), data, tuple(same))
 
 
-def _planned(trial: StudyTrial, data: PreparedData, study: Study) -> PlannedTrial:
+def _sources(trials: list[StudyTrial]) -> dict[str, PublishedWeights]:
+    """Each distinct weights as found on disk; a file of hundreds of megabytes is read once."""
+    named = {_key(t.trial.weights): t.trial.weights for t in trials if t.trial.weights is not None}
+    return {key: located(weights) for key, weights in named.items()}
+
+
+def _key(weights: PublishedWeights | None) -> str:
+    return "" if weights is None else weights.model_dump_json()
+
+
+def _planned(
+    trial: StudyTrial, weights: PublishedWeights | None, data: PreparedData, study: Study
+) -> PlannedTrial:
     absolute = trial.trial.data.model_copy(update={"dataset": str(data.folder.absolute())})
-    resolved = trial.trial.model_copy(update={"data": absolute})
+    resolved = trial.trial.model_copy(update={"data": absolute, "weights": weights})
     _check_data(resolved, data)
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)

@@ -19,7 +19,7 @@ from fairfm_core.errors import BadInput
 from sweeps.code_version import code_version
 from sweeps.plan import Plan, make_plan, study_record
 from sweeps.progress import Progress
-from sweeps.standing import Standing, count_parameters
+from sweeps.standing import Standing, check_networks
 from sweeps.study import Study
 from sweeps.study_lock import study_lock
 from sweeps.tracking import TrackingThread
@@ -73,21 +73,23 @@ def _run_missing(
 ) -> TrackingThread | None:
     """Check, then run what is missing: a study that is refused leaves the folder as it was."""
     from sweeps.events import Listener
+    from sweeps.jobs import make_jobs
     from sweeps.ray_session import ray_session
     from sweeps.resources import concurrent_stages, stage_bundle
-    from sweeps.tuning import fit_stages, tune_scratch
+    from sweeps.tuning import fit_jobs, tune_scratch
 
-    missing, done = plan.missing(store), plan.done(store)
+    jobs, done = make_jobs(plan.stages, plan.missing(store)), plan.done(store)
     with _networks_checked(plan) as check, ray_session(address) as cluster:
         check.result()
-        bundles = {f: stage_bundle(s, plan.study.resources, cluster) for f, s in missing.items()}
+        asked = plan.study.resources
+        bundles = {name: stage_bundle(j.stages[0], asked, cluster) for name, j in jobs.items()}
         slots = concurrent_stages(list(bundles.values()), cluster)
         _write_record(plan, store)
         tracker = open_tracking(plan, store, uri)
-        progress = Progress(Standing(plan, store, {}), slots, out)
+        progress = Progress(Standing(plan, store), slots, out)
         listeners: list[Listener] = [progress, *([tracker] if tracker else [])]
         with close_tracking(tracker), tune_scratch(store, address) as scratch, progress:
-            stopped = fit_stages(missing, done, store, bundles, slots, listeners, scratch)
+            stopped = fit_jobs(jobs, done, store, bundles, slots, listeners, scratch)
     if stopped is not None:
         raise BadInput(
             f"results folder {store.location} takes nothing any more ({stopped}); what is "
@@ -102,13 +104,13 @@ def _write_record(plan: Plan, store: ArtifactStore) -> None:
 
 
 @contextmanager
-def _networks_checked(plan: Plan) -> Iterator[Future[dict[str, int]]]:
+def _networks_checked(plan: Plan) -> Iterator[Future[None]]:
     """Build every network once while Ray starts: one that cannot be built is refused.
 
     In a process of its own, so that the driver is spared torch's half a gigabyte.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        yield pool.submit(count_parameters, [trial.trial for trial in plan.trials])
+        yield pool.submit(check_networks, [trial.trial for trial in plan.trials])
 
 
 def _failures(plan: Plan, store: ArtifactStore) -> dict[str, str]:

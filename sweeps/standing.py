@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairfm_core.adaptations import EndToEnd
 from fairfm_core.artifacts import ArtifactStore
@@ -16,6 +16,46 @@ from fairfm_core.stages import Stage
 from sweeps.plan import Plan, PlannedTrial
 from sweeps.time_left import duration, work_of
 
+if TYPE_CHECKING:  # with torch, which a driver is spared
+    from fairfm_core.models.memory import NetworkMemory
+
+LABELS = 14
+"""Outputs of a network whose labels are the cohort's: a few weights among millions."""
+STATE = "weights, gradients and AdamW"
+AVERAGED_STATE = "weights, gradients, AdamW and their moving average"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A distinct network of a study and what it takes in memory, as its recipe trains it."""
+
+    name: str
+    micro_batch: int | None
+    """Images at once that would halve the activations; None where nothing is left to halve."""
+    memory: NetworkMemory
+
+    def text(self) -> str:
+        """One line, in GB of 1e9 bytes."""
+        memory = self.memory
+        head = f"{self.name}: {memory.parameter_count:,} parameters; "
+        if not memory.gradients:
+            return head + f"forward only, {_gb(memory.parameters)} GB of weights"
+        state = AVERAGED_STATE if memory.average else STATE
+        parts = f"{_gb(memory.state)} {state}; {_gb(memory.activations)} activations"
+        half = f"micro_batch: {self.micro_batch} about halves the activations"
+        return (
+            f"{head}training takes about {_gb(memory.total)} GB in fp32 ({parts}), "
+            f"{_gb(memory.total_16)} GB in 16 bits{'; ' + half if self.micro_batch else ''}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a program; memory in bytes."""
+        return {"name": self.name, **asdict(self.memory)}
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f}" if size >= 1e9 else f"{size / 1e9:.2g}"
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -23,8 +63,8 @@ class Standing:
 
     plan: Plan
     store: ArtifactStore
-    parameters: dict[str, int]
-    """Number of parameters by backbone name, where it was counted."""
+    networks: Sequence[Network] = ()
+    """The distinct networks, where they were counted."""
 
     @cached_property
     def done(self) -> set[str]:
@@ -51,8 +91,7 @@ class Standing:
         lines = [f"study {self.plan.study.study}: {len(self.plan.trials)} trials"]
         lines += [f"  {self.state(trial):10} {trial.name}" for trial in self.plan.trials]
         lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
-        lines += ["backbones (parameters):"]
-        lines += [f"  {name} ({count:,})" for name, count in self.parameters.items()]
+        lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
         lines += ["distinct stages (kind: all, done, to run, image passes to run):"]
         for kind, stages in self._by_kind().items():
             missing = [s for s in stages if s.fingerprint in self.missing]
@@ -85,14 +124,19 @@ class Standing:
                 }
                 for kind, stages in self._by_kind().items()
             },
+            "networks": [network.as_json() for network in self.networks],
         }
 
     def image_passes(self, stage: Stage) -> int:
         """Images that the stage sends through a network: its cost, whatever the hardware."""
+        if stage.kind == "weights":
+            return 0
         frame = next(d for d in self.plan.data.values() if d.digest == stage.digest).frame
         counts = frame["split"].value_counts()
         if stage.kind == "features":
-            return int(counts.sum())
+            views = stage.config.get("views", 1)
+            extra: int = views * int(counts.get("train", 0)) if views > 1 else 0
+            return int(counts.sum()) + extra
         if "backbone" not in stage.config:
             return 0
         epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
@@ -128,14 +172,67 @@ class Standing:
         )
 
 
-def count_parameters(trials: Sequence[Trial]) -> dict[str, int]:
-    """Parameters of each distinct network; raises BadInput for one that cannot be built."""
-    from fairfm_core.models.backbones import check_network
+def check_networks(trials: Sequence[Trial]) -> None:
+    """Build each distinct network; raises BadInput for one that cannot be built.
 
-    distinct = {(t.backbone.model_dump_json(), t.adaptation.model_dump_json()): t for t in trials}
-    return {
-        f"{trial.backbone.name}, {trial.backbone.image_size} px": check_network(
-            trial.backbone, trial.adaptation
-        )
-        for trial in distinct.values()
+    Also where its pre-trained weights do not fill it: such a sweep would train from random ones.
+    """
+    from fairfm_core.models.backbones import check_network
+    from fairfm_core.models.weights_stage import check_weights
+
+    for trial in _distinct(trials):
+        check_network(trial.backbone, trial.adaptation)
+    loads = {
+        (t.weights.model_dump_json(), t.backbone.model_dump_json(), t.adaptation.pool): t
+        for t in trials
+        if t.weights is not None
     }
+    for trial in loads.values():
+        assert trial.weights is not None
+        method, pool = trial.adaptation.method, trial.adaptation.pool
+        check_weights(trial.weights, trial.backbone, method, pool)
+
+
+def count_parameters(trials: Sequence[Trial]) -> tuple[Network, ...]:
+    """Parameters and memory of each distinct network; raises BadInput as `check_networks` does."""
+    from fairfm_core.models.memory import network_memory
+
+    check_networks(trials)
+    networks: dict[Network, None] = {}
+    for trial in _distinct(trials):
+        classes = len(trial.data.pathologies) if trial.data.pathologies else LABELS
+        memory = network_memory(trial.backbone, trial.adaptation, classes)
+        networks[Network(_network_name(trial), _half_batch(trial), memory)] = None
+    return tuple(networks)
+
+
+def _distinct(trials: Sequence[Trial]) -> list[Trial]:
+    """One trial for each backbone and recipe."""
+    keys = ((t.backbone.model_dump_json(), t.adaptation.model_dump_json()) for t in trials)
+    return list(dict(zip(keys, trials, strict=True)).values())
+
+
+def _network_name(trial: Trial) -> str:
+    """The backbone, its image and how it is adapted, as far as they decide about memory."""
+    options = [f"{name} {value}" for name, value in trial.backbone.options.items()]
+    size = f"{trial.backbone.image_size} px"
+    return ", ".join([trial.backbone.name, *options, size, *_adapted(trial)])
+
+
+def _adapted(trial: Trial) -> Iterator[str]:
+    recipe = trial.adaptation
+    if not isinstance(recipe, EndToEnd):
+        yield "linear probe"
+        return
+    parts = f" in parts of {recipe.micro_batch}" if recipe.micro_batch else ""
+    yield f"batch {recipe.batch_size}{parts}"
+    if recipe.checkpoint_activations:
+        yield "activations checkpointed"
+
+
+def _half_batch(trial: Trial) -> int | None:
+    """Half the images that pass at once now, where that is possible."""
+    recipe = trial.adaptation
+    if not isinstance(recipe, EndToEnd):
+        return None
+    return (recipe.micro_batch or recipe.batch_size) // 2 or None

@@ -31,7 +31,7 @@ def sweep() -> None:
 @AS_JSON
 def plan(study: Path, results: str, as_json: bool) -> None:
     """Show the trials, the distinct stages, what is done and what it costs; start nothing."""
-    standing = _standing(study, results, check_networks=True)
+    standing = _standing(study, results, count_networks=True)
     click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.plan_text())
 
 
@@ -41,7 +41,7 @@ def plan(study: Path, results: str, as_json: bool) -> None:
 @AS_JSON
 def status(study: Path, results: str, as_json: bool) -> None:
     """Show which trials are done, half-done, failed (and why) or still to run."""
-    standing = _standing(study, results, check_networks=False)
+    standing = _standing(study, results, count_networks=False)
     click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.status_text())
 
 
@@ -64,7 +64,7 @@ def run(study: Path, results: str, address: str | None) -> None:
         sys.exit(1)
 
 
-def _standing(study: Path, results: str, check_networks: bool) -> Standing:
+def _standing(study: Path, results: str, count_networks: bool) -> Standing:
     from fairfm_core.artifacts import check_schema, open_store
     from sweeps.plan import make_plan
     from sweeps.standing import Standing, count_parameters
@@ -73,10 +73,8 @@ def _standing(study: Path, results: str, check_networks: bool) -> Standing:
     planned = make_plan(read_study(study))
     store = open_store(results)
     check_schema(store)
-    parameters = {}
-    if check_networks:
-        parameters = count_parameters([trial.trial for trial in planned.trials])
-    return Standing(planned, store, parameters)
+    trials = [trial.trial for trial in planned.trials]
+    return Standing(planned, store, count_parameters(trials) if count_networks else ())
 
 
 def _tell(outcome: Outcome, results: str) -> None:

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 BATCH = 1000
 """MLflow's limit of metrics in one call."""
 
+TRACKED = {"loss", "val_auc", "lr", "images_per_second", "data_fraction", "memory_gb"}
+"""Values of an epoch that a run shows; those of speed are of end-to-end trainings."""
+
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
 ATTEMPTS = 3
@@ -136,7 +139,7 @@ class RunWriter:
             Metric(f"train/{key}", value, int(row["time"] * 1000), int(row["epoch"]))
             for row in rows
             for key, value in row.items()
-            if key in {"loss", "val_auc", "lr"} and math.isfinite(value)
+            if key in TRACKED and math.isfinite(value)
         ]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(self._runs[identity], metrics=metrics[start : start + BATCH])

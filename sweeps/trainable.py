@@ -1,4 +1,4 @@
-"""One stage as a Tune trial: runs it, passes its epochs on, and says why it failed if it did."""
+"""One job as a Tune trial: does it, passes its epochs on, and says why it failed if it did."""
 
 from __future__ import annotations
 
@@ -13,43 +13,61 @@ from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput, StageFailed
-from fairfm_core.stages import Stage, run_stage
-from sweeps.search import FAILED, UNWRITABLE
+from fairfm_core.stages import run_stage, run_together
+from sweeps.jobs import Job
+from sweeps.search import FAILED, FAILED_STAGES, UNWRITABLE
 
 log = logging.getLogger(__name__)
+
+ROWS = "rows"
+"""Key of a report that holds an epoch's values by stage."""
 
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
 
 def run_as_trial(
     config: dict[str, Any],
-    stages: Mapping[str, Stage],
+    jobs: Mapping[str, Job],
     location: str,
     bundles: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Run the stage that `config` names; never raises, the last report holds a failure's reason."""
-    stage = stages[config["stage"]]
-    bundle = bundles[stage.fingerprint]
+    """Do the job that `config` names; never raises, the last report holds a failure's reason."""
+    job, bundle = jobs[config["job"]], bundles[config["job"]]
     if not bundle.get("GPU"):
         # Actors are reused only for equal bundles, so this process never gets a GPU later.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     store = open_store(location)
     _prepare_process(max(1, int(bundle["CPU"])))
     try:
-        run_stage(stage, store, lambda row: tune.report(dict(row)))
-        outcome: dict[str, Any] = {"finished": True}
+        outcome = _done(job, store)
     except OSError as error:
-        outcome = {FAILED: _failed(store, stage, str(error))}
+        outcome = {FAILED: _failed(store, job, str(error))}
         if error.errno in DISK_ERRORS:
             outcome[UNWRITABLE] = True
     except (StageFailed, BadInput) as error:
-        outcome = {FAILED: _failed(store, stage, str(error))}
+        outcome = {FAILED: _failed(store, job, str(error))}
     except Exception as error:  # a worker's boundary: a bug in one stage must not end the sweep
         log.error("%s", traceback.format_exc())
-        outcome = {FAILED: _failed(store, stage, f"{type(error).__name__}: {error}")}
+        outcome = {FAILED: _failed(store, job, f"{type(error).__name__}: {error}")}
     finally:
         _release_memory()
     tune.report(outcome)
+
+
+def _done(job: Job, store: ArtifactStore) -> dict[str, Any]:
+    """Do the job; the last report of one that did not fail as a whole."""
+    if len(job.stages) == 1:
+        (stage,) = job.stages
+        run_stage(stage, store, lambda row: tune.report({ROWS: {stage.fingerprint: dict(row)}}))
+        return {"finished": True}
+    failed = run_together(job.stages, store, lambda rows: tune.report({ROWS: _plain(rows)}))
+    for fingerprint, reason in failed.items():
+        store.record_failure(fingerprint, reason)
+    return {"finished": True, FAILED_STAGES: failed}
+
+
+def _plain(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return {fingerprint: dict(row) for fingerprint, row in rows.items()}
 
 
 def _prepare_process(threads: int) -> None:
@@ -66,9 +84,10 @@ def _release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _failed(store: ArtifactStore, stage: Stage, reason: str) -> str:
-    try:
-        store.record_failure(stage.fingerprint, reason)
-    except OSError as error:
-        log.warning("the failure of %s could not be recorded: %s", stage.fingerprint, error)
+def _failed(store: ArtifactStore, job: Job, reason: str) -> str:
+    for stage in job.wanted:
+        try:
+            store.record_failure(stage.fingerprint, reason)
+        except OSError as error:
+            log.warning("the failure of %s could not be recorded: %s", stage.fingerprint, error)
     return reason

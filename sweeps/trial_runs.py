@@ -12,6 +12,8 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.records import read_evaluation
 from fairfm_core.evaluation.summary import final_metrics
+from fairfm_core.models.provenance import COVERAGE
+from fairfm_core.resolving import SCRATCH
 from sweeps.plan import Plan
 from sweeps.records import TrialRecord
 from sweeps.tracking import RunWriter, TrackingThread, open_experiment
@@ -102,7 +104,21 @@ def log_trial(writer: RunWriter, trial: TrialRecord, store: ArtifactStore) -> No
         values = final_metrics(read_evaluation(metrics.parent))
         values["cost/training_seconds"] = sum(row["seconds"] for row in history)
         writer.final(trial.adapt, values, timestamp, [metrics, gaps])
+    writer.params(trial.adapt, loaded_weights(trial, store))
     writer.config(trial.adapt, trial.config)
     writer.tag(trial.adapt, EVALUATED, trial.evaluate)
     writer.untag(trial.adapt, REASON)
     writer.end(trial.adapt, "FINISHED", timestamp)
+
+
+def loaded_weights(trial: TrialRecord, store: ArtifactStore) -> dict[str, str]:
+    """What the trial's backbone was filled with: the source's SHA-256 and what it covered."""
+    if trial.weights is None:
+        return {"weights": SCRATCH}
+    kind, fingerprint = ("features", trial.features) if trial.features else ("adapt", trial.adapt)
+    coverage = store.read_json(kind, str(fingerprint), COVERAGE)
+    return {
+        "weights": str(trial.config["weights"]["model"]),
+        "weights_sha256": coverage["source_sha256"],
+        "weights_loaded": f"{coverage['loaded']} tensors, {coverage['parameters']:,} parameters",
+    }

@@ -1,4 +1,4 @@
-"""One Tune run over a study's missing stages."""
+"""One Tune run over a study's jobs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.stages import Stage
 from sweeps.events import Listener, StageEvents
 from sweeps.interrupts import interrupts_noted
+from sweeps.jobs import Job
 from sweeps.search import StageSearcher
 from sweeps.trainable import run_as_trial
 
@@ -20,11 +20,11 @@ MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
 
 Bundles = Mapping[str, Mapping[str, float]]
-"""Resource bundle by stage fingerprint."""
+"""Resource bundle by job."""
 
 
-def fit_stages(
-    missing: Mapping[str, Stage],
+def fit_jobs(
+    jobs: Mapping[str, Job],
     done: set[str],
     store: ArtifactStore,
     bundles: Bundles,
@@ -32,27 +32,27 @@ def fit_stages(
     listeners: Sequence[Listener],
     scratch: str,
 ) -> str | None:
-    """Run the `missing` stages, each after its inputs; needs a running Ray.
+    """Do the jobs, each after its inputs; needs a running Ray.
 
     Tune's own files go to `scratch`, which every node must see. Returns why the run stopped early,
     if the results folder takes nothing any more.
     """
     # Tune asks a searcher for one trial at a time unless told how many may wait for an actor.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-    with_stages = tune.with_parameters(
+    with_jobs = tune.with_parameters(
         run_as_trial,
-        stages=dict(missing),
+        jobs=dict(jobs),
         location=store.location,
-        bundles={fingerprint: dict(bundles[fingerprint]) for fingerprint in missing},
+        bundles={name: dict(bundles[name]) for name in jobs},
     )
     with_resources = tune.with_resources(
-        with_stages,
-        lambda config: tune.PlacementGroupFactory([dict(bundles[config["stage"]])]),
+        with_jobs,
+        lambda config: tune.PlacementGroupFactory([dict(bundles[config["job"]])]),
     )
-    searcher = StageSearcher(missing, done)
+    searcher = StageSearcher(jobs, done)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
-        num_samples=len(missing),
+        num_samples=len(jobs),
         reuse_actors=True,
         trial_dirname_creator=lambda trial: trial.trial_id,
     )
@@ -61,7 +61,7 @@ def fit_stages(
             name="fairfm",
             storage_path=scratch,
             verbose=0,
-            callbacks=[StageEvents(missing, listeners, store, check_interrupt)],
+            callbacks=[StageEvents(jobs, listeners, store, check_interrupt)],
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
         )
         tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()

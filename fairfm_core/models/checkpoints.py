@@ -7,7 +7,6 @@ is built without memory: what is missing, unexpected or of another shape is refu
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +30,11 @@ from fairfm_core.models.efficientnet_lite import read_efficientnet_lite
 from fairfm_core.models.foundation import FoundationModel, check_format
 from fairfm_core.models.huggingface import read_huggingface
 from fairfm_core.models.position_tables import table_origin
-from fairfm_core.models.published import Published, files_sha256
+from fairfm_core.models.provenance import MAPPING_REVISION, About, files_sha256
+from fairfm_core.models.published import Published
 from fairfm_core.models.torch_files import read_state_dict
 from fairfm_core.models.vit_checkpoints import read_mae, read_mocov3
-from fairfm_core.models.weights import MAPPING_REVISION, About, write_weights
+from fairfm_core.models.weights import Weights, tensors_sha256, write_weights
 
 Reader = Callable[[Path, nn.Module], Published]
 
@@ -84,18 +84,26 @@ class Converted:
         positions = self.tensors.get("pos_embed")
         return "" if positions is None else table_origin(positions)
 
-    def write(self, path: Path) -> None:
-        """Write the safetensors file that training reads; raises BadInput where it cannot."""
-        about = About(
+    def about(self) -> About:
+        """What the converted file says of itself."""
+        return About(
             model=self.model.id,
             format=self.format,
             source_sha256=self.sha256,
+            tensors_sha256=tensors_sha256(self.tensors),
             mapping_revision=MAPPING_REVISION,
             licence=self.model.licence,
             loaded=len(self.tensors),
             backbone=self.model.network(),
         )
-        write_weights(self.tensors, about, path)
+
+    def weights(self, path: Path) -> Weights:
+        """The weights as reading the file that `write` writes would give them."""
+        return Weights(path, self.about(), self.tensors, self.sha256)
+
+    def write(self, path: Path) -> None:
+        """Write the safetensors file that training reads; raises BadInput where it cannot."""
+        write_weights(self.tensors, self.about(), path)
 
 
 def convert(model: FoundationModel, path: Path) -> Converted:
@@ -120,20 +128,6 @@ def convert(model: FoundationModel, path: Path) -> Converted:
     parameters = parameter_count(network, plain)
     sha256 = files_sha256(published.files)
     return Converted(model, model.format, plain, parameters, sha256, dropped)
-
-
-def bundled_file(model: FoundationModel) -> Path:
-    """The weights that come with an installed package, whose code is not run.
-
-    Raises BadInput where the model has no such package, or it is not installed.
-    """
-    package, _, inner = model.bundled.partition("/")
-    spec = importlib.util.find_spec(package) if package else None
-    places = (spec and spec.submodule_search_locations) or ()
-    found = [file for place in places if (file := Path(place) / inner).is_file()]
-    if not found:
-        raise BadInput(f"{model.id} needs FILE; get it from: {model.source}")
-    return found[0]
 
 
 def _without_head(

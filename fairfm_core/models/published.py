@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -54,20 +53,3 @@ def renamed(
             raise BadInput(f"{source} holds two tensors for {new}, one of them {name}")
         result[new] = value
     return result
-
-
-def files_sha256(files: Iterable[Path]) -> str:
-    """The SHA-256 of one file; of several, that of the list of their names and SHA-256s."""
-    sums = {file.name: _sha256(file) for file in files}
-    if len(sums) == 1:
-        return next(iter(sums.values()))
-    listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    return hashlib.sha256(listed.encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror or error}") from error

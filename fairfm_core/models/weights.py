@@ -6,7 +6,7 @@ because safetensors writes several in no fixed order.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,33 +14,12 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
-from fairfm_core.backbone import Backbone
 from fairfm_core.config import canonical_json
 from fairfm_core.errors import BadInput
-from fairfm_core.frozen import Frozen
-from fairfm_core.models.published import files_sha256
-from fairfm_core.yaml_input import validated
-
-MAPPING_REVISION = 1
-"""Version of the mappings from published names to timm's; files of another one are refused."""
-KEY = "fairfm"
-
-
-class About(Frozen):
-    """What a converted file says of itself; no path and no name of a file is in it."""
-
-    model: str
-    """Id of the foundation model."""
-    format: str
-    """The format it was published in."""
-    source_sha256: str
-    mapping_revision: int
-    licence: str
-    loaded: int
-    """Tensors of the backbone, all of which are here."""
-    backbone: Backbone
+from fairfm_core.models.provenance import KEY, About, about_of, files_sha256
 
 
 @dataclass(frozen=True)
@@ -75,7 +54,8 @@ def write_weights(tensors: dict[str, Tensor], about: About, path: Path) -> None:
 def read_weights(path: Path) -> Weights:
     """A converted file and what it is of.
 
-    Raises BadInput for a file that is missing, damaged, not converted, or of another mapping.
+    Raises BadInput for a file that is missing, damaged, changed, not converted, or of another
+    mapping.
     """
     if not path.is_file():
         raise BadInput(f"no file {path}; `fairfm model convert` makes one")
@@ -86,21 +66,24 @@ def read_weights(path: Path) -> Weights:
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} is no whole safetensors file: {reason}") from error
-    return Weights(path, _about(path, metadata), tensors, files_sha256([path]))
+    about = about_of(path, metadata)
+    _refuse_changed(path, about, tensors)
+    return Weights(path, about, tensors, files_sha256([path]))
 
 
-def _about(path: Path, metadata: dict[str, str]) -> About:
-    try:
-        values = json.loads(metadata[KEY])
-    except (KeyError, ValueError) as error:
+def tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """The SHA-256 of tensors with their names, types and shapes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _refuse_changed(path: Path, about: About, tensors: dict[str, Tensor]) -> None:
+    if tensors_sha256(tensors) != about.tensors_sha256:
         raise BadInput(
-            f"{path} does not say what it holds; convert it first: "
-            f"fairfm model convert NAME {path} --format timm --backbone B --out W.safetensors"
-        ) from error
-    about = validated(About, values, str(path))
-    if about.mapping_revision != MAPPING_REVISION:
-        raise BadInput(
-            f"{path} was converted with mapping {about.mapping_revision}, this program has "
-            f"{MAPPING_REVISION}; convert the published file again"
+            f"the tensors of {path} are not those that it was written with; "
+            "convert the published file again"
         )
-    return about

@@ -1,31 +1,44 @@
-"""The state of a half-done training as bytes: everything an epoch's end leaves behind.
+"""The state of a half-done training as bytes: everything a step's end leaves behind.
 
-No generator state is kept: every random stream of an epoch is derived from (seed, name, epoch).
+No generator state is kept: every random stream is derived from (seed, name, epoch or step).
 """
 
 from __future__ import annotations
 
 import copy
 import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fairfm_core.artifacts import ArtifactStore
+
+CHECKPOINT_SECONDS = 1.0
+"""Shortest time between two checkpoints: steps of milliseconds are cheaper to repeat."""
+SAVING_SHARE = 0.05
+"""Most of the time that goes into saving: a state of gigabytes is saved less often."""
 
 
 @dataclass
 class TrainingState:
-    """What a training knows after `epoch` whole epochs."""
+    """What a training knows after `step` steps: `epoch` whole epochs and `batch` batches."""
 
     epoch: int = 0
     step: int = 0
+    batch: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    """Of the epoch that is half done, one a batch."""
     history: list[dict[str, float]] = field(default_factory=list)
     best_auc: float = float("-inf")
     best_epoch: int = 0
-    best_weights: dict[str, torch.Tensor] | None = None
+    best_weights: dict[str, Tensor] | None = None
+    micro_batch: int | None = None
+    """Images at once through the network, once memory has run out; else None."""
 
     def keep_best(self, auc: float, model: nn.Module) -> None:
         """Remember these weights if they are the best so far; ties keep the earlier epoch."""
@@ -34,41 +47,58 @@ class TrainingState:
             self.best_weights = copy.deepcopy(model.state_dict())
 
 
-def save_state(
-    store: ArtifactStore,
-    fingerprint: str,
-    state: TrainingState,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-) -> None:
-    """Publish the state atomically as the checkpoint of `state.epoch`."""
-    content: dict[str, Any] = {
-        "state": vars(state),
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-    }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    store.save_checkpoint(fingerprint, state.epoch, buffer.getvalue())
+class Pace:
+    """When the next checkpoint is due: not too soon, and saving stays a small share of the time."""
+
+    def __init__(self) -> None:
+        self._saved = time.monotonic()
+        self._cost = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether so much time has passed that a checkpoint is worth its cost."""
+        wait = max(CHECKPOINT_SECONDS, self._cost / SAVING_SHARE)
+        return time.monotonic() - self._saved >= wait
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """The saving of one: how long it takes, and that it is done."""
+        begun = time.monotonic()
+        yield
+        self._saved = time.monotonic()
+        self._cost = self._saved - begun
 
 
-def restore_state(
-    store: ArtifactStore,
-    fingerprint: str,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    device: torch.device,
-) -> TrainingState:
-    """Load the newest sound checkpoint into model and optimizer; a fresh state without one."""
-    content = store.latest_checkpoint(fingerprint)
-    if content is None:
-        return TrainingState()
-    saved = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    if saved["scaler"]:  # empty where the device that saved needed no scaling
-        scaler.load_state_dict(saved["scaler"])
-    return TrainingState(**saved["state"])
+class Checkpoints:
+    """Saves and restores one training: its state, and every part that has a `state_dict`."""
+
+    def __init__(self, store: ArtifactStore, fingerprint: str, parts: dict[str, Any]) -> None:
+        self._store = store
+        self._fingerprint = fingerprint
+        self._parts = parts
+        self._pace = Pace()
+
+    @property
+    def due(self) -> bool:
+        """Whether a checkpoint is worth its cost by now."""
+        return self._pace.due
+
+    def save(self, state: TrainingState) -> None:
+        """Publish the state atomically; the checkpoint before it is kept."""
+        with self._pace.measured():
+            parts = {name: part.state_dict() for name, part in self._parts.items()}
+            buffer = io.BytesIO()
+            torch.save({"state": vars(state), "parts": parts}, buffer)
+            content = buffer.getvalue()
+            self._store.save_checkpoint(self._fingerprint, state.epoch, content, state.batch)
+
+    def restore(self, device: torch.device) -> TrainingState:
+        """The newest sound checkpoint, loaded into the parts; a fresh state without one."""
+        content = self._store.latest_checkpoint(self._fingerprint)
+        if content is None:
+            return TrainingState()
+        saved = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        for name, part in self._parts.items():
+            if saved["parts"][name]:  # empty for a scaler where the device needed no scaling
+                part.load_state_dict(saved["parts"][name])
+        return TrainingState(**saved["state"])

@@ -1,11 +1,17 @@
-"""Where a stage computes and in which precision: chosen by the device, never by a flag."""
+"""Where a stage computes and in which precision: `auto` is chosen by the device."""
 
 from __future__ import annotations
 
 import os
+import resource
 from contextlib import AbstractContextManager
 
 import torch
+
+from fairfm_core.adaptations import Precision
+from fairfm_core.errors import BadInput
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device() -> torch.device:
@@ -13,15 +19,31 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Mixed precision on a GPU: bfloat16 where it has it, float16 otherwise; float32 on a CPU."""
-    dtype = torch.bfloat16 if device.type == "cpu" or bf16(device) else torch.float16
-    return torch.autocast(device.type, dtype=dtype, enabled=device.type == "cuda")
+def compute_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
+    """The type that matrix products are computed in.
+
+    `auto` is bfloat16 on a GPU that has it, float16 on an older one, float32 on a CPU. Raises
+    BadInput for a type that the device does not have.
+    """
+    if precision == "auto":
+        on_gpu = torch.bfloat16 if bf16(device) else torch.float16
+        return on_gpu if device.type == "cuda" else torch.float32
+    lacking = {"cpu": "fp16", "cuda": "" if bf16(device) else "bf16"}
+    if precision == lacking[device.type]:
+        raise BadInput(f"precision {precision} is not for this {device.type}; use precision: auto")
+    return DTYPES[precision]
 
 
-def grad_scaler(device: torch.device) -> torch.amp.GradScaler:
+def autocast(device: torch.device, precision: Precision = "auto") -> AbstractContextManager[None]:
+    """Mixed precision where the compute type has 16 bits."""
+    dtype = compute_dtype(device, precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def grad_scaler(device: torch.device, precision: Precision = "auto") -> torch.amp.GradScaler:
     """Loss scaling, needed for float16 alone."""
-    return torch.amp.GradScaler(device.type, enabled=device.type == "cuda" and not bf16(device))
+    enabled = compute_dtype(device, precision) == torch.float16
+    return torch.amp.GradScaler(device.type, enabled=enabled)
 
 
 def bf16(device: torch.device) -> bool:
@@ -33,5 +55,17 @@ def make_deterministic(threads: int) -> None:
     """Same numbers on every run: fixed thread count, deterministic kernels where they exist."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
+    prefer_determinism(True)
+
+
+def prefer_determinism(wanted: bool) -> None:
+    """Deterministic kernels where they exist, or whichever is measured to be the fastest."""
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    torch.backends.cudnn.benchmark = not wanted
+
+
+def peak_memory(device: torch.device) -> float:
+    """Most memory in use so far, in bytes: the GPU's by this process, or the process's own."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0

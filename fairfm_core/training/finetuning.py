@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from fairfm_core.adaptations import EndToEnd
+from fairfm_core.adaptations import EndToEnd, Precision
 from fairfm_core.backbone import Backbone
-from fairfm_core.data.transforms import AUGMENTATIONS, to_input
-from fairfm_core.seeding import stream_seed
-from fairfm_core.training.batches import (
-    Split,
-    batch_count,
-    epoch_order,
-    gather,
-    index_batches,
-)
-from fairfm_core.training.device import autocast
+from fairfm_core.cores import usable_cores
+from fairfm_core.data.transforms import to_input
+from fairfm_core.errors import BadInput
+from fairfm_core.models.backbones import build_backbone
+from fairfm_core.training.batches import Split, gather
+from fairfm_core.training.device import autocast, grad_scaler, prefer_determinism
 from fairfm_core.training.fitting import Fit
+from fairfm_core.training.loading import TrainingBatches
 from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer
+from fairfm_core.training.steps import Learner
 
-EVAL_BATCH = 256
+EVAL_BATCH = 64
+
+
+def build_network(
+    recipe: EndToEnd, backbone: Backbone, pathologies: int, seed: int, device: torch.device
+) -> nn.Module:
+    """The network of a fine-tuning, from random weights of this seed."""
+    prefer_determinism(recipe.deterministic)
+    model = build_backbone(
+        backbone,
+        method=recipe.method,
+        pool=recipe.pool,
+        classes=pathologies,
+        seed=seed,
+        drop_path=recipe.drop_path,
+    )
+    if recipe.checkpoint_activations:
+        _checkpoint_activations(model, backbone)
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    return model.to(device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def _checkpoint_activations(model: nn.Module, backbone: Backbone) -> None:
+    settable = getattr(model, "set_grad_checkpointing", None)
+    if settable is None:
+        raise BadInput(f"backbone {backbone.name!r} cannot checkpoint activations; leave that out")
+    settable()
 
 
 def finetuning_fit(
@@ -38,36 +61,39 @@ def finetuning_fit(
     val: Split,
 ) -> Fit:
     """The training of `model` on the images of `train`, followed on `val`."""
-    optimizer = finetuning_optimizer(model, recipe)
-    targets_NP = torch.from_numpy(train.labels_NP).float()
-    augment = AUGMENTATIONS[recipe.augmentation]
-
-    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", epoch))
-        order_N = epoch_order(len(train.frame), seed, epoch)
-        for index_B in index_batches(order_N, recipe.batch_size):
-            pixels_BHW = gather(images_NHW, train.rows_N[index_B]).to(device, non_blocking=True)
-            inputs_BCHW = augment(to_input(pixels_BHW, backbone), generator)
-            yield inputs_BCHW, targets_NP[torch.from_numpy(index_B)].to(device)
-
-    return Fit(
-        model=model,
-        optimizer=optimizer,
-        schedule=cosine_schedule(
-            optimizer,
-            epochs=recipe.epochs,
-            warmup_epochs=recipe.warmup_epochs,
-            steps_per_epoch=batch_count(len(train.frame), recipe.batch_size),
-            min_lr=recipe.min_lr,
-        ),
-        batches=batches,
-        predict_val=lambda: predict_images(model, backbone, images_NHW, val.rows_N, device),
-        labels_val=val.labels_NP,
-        epochs=recipe.epochs,
-        seed=seed,
-        select=recipe.select,
-        device=device,
+    batches = TrainingBatches(
+        images_NHW,
+        train.rows_N,
+        train.labels_NP,
+        recipe,
+        backbone,
+        seed,
+        device,
+        workers=usable_cores() - 1,
     )
+    learner = learner_of(model, recipe, seed, device)
+    schedule = cosine_schedule(
+        learner.optimizer,
+        epochs=recipe.epochs,
+        warmup_epochs=recipe.warmup_epochs,
+        steps_per_epoch=len(batches),
+        min_lr=recipe.min_lr,
+    )
+
+    def predict_val(network: nn.Module) -> NDArray[np.float32]:
+        return predict_images(network, backbone, images_NHW, val.rows_N, device, recipe.precision)
+
+    return Fit(learner, schedule, batches, predict_val, val.labels_NP)
+
+
+def learner_of(model: nn.Module, recipe: EndToEnd, seed: int, device: torch.device) -> Learner:
+    """The network with its optimiser, loss scaling and average, as the recipe asks."""
+    forward = torch.compile(model) if recipe.compile else model
+    assert isinstance(forward, nn.Module)
+    average = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
+    optimizer = finetuning_optimizer(model, recipe)
+    scaler = grad_scaler(device, recipe.precision)
+    return Learner(model, forward, optimizer, scaler, average, recipe, seed, device)
 
 
 def predict_images(
@@ -76,9 +102,10 @@ def predict_images(
     images_NHW: NDArray[np.uint8],
     rows_N: NDArray[np.int64],
     device: torch.device,
+    precision: Precision = "auto",
 ) -> NDArray[np.float32]:
     """Probabilities [N, P] of a network for rows of the image store."""
-    outputs_NP = forward_images(model, backbone, images_NHW, rows_N, device)
+    outputs_NP = forward_images(model, backbone, images_NHW, rows_N, device, precision)
     return outputs_NP.sigmoid().numpy()
 
 
@@ -89,12 +116,13 @@ def forward_images(
     images_NHW: NDArray[np.uint8],
     rows_N: NDArray[np.int64],
     device: torch.device,
+    precision: Precision = "auto",
 ) -> Tensor:
     """Outputs [N, D] of a network in evaluation mode, in float32 on the CPU."""
     model.eval()
     outputs: list[Tensor] = []
     for start in range(0, len(rows_N), EVAL_BATCH):
         pixels_BHW = gather(images_NHW, rows_N[start : start + EVAL_BATCH]).to(device)
-        with autocast(device):
+        with autocast(device, precision):
             outputs.append(model(to_input(pixels_BHW, backbone)).float().cpu())
     return torch.cat(outputs)

@@ -1,14 +1,13 @@
-"""The epochs of a supervised adaptation: one loop for heads on features and whole networks.
+"""The epochs of a fine-tuning.
 
-The state is checkpointed after an epoch (at most once a second), then reported; killed at any
-point, the training continues from its last checkpoint and ends in the same weights, on a CPU bit
-for bit.
+The state is checkpointed after a step, as often as it costs little; killed at any point, the
+training continues from its last checkpoint and ends in the same weights, on a CPU bit for bit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,40 +15,33 @@ import torch
 from numpy.typing import NDArray
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import StageFailed
 from fairfm_core.evaluation.auc import auc
-from fairfm_core.seeding import stream_seed
 from fairfm_core.stages import Report
-from fairfm_core.training.checkpoint import TrainingState, restore_state, save_state
-from fairfm_core.training.device import autocast, grad_scaler
+from fairfm_core.training.checkpoint import Checkpoints, TrainingState
+from fairfm_core.training.device import peak_memory
+from fairfm_core.training.loading import TrainingBatches
+from fairfm_core.training.steps import Learner, train_step
 
 CHECK_EVERY = 20
 """Steps between looks at the loss: each look makes a GPU wait."""
-
-CHECKPOINT_SECONDS = 1.0
-"""Shortest time between two checkpoints: epochs of milliseconds are cheaper to repeat."""
+REPORT_SECONDS = 1.0
+"""Shortest time between two reports of epochs."""
 
 
 @dataclass(frozen=True)
 class Fit:
     """The pieces of one training."""
 
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     schedule: CosineLRScheduler
-    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
-    """The (inputs, targets) of an epoch: a function of its number alone."""
-    predict_val: Callable[[], NDArray[np.float32]]
-    """Probabilities [N, P] of the validation split under the current weights."""
+    batches: TrainingBatches
+    predict_val: Callable[[nn.Module], NDArray[np.float32]]
+    """Probabilities [N, P] of the validation split from a network."""
     labels_val: NDArray[np.float64]
     """Labels [N, P] of the validation split; NaN where unknown."""
-    epochs: int
-    seed: int
-    select: str
-    device: torch.device
 
 
 def fit(job: Fit, store: ArtifactStore, fingerprint: str, report: Report) -> TrainingState:
@@ -57,59 +49,62 @@ def fit(job: Fit, store: ArtifactStore, fingerprint: str, report: Report) -> Tra
 
     Raises StageFailed with the step when the loss is not finite.
     """
-    scaler = grad_scaler(job.device)
-    state = restore_state(store, fingerprint, job.model, job.optimizer, scaler, job.device)
-    saved = time.monotonic()
-    while state.epoch < job.epochs:
-        row = _epoch(job, state, scaler)
-        state.history.append(row)
-        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-            save_state(store, fingerprint, state, job.model, job.optimizer, scaler)
-            saved = time.monotonic()
-            report(row)
-    if job.select == "val_best" and state.best_weights is not None:
-        job.model.load_state_dict(state.best_weights)
+    learner = job.learner
+    parts = {"model": learner.model, "optimizer": learner.optimizer, "scaler": learner.scaler}
+    average = {} if learner.average is None else {"average": learner.average}
+    checkpoints = Checkpoints(store, fingerprint, parts | average)
+    state = checkpoints.restore(learner.device)
+    reported = time.monotonic()
+    while state.epoch < learner.recipe.epochs:
+        state.history.append(_epoch(job, state, checkpoints))
+        if checkpoints.due:
+            checkpoints.save(state)
+        if time.monotonic() - reported >= REPORT_SECONDS:
+            report(state.history[-1])
+            reported = time.monotonic()
+    if learner.recipe.select == "val_best" and state.best_weights is not None:
+        learner.predictor.load_state_dict(state.best_weights)
     return state
 
 
-def _epoch(job: Fit, state: TrainingState, scaler: torch.amp.GradScaler) -> dict[str, float]:
-    """One epoch of steps and its validation; returns the history's row."""
-    started = time.time()
-    # Dropout and stochastic depth draw from torch's own generator.
-    torch.manual_seed(stream_seed(job.seed, "noise", state.epoch))
-    job.model.train()
-    losses: list[Tensor] = []
-    for inputs, targets in job.batches(state.epoch):
-        losses.append(_step(job, state, scaler, inputs, targets))
-        if len(losses) % CHECK_EVERY == 0:
-            _check_finite(losses[-CHECK_EVERY:], state)
-    _check_finite(losses, state)
-    state.epoch += 1
-    auc_val = mean_auc(job.labels_val, job.predict_val())
-    state.keep_best(auc_val, job.model)
+def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str, float]:
+    """What is left of an epoch's steps, and its validation; returns the history's row."""
+    started, first = time.time(), state.batch
+    job.batches.waited = 0.0
+    job.learner.model.train()
+    for inputs, targets in job.batches.epoch(state.epoch, state.batch):
+        _step(job, state, inputs, targets)
+        if checkpoints.due:
+            checkpoints.save(state)
+    _check_finite(state.losses, state)
+    trained = time.time() - started
+    images = (state.batch - first) * job.learner.recipe.batch_size
+    loss = float(torch.stack(state.losses).mean())
+    state.epoch, state.batch, state.losses = state.epoch + 1, 0, []
+    auc_val = mean_auc(job.labels_val, job.predict_val(job.learner.predictor))
+    state.keep_best(auc_val, job.learner.predictor)
     return {
         "epoch": float(state.epoch),
-        "loss": float(torch.stack(losses).mean()),
+        "loss": loss,
         "val_auc": auc_val,
-        "lr": float(job.optimizer.param_groups[-1]["lr"]),
+        "lr": float(job.learner.optimizer.param_groups[-1]["lr"]),
+        "images_per_second": images / trained,
+        "data_fraction": job.batches.waited / trained,
+        "memory_gb": peak_memory(job.learner.device) / 1e9,
+        "micro_batch": float(state.micro_batch or job.learner.recipe.micro_batch or 0),
         "seconds": time.time() - started,
         "time": time.time(),
     }
 
 
-def _step(
-    job: Fit, state: TrainingState, scaler: torch.amp.GradScaler, inputs: Tensor, targets: Tensor
-) -> Tensor:
-    """One optimiser step at the rate of its number; returns the detached loss."""
+def _step(job: Fit, state: TrainingState, inputs: Tensor, targets: Tensor) -> None:
+    """One optimiser step at the rate of its number."""
     job.schedule.step_update(state.step + 1)
-    with autocast(job.device):
-        loss = masked_bce(job.model(inputs), targets)
-    job.optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()
-    scaler.step(job.optimizer)
-    scaler.update()
+    state.losses.append(train_step(job.learner, state, inputs, targets))
     state.step += 1
-    return loss.detach()
+    state.batch += 1
+    if len(state.losses) % CHECK_EVERY == 0:
+        _check_finite(state.losses[-CHECK_EVERY:], state)
 
 
 def _check_finite(losses: list[Tensor], state: TrainingState) -> None:
@@ -122,15 +117,6 @@ def _check_finite(losses: list[Tensor], state: TrainingState) -> None:
         f"loss is {float(losses[bad])} at step {step} (epoch {state.epoch + 1}); "
         "lower the learning rate or check the images"
     )
-
-
-def masked_bce(logits_BP: Tensor, targets_BP: Tensor) -> Tensor:
-    """Binary cross-entropy with logits, the mean over known labels; NaN targets are unknown."""
-    known_BP = ~torch.isnan(targets_BP)
-    losses_BP = F.binary_cross_entropy_with_logits(
-        logits_BP.float(), targets_BP.nan_to_num(), reduction="none"
-    )
-    return (losses_BP * known_BP).sum() / known_BP.sum().clamp(min=1)
 
 
 def mean_auc(labels_NP: NDArray[np.float64], scores_NP: NDArray[np.float32]) -> float:

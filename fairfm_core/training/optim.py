@@ -1,13 +1,16 @@
-"""Optimiser and schedule of both adaptations, from timm's parts."""
+"""Optimiser of fine-tuning, and the schedule of both adaptations, from timm's parts."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from timm.models import group_parameters
 from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from fairfm_core.adaptations import EndToEnd, LinearProbe
+from fairfm_core.adaptations import EndToEnd
 
 
 def peak_lr(recipe: EndToEnd) -> float:
@@ -18,19 +21,46 @@ def peak_lr(recipe: EndToEnd) -> float:
 
 def finetuning_optimizer(model: nn.Module, recipe: EndToEnd) -> torch.optim.Optimizer:
     """AdamW with layer-wise decay; no weight decay on 1-D parameters, tokens and positions."""
-    no_decay = getattr(model, "no_weight_decay", lambda: ())()
-    groups = param_groups_layer_decay(
-        model,
-        weight_decay=recipe.weight_decay,
-        no_weight_decay_list=tuple(no_decay),
-        layer_decay=recipe.layer_decay,
-    )
+    groups = GROUPS[recipe.layer_decay_granularity](model, recipe)
     return torch.optim.AdamW(groups, lr=peak_lr(recipe), betas=recipe.betas)
 
 
-def probe_optimizer(head: nn.Module, recipe: LinearProbe) -> torch.optim.Optimizer:
-    """AdamW on the head alone."""
-    return torch.optim.AdamW(head.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+def _never_decayed(model: nn.Module) -> set[str]:
+    return set(getattr(model, "no_weight_decay", lambda: ())())
+
+
+def _groups_by_block(model: nn.Module, recipe: EndToEnd) -> list[dict[str, Any]]:
+    """One power of the decay for each block (timm)."""
+    groups: list[dict[str, Any]] = param_groups_layer_decay(
+        model,
+        weight_decay=recipe.weight_decay,
+        no_weight_decay_list=tuple(_never_decayed(model)),
+        layer_decay=recipe.layer_decay,
+    )
+    return groups
+
+
+def _groups_by_stage(model: nn.Module, recipe: EndToEnd) -> list[dict[str, Any]]:
+    """One power of the decay for each stage, the stem and the head; timm has no such option."""
+    matcher: Any = model
+    levels = group_parameters(model, matcher.group_matcher(coarse=True), reverse=True)
+    top, never = max(levels.values()), _never_decayed(model)
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        decays = parameter.ndim > 1 and name not in never
+        group = groups.setdefault(
+            (levels[name], decays),
+            {
+                "params": [],
+                "weight_decay": recipe.weight_decay if decays else 0.0,
+                "lr_scale": recipe.layer_decay ** (top - levels[name]),
+            },
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+GROUPS = {"block": _groups_by_block, "stage": _groups_by_stage}
 
 
 def cosine_schedule(

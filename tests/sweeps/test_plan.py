@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from sweeps.plan import Plan, make_plan, study_record
-from sweeps.standing import Standing
+from sweeps.standing import Standing, check_networks, count_parameters
 from sweeps.study import Study
 
 
@@ -116,7 +118,7 @@ def test_standing_tells_what_is_to_do(study_values: dict[str, Any], tmp_path: Pa
     probe, tune = made.trials[0], made.trials[4]
     store.record_failure(probe.adapt.fingerprint, "loss is nan at step 7 (epoch 1)")
     store.save_checkpoint(tune.adapt.fingerprint, 2, b"state")
-    standing = Standing(made, store, {})
+    standing = Standing(made, store)
     assert standing.state(probe) == "failed: adapt: loss is nan at step 7 (epoch 1)"
     assert standing.state(tune) == "half done: 2 epochs"
     assert standing.state(made.trials[1]) == "to do"
@@ -126,7 +128,7 @@ def test_standing_tells_what_is_to_do(study_values: dict[str, Any], tmp_path: Pa
 
 def test_cost_counts_the_images_that_pass_through_a_network(study_values: dict[str, Any]) -> None:
     made = plan(study_values)
-    standing = Standing(made, open_store("unused"), {})
+    standing = Standing(made, open_store("unused"))
     frame = next(iter(made.data.values())).frame
     counts = frame["split"].value_counts()
     features, probe, tune = (
@@ -138,3 +140,58 @@ def test_cost_counts_the_images_that_pass_through_a_network(study_values: dict[s
     assert standing.image_passes(probe) == 0
     expected = 18 * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
     assert standing.image_passes(tune) == expected
+
+
+def tuned(values: dict[str, Any], **recipe: Any) -> dict[str, Any]:
+    """The base of a study of one fine-tuning."""
+    adaptation = {"method": "end_to_end", "recipe": "smoke", **recipe}
+    return {"base": {**values["base"], "adaptation": adaptation}, "matrix": {}, "seeds": [0]}
+
+
+def test_the_plan_tells_what_each_network_takes(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    made = plan(study_values)
+    networks = count_parameters([trial.trial for trial in made.trials])
+    probe, tune = (network.text() for network in networks)
+    assert re.fullmatch(
+        r"test_convnext, 32 px, linear probe: [\d,]+ parameters; "
+        r"forward only, [\d.]+ GB of weights",
+        probe,
+    )
+    assert re.fullmatch(
+        r"test_convnext, 32 px, batch (\d+): [\d,]+ parameters; training takes about [\d.]+ GB in "
+        r"fp32 \([\d.]+ weights, gradients and AdamW; [\d.]+ activations\), [\d.]+ GB in 16 bits; "
+        r"micro_batch: \d+ about halves the activations",
+        tune,
+    )
+    text = Standing(made, open_store(str(tmp_path)), networks).plan_text()
+    assert f"networks:\n  {probe}\n  {tune}\n" in text
+
+
+def test_a_program_reads_the_same_memory_in_bytes(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    made = plan(study_values)
+    networks = count_parameters([trial.trial for trial in made.trials])
+    record = Standing(made, open_store(str(tmp_path)), networks).as_json()
+    tune = json.loads(json.dumps(record))["networks"][1]
+    assert tune["name"] == networks[1].name
+    assert tune["parameters"] == 4 * tune["parameter_count"] == tune["optimizer"] / 2
+    assert tune["activations"] > tune["activations_16"] > 0
+
+
+def test_a_networks_line_names_what_saves_memory(study_values: dict[str, Any]) -> None:
+    settings = {"batch_size": 8, "checkpoint_activations": True, "ema_decay": 0.9}
+    made = plan(study_values, **tuned(study_values, micro_batch=1, **settings))
+    (network,) = count_parameters([trial.trial for trial in made.trials])
+    assert network.name == ("test_convnext, 32 px, batch 8 in parts of 1, activations checkpointed")
+    assert "AdamW and their moving average" in network.text()
+    assert network.text().endswith("GB in 16 bits")
+
+
+def test_a_network_that_cannot_be_built_is_refused(study_values: dict[str, Any]) -> None:
+    trials = [t.trial for t in plan(study_values, **tuned(study_values, pool="token")).trials]
+    for count in (check_networks, count_parameters):
+        with pytest.raises(BadInput, match="no class token"):
+            count(trials)

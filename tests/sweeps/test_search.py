@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 
 from fairfm_core.errors import BadInput
 from fairfm_core.stages import Stage
+from sweeps.jobs import Job, make_jobs
 from sweeps.plan import make_plan
 from sweeps.resources import Cluster, concurrent_stages, stage_bundle
 from sweeps.search import StageSearcher
@@ -22,50 +23,91 @@ def stages(study_values: dict[str, Any]) -> dict[str, Stage]:
     return make_plan(Study.model_validate(study_values)).stages
 
 
+@pytest.fixture
+def jobs(stages: dict[str, Stage]) -> dict[str, Job]:
+    return make_jobs(stages, stages)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_stage_is_handed_out_once_after_its_inputs(
-    stages: dict[str, Stage], seed: int
+    stages: dict[str, Stage], jobs: dict[str, Job], seed: int
 ) -> None:
     """Any order of completions, any number of workers."""
     choice = random.Random(seed)
-    searcher = StageSearcher(stages, done=())
+    searcher = StageSearcher(jobs, done=())
     names = (f"trial{number}" for number in itertools.count())
     running: dict[str, str] = {}
     done: list[str] = []
     while (suggested := searcher.suggest(name := next(names))) != Searcher.FINISHED:
         if isinstance(suggested, dict):
-            running[name] = suggested["stage"]
-            assert all(need in done for need in stages[suggested["stage"]].inputs.values())
+            running[name] = suggested["job"]
+            for stage in jobs[suggested["job"]].stages:
+                assert all(need in done for need in stage.inputs.values())
         if running and (suggested is None or choice.random() < 0.5):
             trial = choice.choice(list(running))
             searcher.on_trial_complete(trial, {"finished": True})
-            done.append(running.pop(trial))
-    assert sorted([*done, *running.values()]) == sorted(stages)
+            done += [stage.fingerprint for stage in jobs[running.pop(trial)].stages]
+    done += [stage.fingerprint for name in running.values() for stage in jobs[name].stages]
+    assert sorted(done) == sorted(stages)
 
 
 def test_what_is_done_is_not_handed_out(stages: dict[str, Stage]) -> None:
-    searcher = StageSearcher(stages, done=stages)
+    searcher = StageSearcher(make_jobs(stages, {}), done=stages)
     assert searcher.suggest("a") == Searcher.FINISHED
 
 
-def test_a_failure_blocks_what_needs_it_and_nothing_else(stages: dict[str, Stage]) -> None:
-    searcher = StageSearcher(stages, done=())
+def test_a_failure_blocks_what_needs_it_and_nothing_else(
+    stages: dict[str, Stage], jobs: dict[str, Job]
+) -> None:
+    searcher = StageSearcher(jobs, done=())
     handed = searcher.suggest("a")
     assert isinstance(handed, dict)
-    assert stages[handed["stage"]].kind == "features"
+    assert jobs[handed["job"]].stages[0].kind == "features"
     searcher.on_trial_complete("a", {"failed": "no"})
     kinds = sorted(stages[f].kind for f in searcher.blocked)
     assert kinds == ["adapt", "adapt", "evaluate", "evaluate"]
-    left = 0
-    while (suggested := searcher.suggest(f"b{left}")) != Searcher.FINISHED:
+    left: list[Stage] = []
+    while (suggested := searcher.suggest(f"b{len(left)}")) != Searcher.FINISHED:
         assert isinstance(suggested, dict)
-        searcher.on_trial_complete(f"b{left}", {"finished": True})
-        left += 1
-    assert left == len(stages) - 5
+        searcher.on_trial_complete(f"b{len(left)}", {"finished": True})
+        left += jobs[suggested["job"]].stages
+    assert len(left) == len(stages) - 5
 
 
-def test_a_lost_worker_counts_as_failure(stages: dict[str, Stage]) -> None:
-    searcher = StageSearcher(stages, done=())
+def test_a_head_that_fails_alone_blocks_its_own_evaluation(
+    stages: dict[str, Stage], jobs: dict[str, Job]
+) -> None:
+    probes = next(job for job in jobs.values() if len(job.stages) > 1)
+    searcher = StageSearcher(jobs, done=probes.inputs)
+    trials: dict[str, str] = {}
+    while probes.name not in trials:
+        name = f"a{len(trials)}"
+        handed = searcher.suggest(name)
+        assert isinstance(handed, dict)
+        trials[handed["job"]] = name
+    failed = probes.stages[1].fingerprint
+    searcher.on_trial_complete(trials[probes.name], {"failed_stages": {failed: "diverged"}})
+    assert {stages[f].inputs["adapt"] for f in searcher.blocked} == {failed}
+
+
+def test_probes_of_the_same_features_are_one_job(jobs: dict[str, Job]) -> None:
+    probes = [job for job in jobs.values() if "features" in job.stages[0].inputs]
+    assert [len(job.stages) for job in probes] == [2, 2]  # scratch features: one set a seed
+    assert all(len({s.inputs["features"] for s in job.stages}) == 1 for job in probes)
+
+
+def test_companions_follow_from_the_study_and_not_from_what_is_done(
+    stages: dict[str, Stage], jobs: dict[str, Job]
+) -> None:
+    whole = next(job for job in jobs.values() if len(job.stages) > 1)
+    last = whole.stages[-1]
+    (resumed,) = make_jobs(stages, {last.fingerprint: last}).values()
+    assert resumed.stages == whole.stages
+    assert resumed.wanted == (last,)
+
+
+def test_a_lost_worker_counts_as_failure(jobs: dict[str, Job]) -> None:
+    searcher = StageSearcher(jobs, done=())
     searcher.suggest("a")
     searcher.on_trial_complete("a", None, error=True)
     assert searcher.blocked

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from fairfm_core.errors import BadInput
 from fairfm_core.model_cli import model
 from fairfm_core.models.backbones import build_backbone
-from fairfm_core.models.checkpoints import bundled_file, convert
+from fairfm_core.models.checkpoints import convert
 from fairfm_core.models.coverage import meta_network
 from fairfm_core.models.efficientnet_lite import read_efficientnet_lite
 from fairfm_core.models.foundation import ZOO
 from fairfm_core.models.loading import load_weights
+from fairfm_core.models.sources import bundled_file
 from fairfm_core.models.torch_files import read_state_dict
 
 torch.set_num_threads(1)

@@ -19,7 +19,8 @@ from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints import convert
 from fairfm_core.models.coverage import meta_network
 from fairfm_core.models.loading import fit, load_weights
-from fairfm_core.models.weights import KEY, read_weights
+from fairfm_core.models.provenance import KEY
+from fairfm_core.models.weights import read_weights, tensors_sha256
 
 from .published_layouts import (
     SIZE,
@@ -185,10 +186,20 @@ def test_nothing_in_common_can_never_pass(file: Path) -> None:
 @pytest.mark.parametrize("gone", sorted(STATE))
 def test_any_one_missing_tensor_is_refused(tmp_path: Path, gone: str) -> None:
     kept = {name: value for name, value in STATE.items() if name != gone}
-    about = {KEY: json.dumps(about_of(tmp_path, STATE))}
-    safetensors.torch.save_file(kept, tmp_path / "short.safetensors", about)
+    about = about_of(tmp_path, STATE) | {"tensors_sha256": tensors_sha256(kept)}
+    short = tmp_path / "short.safetensors"
+    safetensors.torch.save_file(kept, short, {KEY: json.dumps(about)})
     with pytest.raises(BadInput, match=rf"29 of 30 tensors fit; .* 1 missing \({gone}\)"):
         load_weights(network(), tmp_path / "short.safetensors")
+
+
+def test_one_changed_number_is_noticed(tmp_path: Path) -> None:
+    about = {KEY: json.dumps(about_of(tmp_path, STATE))}
+    changed = {name: value.clone() for name, value in STATE.items()}
+    changed["blocks.0.attn.proj.bias"][0] += 1
+    safetensors.torch.save_file(changed, tmp_path / "changed.safetensors", about)
+    with pytest.raises(BadInput, match="are not those that it was written with"):
+        load_weights(network(), tmp_path / "changed.safetensors")
 
 
 def test_only_converted_files_are_read(tmp_path: Path) -> None:
@@ -198,7 +209,7 @@ def test_only_converted_files_are_read(tmp_path: Path) -> None:
         load_weights(network(), plain)
     about = about_of(tmp_path, STATE)
     safetensors.torch.save_file(STATE, plain, {KEY: json.dumps(about | {"mapping_revision": 0})})
-    with pytest.raises(BadInput, match="converted with mapping 0, this program has 1"):
+    with pytest.raises(BadInput, match="converted with mapping 0, this program has 2"):
         load_weights(network(), plain)
     safetensors.torch.save_file(STATE, plain, {KEY: json.dumps(about | {"colour": 1})})
     with pytest.raises(BadInput, match="colour"):

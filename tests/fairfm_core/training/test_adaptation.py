@@ -14,7 +14,7 @@ from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.stages import Stage, run_stage, stages_of
-from fairfm_core.training import fitting
+from fairfm_core.training import checkpoint, fitting
 
 TUNE = {"method": "end_to_end", "recipe": "smoke", "epochs": 3, "drop_path": 0.1}
 PROBE = {"method": "linear_probe", "recipe": "smoke", "epochs": 4}
@@ -52,7 +52,9 @@ def run_all(found: list[Stage], store: ArtifactStore) -> dict[str, bytes]:
 
 @pytest.fixture
 def checkpoint_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVING_SHARE", float("inf"))
+    monkeypatch.setattr(fitting, "REPORT_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(("adaptation", "backbone"), [(TUNE, VIT), (TUNE, CNN), (PROBE, CNN)])

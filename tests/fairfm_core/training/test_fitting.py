@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairfm_core.training.batches import batch_count, epoch_order, gather, index_batches
-from fairfm_core.training.fitting import masked_bce, mean_auc
+from fairfm_core.training.fitting import mean_auc
+from fairfm_core.training.steps import masked_bce
 
 
 @given(st.integers(0, 2**20))

@@ -1,0 +1,183 @@
+"""Killed after any step, a training ends in the same bytes; a rotten checkpoint is passed over."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.config import EvaluationSettings, Trial
+from fairfm_core.data.dataset import PreparedData
+from fairfm_core.stages import Stage, run_stage, stages_of
+from fairfm_core.training import checkpoint
+from fairfm_core.training.device import make_deterministic
+
+TUNE: dict[str, Any] = {
+    "method": "end_to_end",
+    "recipe": "smoke",
+    "epochs": 2,
+    "batch_size": 96,
+    "drop_path": 0.1,
+    "ema_decay": 0.8,
+    "micro_batch": 60,
+}
+
+
+class Killed(BaseException):
+    """Stands for a kill at a point that the test chooses."""
+
+
+def adapt_stage(phantom: PreparedData, **changes: Any) -> Stage:
+    values = {
+        "backbone": {
+            "name": "test_vit",
+            "image_size": 32,
+            "channels": 1,
+            "options": {"patch_size": 8},
+        },
+        "adaptation": TUNE | changes,
+        "data": {"dataset": str(phantom.folder)},
+    }
+    trial = Trial.model_validate(values)
+    return stages_of(trial, phantom.digest, phantom.pathologies, EvaluationSettings())[-2]
+
+
+def results(stage: Stage, store: ArtifactStore) -> tuple[bytes, ...]:
+    names = (f"predictions/{split}.parquet" for split in ("val", "test"))
+    return tuple(store.read_bytes("adapt", stage.fingerprint, *name.split("/")) for name in names)
+
+
+def save_always() -> None:
+    checkpoint.CHECKPOINT_SECONDS = 0.0
+    checkpoint.SAVING_SHARE = float("inf")
+
+
+@pytest.fixture
+def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVING_SHARE", float("inf"))
+
+
+def run_killed(
+    stage: Stage, store: ArtifactStore, after: int, monkeypatch: pytest.MonkeyPatch
+) -> bool:
+    """Run until the checkpoint number `after` is written; False where there are not so many."""
+    save, saves = ArtifactStore.save_checkpoint, []
+
+    def kill(self: ArtifactStore, *values: Any) -> None:
+        save(self, *values)
+        saves.append(1)
+        if len(saves) == after:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArtifactStore, "save_checkpoint", kill)
+        try:
+            run_stage(stage, store, lambda row: None)
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.slow
+def test_killed_after_any_step_ends_in_the_same_bytes(
+    phantom: PreparedData,
+    tmp_path: Path,
+    saving_always: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = adapt_stage(phantom)
+    whole = open_store(str(tmp_path / "whole"))
+    run_stage(stage, whole, lambda row: None)
+    steps = whole.read_json("adapt", stage.fingerprint, "history.json")["steps"]
+    boundary, seen = 1, 0
+    while True:
+        store = open_store(str(tmp_path / f"killed{boundary}"))
+        if not run_killed(stage, store, boundary, monkeypatch):
+            break
+        seen += 1
+        run_stage(stage, store, lambda row: None)
+        assert results(stage, store) == results(stage, whole), f"killed after save {boundary}"
+        boundary += 1
+    assert seen == steps + TUNE["epochs"]  # every step, and every epoch after its validation
+
+
+def test_the_history_is_that_of_an_uninterrupted_run(
+    phantom: PreparedData,
+    tmp_path: Path,
+    saving_always: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = adapt_stage(phantom)
+    stores = [open_store(str(tmp_path / name)) for name in ("whole", "killed")]
+    assert run_killed(stage, stores[1], 2, monkeypatch)
+    rows = []
+    for store in stores:
+        run_stage(stage, store, lambda row: None)
+        history = store.read_json("adapt", stage.fingerprint, "history.json")["history"]
+        rows.append([{k: row[k] for k in ("epoch", "loss", "val_auc", "lr")} for row in history])
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_a_rotten_checkpoint_is_passed_over(
+    phantom: PreparedData,
+    tmp_path: Path,
+    saving_always: None,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    stage = adapt_stage(phantom)
+    whole, store = open_store(str(tmp_path / "whole")), open_store(str(tmp_path / "killed"))
+    run_stage(stage, whole, lambda row: None)
+    assert run_killed(stage, store, 3, monkeypatch)
+    kept = sorted(Path(store.path("checkpoints", stage.fingerprint)).iterdir())
+    assert len(kept) == 2  # the last good one is kept beside the newest
+    content = bytearray(kept[-1].read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = {"cut": content[: len(content) // 2], "flipped": content, "empty": b""}
+    kept[-1].write_bytes(damaged[damage])
+    run_stage(stage, store, lambda row: None)
+    assert results(stage, store) == results(stage, whole)
+
+
+def die_after(stage: Stage, location: str, saves: int) -> None:
+    """The stage in a process that kills itself without warning, as a lost machine would."""
+    make_deterministic(1)
+    save_always()
+    save, done = ArtifactStore.save_checkpoint, []
+
+    def kill(self: ArtifactStore, *values: Any) -> None:
+        save(self, *values)
+        done.append(1)
+        if len(done) == saves:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ArtifactStore.save_checkpoint = kill  # type: ignore[method-assign]
+    run_stage(stage, open_store(location), lambda row: None)
+
+
+@pytest.mark.slow
+def test_sigkill_again_and_again(phantom: PreparedData, tmp_path: Path) -> None:
+    """Real kills: each process dies after its second checkpoint, the next one goes on."""
+    stage = adapt_stage(phantom)
+    whole, store = open_store(str(tmp_path / "whole")), open_store(str(tmp_path / "killed"))
+    never = 10**6
+    for location, saves, expected in (
+        (whole.location, never, 0),
+        (store.location, 2, -signal.SIGKILL),
+        (store.location, 2, -signal.SIGKILL),
+        (store.location, never, 0),
+    ):
+        process = multiprocessing.get_context("spawn").Process(
+            target=die_after, args=(stage, location, saves)
+        )
+        process.start()
+        process.join(120)
+        assert process.exitcode == expected
+    assert results(stage, store) == results(stage, whole)
