@@ -8,10 +8,14 @@ from __future__ import annotations
 import sys
 
 from benchmarks.auc_engine import bench_delong, bench_patient_bootstrap, bench_row_bootstrap
+from benchmarks.augmentation import bench_augmentation
 from benchmarks.calibration import bench_calibration
 from benchmarks.ensembles import bench_ensembles
+from benchmarks.finetuning_step import bench_finetuning_step
 from benchmarks.image_store import bench_image_store
 from benchmarks.overhead import bench_overhead
+from benchmarks.probe_heads import bench_probe_heads
+from benchmarks.probe_study import bench_probe_study
 from benchmarks.thousand_trials import bench_thousand_trials
 
 BENCHMARKS = (
@@ -22,6 +26,10 @@ BENCHMARKS = (
     bench_thousand_trials,
     bench_ensembles,
     bench_calibration,
+    bench_augmentation,
+    bench_finetuning_step,
+    bench_probe_heads,
+    bench_probe_study,
     bench_overhead,
 )
 

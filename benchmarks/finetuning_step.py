@@ -1,0 +1,163 @@
+"""A step of end-to-end fine-tuning: this program in bfloat16 against a loop of timm's parts.
+
+The other side is what one would write with timm: its model, its AdamW with layer decay, its RGB
+transform on PIL images, float32. Both sides see the same stored images, batch and recipe, on one
+thread in one process, turn by turn; medians of the rounds. The step alone is compared, and whole
+training with the data path, whose share of the time is printed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from timm import create_model
+from timm.data import create_transform
+from timm.optim import create_optimizer_v2
+from torch import Tensor, nn
+
+from fairfm_core.adaptations import EndToEnd
+from fairfm_core.backbone import Backbone
+from fairfm_core.training.checkpoint import TrainingState
+from fairfm_core.training.finetuning import build_network, learner_of
+from fairfm_core.training.loading import TrainingBatches
+from fairfm_core.training.steps import train_step
+
+BATCH, STORED, SIZE, LABELS = 16, 256, 224, 14
+STEPS, ROUNDS = 3, 5
+GOAL_RATIO = 2.0
+MODEL = "vit_tiny_patch16_224"
+CPU = torch.device("cpu")
+RECIPE = EndToEnd(
+    method="end_to_end",
+    batch_size=BATCH,
+    layer_decay=0.55,
+    augmentation="randaugment",
+    precision="bf16",
+)
+Batch = tuple[Tensor, Tensor]
+
+
+def bench_finetuning_step() -> bool:
+    """Print images a second on both sides and the share of the data path; whether it is met."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    images_NHW, labels_NP = _data()
+    theirs, ours = _Theirs(images_NHW, labels_NP), _Ours(images_NHW, labels_NP)
+    sides: dict[str, Callable[[], None]] = {
+        "step, timm in fp32": theirs.steps,
+        "step, fairfm in bf16": ours.steps,
+        "training, timm in fp32": theirs.train,
+        "training, fairfm in bf16": ours.train,
+    }
+    rates = _rates(sides)
+    torch.set_num_threads(threads)
+    step = rates["step, fairfm in bf16"] / rates["step, timm in fp32"]
+    whole = rates["training, fairfm in bf16"] / rates["training, timm in fp32"]
+    print(f"fine-tuning {MODEL}, batch {BATCH}, {SIZE} px, one thread, images a second:")
+    for name, rate in rates.items():
+        print(f"  {name:26} {rate:6.1f}")
+    print(f"  ratio of the steps {step:.2f} (goal {GOAL_RATIO:g}), of training {whole:.2f}")
+    print(
+        f"  the data path takes {100 * ours.data_share:.1f}% of training here, "
+        f"{100 * theirs.data_share:.1f}% with timm's on PIL"
+    )
+    return step >= GOAL_RATIO
+
+
+def _data() -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(0)
+    coarse = draw.integers(0, 256, (STEPS * BATCH, 16, 16), dtype=np.uint8)
+    images = [Image.fromarray(c).resize((STORED, STORED), Image.Resampling.BICUBIC) for c in coarse]
+    return np.stack([np.asarray(image) for image in images]), draw.integers(
+        0, 2, (STEPS * BATCH, LABELS)
+    ).astype(np.float64)
+
+
+def _rates(sides: dict[str, Callable[[], None]]) -> dict[str, float]:
+    """Images a second of each side, the median of rounds in which they take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(ROUNDS + 1):
+        for name, work in sides.items():
+            started = time.perf_counter()
+            work()
+            if number > 0:  # the first round warms up
+                seconds[name].append(time.perf_counter() - started)
+    return {name: STEPS * BATCH / statistics.median(found) for name, found in seconds.items()}
+
+
+class _Theirs:
+    """timm's model, optimiser and transform in a plain loop."""
+
+    def __init__(self, images_NHW: np.ndarray, labels_NP: np.ndarray) -> None:
+        torch.manual_seed(0)
+        self.model = create_model(
+            MODEL, num_classes=LABELS, drop_path_rate=RECIPE.drop_path, global_pool="avg"
+        )
+        self.optimizer = create_optimizer_v2(
+            self.model, "adamw", lr=1e-4, weight_decay=0.05, layer_decay=RECIPE.layer_decay
+        )
+        self.transform = create_transform(
+            SIZE, is_training=True, auto_augment="rand-m6-mstd0.5-inc1", color_jitter=None
+        )
+        self.images = [Image.fromarray(image).convert("RGB") for image in images_NHW]
+        self.labels = torch.from_numpy(labels_NP).float()
+        self.ready = list(self._batches())
+        self.data_share = 0.0
+
+    def _batches(self) -> Iterator[Batch]:
+        for start in range(0, len(self.images), BATCH):
+            pictures = [self.transform(image) for image in self.images[start : start + BATCH]]
+            yield torch.stack(pictures), self.labels[start : start + BATCH]
+
+    def steps(self) -> None:
+        for batch in self.ready:
+            self._step(*batch)
+
+    def train(self) -> None:
+        started, inside = time.perf_counter(), 0.0
+        for batch in self._batches():
+            begun = time.perf_counter()
+            self._step(*batch)
+            inside += time.perf_counter() - begun
+        whole = time.perf_counter() - started
+        self.data_share = (whole - inside) / whole
+
+    def _step(self, inputs: Tensor, targets: Tensor) -> None:
+        self.model.train()
+        self.optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(self.model(inputs), targets).backward()
+        self.optimizer.step()
+
+
+class _Ours:
+    """This program's batches and steps."""
+
+    def __init__(self, images_NHW: np.ndarray, labels_NP: np.ndarray) -> None:
+        backbone = Backbone(name=MODEL, image_size=SIZE)
+        model = build_network(RECIPE, backbone, LABELS, 0, CPU)
+        self.learner = learner_of(model, RECIPE, 0, CPU)
+        rows_N = np.arange(len(images_NHW))
+        self.batches = TrainingBatches(
+            images_NHW, rows_N, labels_NP, RECIPE, backbone, 0, CPU, workers=0
+        )
+        self.ready = list(self.batches.epoch(0))
+        self.data_share = 0.0
+
+    def steps(self) -> None:
+        self._train(self.ready)
+
+    def train(self) -> None:
+        self.batches.waited = 0.0
+        started = time.perf_counter()
+        self._train(self.batches.epoch(0))
+        self.data_share = self.batches.waited / (time.perf_counter() - started)
+
+    def _train(self, batches: Iterator[Batch] | list[Batch]) -> None:
+        self.learner.model.train()
+        for batch in batches:
+            train_step(self.learner, TrainingState(), *batch)
