@@ -71,6 +71,16 @@ def check_name(name: str) -> None:
         raise BadInput(f"backbone {name!r} is not known to timm {timm.__version__}{hint}")
 
 
+def checkpoint_activations(model: nn.Module, name: str) -> None:
+    """Have activations computed again in the backward pass; raises BadInput where timm cannot."""
+    try:
+        model.set_grad_checkpointing()  # type: ignore[operator]
+    except (AttributeError, AssertionError) as error:
+        raise BadInput(
+            f"backbone {name!r} cannot checkpoint activations; leave checkpoint_activations out"
+        ) from error
+
+
 def family(name: str) -> str:
     """The timm module a name comes from, such as `vision_transformer`."""
     return str(model_entrypoint(name).__module__).rsplit(".", 1)[-1]

@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from fairfm_core.adaptations import EndToEnd, LinearProbe
 from fairfm_core.backbone import Backbone
 from fairfm_core.errors import BadInput
-from fairfm_core.models.backbones import build_backbone
+from fairfm_core.models.backbones import build_backbone, checkpoint_activations
 
 # What torch's mixed precision on a GPU computes in 16 bits and what it keeps in 32: those of its
 # rules that backbones meet. Its own context manager refuses the meta device. Group and layer norm
@@ -87,7 +87,7 @@ def network_memory(
         return _frozen(_on_meta(backbone, adaptation, classes=0, drop_path=0.0))
     model = _on_meta(backbone, adaptation, classes, adaptation.drop_path).train()
     if adaptation.checkpoint_activations:
-        _checkpoint_activations(model, backbone)
+        checkpoint_activations(model, backbone.name)
     batch = min(adaptation.micro_batch or adaptation.batch_size, adaptation.batch_size)
     weights = _bytes(model.parameters())
     return NetworkMemory(
@@ -118,15 +118,6 @@ def _frozen(model: nn.Module) -> NetworkMemory:
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
-
-
-def _checkpoint_activations(model: nn.Module, backbone: Backbone) -> None:
-    try:
-        model.set_grad_checkpointing()  # type: ignore[operator]
-    except (AttributeError, AssertionError) as error:
-        raise BadInput(
-            f"backbone {backbone.name!r} cannot checkpoint activations; leave that out"
-        ) from error
 
 
 def _activations(model: nn.Module, backbone: Backbone, batch: int, half: bool) -> int:

@@ -12,8 +12,7 @@ from fairfm_core.adaptations import EndToEnd, Precision
 from fairfm_core.backbone import Backbone
 from fairfm_core.cores import usable_cores
 from fairfm_core.data.transforms import to_input
-from fairfm_core.errors import BadInput
-from fairfm_core.models.backbones import build_backbone
+from fairfm_core.models.backbones import build_backbone, checkpoint_activations
 from fairfm_core.training.batches import Split, gather
 from fairfm_core.training.device import autocast, grad_scaler, prefer_determinism
 from fairfm_core.training.fitting import Fit
@@ -38,16 +37,9 @@ def build_network(
         drop_path=recipe.drop_path,
     )
     if recipe.checkpoint_activations:
-        _checkpoint_activations(model, backbone)
+        checkpoint_activations(model, backbone.name)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     return model.to(device, memory_format=layout)  # type: ignore[call-overload]
-
-
-def _checkpoint_activations(model: nn.Module, backbone: Backbone) -> None:
-    settable = getattr(model, "set_grad_checkpointing", None)
-    if settable is None:
-        raise BadInput(f"backbone {backbone.name!r} cannot checkpoint activations; leave that out")
-    settable()
 
 
 def finetuning_fit(

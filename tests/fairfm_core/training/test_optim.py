@@ -63,3 +63,52 @@ def test_a_warm_up_longer_than_the_training_is_cut() -> None:
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1.0)
     schedule.step_update(20)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
+
+
+def scales_of(model: torch.nn.Module, recipe: EndToEnd) -> dict[str, float]:
+    optimizer = finetuning_optimizer(model, recipe)
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {
+        names[id(p)]: group["lr_scale"] for group in optimizer.param_groups for p in group["params"]
+    }
+
+
+def test_the_fourteen_scales_of_a_vit_b() -> None:
+    with torch.device("meta"):
+        model = build_backbone(
+            Backbone(name="vit_base_patch16_224"),
+            method="end_to_end",
+            pool="auto",
+            classes=14,
+            seed=0,
+        )
+    scales = scales_of(model, PAPER.model_copy(update={"layer_decay": 0.55}))
+    assert scales["patch_embed.proj.weight"] == pytest.approx(4.2142e-4, rel=1e-4)
+    by_hand = {f"blocks.{k}.mlp.fc1.weight": 0.55 ** (12 - k) for k in range(12)}
+    assert {name: scales[name] for name in by_hand} == pytest.approx(by_hand)
+    assert scales["fc_norm.weight"] == scales["head.weight"] == 1.0
+
+
+def test_a_resnet_decays_by_stage_where_it_is_asked_to() -> None:
+    with torch.device("meta"):
+        model = build_backbone(
+            Backbone(name="resnetv2_152x2_bit"),
+            method="end_to_end",
+            pool="auto",
+            classes=14,
+            seed=0,
+        )
+    recipe = PAPER.model_copy(update={"layer_decay": 0.55})
+    by_block = scales_of(model, recipe)
+    assert len(set(by_block.values())) == 52
+    assert min(by_block.values()) == pytest.approx(0.55**51)
+    by_stage = scales_of(model, recipe.model_copy(update={"layer_decay_granularity": "stage"}))
+    assert by_stage.keys() == by_block.keys()
+    levels = sorted(set(by_stage.values()))
+    assert levels == pytest.approx([0.55**k for k in range(5, -1, -1)])
+    assert by_stage["stem.conv.weight"] == pytest.approx(0.55**5)
+    for stage in range(4):
+        assert by_stage[f"stages.{stage}.blocks.0.conv1.weight"] == pytest.approx(
+            0.55 ** (4 - stage)
+        )
+    assert by_stage["head.fc.weight"] == 1.0
