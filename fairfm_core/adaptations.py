@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fairfm_core.errors import BadInput
 from fairfm_core.frozen import Frozen
@@ -12,6 +12,7 @@ from fairfm_core.frozen import Frozen
 Pool = Literal["auto", "avg", "token"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """`auto`: bfloat16 on a GPU that has it, float16 on an older one, float32 on a CPU."""
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Scaling = Literal["linear256", "absolute"]
 """`linear256`: the learning rate is multiplied by batch / 256."""
 
@@ -27,7 +28,7 @@ class EndToEnd(Frozen):
     min_lr: float = Field(1e-5, ge=0)
     warmup_epochs: int = Field(5, ge=0)
     weight_decay: float = Field(0.05, ge=0)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     layer_decay: float = Field(1.0, gt=0, le=1)
     layer_decay_granularity: Literal["block", "stage"] = "block"
     """What one power of `layer_decay` covers. By block a ResNet-152 has 52 powers, the smallest of
@@ -88,6 +89,12 @@ class LinearProbe(Frozen):
     precision: Precision = "auto"
     """In which the frozen network computes features; heads train in float32."""
     select: Literal["val_best", "last"] = "val_best"
+
+    @model_validator(mode="after")
+    def _images_to_normalise(self) -> LinearProbe:
+        if self.normalise and self.batch_size == 1:
+            raise BadInput("batch_size 1 has nothing to normalise over; set 2, or normalise: false")
+        return self
 
 
 Adaptation = Annotated[EndToEnd | LinearProbe, Field(discriminator="method")]

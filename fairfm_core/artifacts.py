@@ -138,7 +138,10 @@ class ArtifactStore:
         digest = hashlib.sha256(content).hexdigest()[:16]
         name = f"{epoch:06d}.{batch:08d}-{digest}"
         self.write_bytes(content, "checkpoints", fingerprint, name)
-        for stale in self._checkpoints(fingerprint)[:-CHECKPOINTS_KEPT]:
+        names = self._checkpoints(fingerprint)
+        # Later ones than this were passed over when the training was restored: they are rotten.
+        earlier = [other for other in names if other <= name]
+        for stale in {*names} - {*earlier[-CHECKPOINTS_KEPT:]}:
             self._discard(self.path("checkpoints", fingerprint, stale))
 
     def latest_checkpoint(self, fingerprint: str) -> bytes | None:

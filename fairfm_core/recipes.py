@@ -8,6 +8,7 @@ never what it is called. What a recipe leaves out has its default, and what depe
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fairfm_core.errors import BadInput, did_you_mean
@@ -58,40 +59,71 @@ MOCO_PROBE: Values = {
 }
 
 
-def _paper_tuning(record: FoundationModel | None) -> Values:
+@dataclass(frozen=True)
+class Model:
+    """What a recipe may depend on."""
+
+    record: FoundationModel | None
+    """Of the zoo, or of the user's own file; None for a network named by the trial alone."""
+    transformer: bool
+    pretrained: bool
+
+    def tuning(self, values: Values) -> Values:
+        """A recipe made for a pre-trained transformer, as it is for this model.
+
+        From random weights layer decay would freeze the stem; by block it would freeze most of a
+        ResNet, for which Medical MAE's code has neither decay nor DropPath.
+        """
+        kept = dict(values)
+        if not (self.transformer and self.pretrained):
+            kept.pop("layer_decay", None)
+        return kept
+
+
+def _paper_tuning(model: Model) -> Values:
     """Section 3.2 for this model; without one of the zoo, the defaults of a ViT-B."""
-    values: Values = {"augmentation": "randaugment"}
-    if record is None:
-        return values
-    if record.epochs is not None:
+    values: Values = {
+        "layer_decay": 0.55,
+        "augmentation": "randaugment",
+        "augmentation_path": "pil",
+    }
+    record = model.record
+    if record is not None and record.epochs is not None:
         values["epochs"] = record.epochs
-    if record.batch is not None:
+    if record is not None and record.batch is not None:
         values["batch_size"] = record.batch
-    if record.format is not None and record.blockwise_decay:
-        values["layer_decay"] = 0.55
-    return values
+    return model.tuning(values)
 
 
-def _paper_probe(record: FoundationModel | None) -> Values:
-    """The paper gives none: the official probe of the model's own method."""
-    return MOCO_PROBE if record is not None and record.method == "contrastive" else MAE_PROBE
+def _medical_mae(model: Model) -> Values:
+    return model.tuning(MEDICAL_MAE) | ({} if model.transformer else {"drop_path": 0.0})
 
 
-def _always(values: Values) -> Callable[[FoundationModel | None], Values]:
-    return lambda record: values
+def _official(model: Model) -> Values:
+    return model.tuning(OFFICIAL_MAE)
 
 
-RECIPES: dict[str, dict[str, Callable[[FoundationModel | None], Values]]] = {
+def _official_probe(model: Model) -> Values:
+    """The official probe of the model's own method; the paper gives none."""
+    contrastive = model.record is not None and model.record.method == "contrastive"
+    return MOCO_PROBE if contrastive else MAE_PROBE
+
+
+def _always(values: Values) -> Callable[[Model], Values]:
+    return lambda model: values
+
+
+RECIPES: dict[str, dict[str, Callable[[Model], Values]]] = {
     "end_to_end": {
         "paper": _paper_tuning,
-        "medical_mae": _always(MEDICAL_MAE),
-        "official": _always(OFFICIAL_MAE),
+        "medical_mae": _medical_mae,
+        "official": _official,
         "smoke": _always(SMOKE_TUNE),
     },
     "linear_probe": {
-        "paper": _paper_probe,
+        "paper": _official_probe,
         "medical_mae": _always(MAE_PROBE),
-        "official": _paper_probe,
+        "official": _official_probe,
         "mae": _always(MAE_PROBE),
         "mocov3": _always(MOCO_PROBE),
         "smoke": _always(SMOKE_PROBE),
@@ -99,7 +131,7 @@ RECIPES: dict[str, dict[str, Callable[[FoundationModel | None], Values]]] = {
 }
 
 
-def adaptation_values(given: Values, record: FoundationModel | None) -> Values:
+def adaptation_values(given: Values, model: Model) -> Values:
     """An adaptation's raw values with `recipe` replaced by the fields it stands for.
 
     Raises BadInput for an unknown recipe, with the nearest known one.
@@ -112,5 +144,5 @@ def adaptation_values(given: Values, record: FoundationModel | None) -> Values:
             f"recipe {recipe!r} is not known for {adaptation['method']}"
             f"{did_you_mean(str(recipe), known)}; known: {', '.join(known)}"
         )
-    preset = known[recipe](record) if recipe in known else {}
+    preset = known[recipe](model) if recipe in known else {}
     return {**preset, **adaptation}

@@ -8,12 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.models.foundation import ZOO, FoundationModel, foundation_model, user_model
-from fairfm_core.recipes import adaptation_values
+from fairfm_core.models.foundation import (
+    OWN,
+    ZOO,
+    FoundationModel,
+    foundation_model,
+    is_transformer,
+    user_model,
+)
+from fairfm_core.recipes import Model, adaptation_values
 
 SCRATCH = "scratch"
-OWN = "own"
-"""The name of a user's weights that have none: a file's name is no part of an identity."""
+OWN_NETWORK = {"name", "options", "image_size", "channels"}
+"""What a user may say of the network that a file holds; the rest is said of the trial's."""
 
 
 def resolve_trial(values: Any) -> Any:
@@ -29,7 +36,10 @@ def resolve_trial(values: Any) -> Any:
     record, weights = _weights(values)
     resolved = {**values, "weights": weights, "backbone": _backbone(values, record)}
     if isinstance(values.get("adaptation"), dict):
-        resolved["adaptation"] = adaptation_values(values["adaptation"], record)
+        backbone = _mapping(resolved["backbone"], "backbone")
+        blocks = record.blockwise_decay if record else is_transformer(str(backbone.get("name")))
+        model = Model(record, transformer=blocks, pretrained=weights is not None)
+        resolved["adaptation"] = adaptation_values(values["adaptation"], model)
     return resolved
 
 
@@ -42,8 +52,9 @@ def _weights(values: dict[str, Any]) -> tuple[FoundationModel | None, Any]:
         return _of_zoo(given, {})
     if not isinstance(given, dict):
         return None, given
-    if given.get("model") in ZOO:
-        return _of_zoo(given["model"], given)
+    model = given.get("model")
+    if isinstance(model, str) and model in ZOO:
+        return _of_zoo(model, given)
     return _of_user(given, values.get("backbone"))
 
 
@@ -55,13 +66,15 @@ def _of_zoo(name: str, given: dict[str, Any]) -> tuple[FoundationModel, Any]:
         )
     record = foundation_model(name)
     if record.format is None:
+        if further := sorted(set(given) - {"model"}):
+            raise BadInput(f"weights {name} are random and take no {further[0]}; leave it out")
         return record, None
     if not given.get("file") and not record.bundled:
         raise BadInput(
             f"weights {name} need a file: weights: {{model: {name}, file: PATH}}; "
             f"get it from {record.source}"
         )
-    network = record.network().content() | _mapping(given.get("network"))
+    network = record.network().content() | _network(given)
     return record, {**given, "model": name, "network": network}
 
 
@@ -73,9 +86,9 @@ def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any
         raise BadInput(
             f"weights need `model`, an id of the zoo ({', '.join(ZOO)}), or `file`{hint}"
         )
-    below = _mapping(backbone)
+    below = _mapping(backbone, "backbone")
     network: dict[str, Any] = {key: below[key] for key in ("name", "options") if key in below}
-    network |= _mapping(given.get("network"))
+    network |= _network(given)
     if "name" not in network:
         raise BadInput(f"weights {file}: say which network they are of: backbone: {{name: ...}}")
     record = user_model(str(file), given.get("format") or "timm", str(network["name"]))
@@ -85,7 +98,7 @@ def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any
 def _backbone(values: dict[str, Any], record: FoundationModel | None) -> Any:
     if record is None or record.id not in ZOO:
         return values.get("backbone")
-    given = _mapping(values.get("backbone"))
+    given = _mapping(values.get("backbone"), "backbone")
     below = record.network().content() | {"crop_pct": record.crop_pct}
     if given.get("name", record.backbone) != record.backbone:
         raise BadInput(
@@ -95,6 +108,21 @@ def _backbone(values: dict[str, Any], record: FoundationModel | None) -> Any:
     return {**below, **given}
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    """The value where it is a mapping, else an empty one: validation will refuse it later."""
-    return value if isinstance(value, dict) else {}
+def _network(given: dict[str, Any]) -> dict[str, Any]:
+    network = _mapping(given.get("network"), "weights.network")
+    for key in network:
+        if key not in OWN_NETWORK:
+            raise BadInput(
+                f"weights.network takes no {key}{did_you_mean(str(key), OWN_NETWORK)}; it takes "
+                f"{', '.join(sorted(OWN_NETWORK))}, and the rest stands under backbone"
+            )
+    return network
+
+
+def _mapping(value: Any, name: str) -> dict[str, Any]:
+    """A mapping as it is, an empty one where there is none; raises BadInput for anything else."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadInput(f"{name} must be a mapping of keys to values, not {value!r}")
+    return value

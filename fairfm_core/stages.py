@@ -25,6 +25,7 @@ from fairfm_core.adaptations import LinearProbe
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import EvaluationSettings, Trial, fingerprint
 from fairfm_core.label_policies import policies_of
+from fairfm_core.models.provenance import MAPPING_REVISION
 
 Report = Callable[[Mapping[str, float]], None]
 """Takes one epoch's values; the edge passes them on to whoever follows the training."""
@@ -76,9 +77,9 @@ def weights_stages(trial: Trial) -> list[Stage]:
     assert weights.format is not None, "the planner finds out what the file is"
     assert weights.sha256 is not None
     config = {
-        "model": weights.model,
         "format": weights.format,
         "network": weights.network.content(),
+        "mapping": MAPPING_REVISION,
     }
     return [Stage("weights", config, weights.file or "", weights.sha256)]
 

@@ -95,6 +95,9 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         cause = str(trial.get_error() or "no cause known").strip().splitlines()[0]
         reason = f"its worker was lost again and again ({cause})"
         for stage in self._job(trial).wanted:
+            if self._store.is_done(stage.kind, stage.fingerprint):
+                self._tell("stage_finished", stage)
+                continue
             self._store.record_failure(stage.fingerprint, reason)
             self._tell("stage_failed", stage, reason)
 

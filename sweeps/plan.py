@@ -64,7 +64,8 @@ class PlannedTrial:
         content = self.trial.content()
         content.pop("seed", None)
         content["data"].pop("dataset")
-        content.get("weights", {}).pop("file", None)
+        for name in ("file", "model"):
+            content.get("weights", {}).pop(name, None)
         return fingerprint([content, self.adapt.digest])
 
     def _fingerprint_of(self, kind: str) -> str | None:

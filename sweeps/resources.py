@@ -13,6 +13,10 @@ TRAINS_NETWORK = {"features", "end_to_end"}
 """Stages that pass images through a network; probes and evaluation stay on a CPU."""
 
 
+MAX_CORES = 8
+"""Beyond, an H100 waits for nothing."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The resources of a cluster's nodes, as Ray names them (`CPU`, `GPU`)."""
@@ -44,10 +48,12 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
     Raises BadInput for a bundle that no node which is up can hold: it would wait for ever.
     """
     method = str(stage.config.get("adaptation", {}).get("method", stage.kind))
-    bundle = {"CPU": asked.cpus}
     gpus = asked.gpus if asked.gpus is not None else float(cluster.total("GPU") >= 1)
-    if gpus and method in TRAINS_NETWORK:
+    gpus = gpus if method in TRAINS_NETWORK else 0.0
+    bundle = {"CPU": asked.cpus or _cores_beside(gpus, cluster)}
+    if gpus:
         bundle["GPU"] = gpus
+    _check_precision(stage, gpus)
     if not cluster.fits(bundle):
         wanted = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise BadInput(
@@ -55,6 +61,24 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
             f"({cluster.described()}); change resources in the study, or start such a node"
         )
     return bundle
+
+
+def _cores_beside(gpus: float, cluster: Cluster) -> float:
+    """Cores for a stage that asks for so many GPUs, on the poorest node that has them."""
+    if not gpus:
+        return 1.0
+    shares = [
+        node.get("CPU", 0.0) * gpus / node["GPU"]
+        for node in cluster.nodes
+        if node.get("GPU", 0.0) >= gpus
+    ]
+    return float(min(MAX_CORES, max(1, int(min(shares, default=1.0)))))
+
+
+def _check_precision(stage: Stage, gpus: float) -> None:
+    asked = stage.config.get("adaptation", stage.config).get("precision")
+    if asked == "fp16" and not gpus:
+        raise BadInput("precision fp16 needs a GPU, which no training here gets; use bf16 or auto")
 
 
 def concurrent_stages(bundles: Sequence[Mapping[str, float]], cluster: Cluster) -> int:

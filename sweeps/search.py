@@ -14,7 +14,9 @@ FAILED = "failed"
 """Key of a stage's last report that holds the reason of its failure."""
 
 FAILED_STAGES = "failed_stages"
-"""Key of a job's last report that holds the reasons of those that failed alone, by fingerprint."""
+"""Key of a job's last report: pairs of fingerprint and reason, of stages that failed alone.
+
+Pairs, because Tune flattens mappings before it tells a searcher."""
 
 UNWRITABLE = "unwritable"
 """Key beside FAILED when the results folder takes nothing any more: no stage could succeed."""
@@ -33,7 +35,7 @@ def failures_of(job: Job, result: Mapping[str, Any] | None, error: bool = False)
     last = result or {}
     if error or FAILED in last:
         return {stage.fingerprint: str(last.get(FAILED, "")) for stage in job.stages}
-    return dict(last.get(FAILED_STAGES) or {})
+    return dict(last.get(FAILED_STAGES) or ())
 
 
 class StageSearcher(Searcher):  # type: ignore[misc]

@@ -20,7 +20,8 @@ from fairfm_core.yaml_input import read_yaml, validated
 class Resources(Frozen):
     """What one training stage asks of the cluster."""
 
-    cpus: float = Field(1.0, gt=0)
+    cpus: float | None = Field(None, gt=0)
+    """Null means one; beside a GPU, its share of the node's cores up to 8, which prepare images."""
     gpus: float | None = Field(None, ge=0)
     """GPUs of a training stage, fractions allowed; null means one where the cluster has any."""
 
@@ -151,6 +152,11 @@ def _labelled(values: list[Any] | dict[str, Any]) -> dict[str, Any]:
     """Values by label: a mapping as it is, a list under the values' own text."""
     if isinstance(values, dict):
         return values
+    if unlabelled := [value for value in values if isinstance(value, dict)]:
+        raise BadInput(
+            f"a list of mappings, such as {unlabelled[0]}, gives trials no names; write an axis as "
+            "a mapping of labels to values"
+        )
     return {str(value): value for value in values}
 
 

@@ -63,7 +63,7 @@ def _done(job: Job, store: ArtifactStore) -> dict[str, Any]:
     failed = run_together(job.stages, store, lambda rows: tune.report({ROWS: _plain(rows)}))
     for fingerprint, reason in failed.items():
         store.record_failure(fingerprint, reason)
-    return {"finished": True, FAILED_STAGES: failed}
+    return {"finished": True, FAILED_STAGES: list(failed.items())}
 
 
 def _plain(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

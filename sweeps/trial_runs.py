@@ -115,8 +115,7 @@ def loaded_weights(trial: TrialRecord, store: ArtifactStore) -> dict[str, str]:
     """What the trial's backbone was filled with: the source's SHA-256 and what it covered."""
     if trial.weights is None:
         return {"weights": SCRATCH}
-    kind, fingerprint = ("features", trial.features) if trial.features else ("adapt", trial.adapt)
-    coverage = store.read_json(kind, str(fingerprint), COVERAGE)
+    coverage = store.read_json("adapt", trial.adapt, COVERAGE)
     return {
         "weights": str(trial.config["weights"]["model"]),
         "weights_sha256": coverage["source_sha256"],

@@ -26,6 +26,10 @@ FORMATS = {
 
 TOKEN_POOL = {"end_to_end": "avg", "linear_probe": "token"}
 """MAE's habit: fine-tune on the mean of the patches, probe the class token."""
+OWN = "own"
+"""The name of a user's weights that have none: a file's name is no part of an identity."""
+TRANSFORMERS = ("vit_", "deit", "eva", "beit", "test_vit")
+"""How the names of networks begin that the paper's layer decay was made for."""
 MEAN_POOL = {"end_to_end": "avg", "linear_probe": "avg"}
 
 Normalisation = Literal["cxr", "imagenet", "half"]
@@ -224,8 +228,8 @@ def foundation_model(name: str) -> FoundationModel:
 
 def check_format(name: str) -> str:
     """The format's name as it is; raises BadInput where no reader has it."""
-    if name not in FORMATS:
-        hint = did_you_mean(name, FORMATS)
+    if not isinstance(name, str) or name not in FORMATS:
+        hint = did_you_mean(str(name), FORMATS)
         raise BadInput(f"format {name!r} is not known{hint}; known: {', '.join(FORMATS)}")
     return name
 
@@ -249,5 +253,11 @@ def user_model(path: str | Path, format: str, backbone: str, **fields: Any) -> F
         "epochs": None,
         "batch": None,
         "note": "",
+        "blockwise_decay": is_transformer(backbone),
     }
     return replace(_VIT, **(own | fields))
+
+
+def is_transformer(backbone: str) -> bool:
+    """Whether a network's name in timm is that of a vision transformer."""
+    return backbone.startswith(TRANSFORMERS)

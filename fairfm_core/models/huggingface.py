@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from fairfm_core.errors import BadInput
 from fairfm_core.models.published import Published, renamed, set_aside
+from fairfm_core.models.source_files import huggingface_file
 from fairfm_core.models.torch_files import read_state_dict
 from fairfm_core.models.vit_checkpoints import check_heads
 
-FILES = ("model.safetensors", "pytorch_model.bin")
 WRAPPED = re.compile(r"^(timm_model|model|vit)\.")
 """The attribute in which a Transformers model keeps its backbone."""
 TRANSFORMERS = re.compile(r"encoder\.layer\.\d+\..*")
@@ -52,22 +52,13 @@ def read_huggingface(path: Path, network: nn.Module) -> Published:
     Raises BadInput where there is no such file, it cannot be read, or its config.json describes
     another attention or activation than the network's.
     """
-    file = _weights_file(path)
+    file = huggingface_file(path)
     tensors = renamed(read_state_dict(file), lambda name: WRAPPED.sub("", name), file)
     if not any(TRANSFORMERS.fullmatch(name) for name in tensors):
         return Published(tensors, (file,))
     _check_config(file, network)
     tensors, dropped = set_aside(tensors, PARTS)
     return Published(renamed(_joined(tensors), _timm_name, file), (file,), dropped)
-
-
-def _weights_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    found = [path / name for name in FILES if (path / name).is_file()]
-    if not found:
-        raise BadInput(f"{path} holds neither {FILES[0]} nor {FILES[1]}")
-    return found[0]
 
 
 def _check_config(file: Path, network: nn.Module) -> None:

@@ -87,21 +87,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 def files_sha256(files: Iterable[Path]) -> str:
     """The SHA-256 of one file; of several, that of the list of their names and SHA-256s."""
-    return _joint({file.name: _sha256(file) for file in files})
-
-
-def source_sha256(path: Path) -> str:
-    """The SHA-256 that identifies a published source: a file's, or that of a folder's files.
-
-    Raises BadInput where it is not there or cannot be read.
-    """
-    if not path.is_dir():
-        return _sha256(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return _joint({file.relative_to(path).as_posix(): _sha256(file) for file in files})
-
-
-def _joint(sums: dict[str, str]) -> str:
+    sums = {file.name: _sha256(file) for file in files}
     if len(sums) == 1:
         return next(iter(sums.values()))
     listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))

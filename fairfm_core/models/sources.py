@@ -8,7 +8,8 @@ from pathlib import Path
 from fairfm_core.backbone import PublishedWeights
 from fairfm_core.errors import BadInput
 from fairfm_core.models.foundation import ZOO, FoundationModel, check_format
-from fairfm_core.models.provenance import is_converted, read_about, source_sha256
+from fairfm_core.models.provenance import is_converted, read_about
+from fairfm_core.models.source_files import source_sha256
 
 
 def located(weights: PublishedWeights) -> PublishedWeights:
@@ -20,8 +21,6 @@ def located(weights: PublishedWeights) -> PublishedWeights:
     study says, or with another SHA-256.
     """
     file = Path(weights.file).absolute() if weights.file else bundled_file(ZOO[weights.model])
-    if not file.exists():
-        raise BadInput(f"weights {weights.model}: no file {file}{_where(weights.model)}")
     found = _converted(weights, file) if is_converted(file) else _published(weights, file)
     if weights.sha256 not in (None, found.sha256):
         raise BadInput(
@@ -47,26 +46,29 @@ def bundled_file(model: FoundationModel) -> Path:
 
 def _converted(weights: PublishedWeights, file: Path) -> PublishedWeights:
     about = read_about(file)
-    if weights.model in ZOO and about.model != weights.model:
-        raise BadInput(f"weights {weights.model}: {file} was converted as {about.model}")
-    changes = {
-        "model": about.model,
-        "sha256": about.source_sha256,
-        "format": about.format,
-        "network": about.backbone,
-    }
+    if about.model != weights.model and {about.model, weights.model} & set(ZOO):
+        raise BadInput(
+            f"weights {weights.model}: {file} was converted as {about.model}; "
+            f"say weights: {{model: {about.model}, file: {file}}}"
+        )
+    if weights.format not in (None, about.format):
+        raise BadInput(f"{file} was converted from {about.format}, not {weights.format}")
+    changes = {"sha256": about.source_sha256, "format": about.format, "network": about.backbone}
     return weights.model_copy(update={"file": str(file), **changes})
 
 
 def _published(weights: PublishedWeights, file: Path) -> PublishedWeights:
     form = weights.format or (ZOO[weights.model].format if weights.model in ZOO else None)
+    # TensorFlow names a checkpoint by what the names of its files begin with.
+    if not any(file.parent.glob(f"{file.name}*")):
+        raise BadInput(f"weights {weights.model}: no file {file}{_where(weights.model)}")
     if form is None:
         raise BadInput(
             f"weights {weights.model}: {file} is no converted file: say its format, or convert it "
             "with fairfm model convert"
         )
-    changes = {"sha256": source_sha256(file), "format": check_format(form)}
-    return weights.model_copy(update={"file": str(file), **changes})
+    sha256 = source_sha256(file, check_format(form))
+    return weights.model_copy(update={"file": str(file), "sha256": sha256, "format": form})
 
 
 def _where(model: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,9 +12,9 @@ from fairfm_core.backbone import Backbone, PublishedWeights
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints import convert
-from fairfm_core.models.foundation import ZOO, FoundationModel, user_model
+from fairfm_core.models.foundation import OWN, user_model
 from fairfm_core.models.loading import fit
-from fairfm_core.models.provenance import is_converted, source_sha256
+from fairfm_core.models.provenance import is_converted
 from fairfm_core.models.weights import Weights, read_weights, write_weights
 from fairfm_core.stages import Report, Stage
 
@@ -30,9 +29,8 @@ def prepare_weights(stage: Stage, store: ArtifactStore, folder: Path, report: Re
     """
     file = Path(stage.dataset)
     network = Backbone(**stage.config["network"])
-    weights = read_source(stage.config["model"], file, stage.config["format"], network)
-    found = weights.about.source_sha256 if is_converted(file) else source_sha256(file)
-    if found != stage.digest:
+    weights = read_source(file, stage.config["format"], network)
+    if weights.about.source_sha256 != stage.digest:
         raise BadInput(f"{file} changed after the study was planned; plan it again")
     write_weights(weights.tensors, weights.about, folder / WEIGHTS)
     content = weights.about.model_dump(mode="json")
@@ -45,19 +43,16 @@ def check_weights(weights: PublishedWeights, backbone: Backbone, method: str, po
     assert weights.format is not None
     with torch.device("meta"):
         model = build_backbone(backbone, method=method, pool=pool, classes=2, seed=0)
-    fit(model, read_source(weights.model, Path(weights.file), weights.format, weights.network))
+    fit(model, read_source(Path(weights.file), weights.format, weights.network))
 
 
-def read_source(model: str, file: Path, format: str, network: Backbone) -> Weights:
-    """Weights from a converted file as it is, or from a published one by its reader."""
+def read_source(file: Path, format: str, network: Backbone) -> Weights:
+    """Weights from a converted file as it is, or from a published one by its reader.
+
+    The record of a published one knows no licence: what the study calls it is no part of the work.
+    """
     if is_converted(file):
         return read_weights(file)
-    return convert(_record(model, file, format, network), file).weights(file)
-
-
-def _record(model: str, file: Path, format: str, network: Backbone) -> FoundationModel:
-    """The zoo's record, which knows the licence, or a plain one; of this network and format."""
     fields = network.model_dump(include={"image_size", "channels", "normalisation", "options"})
-    if model in ZOO:
-        return replace(ZOO[model], backbone=network.name, format=format, **fields)
-    return user_model(file, format, network.name, id=model, **fields)
+    record = user_model(file, format, network.name, id=OWN, **fields)
+    return convert(record, file).weights(file)

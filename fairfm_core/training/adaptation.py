@@ -11,7 +11,7 @@ from fairfm_core.models.pretrained import load_inputs, start_head
 from fairfm_core.stages import Report, Stage
 from fairfm_core.training.adapting import Adapting, open_adapting, write_results
 from fairfm_core.training.batches import Split
-from fairfm_core.training.device import pick_device
+from fairfm_core.training.device import forget_peak, pick_device
 from fairfm_core.training.finetuning import build_network, finetuning_fit, predict_images
 from fairfm_core.training.fitting import fit
 from fairfm_core.training.probing import probe_alone
@@ -30,6 +30,7 @@ def fine_tune(stage: Stage, store: ArtifactStore, folder: Path, report: Report) 
     task = open_adapting(stage, folder)
     recipe = EndToEnd.model_validate(stage.config["adaptation"])
     backbone, device, seed = Backbone(**stage.config["backbone"]), pick_device(), task.seed
+    forget_peak(device)
     model = build_network(recipe, backbone, len(task.pathologies), seed, device)
     load_inputs(model, stage, store, folder)
     if stage.inputs:

@@ -20,7 +20,7 @@ from fairfm_core.artifacts import ArtifactStore
 
 CHECKPOINT_SECONDS = 1.0
 """Shortest time between two checkpoints: steps of milliseconds are cheaper to repeat."""
-SAVING_SHARE = 0.05
+SAVING_SHARE = 0.02
 """Most of the time that goes into saving: a state of gigabytes is saved less often."""
 
 
@@ -97,8 +97,11 @@ class Checkpoints:
         content = self._store.latest_checkpoint(self._fingerprint)
         if content is None:
             return TrainingState()
-        saved = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        # On the CPU: AdamW's step counts must stay there, and a GPU may have no room for both.
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         for name, part in self._parts.items():
             if saved["parts"][name]:  # empty for a scaler where the device needed no scaling
                 part.load_state_dict(saved["parts"][name])
-        return TrainingState(**saved["state"])
+        state = TrainingState(**saved["state"])
+        state.losses = [loss.to(device) for loss in state.losses]
+        return state

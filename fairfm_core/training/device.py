@@ -64,8 +64,25 @@ def prefer_determinism(wanted: bool) -> None:
     torch.backends.cudnn.benchmark = not wanted
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory was lacking: the GPU's libraries have words of their own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(error)
+
+
+def free_cache(device: torch.device) -> None:
+    """Give memory back that torch keeps for reuse."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def forget_peak(device: torch.device) -> None:
+    """Begin to count a GPU's peak of memory: its process may have trained something before."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> float:
-    """Most memory in use so far, in bytes: the GPU's by this process, or the process's own."""
+    """Most memory in use so far, in bytes: on the GPU, or of the whole process on a CPU."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0

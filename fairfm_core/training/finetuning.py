@@ -14,7 +14,13 @@ from fairfm_core.cores import usable_cores
 from fairfm_core.data.transforms import to_input
 from fairfm_core.models.backbones import build_backbone, checkpoint_activations
 from fairfm_core.training.batches import Split, gather
-from fairfm_core.training.device import autocast, grad_scaler, prefer_determinism
+from fairfm_core.training.device import (
+    autocast,
+    free_cache,
+    grad_scaler,
+    out_of_memory,
+    prefer_determinism,
+)
 from fairfm_core.training.fitting import Fit
 from fairfm_core.training.loading import TrainingBatches
 from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer
@@ -110,11 +116,23 @@ def forward_images(
     device: torch.device,
     precision: Precision = "auto",
 ) -> Tensor:
-    """Outputs [N, D] of a network in evaluation mode, in float32 on the CPU."""
+    """Outputs [N, D] of a network in evaluation mode, in float32 on the CPU.
+
+    Where memory runs out, fewer images pass at once.
+    """
     model.eval()
     outputs: list[Tensor] = []
-    for start in range(0, len(rows_N), EVAL_BATCH):
-        pixels_BHW = gather(images_NHW, rows_N[start : start + EVAL_BATCH]).to(device)
-        with autocast(device, precision):
-            outputs.append(model(to_input(pixels_BHW, backbone)).float().cpu())
+    start, size = 0, EVAL_BATCH
+    while start < len(rows_N):
+        pixels_BHW = gather(images_NHW, rows_N[start : start + size]).to(device)
+        try:
+            with autocast(device, precision):
+                outputs.append(model(to_input(pixels_BHW, backbone)).float().cpu())
+        except RuntimeError as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            size //= 2
+            free_cache(device)
+            continue
+        start += size
     return torch.cat(outputs)

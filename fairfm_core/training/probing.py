@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fairfm_core.adaptations import LinearProbe
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import StageFailed
+from fairfm_core.models.provenance import COVERAGE
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
 from fairfm_core.training.adapting import SPLITS, Adapting, open_adapting, write_results
 from fairfm_core.training.checkpoint import Pace
@@ -44,12 +45,20 @@ def probe_together(
     tasks = [_task(s, a) for s, a in zip(stages, adaptings, strict=True)]
     trained = _trained(stages, tasks, features, store, report)
     failed: dict[str, str] = {}
+    _keep_coverage(store, stages[0].inputs["features"], folders)
     for stage, folder, adapting, probe in zip(stages, folders, adaptings, trained, strict=True):
         try:
             _write(folder, adapting, probe, features)
         except StageFailed as error:
             failed[stage.fingerprint] = str(error)
     return failed
+
+
+def _keep_coverage(store: ArtifactStore, features: str, folders: Sequence[Path]) -> None:
+    """What the network of the features was filled with stands beside the predictions too."""
+    if store.exists("features", features, COVERAGE):
+        for folder in folders:
+            (folder / COVERAGE).write_bytes(store.read_bytes("features", features, COVERAGE))
 
 
 def _trained(

@@ -19,7 +19,7 @@ from fairfm_core.adaptations import EndToEnd
 from fairfm_core.errors import StageFailed
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.checkpoint import TrainingState
-from fairfm_core.training.device import autocast
+from fairfm_core.training.device import autocast, free_cache, out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ def _gradients(
         size = state.micro_batch or learner.recipe.micro_batch or len(inputs_BCHW)
         try:
             return _accumulated(learner, state.step, inputs_BCHW, targets_BP, size)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             size = min(size, len(inputs_BCHW))
             if size == 1:
                 raise StageFailed(
@@ -75,7 +77,8 @@ def _gradients(
                 ) from error
             state.micro_batch = (size + 1) // 2
             log.warning("out of memory at micro-batch %d: going on at %d", size, state.micro_batch)
-        _free(learner)
+        learner.optimizer.zero_grad(set_to_none=True)
+        free_cache(learner.device)
 
 
 def _accumulated(
@@ -94,12 +97,6 @@ def _accumulated(
         learner.scaler.scale(loss).backward()
         total += loss.detach()
     return total
-
-
-def _free(learner: Learner) -> None:
-    learner.optimizer.zero_grad(set_to_none=True)
-    if learner.device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def summed_bce(logits_BP: Tensor, targets_BP: Tensor) -> Tensor:

@@ -123,6 +123,13 @@ def test_a_path_is_no_part_of_what_a_trial_is() -> None:
         ({"modl": "mae"}, "weights need `model`, an id of the zoo"),
         ({"model": "mae", "file": FILE, "colour": 1}, "Extra inputs"),
         (3, "weights"),
+        ({"model": ["mae"]}, "weights need `model`"),
+        ({"model": "scratch_vit", "file": FILE}, "scratch_vit are random and take no file"),
+        ({"model": "mae", "file": FILE, "network": "q"}, "must be a mapping of keys to values"),
+        (
+            {"model": "mae", "file": FILE, "network": {"normalisation": "half"}},
+            r"takes no normalisation.*stands under backbone",
+        ),
     ],
 )
 def test_wrong_weights_are_refused(weights: Any, message: str) -> None:
@@ -133,6 +140,54 @@ def test_wrong_weights_are_refused(weights: Any, message: str) -> None:
 def test_another_network_than_the_weights_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"of vit_base_patch16_224, not resnet50"):
         trial(given("mae"), PROBE, backbone={"name": "resnet50"})
+
+
+def test_a_backbone_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(ValidationError, match="backbone must be a mapping"):
+        trial("effnet_lite0", PROBE, backbone="resnet50")
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "layer_decay", "drop_path"),
+    [
+        ("mae", "medical_mae", 0.55, 0.2),
+        ("mae", "official", 0.65, 0.1),
+        ("bit", "medical_mae", 1.0, 0.0),
+        ("bit", "official", 1.0, 0.1),
+        ("scratch_vit", "medical_mae", 1.0, 0.2),
+        ("scratch_resnet", "official", 1.0, 0.1),
+    ],
+)
+def test_layer_decay_is_for_pretrained_transformers(
+    model: str, recipe: str, layer_decay: float, drop_path: float
+) -> None:
+    values = trial(given(model), {**TUNE, "recipe": recipe}).adaptation
+    assert isinstance(values, EndToEnd)
+    assert (values.layer_decay, values.drop_path) == (layer_decay, drop_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer_decay"), [("vit_small_patch16_224", 0.55), ("resnet50", 1.0)]
+)
+def test_a_users_own_network_decides_about_layer_decay(name: str, layer_decay: float) -> None:
+    own = trial({"file": FILE, "format": "timm"}, TUNE, backbone={"name": name}).adaptation
+    assert isinstance(own, EndToEnd)
+    assert own.layer_decay == layer_decay
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "message"),
+    [
+        ({**TUNE, "betas": [1.5, 0.9]}, "less than 1"),
+        ({**TUNE, "crop_scale": [0.9, 0.2]}, "two shares with 0 < low <= high <= 1"),
+        ({**PROBE, "batch_size": 1}, "nothing to normalise over"),
+    ],
+)
+def test_impossible_values_are_refused_before_anything_runs(
+    adaptation: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        trial("effnet_lite0", adaptation)
 
 
 @pytest.mark.parametrize("recipe", ["paper", "medical_mae", "official", "smoke"])

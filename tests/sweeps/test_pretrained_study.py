@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def write(folder: Path, phantom: Path, weights: dict[str, Any]) -> Path:
             "adaptation": {
                 "p1": {"method": "linear_probe", "recipe": "smoke", "epochs": 2},
                 "p2": {"method": "linear_probe", "recipe": "smoke", "epochs": 2, "lr": 0.1},
+                "p3": {"method": "linear_probe", "recipe": "smoke", "epochs": 2, "lr": 1e39},
                 "tune": {"method": "end_to_end", "recipe": "smoke", "epochs": 1},
             },
         },
@@ -58,19 +60,26 @@ def test_what_was_loaded_stands_in_the_runs(
     assert "weights: 1, 0, 1, 0" in planned.stdout
     assert "features: 2, 0, 2" in planned.stdout
     done = fairfm("sweep", "run", study, "--results", results)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    diverged = [line for line in done.stdout.splitlines() if "FAILED" in line]
+    assert len(diverged) == 2  # once each: its evaluation was never begun
+    assert all(".p3.s0: loss is" in line for line in diverged)
     client = MlflowClient(f"sqlite:///{results}/mlflow.db")
     (experiment,) = [e for e in client.search_experiments() if e.name == "fairfm-own"]
     params = {
         run.info.run_name: run.data.params for run in client.search_runs([experiment.experiment_id])
     }
-    assert len(params) == 6
+    assert len(params) == 8
     for name in ("mine.p1.s0", "mine.p2.s0", "mine.tune.s0"):
         assert params[name]["weights_sha256"] == files_sha256([file])
         assert "tensors" in params[name]["weights_loaded"]
     assert "weights_sha256" not in params["scratch.p1.s0"]
-    again = fairfm("sweep", "plan", study, "--results", results)
-    assert "nothing to run" in again.stdout
+    again = fairfm("sweep", "status", study, "--results", results)
+    assert "6 of 8 done, 2 failed" in again.stdout
+    shutil.rmtree(results / "features")  # coverage stands beside the predictions
+    other = f"sqlite:///{tmp_path}/other.db"
+    synced = fairfm("track", "sync", results, "--uri", other)
+    assert "coverage" not in synced.stderr, synced.stderr
 
 
 @pytest.mark.parametrize(

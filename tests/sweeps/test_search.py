@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 
 from fairfm_core.errors import BadInput
 from fairfm_core.stages import Stage
@@ -86,7 +87,8 @@ def test_a_head_that_fails_alone_blocks_its_own_evaluation(
         assert isinstance(handed, dict)
         trials[handed["job"]] = name
     failed = probes.stages[1].fingerprint
-    searcher.on_trial_complete(trials[probes.name], {"failed_stages": {failed: "diverged"}})
+    told = flatten_dict({"failed_stages": [(failed, "diverged")]})  # as Tune tells a searcher
+    searcher.on_trial_complete(trials[probes.name], told)
     assert {stages[f].inputs["adapt"] for f in searcher.blocked} == {failed}
 
 
@@ -130,7 +132,9 @@ def of_kind(stages: dict[str, Stage], method: str) -> Stage:
     ("asked", "cluster", "expected"),
     [
         (Resources(), CPUS, {"CPU": 1.0}),
-        (Resources(), GPUS, {"CPU": 1.0, "GPU": 1.0}),
+        (Resources(), GPUS, {"CPU": 4.0, "GPU": 1.0}),
+        (Resources(gpus=0.5), GPUS, {"CPU": 2.0, "GPU": 0.5}),
+        (Resources(cpus=1), GPUS, {"CPU": 1.0, "GPU": 1.0}),
         (Resources(gpus=0.5, cpus=2), GPUS, {"CPU": 2.0, "GPU": 0.5}),
         (Resources(gpus=0), GPUS, {"CPU": 1.0}),
     ],

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from fairfm_core.backbone import Backbone, PublishedWeights
+from fairfm_core.config import Trial
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints import convert
 from fairfm_core.models.sources import located
 from fairfm_core.models.weights_stage import check_weights
+from fairfm_core.stages import weights_stages
 
 from .published_layouts import TINY_VIT, saved, vit
 
@@ -24,6 +26,15 @@ NETWORK = vit("timm").network()
 def state(seed: int = 0) -> dict[str, torch.Tensor]:
     model = build_backbone(NETWORK, method="linear_probe", pool="auto", classes=0, seed=seed)
     return dict(model.state_dict())
+
+
+def trial_of(weights: PublishedWeights) -> Trial:
+    values = {
+        "backbone": NETWORK.model_dump(),
+        "adaptation": {"method": "linear_probe"},
+        "data": {"dataset": "d"},
+    }
+    return Trial.model_validate(values).model_copy(update={"weights": weights})
 
 
 def own(file: Path, **fields: str) -> PublishedWeights:
@@ -39,6 +50,12 @@ def test_a_converted_file_is_the_published_one(tmp_path: Path) -> None:
     assert before.sha256 == after.sha256 == sha256
     assert before.format == after.format == "timm"
     assert before.network == after.network == NETWORK
+    named = own(published, format="timm").model_copy(update={"model": "mine"})
+    identities = {
+        weights_stages(trial_of(weights))[0].fingerprint
+        for weights in (before, after, located(named))
+    }
+    assert len(identities) == 1
 
 
 def test_the_place_of_a_file_does_not_count(tmp_path: Path) -> None:
@@ -74,6 +91,24 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
     weights = PublishedWeights(model="mae", file=str(tmp_path / "w.safetensors"), network=NETWORK)
     with pytest.raises(BadInput, match="was converted as"):
         located(weights)
+
+
+def test_a_folder_is_what_its_reader_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    saved(state(), folder / "pytorch_model.bin")
+    before = located(own(folder, format="huggingface"))
+    (folder / "README.md").write_text("a card that changed")
+    assert located(own(folder, format="huggingface")) == before
+    record = vit("huggingface")
+    convert(record, folder).write(tmp_path / "w.safetensors")
+    assert located(own(tmp_path / "w.safetensors")).sha256 == before.sha256
+
+
+def test_a_format_that_contradicts_a_converted_file_is_refused(tmp_path: Path) -> None:
+    convert(vit("timm"), saved(state(), tmp_path / "w.pth")).write(tmp_path / "w.safetensors")
+    with pytest.raises(BadInput, match="was converted from timm, not mae"):
+        located(own(tmp_path / "w.safetensors", format="mae"))
 
 
 def test_weights_that_do_not_fill_the_network_are_refused_without_training(

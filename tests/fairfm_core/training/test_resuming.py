@@ -156,6 +156,22 @@ def test_a_rotten_checkpoint_is_passed_over(
     assert results(stage, store) == results(stage, whole)
 
 
+def test_where_all_are_rotten_it_begins_anew_and_keeps_new_ones(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    for epoch in (5, 6):
+        store.save_checkpoint("x", epoch, b"state")
+    for rotten in Path(store.path("checkpoints", "x")).iterdir():
+        rotten.write_bytes(b"rotten")
+    assert store.latest_checkpoint("x") is None
+    store.save_checkpoint("x", 1, b"first")
+    assert store.latest_checkpoint("x") == b"first"
+    assert store.checkpoint_epoch("x") == 1
+    store.save_checkpoint("x", 1, b"later", 3)
+    store.save_checkpoint("x", 2, b"last")
+    assert store.latest_checkpoint("x") == b"last"
+    assert len(list(Path(store.path("checkpoints", "x")).iterdir())) == 2
+
+
 def die_after(stage: Stage, location: str, saves: int) -> None:
     """The stage in a process that kills itself without warning, as a lost machine would."""
     torch.set_num_threads(1)
