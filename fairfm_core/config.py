@@ -20,6 +20,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.point_names import parse_point
 from fairfm_core.frozen import Frozen, some_and_distinct
 from fairfm_core.label_policies import Labels, check_labels
+from fairfm_core.pretrainings import Pretraining
 from fairfm_core.resolving import resolve_trial
 
 FINGERPRINT_LENGTH = 20
@@ -72,7 +73,10 @@ class Trial(Frozen):
     """One cell of a study: which weights, adapted how, to which data, with which seed."""
 
     weights: PublishedWeights | None = None
-    """Pre-trained weights; null, written `scratch`, starts from random ones."""
+    """Published weights; null, written `scratch`, starts from random ones."""
+    pretraining: Pretraining | None = None
+    """What the trial pre-trains first, written `weights: {pretraining: ...}`; shared by all trials
+    that say the same."""
     backbone: Backbone
     adaptation: Adaptation
     data: Data
@@ -89,7 +93,12 @@ class Trial(Frozen):
         weights = self.weights
         if weights is not None and weights.file is not None:
             weights = weights.model_copy(update={"file": Path(weights.file).name})
-        return self.model_copy(update={"data": data, "weights": weights})
+        before = self.pretraining
+        if before is not None:
+            names = tuple(Path(folder).name for folder in before.corpora)
+            before = before.model_copy(update={"corpora": names})
+        changes = {"data": data, "weights": weights, "pretraining": before}
+        return self.model_copy(update=changes)
 
 
 class EvaluationSettings(Frozen):

@@ -16,6 +16,7 @@ from fairfm_core.models.foundation import (
     is_transformer,
     user_model,
 )
+from fairfm_core.pretrainings import pretraining_values
 from fairfm_core.recipes import Model, adaptation_values
 
 SCRATCH = "scratch"
@@ -26,21 +27,34 @@ OWN_NETWORK = {"name", "options", "image_size", "channels"}
 def resolve_trial(values: Any) -> Any:
     """Raw values with weights, backbone and adaptation spelt out; raises BadInput.
 
-    `weights` may be `scratch`, an id of the zoo, or a mapping of `model`, `file`, `format`,
-    `sha256` and, for a file of the user's own, `network`. What the zoo knows of a model (its
-    network, normalisation, and in the paper's recipe epochs, batch and layer decay) stands below
-    what the trial says.
+    `weights` may be `scratch`, an id of the zoo, a mapping of `model`, `file`, `format`, `sha256`
+    and, for a file of the user's own, `network`, or a mapping with `pretraining` alone. What the
+    zoo knows of a model (its network, normalisation, and in the paper's recipe epochs, batch and
+    layer decay) stands below what the trial says.
     """
     if not isinstance(values, dict):
         return values
+    values, pretrained = _pretraining(values)
     record, weights = _weights(values)
     resolved = {**values, "weights": weights, "backbone": _backbone(values, record)}
     if isinstance(values.get("adaptation"), dict):
         backbone = _mapping(resolved["backbone"], "backbone")
         blocks = record.blockwise_decay if record else is_transformer(str(backbone.get("name")))
-        model = Model(record, transformer=blocks, pretrained=weights is not None)
+        model = Model(record, transformer=blocks, pretrained=pretrained or bool(weights))
         resolved["adaptation"] = adaptation_values(values["adaptation"], model)
     return resolved
+
+
+def _pretraining(values: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """`weights: {pretraining: ...}` moved to a place of its own; whether there is one."""
+    given = values.get("weights")
+    if not isinstance(given, dict) or "pretraining" not in given:
+        return values, values.get("pretraining") is not None
+    if further := sorted(set(given) - {"pretraining"}):
+        raise BadInput(f"weights that are pre-trained take no {further[0]}; leave it out")
+    values = {key: value for key, value in values.items() if key != "weights"}
+    raw = _mapping(given["pretraining"], "weights.pretraining")
+    return {**values, "pretraining": pretraining_values(raw)}, True
 
 
 def _weights(values: dict[str, Any]) -> tuple[FoundationModel | None, Any]:

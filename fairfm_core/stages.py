@@ -1,5 +1,6 @@
 """A trial's stages: each distinct piece of work has one fingerprint and is done once.
 
+    pretrain   self-supervised training on corpora, shared by all trials that start from it
     weights    a published checkpoint, converted, with every tensor of the backbone accounted for
     features   a frozen backbone's features of every image, shared by all its probes
     adapt      a linear probe on features, or end-to-end fine-tuning: ends in predictions
@@ -26,6 +27,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import EvaluationSettings, Trial, fingerprint
 from fairfm_core.label_policies import policies_of
 from fairfm_core.models.provenance import MAPPING_REVISION
+from fairfm_core.pretrainings import Pretraining
 
 Report = Callable[[Mapping[str, float]], None]
 """Takes one epoch's values; the edge passes them on to whoever follows the training."""
@@ -33,10 +35,11 @@ Report = Callable[[Mapping[str, float]], None]
 ReportRows = Callable[[Mapping[str, Mapping[str, float]]], None]
 """Takes one epoch's values of several stages, by fingerprint."""
 
-REVISIONS = {"weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
+REVISIONS = {"pretrain": 1, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
 """Raised when a change of code changes a stage's numbers, so that old artifacts are not reused."""
 
 WORK = {
+    "pretrain": "fairfm_core.training.pretraining:pretrain",
     "weights": "fairfm_core.models.weights_stage:prepare_weights",
     "features": "fairfm_core.training.features:extract_features",
     "adapt": "fairfm_core.training.adaptation:adapt",
@@ -60,13 +63,31 @@ class Stage:
     """What they are."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Fingerprints of the stages it consumes, by kind."""
+    corpora: tuple[str, ...] = ()
+    """Where a pre-training's data lie; `dataset` is then whose evaluation patients are left out."""
 
     @cached_property
     def fingerprint(self) -> str:
         """The identity of this piece of work."""
         content = asdict(self) | {"revision": REVISIONS[self.kind]}
-        del content["dataset"]
+        del content["dataset"], content["corpora"]
         return fingerprint(content)
+
+
+def starting_stages(trial: Trial) -> list[Stage]:
+    """The stage that gives the trial's first weights: pre-trains or reads them; none for random."""
+    if trial.pretraining is not None:
+        return [_pretrain_stage(trial, trial.pretraining)]
+    return weights_stages(trial)
+
+
+def _pretrain_stage(trial: Trial, recipe: Pretraining) -> Stage:
+    assert recipe.digest is not None, "the planner finds out what the corpora are"
+    content = recipe.content()
+    del content["corpora"], content["digest"]
+    config = {"backbone": trial.backbone.content(), "pretraining": content}
+    data = trial.data.dataset
+    return Stage("pretrain", config, data, recipe.digest, corpora=recipe.corpora)
 
 
 def weights_stages(trial: Trial) -> list[Stage]:
@@ -87,7 +108,7 @@ def weights_stages(trial: Trial) -> list[Stage]:
 def feature_stages(trial: Trial, digest: str) -> list[Stage]:
     """The frozen features a linear probe reads: they depend on no label and no sampling."""
     assert isinstance(trial.adaptation, LinearProbe)
-    recipe, before = trial.adaptation, weights_stages(trial)
+    recipe, before = trial.adaptation, starting_stages(trial)
     config: dict[str, Any] = {
         "backbone": trial.backbone.content(),
         "pool": recipe.pool,
@@ -115,7 +136,7 @@ def adapt_stages(trial: Trial, digest: str, pathologies: tuple[str, ...]) -> lis
         before = feature_stages(trial, digest)
         adapt = Stage("adapt", config, trial.data.dataset, digest, _inputs(before[-1:]))
         return [*before, adapt]
-    before = weights_stages(trial)
+    before = starting_stages(trial)
     config |= {"backbone": trial.backbone.content(), **({} if before else {"weights": "scratch"})}
     return [*before, Stage("adapt", config, trial.data.dataset, digest, _inputs(before))]
 
@@ -190,7 +211,9 @@ def joint_fingerprint(stages: Sequence[Stage]) -> str:
 
 def _record(stage: Stage) -> dict[str, Any]:
     return {
-        "stage": asdict(stage) | {"dataset": Path(stage.dataset).name},
+        "stage": asdict(stage)
+        | {"dataset": Path(stage.dataset).name}
+        | {"corpora": [Path(folder).name for folder in stage.corpora]},
         # Not part of the identity, but what numbers may depend on in their last digits.
         "software": {name: metadata.version(name) for name in ("torch", "timm", "numpy")},
     }

@@ -17,6 +17,7 @@ from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.sources import located
 from fairfm_core.resolving import SCRATCH
 from fairfm_core.stages import Stage, stages_of
+from sweeps.corpora import planned_corpus
 from sweeps.records import TrialRecord
 from sweeps.study import Study, StudyTrial, expand
 
@@ -44,13 +45,14 @@ class PlannedTrial:
     def record(self) -> TrialRecord:
         """What the results folder remembers of the trial; no path of this machine."""
         config = self.trial.without_places().model_dump(mode="json")
-        config["weights"] = config["weights"] or SCRATCH
+        if self.trial.weights is None and self.trial.pretraining is None:
+            config["weights"] = SCRATCH
         return TrialRecord(
             name=self.name,
             axes=self.axes,
             seed=self.trial.seed,
             group=self.group,
-            weights=self._fingerprint_of("weights"),
+            weights=self._fingerprint_of("weights") or self._fingerprint_of("pretrain"),
             features=self._fingerprint_of("features"),
             adapt=self.adapt.fingerprint,
             evaluate=self.evaluate.fingerprint,
@@ -66,6 +68,7 @@ class PlannedTrial:
         content["data"].pop("dataset")
         for name in ("file", "model"):
             content.get("weights", {}).pop(name, None)
+        content.get("pretraining", {}).pop("corpora", None)
         return fingerprint([content, self.adapt.digest])
 
     def _fingerprint_of(self, kind: str) -> str | None:
@@ -147,6 +150,8 @@ def _planned(
 ) -> PlannedTrial:
     absolute = trial.trial.data.model_copy(update={"dataset": str(data.folder.absolute())})
     resolved = trial.trial.model_copy(update={"data": absolute, "weights": weights})
+    if resolved.pretraining is not None:
+        resolved = resolved.model_copy(update={"pretraining": planned_corpus(resolved)})
     _check_data(resolved, data)
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)

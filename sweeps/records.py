@@ -26,7 +26,7 @@ class TrialRecord:
     config: dict[str, Any]
     """The resolved trial."""
     weights: str | None = None
-    """Fingerprint of the stage that reads published weights."""
+    """Fingerprint of the stage that reads published weights, or pre-trains its own."""
 
     @property
     def stages(self) -> tuple[str, ...]:

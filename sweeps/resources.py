@@ -9,7 +9,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.stages import Stage
 from sweeps.study import Resources
 
-TRAINS_NETWORK = {"features", "end_to_end"}
+TRAINS_NETWORK = {"pretrain", "features", "end_to_end"}
 """Stages that pass images through a network; probes and evaluation stay on a CPU."""
 
 

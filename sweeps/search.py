@@ -22,7 +22,14 @@ UNWRITABLE = "unwritable"
 """Key beside FAILED when the results folder takes nothing any more: no stage could succeed."""
 
 # Finished trials show early, shared features unlock most, long trainings start before short ones.
-PRIORITY = {"evaluate": 0, "weights": 1, "features": 2, "end_to_end": 3, "linear_probe": 4}
+PRIORITY = {
+    "evaluate": 0,
+    "weights": 1,
+    "pretrain": 2,
+    "features": 3,
+    "end_to_end": 4,
+    "linear_probe": 5,
+}
 
 
 def priority(stage: Stage) -> int:

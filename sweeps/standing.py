@@ -13,6 +13,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Trial
 from fairfm_core.data.resampling import group_sizes
 from fairfm_core.stages import Stage
+from sweeps.corpora import PRETRAINING_EPOCHS, corpus_of
 from sweeps.plan import Plan, PlannedTrial
 from sweeps.time_left import duration, work_of
 
@@ -131,6 +132,9 @@ class Standing:
         """Images that the stage sends through a network: its cost, whatever the hardware."""
         if stage.kind == "weights":
             return 0
+        if stage.kind == "pretrain":
+            epochs = int(stage.config["pretraining"].get("epochs", PRETRAINING_EPOCHS))
+            return epochs * corpus_of(stage).images
         frame = next(d for d in self.plan.data.values() if d.digest == stage.digest).frame
         counts = frame["split"].value_counts()
         if stage.kind == "features":
@@ -182,6 +186,7 @@ def check_networks(trials: Sequence[Trial]) -> None:
 
     for trial in _distinct(trials):
         check_network(trial.backbone, trial.adaptation)
+    _check_pretrainings(trials)
     loads = {
         (t.weights.model_dump_json(), t.backbone.model_dump_json(), t.adaptation.pool): t
         for t in trials
@@ -191,6 +196,23 @@ def check_networks(trials: Sequence[Trial]) -> None:
         assert trial.weights is not None
         method, pool = trial.adaptation.method, trial.adaptation.pool
         check_weights(trial.weights, trial.backbone, method, pool)
+
+
+def _check_pretrainings(trials: Sequence[Trial]) -> None:
+    """Build each distinct pre-training's network, without memory."""
+    import torch
+
+    from fairfm_core.training.self_supervision import NETWORKS
+
+    starts = {
+        (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): t
+        for t in trials
+        if t.pretraining is not None
+    }
+    for trial in starts.values():
+        assert trial.pretraining is not None
+        with torch.device("meta"):
+            NETWORKS[trial.pretraining.method](trial.pretraining, trial.backbone)
 
 
 def count_parameters(trials: Sequence[Trial]) -> tuple[Network, ...]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
@@ -117,7 +118,15 @@ def loaded_weights(trial: TrialRecord, store: ArtifactStore) -> dict[str, str]:
         return {"weights": SCRATCH}
     coverage = store.read_json("adapt", trial.adapt, COVERAGE)
     return {
-        "weights": str(trial.config["weights"]["model"]),
+        "weights": _weights_name(trial.config),
         "weights_sha256": coverage["source_sha256"],
         "weights_loaded": f"{coverage['loaded']} tensors, {coverage['parameters']:,} parameters",
     }
+
+
+def _weights_name(config: dict[str, Any]) -> str:
+    if config["weights"] is not None:
+        return str(config["weights"]["model"])
+    before = config["pretraining"]
+    share = "" if before["fraction"] == 1 else f" {before['fraction']:.0%} of"
+    return f"{before['method']}, {before['epochs']} epochs on{share} {'+'.join(before['corpora'])}"

@@ -142,7 +142,7 @@ def _check(
         raise BadInput(f"fraction {fraction:g} of a corpus: expected above 0 and up to 1")
     names: dict[str, str] = {}
     for name, data in [*datasets.items(), *evaluation.items()]:
-        first = names.setdefault(_source(data), name)
+        first = names.setdefault(source_of(data), name)
         if first != name:
             raise BadInput(
                 f"{first!r} and {name!r} are of one source, so their patients are the same people:"
@@ -150,7 +150,7 @@ def _check(
             )
 
 
-def _source(data: PreparedData) -> str:
+def source_of(data: PreparedData) -> str:
     """Whose patients these are: a public data set's, or those of this very table or phantom.
 
     At any size, split and label policy: one table prepared twice is one source.

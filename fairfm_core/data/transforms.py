@@ -65,13 +65,13 @@ def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
     return values_1C11.to(like.device, non_blocking=True)
 
 
-def paper_augmentation(x_BCHW: Tensor, draw_5B: Tensor) -> Tensor:
+def paper_augmentation(x_BCHW: Tensor, draw_5B: Tensor, min_area: float = MIN_AREA) -> Tensor:
     """Random crop and resize, horizontal flip p = 0.5, rotation within 7 degrees (section 3).
 
     One affine resampling per image does all three. `draw_5B` holds uniform draws in [0, 1), on the
-    CPU: of the area kept, the angle, the shifts in x and y, the flip.
+    CPU: of the area kept, `min_area` to 1, the angle, the shifts in x and y, the flip.
     """
-    scale_B = (MIN_AREA + (1 - MIN_AREA) * draw_5B[0]).sqrt()
+    scale_B = (min_area + (1 - min_area) * draw_5B[0]).sqrt()
     angle_B = (2 * draw_5B[1] - 1) * MAX_ROTATION
     flip_B = torch.where(draw_5B[4] < 0.5, -1.0, 1.0)
     shift_2B = (2 * draw_5B[2:4] - 1) * (1 - scale_B)

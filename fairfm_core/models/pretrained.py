@@ -11,11 +11,13 @@ from torch import nn
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.models.coverage import head_names
 from fairfm_core.models.loading import load_weights
-from fairfm_core.models.provenance import COVERAGE
+from fairfm_core.models.provenance import COVERAGE, read_about
 from fairfm_core.models.weights_stage import WEIGHTS
 from fairfm_core.seeding import stream_seed
 from fairfm_core.stages import Stage
 
+STARTS = ("pretrain", "weights")
+"""Kinds of stages that give a network's first weights."""
 HEAD_STD = 2e-5
 """Of a new head on pre-trained weights, as MAE fine-tunes (normal, cut at 2 standard units)."""
 
@@ -26,13 +28,14 @@ def load_inputs(model: nn.Module, stage: Stage, store: ArtifactStore, folder: Pa
     Leaves `coverage.json`: how many tensors and parameters were loaded, and from which source.
     Raises BadInput unless every tensor of the backbone is given.
     """
-    if "weights" not in stage.inputs:
+    kind = next((kind for kind in STARTS if kind in stage.inputs), None)
+    if kind is None:
         return
-    fingerprint = stage.inputs["weights"]
-    with store.local_copy("weights", fingerprint, WEIGHTS) as path:
-        coverage = load_weights(model, path)
-    source = store.done_record("weights", fingerprint)["stage"]["digest"]
-    content = coverage.content() | {"source_sha256": source}
+    fingerprint = stage.inputs[kind]
+    with store.local_copy(kind, fingerprint, WEIGHTS) as path:
+        loaded = load_weights(model, path)
+        source = read_about(path).source_sha256
+    content = loaded.content() | {"source_sha256": source}
     (folder / COVERAGE).write_text(json.dumps(content, indent=1))
 
 

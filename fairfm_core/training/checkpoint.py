@@ -34,16 +34,17 @@ class TrainingState:
     losses: list[Tensor] = field(default_factory=list)
     """Of the epoch that is half done, one a batch."""
     history: list[dict[str, float]] = field(default_factory=list)
-    best_auc: float = float("-inf")
+    best_score: float = float("-inf")
+    """Validation AUC, or minus the loss of a pre-training: the higher the better."""
     best_epoch: int = 0
     best_weights: dict[str, Tensor] | None = None
     micro_batch: int | None = None
     """Images at once through the network, once memory has run out; else None."""
 
-    def keep_best(self, auc: float, model: nn.Module) -> None:
+    def keep_best(self, score: float, model: nn.Module) -> None:
         """Remember these weights if they are the best so far; ties keep the earlier epoch."""
-        if auc > self.best_auc:
-            self.best_auc, self.best_epoch = auc, self.epoch
+        if score > self.best_score:
+            self.best_score, self.best_epoch = score, self.epoch
             self.best_weights = copy.deepcopy(model.state_dict())
 
 

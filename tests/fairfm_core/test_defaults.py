@@ -10,11 +10,12 @@ from fairfm_core.adaptations import EndToEnd, LinearProbe
 from fairfm_core.backbone import Backbone
 from fairfm_core.config import METRIC_FAMILIES, EvaluationSettings
 from fairfm_core.evaluation.metrics import FAMILIES
+from fairfm_core.pretrainings import Pretraining
 from fairfm_core.stages import REVISIONS
 
 
 def test_defaults_and_revisions_are_pinned_together() -> None:
-    assert REVISIONS == {"weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
+    assert REVISIONS == {"pretrain": 1, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
     assert Backbone(name="x").model_dump() == {
         "name": "x",
         "image_size": 224,
@@ -64,6 +65,32 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "views": 1,
         "precision": "auto",
         "select": "val_best",
+    }
+    assert Pretraining(method="mae", corpora=("c",)).model_dump(exclude={"method", "corpora"}) == {
+        "fraction": 1.0,
+        "exclude_eval_patients": True,
+        "epochs": 800,
+        "warmup_epochs": 40,
+        "batch_size": 4096,
+        "base_lr": 1.5e-4,
+        "min_lr": 0.0,
+        "weight_decay": 0.05,
+        "betas": (0.9, 0.95),
+        "augmentation": "crop",
+        "crop_scale": (0.2, 1.0),
+        "mask_ratio": 0.75,
+        "norm_pix": True,
+        "decoder_dim": 512,
+        "decoder_depth": 8,
+        "decoder_heads": 16,
+        "temperature": 0.2,
+        "momentum": 0.99,
+        "hidden_dim": 4096,
+        "projection_dim": 256,
+        "precision": "auto",
+        "micro_batch": None,
+        "seed": 0,
+        "digest": None,
     }
     settings = EvaluationSettings().model_dump()
     assert {

@@ -1,0 +1,135 @@
+"""How a network is pre-trained: the two methods' settings and their presets."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from fairfm_core.adaptations import Precision
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.frozen import Frozen
+
+Method = Literal["mae", "mocov3"]
+
+
+class Pretraining(Frozen):
+    """Self-supervised pre-training on a union of corpora (section 4.2); defaults are MAE's own."""
+
+    method: Method
+    corpora: tuple[str, ...]
+    """Folders made by `fairfm data prepare`; their images enter the identity, not these paths."""
+    fraction: float = Field(1.0, gt=0, le=1)
+    """Share of the patients; a smaller one of the same seed lies inside a larger one (Table 5)."""
+    exclude_eval_patients: bool = True
+    """Leave out the patients of the validation and test splits that the models are judged on."""
+    epochs: int = Field(800, ge=1)
+    """A full schedule: 200, 400 and 800 epochs are three trainings (Table 4)."""
+    warmup_epochs: int = Field(40, ge=0)
+    batch_size: int = Field(4096, ge=2)
+    base_lr: float = Field(1.5e-4, gt=0)
+    """Times batch / 256."""
+    min_lr: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.05, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    augmentation: Literal["crop", "paper", "mocov3"] = "crop"
+    """`crop`: random resized crop and flip (MAE); `paper`: and rotation within 7 degrees (section
+    3); `mocov3`: and jitter, blur and solarisation, different for the two views."""
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    """Share of the image's area that a crop keeps."""
+    mask_ratio: float = Field(0.75, gt=0, lt=1)
+    norm_pix: bool = True
+    """Whether MAE's target is normalised within each patch."""
+    decoder_dim: int = Field(512, ge=8)
+    decoder_depth: int = Field(8, ge=1)
+    decoder_heads: int = Field(16, ge=1)
+    temperature: float = Field(0.2, gt=0)
+    momentum: float = Field(0.99, gt=0, lt=1)
+    """MoCo's, at the start; it rises to 1 along a cosine."""
+    hidden_dim: int = Field(4096, ge=8)
+    """Width of MoCo's projector and predictor."""
+    projection_dim: int = Field(256, ge=2)
+    precision: Precision = "auto"
+    micro_batch: int | None = Field(None, ge=2)
+    """Images at once through MAE's network. MoCo's negatives do not add up over parts: there the
+    whole batch of a worker passes at once."""
+    seed: int = Field(0, ge=0)
+    digest: str | None = None
+    """What the corpora are once the evaluation's patients have left; found when a study is
+    planned."""
+
+    @field_validator("corpora")
+    @classmethod
+    def _some(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        if not folders or len(set(folders)) != len(folders):
+            raise BadInput(f"name one or more corpora, each once, not {list(folders)}")
+        return folders
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _ordered_shares(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise BadInput(f"{list(scale)} must be two shares with 0 < low <= high <= 1")
+        return scale
+
+
+Values = dict[str, Any]
+
+# Section 4.2: the official recipes, but crop to 224, flip and rotation for both methods.
+PAPER: Values = {"augmentation": "paper", "crop_scale": (0.08, 1.0)}
+OFFICIAL_MOCO: Values = {
+    "epochs": 300,
+    "betas": (0.9, 0.999),
+    "weight_decay": 0.1,
+    "augmentation": "mocov3",
+    "crop_scale": (0.08, 1.0),
+}
+SMOKE: Values = {
+    # Minutes on two cores: a small batch and a decoder to match a small encoder.
+    "epochs": 10,
+    "warmup_epochs": 1,
+    "batch_size": 64,
+    "base_lr": 4e-3,
+    "augmentation": "paper",
+    "crop_scale": (0.5, 1.0),
+    "decoder_dim": 64,
+    "decoder_depth": 1,
+    "decoder_heads": 4,
+    "hidden_dim": 256,
+    "projection_dim": 64,
+}
+PRETRAININGS: dict[str, dict[str, Values]] = {
+    "mae": {
+        "paper": PAPER,
+        "official": {},
+        # Its code: more is masked, raw pixels, batch 2048.
+        "medical_mae": {
+            "mask_ratio": 0.9,
+            "norm_pix": False,
+            "batch_size": 2048,
+            "crop_scale": (0.5, 1.0),
+        },
+        "smoke": SMOKE,
+    },
+    "mocov3": {
+        "paper": {**OFFICIAL_MOCO, "epochs": 800, **PAPER},
+        "official": OFFICIAL_MOCO,
+        "smoke": {**SMOKE, "weight_decay": 0.1},
+    },
+}
+
+
+def pretraining_values(given: Values) -> Values:
+    """A pre-training's raw values with `recipe` replaced by the fields it stands for.
+
+    Raises BadInput for an unknown recipe, with the nearest known one.
+    """
+    values = dict(given)
+    recipe = values.pop("recipe", "paper")
+    known = PRETRAININGS.get(str(values.get("method")), {})
+    if not isinstance(recipe, str) or (known and recipe not in known):
+        raise BadInput(
+            f"recipe {recipe!r} is not known for {values['method']}"
+            f"{did_you_mean(str(recipe), known)}; known: {', '.join(known)}"
+        )
+    return {**known.get(str(recipe), {}), **values}

@@ -1,0 +1,74 @@
+"""The images of a corpus in batches: of several stores, in an order of the epoch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fairfm_core.data.corpora import Corpus
+from fairfm_core.data.dataset import PreparedData
+from fairfm_core.errors import BadInput
+from fairfm_core.seeding import stream_seed
+from fairfm_core.training.batches import batch_count, epoch_order, gather, index_batches
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusImages:
+    """Rows of one or more image stores, one after the other.
+
+    Attributes:
+        stores: uint8 [N, S, S], all of one size.
+        store_M: which store each of the corpus's M images is in.
+        row_M: its row there.
+        seed: of the order and of each image's views.
+    """
+
+    stores: tuple[NDArray[np.uint8], ...]
+    store_M: NDArray[np.int64]
+    row_M: NDArray[np.int64]
+    seed: int
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.row_M)
+
+    def batches(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+        return batch_count(len(self), batch_size)
+
+    def epoch(
+        self, epoch: int, batch_size: int, first: int = 0
+    ) -> Iterator[tuple[Tensor, list[int]]]:
+        """Pixels uint8 [B, S, S] and a seed for each image, from batch number `first` on."""
+        order_M = epoch_order(len(self), self.seed, epoch)
+        for index_B in islice(index_batches(order_M, batch_size), first, None):
+            seeds = [stream_seed(self.seed, "augmentation", epoch, int(i)) for i in index_B]
+            yield self._pixels(index_B), seeds
+
+    def _pixels(self, index_B: NDArray[np.int64]) -> Tensor:
+        size = self.stores[0].shape[1:]
+        pixels_BSS = torch.empty((len(index_B), *size), dtype=torch.uint8)
+        for number, store in enumerate(self.stores):
+            places = np.flatnonzero(self.store_M[index_B] == number)
+            if len(places):
+                rows_b = self.row_M[index_B[places]]
+                pixels_BSS[torch.from_numpy(places)] = gather(store, rows_b)
+        return pixels_BSS
+
+
+def corpus_images(corpus: Corpus, datasets: dict[str, PreparedData], seed: int) -> CorpusImages:
+    """The images of a corpus; raises BadInput where its data sets are of unlike sizes."""
+    sizes = {name: data.image_size for name, data in datasets.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} {size} px" for name, size in sizes.items())
+        raise BadInput(f"corpora of unlike image sizes ({told}); prepare them with one --size")
+    rows = [corpus.rows[name] for name in datasets]
+    store_M = np.repeat(np.arange(len(rows)), [len(found) for found in rows])
+    stores = tuple(data.images for data in datasets.values())
+    return CorpusImages(stores, store_M, np.concatenate(rows), seed)
