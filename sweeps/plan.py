@@ -18,7 +18,7 @@ from fairfm_core.models.sources import located
 from fairfm_core.resolving import SCRATCH
 from fairfm_core.stages import Stage, stages_of
 from sweeps.corpora import planned_corpus
-from sweeps.records import TrialRecord
+from sweeps.records import PretrainingRecord, TrialRecord
 from sweeps.study import Study, StudyTrial, expand
 
 
@@ -91,6 +91,16 @@ class Plan:
         """Distinct stages by fingerprint, inputs before their consumers."""
         return {s.fingerprint: s for trial in self.trials for s in trial.stages}
 
+    @cached_property
+    def pretrainings(self) -> list[PretrainingRecord]:
+        """What the study's pre-trainings are, for those who follow them."""
+        found = {
+            trial.stages[0].fingerprint: trial
+            for trial in self.trials
+            if trial.trial.pretraining is not None
+        }
+        return [_pretraining_record(fingerprint, trial) for fingerprint, trial in found.items()]
+
     def missing(self, store: ArtifactStore) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
 
@@ -133,6 +143,14 @@ def make_plan(study: Study) -> Plan:
             same.append((one.name, first.name))
     _check_names(planned)
     return Plan(study, tuple(planned.values()), data, tuple(same))
+
+
+def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRecord:
+    config = trial.trial.without_places().model_dump(mode="json")
+    recipe = config["pretraining"]
+    share = "" if recipe["fraction"] == 1 else f".{recipe['fraction']:.0%}"
+    name = f"pretrain.{recipe['method']}.{'+'.join(recipe['corpora'])}{share}.{recipe['epochs']}e"
+    return PretrainingRecord(name, fingerprint, {**recipe, "backbone": config["backbone"]})
 
 
 def _sources(trials: list[StudyTrial]) -> dict[str, PublishedWeights]:
@@ -212,5 +230,6 @@ def study_record(plan: Plan, code_version: str) -> dict[str, Any]:
         "code_version": code_version,
         "axes": list(plan.study.matrix),
         "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
+        "pretrainings": [record.as_json() for record in plan.pretrainings],
         "trials": [trial.record.as_json() for trial in plan.trials],
     }

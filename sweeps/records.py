@@ -29,6 +29,11 @@ class TrialRecord:
     """Fingerprint of the stage that reads published weights, or pre-trains its own."""
 
     @property
+    def identity(self) -> str:
+        """What its MLflow run is found by."""
+        return self.adapt
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """Fingerprints of every stage the trial needs."""
         every = (self.weights, self.features, self.adapt, self.evaluate)
@@ -37,6 +42,31 @@ class TrialRecord:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class PretrainingRecord:
+    """One pre-training of a study: its curve is a run of its own, beside the trials'."""
+
+    name: str
+    identity: str
+    """Fingerprint of its stage."""
+    config: dict[str, Any]
+    """Backbone, recipe and the names of the corpora."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+RunRecord = TrialRecord | PretrainingRecord
+"""What an MLflow run is of."""
+
+
+def read_pretraining_records(store: ArtifactStore, study: str) -> list[PretrainingRecord]:
+    """The pre-trainings of a study that was planned into this store."""
+    record = store.read_json("studies", study, "study.json")
+    return [PretrainingRecord(**each) for each in record.get("pretrainings", [])]
 
 
 def read_trial_records(store: ArtifactStore, study: str) -> list[TrialRecord]:

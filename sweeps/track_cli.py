@@ -45,17 +45,20 @@ def sync(results: str, study: str | None, uri: str | None) -> None:
 def _sync_study(store: ArtifactStore, study: str, uri: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
-    from sweeps.records import read_trial_records
-    from sweeps.trial_runs import log_trial, open_writer, tracking_uri
+    from sweeps.records import RunRecord, read_pretraining_records, read_trial_records
+    from sweeps.trial_runs import log_run, open_writer, tracking_uri
 
     own = store.read_json("studies", study, "study.json")["spec"]["tracking"]["uri"]
     target = uri or tracking_uri(own, store)
     trials = read_trial_records(store, study)
     finished = [trial for trial in trials if store.is_done("evaluate", trial.evaluate)]
+    pretrainings = read_pretraining_records(store, study)
+    pretrained = [each for each in pretrainings if store.is_done("pretrain", each.identity)]
     try:
         writer = open_writer(store, study, target)
-        for trial in finished:
-            log_trial(writer, trial, store)
+        records: list[RunRecord] = [*pretrained, *finished]
+        for record in records:
+            log_run(writer, record, store)
     except MlflowException as error:
         raise BadInput(f"MLflow at {target}: {str(error).splitlines()[0]}") from error
     return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.stages import Stage
-from sweeps.records import TrialRecord
+from sweeps.records import PretrainingRecord, RunRecord, TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,8 +29,11 @@ log = logging.getLogger(__name__)
 BATCH = 1000
 """MLflow's limit of metrics in one call."""
 
-TRACKED = {"loss", "val_auc", "lr", "images_per_second", "data_fraction", "memory_gb"}
-"""Values of an epoch that a run shows; those of speed are of end-to-end trainings."""
+TRACKED = {
+    *("loss", "val_auc", "lr", "images_per_second", "data_fraction", "memory_gb"),
+    *("gradient_norm", "spread"),
+}
+"""Values of an epoch that a run shows; which of them, depends on the kind of training."""
 
 FLUSH_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
@@ -180,68 +183,74 @@ class TrackingThread:
         self,
         writer: RunWriter,
         trials: Sequence[TrialRecord],
-        log_trial: Callable[[RunWriter, TrialRecord], None],
-        start_trial: Callable[[RunWriter, TrialRecord], None],
+        pretrainings: Sequence[PretrainingRecord],
+        log_run: Callable[[RunWriter, RunRecord], None],
+        start_run: Callable[[RunWriter, RunRecord], None],
     ) -> None:
         self._writer = writer
         self.experiment = writer.experiment
-        self._log_trial = log_trial
-        self._start_trial = start_trial
-        self._by_adapt = {trial.adapt: trial for trial in trials}
-        self._by_evaluate = {trial.evaluate: trial for trial in trials}
-        self._needing: dict[str, list[TrialRecord]] = defaultdict(list)
+        self._log_run = log_run
+        self._start_run = start_run
+        alone: dict[str, RunRecord] = {record.identity: record for record in pretrainings}
+        self._training = alone | {trial.adapt: trial for trial in trials}
+        """Runs by the stage whose epochs they show."""
+        self._ending = alone | {trial.evaluate: trial for trial in trials}
+        """Runs by the stage that finishes them."""
+        self._needing: dict[str, list[RunRecord]] = defaultdict(list)
+        for record in pretrainings:
+            self._needing[record.identity].append(record)
         for trial in trials:
             for fingerprint in trial.stages:
                 self._needing[fingerprint].append(trial)
         self._queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(maxsize=10_000)
         self._rows: dict[str, list[Row]] = defaultdict(list)
-        self._open: dict[str, TrialRecord] = {}
+        self._open: dict[str, RunRecord] = {}
         self.degraded: str | None = None
         """Why MLflow could not be written, if it could not."""
         self._thread = threading.Thread(target=self._drain, name="fairfm-tracking", daemon=True)
         self._thread.start()
 
     def stage_started(self, stage: Stage) -> None:
-        """Start the trial's run with its adaptation."""
-        if stage.fingerprint in self._by_adapt:
-            trial = self._by_adapt[stage.fingerprint]
-            self._open[trial.adapt] = trial
-            self._put("start", trial, None)
+        """Start the run whose training begins."""
+        if stage.fingerprint in self._training:
+            record = self._training[stage.fingerprint]
+            self._open[record.identity] = record
+            self._put("start", record, None)
 
     def stage_reported(self, stage: Stage, row: Row) -> None:
         """Pass an epoch's row on."""
-        if stage.fingerprint in self._by_adapt and "epoch" in row:
-            self._put("row", self._by_adapt[stage.fingerprint], row)
+        if stage.fingerprint in self._training and "epoch" in row:
+            self._put("row", self._training[stage.fingerprint], row)
 
     def stage_finished(self, stage: Stage) -> None:
-        """A finished evaluation is a finished trial."""
-        if stage.fingerprint in self._by_evaluate:
-            trial = self._by_evaluate[stage.fingerprint]
-            self._open.pop(trial.adapt, None)
-            self._put("done", trial, None)
+        """A finished evaluation is a finished trial, a finished pre-training is one itself."""
+        if stage.fingerprint in self._ending:
+            record = self._ending[stage.fingerprint]
+            self._open.pop(record.identity, None)
+            self._put("done", record, None)
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
-        """A failed stage fails every trial that needs it."""
-        for trial in self._needing[stage.fingerprint]:
-            self._open.pop(trial.adapt, None)
-            self._put("failed", trial, reason)
+        """A failed stage fails every run that needs it."""
+        for record in self._needing[stage.fingerprint]:
+            self._open.pop(record.identity, None)
+            self._put("failed", record, reason)
 
-    def replay(self, trial: TrialRecord) -> None:
-        """Write a trial that finished in an earlier run of the study."""
-        self._put("done", trial, None)
+    def replay(self, record: RunRecord) -> None:
+        """Write what finished in an earlier run of the study."""
+        self._put("done", record, None)
 
     def close(self, killed: bool, seconds: float = CLOSE_SECONDS) -> None:
         """Write what is queued, within a time limit; `killed` ends open runs as such."""
-        for trial in list(self._open.values()) if killed else []:
-            self._put("killed", trial, None)
+        for record in list(self._open.values()) if killed else []:
+            self._put("killed", record, None)
         self._put("close", None, None)
         self._thread.join(seconds)
         if self._thread.is_alive():
             self.degraded = self.degraded or "MLflow did not take all values in time"
 
-    def _put(self, what: str, trial: TrialRecord | None, value: Any) -> None:
+    def _put(self, what: str, record: RunRecord | None, value: Any) -> None:
         try:
-            self._queue.put_nowait((what, trial, value))
+            self._queue.put_nowait((what, record, value))
         except queue.Full:
             self.degraded = "the queue to MLflow is full"
 
@@ -249,30 +258,30 @@ class TrackingThread:
         flushed = time.monotonic()
         while True:
             try:
-                what, trial, value = self._queue.get(timeout=FLUSH_SECONDS)
+                what, record, value = self._queue.get(timeout=FLUSH_SECONDS)
             except queue.Empty:
-                what, trial, value = "flush", None, None
+                what, record, value = "flush", None, None
             if what == "row":
-                self._rows[trial.adapt].append(value)
-            elif trial is not None:
-                self._attempt(lambda: self._write(what, trial, value))  # noqa: B023 - called at once
+                self._rows[record.identity].append(value)
+            elif record is not None:
+                self._attempt(lambda: self._write(what, record, value))  # noqa: B023 - called at once
             if what in {"flush", "close"} or time.monotonic() - flushed >= FLUSH_SECONDS:
                 self._attempt(self._flush)
                 flushed = time.monotonic()
             if what == "close":
                 return
 
-    def _write(self, what: str, trial: TrialRecord, value: Any) -> None:
-        identity = trial.adapt
+    def _write(self, what: str, record: RunRecord, value: Any) -> None:
+        identity = record.identity
         if what == "start":
-            self._start_trial(self._writer, trial)
+            self._start_run(self._writer, record)
         elif what == "done":
             self._rows.pop(identity, None)  # the stored history holds them all
-            self._log_trial(self._writer, trial)
+            self._log_run(self._writer, record)
         elif what == "killed":
             self._writer.end(identity, "KILLED", int(time.time() * 1000))
         else:
-            self._start_trial(self._writer, trial)
+            self._start_run(self._writer, record)
             self._writer.tag(identity, "fairfm.status_reason", str(value)[:5000])
             self._writer.end(identity, "FAILED", int(time.time() * 1000))
 

@@ -16,7 +16,8 @@ from fairfm_core.evaluation.summary import final_metrics
 from fairfm_core.models.provenance import COVERAGE
 from fairfm_core.resolving import SCRATCH
 from sweeps.plan import Plan
-from sweeps.records import TrialRecord
+from sweeps.pretraining_runs import log_pretraining, start_pretraining
+from sweeps.records import RunRecord, TrialRecord
 from sweeps.tracking import RunWriter, TrackingThread, open_experiment
 
 EVALUATION_FILES = ("metrics.parquet", "gaps.parquet")
@@ -58,7 +59,14 @@ def open_tracking(plan: Plan, store: ArtifactStore, uri: str) -> TrackingThread 
     except Exception as error:  # the tracker's boundary: it may never end a sweep
         print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
         return None
-    tracker = TrackingThread(writer, records, lambda w, t: log_trial(w, t, store), start_trial)
+    pretrainings = plan.pretrainings
+    tracker = TrackingThread(
+        writer, records, pretrainings, lambda w, r: log_run(w, r, store), start_run
+    )
+    for before in pretrainings:
+        done = store.is_done("pretrain", before.identity)
+        if done and not writer.finished(before.identity):
+            tracker.replay(before)
     for trial in records:
         logged = writer.finished(trial.adapt) and writer.tag_of(trial.adapt, EVALUATED)
         if store.is_done("evaluate", trial.evaluate) and logged != trial.evaluate:
@@ -77,6 +85,22 @@ def close_tracking(tracker: TrackingThread | None) -> Iterator[None]:
         raise
     if tracker is not None:
         tracker.close(killed=False)
+
+
+def start_run(writer: RunWriter, record: RunRecord) -> None:
+    """Find or create the run of a trial or a pre-training."""
+    if isinstance(record, TrialRecord):
+        start_trial(writer, record)
+    else:
+        start_pretraining(writer, record)
+
+
+def log_run(writer: RunWriter, record: RunRecord, store: ArtifactStore) -> None:
+    """Write what is finished from its artifacts."""
+    if isinstance(record, TrialRecord):
+        log_trial(writer, record, store)
+    else:
+        log_pretraining(writer, record, store)
 
 
 def start_trial(writer: RunWriter, trial: TrialRecord) -> None:

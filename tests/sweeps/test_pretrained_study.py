@@ -29,11 +29,12 @@ def save(path: Path, **changes: Any) -> Path:
 
 
 def write(folder: Path, phantom: Path, weights: dict[str, Any]) -> Path:
+    before = {"method": "mae", "recipe": "smoke", "epochs": 2, "corpora": [str(phantom)]}
     study = {
         "study": "own",
         "base": {"data": {"dataset": str(phantom)}, "backbone": NETWORK},
         "matrix": {
-            "weights": {"mine": weights, "scratch": "scratch"},
+            "weights": {"mine": weights, "scratch": "scratch", "mae": {"pretraining": before}},
             "adaptation": {
                 "p1": {"method": "linear_probe", "recipe": "smoke", "epochs": 2},
                 "p2": {"method": "linear_probe", "recipe": "smoke", "epochs": 2, "lr": 0.1},
@@ -58,24 +59,28 @@ def test_what_was_loaded_stands_in_the_runs(
     study, results = write(tmp_path, phantom_folder, weights), tmp_path / "results"
     planned = fairfm("sweep", "plan", study, "--results", results)
     assert "weights: 1, 0, 1, 0" in planned.stdout
-    assert "features: 2, 0, 2" in planned.stdout
+    assert "features: 3, 0, 3" in planned.stdout
+    assert "pretrain: 1, 0, 1" in planned.stdout
     done = fairfm("sweep", "run", study, "--results", results)
     assert done.returncode == 1, done.stdout + done.stderr
     diverged = [line for line in done.stdout.splitlines() if "FAILED" in line]
-    assert len(diverged) == 2  # once each: its evaluation was never begun
+    assert len(diverged) == 3  # once each: its evaluation was never begun
     assert all(".p3.s0: loss is" in line for line in diverged)
     client = MlflowClient(f"sqlite:///{results}/mlflow.db")
     (experiment,) = [e for e in client.search_experiments() if e.name == "fairfm-own"]
-    params = {
-        run.info.run_name: run.data.params for run in client.search_runs([experiment.experiment_id])
-    }
-    assert len(params) == 8
+    runs = client.search_runs([experiment.experiment_id])
+    params = {run.info.run_name: run.data.params for run in runs}
+    assert len(params) == 13  # twelve trials and the curve of the pre-training
     for name in ("mine.p1.s0", "mine.p2.s0", "mine.tune.s0"):
         assert params[name]["weights_sha256"] == files_sha256([file])
         assert "tensors" in params[name]["weights_loaded"]
     assert "weights_sha256" not in params["scratch.p1.s0"]
+    assert params["mae.p1.s0"]["weights_sha256"] != params["mine.p1.s0"]["weights_sha256"]
+    (curve,) = [run for run in runs if run.info.run_name.startswith("pretrain.mae.")]
+    losses = client.get_metric_history(curve.info.run_id, "train/loss")
+    assert [metric.step for metric in losses] == [1, 2]
     again = fairfm("sweep", "status", study, "--results", results)
-    assert "6 of 8 done, 2 failed" in again.stdout
+    assert "9 of 12 done, 3 failed" in again.stdout
     shutil.rmtree(results / "features")  # coverage stands beside the predictions
     other = f"sqlite:///{tmp_path}/other.db"
     synced = fairfm("track", "sync", results, "--uri", other)
