@@ -59,11 +59,14 @@ def data() -> None:
     help="Who read the labels out of the reports [mimic-cxr].",
 )
 @click.option(
-    "--allow-missing", type=int, help="Images that may be absent or unreadable [all but phantom]."
+    "--allow-missing",
+    type=int,
+    help="Images that may be absent or unreadable [all but phantom, photographs].",
 )
 @click.option("--effect", type=float, help="Size of what is planted, 0 = fair [phantom].")
 @click.option("--patients", type=int, help="Number of patients [phantom].")
-@click.option("--seed", type=int, help="Seed of the world [phantom].")
+@click.option("--seed", type=int, help="Seed of the world or the patches [phantom, photographs].")
+@click.option("--patches", type=int, help="Number of patches in all, 2000 [photographs].")
 def prepare(
     kind: str,
     source: str,
@@ -81,12 +84,14 @@ def prepare(
     effect: float | None,
     patients: int | None,
     seed: int | None,
+    patches: int | None,
 ) -> None:
     """Read a data set once: cohort and decoded images.
 
-    KIND is phantom, chexpert, chestxray14, mimic-cxr or table. SOURCE is the folder of the data
-    set, or its table; for phantom a world's name (unfair, fair) or a YAML file of its fields; for
-    table the YAML file that describes it.
+    KIND is phantom, photographs, chexpert, chestxray14, mimic-cxr or table. SOURCE is the folder of
+    the data set, or its table; for phantom a world's name (unfair, fair, skewed) or a YAML file of
+    its fields; for photographs a folder of them or sklearn; for table the YAML file that describes
+    it.
     """
     from fairfm_core.data.preparation import prepare as prepare_data
     from fairfm_core.data.progress import ProgressLine
@@ -110,6 +115,7 @@ def prepare(
         effect=effect,
         patients=patients,
         seed=seed,
+        patches=patches,
     )
     _print_counts(prepared)
 

@@ -26,6 +26,7 @@ EVALUATION_SPLITS = ("val", "test")
 ORIGIN_OF: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "phantom": lambda origin: str(origin["world"]["seed"]),
     "table": lambda origin: str(origin["table_sha256"]),
+    "photographs": lambda origin: fingerprint(sorted(origin["photographs"].values())),
 }
 """What tells apart the sources of a kind that names no public data set."""
 

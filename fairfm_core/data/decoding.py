@@ -45,14 +45,19 @@ def decode_image(path: Path, size: int) -> Grey:
     Raises:
         One of `UNREADABLE`: there is no such file, it is damaged, cut off or too large to be true.
     """
+    return resize(decode_grey(path), size)
+
+
+def decode_grey(path: Path) -> Grey:
+    """An image file as grey uint8 [H, W], at its own size; otherwise as `decode_image`."""
     data = path.read_bytes()
     if data.startswith(JPEG):
-        return resize(_decode_jpeg(data), size)
+        return _decode_jpeg(data)
     if data.startswith(DICOM, DICOM_PREAMBLE):
         from fairfm_core.data.dicom import decode_dicom
 
-        return resize(decode_dicom(data), size)
-    return resize(_decode_with_pil(data), size)
+        return decode_dicom(data)
+    return _decode_with_pil(data)
 
 
 def check_pixels(width: int, height: int) -> None:

@@ -128,7 +128,7 @@ def _publish(
     manifest = Manifest(
         kind=request.kind,
         size=request.size,
-        interpolation="bicubic" if found.draw is None else "drawn",
+        interpolation=found.interpolation,
         counts=_counts(frame),
         notes=dict(found.notes) | ({DROPPED: dropped} if dropped else {}),
         origin=dict(found.origin),

@@ -6,6 +6,8 @@ Two worlds that differ in effect hold the same patients, the same anatomy and th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -34,7 +36,7 @@ def phantom_cohort(world: PhantomWorld) -> pd.DataFrame:
     ids = np.array([f"p{i:06d}" for i in range(n)])
     who = stream(world.seed, "phantom", "attributes").random((n, 3))
     age = stream(world.seed, "phantom", "age").standard_normal(n) * 16 + 62
-    sex, race = _choose(who[:, 0], GROUPS["sex"]), _choose(who[:, 1], GROUPS["race"])
+    sex, race = (_choose(who[:, i], world.shares[name]) for i, name in enumerate(("sex", "race")))
     patients = pd.DataFrame({"patient_id": ids, "sex": sex, "race": race})
     patients["age"] = np.clip(np.round(age), 18, 90)
     count = 1 + np.searchsorted(np.cumsum(IMAGES_PER_PATIENT)[:-1], who[:, 2], side="right")
@@ -80,10 +82,20 @@ def read_phantom(source: str, options: ReadOptions) -> Source:
     return Source(
         frame=frame,
         notes={},
-        origin={"world": world.model_dump(mode="json"), "drawing": DRAWING},
+        origin={"world": _content(world), "drawing": DRAWING},
         size=world.image_size,
         draw=lambda rows: draw_phantom(world, frame.iloc[rows]),
+        interpolation="drawn",
     )
+
+
+def _content(world: PhantomWorld) -> dict[str, Any]:
+    """The world's fields; usual shares go unsaid, as before they could be set.
+
+    So a store that was made then still answers the same request.
+    """
+    usual = {"shares"} if world.shares == GROUPS else set()
+    return world.model_dump(mode="json", exclude=usual)
 
 
 def _choose(uniform: NDArray[np.float64], shares: dict[str, float]) -> NDArray[np.str_]:

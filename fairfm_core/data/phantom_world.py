@@ -60,6 +60,9 @@ class PhantomWorld(Frozen):
     seed: int = Field(0, ge=0)
     effect: float = Field(1.0, ge=0)
     """Size of everything planted; at 0, pixels and labels are independent of every attribute."""
+    shares: dict[str, dict[str, float]] = GROUPS
+    """Attribute -> group -> share of patients; an attribute that is not named keeps its shares,
+    a group that is not named has none."""
     planted: dict[str, dict[str, Planted]] = UNFAIR
     """Attribute -> group -> what is planted; groups that are not named are the reference."""
     prevalence: dict[str, float] = PREVALENCE
@@ -88,9 +91,9 @@ class PhantomWorld(Frozen):
                 raise ValueError(f"prevalence of {name} must lie between 0 and 1, got {share}")
         return value
 
-    @field_validator("planted")
+    @field_validator("planted", "shares")
     @classmethod
-    def _known_groups(cls, value: dict[str, dict[str, Planted]]) -> dict[str, dict[str, Planted]]:
+    def _known_groups(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for attribute, groups in value.items():
             if attribute not in GROUPS:
                 raise ValueError(f"attribute {attribute!r} is unknown; known: {', '.join(GROUPS)}")
@@ -99,8 +102,34 @@ class PhantomWorld(Frozen):
                 raise ValueError(f"{attribute} {group!r} is unknown; known: {known}")
         return value
 
+    @field_validator("shares")
+    @classmethod
+    def _whole(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        """Every attribute, groups in the usual order, so that equal shares are equal worlds."""
+        for attribute, shares in value.items():
+            if min(shares.values(), default=0.0) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
+                given = ", ".join(f"{group} {share:g}" for group, share in shares.items())
+                raise ValueError(
+                    f"shares of {attribute} ({given or 'none'}) must not be negative and must sum "
+                    f"to 1; groups: {', '.join(GROUPS[attribute])}"
+                )
+        every = GROUPS | value
+        return {
+            attribute: {
+                group: every[attribute][group] for group in usual if every[attribute].get(group)
+            }
+            for attribute, usual in GROUPS.items()
+        }
 
-WORLDS = {"unfair": PhantomWorld(), "fair": PhantomWorld(effect=0.0)}
+
+WORLDS = {
+    "unfair": PhantomWorld(),
+    "fair": PhantomWorld(effect=0.0),
+    # To pre-train on: other patients than the others', so that nobody is tested who was seen.
+    "skewed": PhantomWorld(
+        seed=100, shares={"race": {"White": 0.90, "Asian": 0.07, "Black": 0.03}}
+    ),
+}
 
 
 def load_world(source: str | Path, **overrides: Any) -> PhantomWorld:

@@ -10,6 +10,7 @@ from fairfm_core.data.chexpert import read_chexpert
 from fairfm_core.data.cohort_checks import check_leakage
 from fairfm_core.data.mimic_cxr import read_mimic_cxr
 from fairfm_core.data.phantom import read_phantom
+from fairfm_core.data.photographs import read_photographs
 from fairfm_core.data.source import ReadOptions, Source
 from fairfm_core.data.table import read_described_table
 from fairfm_core.errors import BadInput, did_you_mean
@@ -33,6 +34,7 @@ READERS = {
     "chexpert": Reader(read_chexpert, FILES | RACE),
     "mimic-cxr": Reader(read_mimic_cxr, FILES | RACE | {"random_split", "labeller"}),
     "table": Reader(read_described_table, frozenset({"allow_missing"})),
+    "photographs": Reader(read_photographs, frozenset({"patches", "seed"})),
 }
 
 

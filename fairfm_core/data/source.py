@@ -46,6 +46,8 @@ class ReadOptions(Frozen):
     effect: float | None = Field(None, ge=0)
     patients: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=0)
+    patches: int | None = Field(None, ge=1, le=1_000_000)
+    """How many are cut from photographs in all; null is 2000."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Source:
         files: the image file of each row of `frame`, in its order.
         draw: for drawn images, a function from row numbers to uint8 images [n, size, size].
         size: height and width of drawn images; null where files are resized to what is asked.
+        interpolation: how pixels are made: resized, or drawn at their size.
     """
 
     frame: pd.DataFrame
@@ -67,6 +70,7 @@ class Source:
     files: tuple[Path, ...] = ()
     draw: Callable[[NDArray[np.int64]], NDArray[np.uint8]] | None = None
     size: int | None = None
+    interpolation: Literal["bicubic", "drawn"] = "bicubic"
 
 
 def source_of_files(

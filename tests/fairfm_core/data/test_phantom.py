@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from fairfm_core.data.phantom import draw_phantom, phantom_cohort
+from fairfm_core.config import fingerprint
+from fairfm_core.data.cohort import cohort_digest
+from fairfm_core.data.phantom import draw_phantom, phantom_cohort, read_phantom
 from fairfm_core.data.phantom_world import GROUPS, PREVALENCE, WORLDS, PhantomWorld, load_world
+from fairfm_core.data.source import ReadOptions
 from fairfm_core.errors import BadInput
 
 LABELS = [f"y_{name}" for name in PREVALENCE]
+BEFORE_SHARES = {
+    "unfair": (
+        "0b712a8fa4da5aadc7f3752e11a36808c002397ad6bcb19344fec53f542e4257",
+        "f16d9ad1f2421232bb99",
+    ),
+    "fair": (
+        "54e6ed3c29acc8e31c3cf37fab4536c4d5dcad1d83393703a7d992785a36b49b",
+        "610ce68c25d0c4438b1e",
+    ),
+}
+"""Cohort digest and the origin's fingerprint (40 patients, 32 pixels) before there were shares."""
 
 
 def test_the_table_has_the_shares_that_were_asked() -> None:
@@ -152,6 +170,63 @@ def test_a_linear_model_learns_the_signs_and_meets_the_planted_gaps() -> None:
     assert abs(fair["M"] - fair["F"]) < 0.03
 
 
+@pytest.mark.parametrize("name", BEFORE_SHARES)
+def test_worlds_of_usual_shares_are_what_they_were(name: str) -> None:
+    found = read_phantom(name, ReadOptions(patients=40, size=32))
+    origin = dict(found.origin)
+    assert (cohort_digest(found.frame), fingerprint(origin)) == BEFORE_SHARES[name]
+    said = PhantomWorld(shares={"race": {"Black": 0.07, "White": 0.78, "Asian": 0.15}})
+    assert said == PhantomWorld()
+
+
+def test_shares_of_a_world_are_realised() -> None:
+    n = 6000
+    skewed = load_world("skewed", patients=n)
+    patients = phantom_cohort(skewed).drop_duplicates("patient_id")
+    for attribute, share in (("race", skewed.shares["race"]), ("sex", GROUPS["sex"])):
+        observed = patients[attribute].value_counts()
+        for group, expected in share.items():
+            error = np.sqrt(n * expected * (1 - expected))
+            assert observed[group] == pytest.approx(n * expected, abs=4 * error)
+
+
+def test_shares_change_who_the_patients_are_and_nothing_else() -> None:
+    usual = PhantomWorld(patients=60, effect=0)
+    other = PhantomWorld(patients=60, effect=0, shares={"race": {"Black": 1.0}})
+    frame, same = phantom_cohort(usual), phantom_cohort(other)
+    assert set(same["race"]) == {"Black"}
+    pd.testing.assert_frame_equal(same.drop(columns="race"), frame.drop(columns="race"))
+    np.testing.assert_array_equal(draw_phantom(other, same), draw_phantom(usual, frame))
+
+
+def test_the_skewed_world_has_other_patients_and_says_its_shares() -> None:
+    found = read_phantom("skewed", ReadOptions(patients=4, size=16))
+    assert found.origin["world"]["shares"]["race"] == {"White": 0.9, "Asian": 0.07, "Black": 0.03}
+    seeds = {name: world.seed for name, world in WORLDS.items()}
+    assert seeds["skewed"] not in (seeds["unfair"], seeds["fair"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-0.5, 1.5), min_size=3, max_size=3))
+def test_shares_are_taken_where_they_are_shares(shares: list[float]) -> None:
+    asked = dict(zip(GROUPS["race"], shares, strict=True))
+    good = min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-6
+    with nullcontext() if good else pytest.raises(BadInput, match=r"shares of race \([^\n]*$"):
+        world = load_world("fair", shares={"race": asked})
+        assert world.shares["race"] == {group: share for group, share in asked.items() if share}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_whole_percents_are_shares_and_a_group_of_none_is_empty(one: int, two: int) -> None:
+    low, high = sorted((one, two))
+    percents = dict(zip(GROUPS["race"], (low, high - low, 100 - high), strict=True))
+    shares = {group: percent / 100 for group, percent in percents.items()}
+    world = load_world("fair", patients=50, shares={"race": shares})
+    races = set(phantom_cohort(world)["race"])
+    assert races <= {group for group, percent in percents.items() if percent}
+
+
 def test_worlds_are_named_or_written_in_yaml(tmp_path) -> None:
     assert load_world("fair") == WORLDS["fair"]
     assert load_world("unfair", effect=None, patients=7).patients == 7
@@ -172,6 +247,13 @@ def test_worlds_are_named_or_written_in_yaml(tmp_path) -> None:
         ("planted: {height: {}}", "attribute 'height' is unknown; known: sex, race"),
         ("planted: {race: {Purple: {}}}", "race 'Purple' is unknown"),
         ("planted: {race: {Black: {nois: 1}}}", "did you mean 'noise'"),
+        ("shares: {race: {Purple: 1}}", "race 'Purple' is unknown; known: White, Asian, Black"),
+        ("shares: {height: {}}", "attribute 'height' is unknown; known: sex, race"),
+        ("shares: {race: {White: 0.5}}", r"shares of race \(White 0.5\) must not be .*sum to 1"),
+        ("shares: {sex: {M: 1.5, F: -0.5}}", "shares of sex .*groups: M, F"),
+        ("shares: {sex: {}}", r"shares of sex \(none\)"),
+        ("shares: {sex: {M: .nan, F: 1}}", "shares.sex.M: Input should be a finite number"),
+        ("shares: {sex: {M: much}}", "shares.sex.M: Input should be a valid number"),
         ("seed: 1\nseed: 2", "'seed' stands twice"),
         ("- 1", "must hold a mapping"),
         ("a: [", "not valid YAML"),
@@ -186,5 +268,7 @@ def test_bad_worlds_are_refused_in_one_line(tmp_path, text: str, message: str) -
 
 
 def test_an_unknown_world_is_named_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r"did you mean 'unfair'.*known worlds: unfair, fair"):
+    with pytest.raises(
+        BadInput, match=r"did you mean 'unfair'.*known worlds: unfair, fair, skewed"
+    ):
         load_world("unfairr")

@@ -14,6 +14,7 @@ from PIL import Image
 from fairfm_core.cli import data
 from fairfm_core.data.dataset import open_dataset
 from fairfm_core.data.mentions import LABELS
+from fairfm_core.errors import BadInput
 
 ROWS = 12
 
@@ -69,6 +70,36 @@ def test_chexpert_is_prepared_and_checked(chexpert: Path, tmp_path: Path) -> Non
     assert (
         "reused" in fairfm_data("prepare", "chexpert", str(chexpert), "--out", out, *options).output
     )
+
+
+def test_photographs_are_prepared_and_checked(tmp_path: Path) -> None:
+    for grey, name in ((20, "dark.png"), (200, "light.png")):
+        path = tmp_path / "photographs" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (260, 300), grey).save(path)
+    out = str(tmp_path / "out")
+    arguments = ("prepare", "photographs", str(path.parent), "--out", out, "--size", "32")
+    made = fairfm_data(*arguments, "--patches", "60").output
+    assert "photographs, 32 x 32 (bicubic), digest" in made
+    assert "regions of photographs: 8" in made
+    assert "attributes: none" in made
+    assert "reused" in fairfm_data(*arguments, "--patches", "60").output
+    opened = open_dataset(out)
+    assert opened.pathologies == ("dark", "light")
+    assert [int(image.mean()) for image in opened.images] == [20, 200] * 30
+    report = json.loads(fairfm_data("check", out, "--json").output)
+    assert report["cohort"][0]["prevalence_dark"] == 0.5
+    assert report["manifest"]["origin"]["meaning"].endswith("nothing medical")
+    with pytest.raises(BadInput, match="already holds another data set"):
+        fairfm_data(*arguments, "--patches", "61")
+
+
+def test_a_skewed_phantom_is_prepared(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    fairfm_data("prepare", "phantom", "skewed", "--out", out, "--patients", "200", "--size", "16")
+    manifest = open_dataset(out).manifest
+    assert manifest.interpolation == "drawn"
+    assert manifest.origin["world"]["shares"]["race"]["White"] == 0.9
 
 
 def test_a_described_table_is_prepared(tmp_path: Path) -> None:
