@@ -62,7 +62,7 @@ def prefer_determinism(wanted: bool) -> None:
     """Deterministic kernels where they exist, or whichever is measured to be the fastest."""
     torch.use_deterministic_algorithms(wanted, warn_only=True)
     # It would fill new memory that is written anyway: a tenth of a small network's time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not wanted
 
 
