@@ -13,6 +13,7 @@ from benchmarks.calibration import bench_calibration
 from benchmarks.ensembles import bench_ensembles
 from benchmarks.finetuning_step import bench_finetuning_step
 from benchmarks.image_store import bench_image_store
+from benchmarks.mae_masking import bench_mae_masking
 from benchmarks.overhead import bench_overhead
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
@@ -30,6 +31,7 @@ BENCHMARKS = (
     bench_finetuning_step,
     bench_probe_heads,
     bench_probe_study,
+    bench_mae_masking,
     bench_overhead,
 )
 
