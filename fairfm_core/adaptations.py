@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fairfm_core.errors import BadInput
 from fairfm_core.frozen import Frozen
@@ -15,6 +15,16 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Scaling = Literal["linear256", "absolute"]
 """`linear256`: the learning rate is multiplied by batch / 256."""
+
+
+def _ordered(scale: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise BadInput(f"{list(scale)} must be two shares with 0 < low <= high <= 1")
+    return scale
+
+
+AreaShares = Annotated[tuple[float, float], AfterValidator(_ordered)]
+"""Least and largest share of an image's area."""
 
 
 class EndToEnd(Frozen):
@@ -42,7 +52,7 @@ class EndToEnd(Frozen):
     """Who computes RandAugment: torchvision on whole tensors (also on a GPU), or timm on PIL."""
     magnitude: float = Field(6.0, ge=0, le=10)
     """Of RandAugment, on timm's scale of 0 to 10."""
-    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_scale: AreaShares = (0.08, 1.0)
     """Share of the image's area that RandAugment's crop keeps."""
     select: Literal["val_best", "last"] = "val_best"
     """Weights that predict: best epoch by validation mean AUC, or the last epoch."""
@@ -58,13 +68,6 @@ class EndToEnd(Frozen):
     compile: bool = False
     deterministic: bool = True
     """Deterministic kernels where they exist; false may be faster on a GPU."""
-
-    @field_validator("crop_scale")
-    @classmethod
-    def _ordered_shares(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < scale[0] <= scale[1] <= 1:
-            raise BadInput(f"{list(scale)} must be two shares with 0 < low <= high <= 1")
-        return scale
 
 
 class LinearProbe(Frozen):

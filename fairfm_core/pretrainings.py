@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from fairfm_core.adaptations import Precision
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.adaptations import AreaShares, Precision
+from fairfm_core.errors import BadInput
 from fairfm_core.frozen import Frozen
+from fairfm_core.presets import taken_recipe
 
 Method = Literal["mae", "mocov3"]
 
@@ -35,7 +36,7 @@ class Pretraining(Frozen):
     augmentation: Literal["crop", "paper", "mocov3"] = "crop"
     """`crop`: random resized crop and flip (MAE); `paper`: and rotation within 7 degrees (section
     3); `mocov3`: and jitter, blur and solarisation, different for the two views."""
-    crop_scale: tuple[float, float] = (0.2, 1.0)
+    crop_scale: AreaShares = (0.2, 1.0)
     """Share of the image's area that a crop keeps."""
     mask_ratio: float = Field(0.75, gt=0, lt=1)
     norm_pix: bool = True
@@ -64,13 +65,6 @@ class Pretraining(Frozen):
         if not folders or len(set(folders)) != len(folders):
             raise BadInput(f"name one or more corpora, each once, not {list(folders)}")
         return folders
-
-    @field_validator("crop_scale")
-    @classmethod
-    def _ordered_shares(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < scale[0] <= scale[1] <= 1:
-            raise BadInput(f"{list(scale)} must be two shares with 0 < low <= high <= 1")
-        return scale
 
 
 Values = dict[str, Any]
@@ -124,12 +118,5 @@ def pretraining_values(given: Values) -> Values:
 
     Raises BadInput for an unknown recipe, with the nearest known one.
     """
-    values = dict(given)
-    recipe = values.pop("recipe", "paper")
-    known = PRETRAININGS.get(str(values.get("method")), {})
-    if not isinstance(recipe, str) or (known and recipe not in known):
-        raise BadInput(
-            f"recipe {recipe!r} is not known for {values['method']}"
-            f"{did_you_mean(str(recipe), known)}; known: {', '.join(known)}"
-        )
-    return {**known.get(str(recipe), {}), **values}
+    values, preset = taken_recipe(given, PRETRAININGS)
+    return {**(preset or {}), **values}

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.foundation import FoundationModel
+from fairfm_core.presets import taken_recipe
 
 Values = dict[str, Any]
 
@@ -136,13 +136,5 @@ def adaptation_values(given: Values, model: Model) -> Values:
 
     Raises BadInput for an unknown recipe, with the nearest known one.
     """
-    adaptation = dict(given)
-    recipe = adaptation.pop("recipe", "paper")
-    known = RECIPES.get(str(adaptation.get("method")), {})
-    if not isinstance(recipe, str) or (known and recipe not in known):
-        raise BadInput(
-            f"recipe {recipe!r} is not known for {adaptation['method']}"
-            f"{did_you_mean(str(recipe), known)}; known: {', '.join(known)}"
-        )
-    preset = known[recipe](model) if recipe in known else {}
-    return {**preset, **adaptation}
+    adaptation, preset = taken_recipe(given, RECIPES)
+    return {**(preset(model) if preset is not None else {}), **adaptation}
