@@ -23,7 +23,7 @@ def blocks(mark: str) -> list[str]:
 @pytest.mark.ray
 def test_the_shell_blocks_run(tmp_path: Path) -> None:
     study, shell = blocks("yaml readme-study"), blocks("sh readme-test")
-    assert (len(study), len(shell)) == (1, 2)
+    assert (len(study), len(shell)) == (1, 3)
     (tmp_path / "study.yaml").write_text(study[0])
     script = 'fairfm() { "$PYTHON" -m sweeps "$@"; }\n' + "\n".join(shell)
     done = subprocess.run(
