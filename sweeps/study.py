@@ -24,6 +24,8 @@ class Resources(Frozen):
     """Null means one; beside a GPU, its share of the node's cores up to 8, which prepare images."""
     gpus: float | None = Field(None, ge=0)
     """GPUs of a training stage, fractions allowed; null means one where the cluster has any."""
+    workers: int = Field(1, ge=1)
+    """Among how many a pre-training's batches are shared, with these cpus and gpus for each."""
 
     @field_validator("gpus")
     @classmethod

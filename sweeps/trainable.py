@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,9 @@ from ray import tune
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.stages import run_stage, run_together
+from sweeps.data_parallel import WorkersLost, run_workers
 from sweeps.jobs import Job
+from sweeps.resources import WORKERS
 from sweeps.search import FAILED, FAILED_STAGES, UNWRITABLE
 
 log = logging.getLogger(__name__)
@@ -30,16 +33,26 @@ def run_as_trial(
     jobs: Mapping[str, Job],
     location: str,
     bundles: Mapping[str, Mapping[str, float]],
+    scratch: str = "",
 ) -> None:
-    """Do the job that `config` names; never raises, the last report holds a failure's reason."""
+    """Do the job that `config` names; the last report holds a failure's reason.
+
+    Raises nothing but WorkersLost, which has Tune start the trial again. Several workers need
+    `scratch`, a place for files that nobody reads again.
+    """
     job, bundle = jobs[config["job"]], bundles[config["job"]]
     if not bundle.get("GPU"):
         # Actors are reused only for equal bundles, so this process never gets a GPU later.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     store = open_store(location)
-    _prepare_process(max(1, int(bundle["CPU"])))
     try:
-        outcome = _done(job, store)
+        if WORKERS in bundle:
+            outcome = _done_by_workers(job, store, bundle, scratch)
+        else:
+            _prepare_process(max(1, int(bundle["CPU"])))
+            outcome = _done(job, store)
+    except WorkersLost:
+        raise
     except OSError as error:
         outcome = {FAILED: _failed(store, job, str(error))}
         if error.errno in DISK_ERRORS:
@@ -66,6 +79,14 @@ def _done(job: Job, store: ArtifactStore) -> dict[str, Any]:
     return {"finished": True, FAILED_STAGES: list(failed.items())}
 
 
+def _done_by_workers(
+    job: Job, store: ArtifactStore, bundle: Mapping[str, float], scratch: str
+) -> dict[str, Any]:
+    (stage,) = job.stages
+    run_workers(stage, store.location, bundle, scratch, ROWS)
+    return {"finished": True}
+
+
 def _plain(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     return {fingerprint: dict(row) for fingerprint, row in rows.items()}
 
@@ -78,9 +99,8 @@ def _prepare_process(threads: int) -> None:
 
 def _release_memory() -> None:
     """Actors are reused: leave no GPU memory behind for the next stage."""
-    import torch
-
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 

@@ -13,6 +13,7 @@ from fairfm_core.artifacts import ArtifactStore
 from sweeps.events import Listener, StageEvents
 from sweeps.interrupts import interrupts_noted
 from sweeps.jobs import Job
+from sweeps.resources import held
 from sweeps.search import StageSearcher
 from sweeps.trainable import run_as_trial
 
@@ -44,10 +45,11 @@ def fit_jobs(
         jobs=dict(jobs),
         location=store.location,
         bundles={name: dict(bundles[name]) for name in jobs},
+        scratch=scratch,
     )
     with_resources = tune.with_resources(
         with_jobs,
-        lambda config: tune.PlacementGroupFactory([dict(bundles[config["job"]])]),
+        lambda config: tune.PlacementGroupFactory([held(bundles[config["job"]])]),
     )
     searcher = StageSearcher(jobs, done)
     tune_config = tune.TuneConfig(

@@ -16,6 +16,7 @@ from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.batches import batch_count, epoch_order, gather, index_batches
+from fairfm_core.training.shares import ALONE, Worker, share_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +44,15 @@ class CorpusImages:
         return batch_count(len(self), batch_size)
 
     def epoch(
-        self, epoch: int, batch_size: int, first: int = 0
+        self, epoch: int, batch_size: int, first: int = 0, worker: Worker = ALONE
     ) -> Iterator[tuple[Tensor, list[int]]]:
-        """Pixels uint8 [B, S, S] and a seed for each image, from batch number `first` on."""
+        """Pixels uint8 [b, S, S] and a seed for each image, from batch number `first` on: of each
+        batch the worker's share."""
         order_M = epoch_order(len(self), self.seed, epoch)
         for index_B in islice(index_batches(order_M, batch_size), first, None):
-            seeds = [stream_seed(self.seed, "augmentation", epoch, int(i)) for i in index_B]
-            yield self._pixels(index_B), seeds
+            index_b = index_B[share_of(len(index_B), worker)]
+            seeds = [stream_seed(self.seed, "augmentation", epoch, int(i)) for i in index_b]
+            yield self._pixels(index_b), seeds
 
     def _pixels(self, index_B: NDArray[np.int64]) -> Tensor:
         size = self.stores[0].shape[1:]

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from fairfm_core.backbone import Backbone
 from fairfm_core.models.mae import MaskedAutoencoder
-from fairfm_core.models.moco_v3 import MomentumContrast, momentum_at, spread, uniform_loss
+from fairfm_core.models.moco_v3 import (
+    MomentumContrast,
+    gathered,
+    momentum_at,
+    spread,
+    uniform_loss,
+)
+from fairfm_core.models.synchronised_norm import synchronised
 from fairfm_core.pretrainings import Pretraining
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.pretraining_views import View, views_of
@@ -26,7 +33,8 @@ class Outcome:
 
     loss: Tensor
     spread: float | None = None
-    """Of the encoder's features, where the method can collapse (1 spread out, 0 all the same)."""
+    """Of the encoder's features, where the method can collapse (1 spread out, 0 all the same); of
+    all workers' images."""
 
 
 class SelfSupervision(Protocol):
@@ -47,7 +55,7 @@ class SelfSupervision(Protocol):
         """Parameter groups with their weight decay."""
 
     def outcome(self, pixels_BHW: Tensor, seeds: Sequence[int], progress: float) -> Outcome:
-        """The mean loss of these images at this share, 0..1, of the training."""
+        """The mean loss of these images, a worker's own, at this share, 0..1, of the training."""
 
     def collapsed(self, loss: float, batch: int, spread: float | None) -> str | None:
         """Why training on is pointless, if it is."""
@@ -123,12 +131,13 @@ class MaskedImages:
 
 
 class ContrastedViews:
-    """MoCo v3: two views, against the other images of the batch."""
+    """MoCo v3: two views, against the other images of the batch, of all workers."""
 
     divides = False
 
     def __init__(self, recipe: Pretraining, backbone: Backbone, device: torch.device) -> None:
         self._moco = momentum_contrast(recipe, backbone).to(device)
+        synchronised(self._moco, device)
         self._recipe = recipe
         self._views = views_of(recipe, backbone)
 
@@ -152,7 +161,7 @@ class ContrastedViews:
         )
         momentum = momentum_at(progress, 1.0, self._recipe.momentum)
         contrast = self._moco(first, second, momentum)
-        return Outcome(contrast.loss, spread(contrast.features_BD))
+        return Outcome(contrast.loss, spread(gathered(contrast.features_BD)))
 
     def collapsed(self, loss: float, batch: int, spread: float | None) -> str | None:
         """All images alike: features without spread, and the loss of guessing."""

@@ -1,0 +1,123 @@
+"""A study whose pre-training runs on two workers gives what it gives on one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from fairfm_core.artifacts import open_store
+from fairfm_core.errors import BadInput
+from fairfm_core.stages import run_stage
+from sweeps.data_parallel import WorkersLost, _cause
+from sweeps.plan import Plan, make_plan
+from sweeps.resources import Cluster, concurrent_stages, held, stage_bundle
+from sweeps.study import Resources, read_study
+
+from .conftest import Fairfm
+
+TWO_NODES = Cluster(({"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 3.0}))
+CPUS = Cluster(({"CPU": 2.0},))
+
+
+def write(folder: Path, phantom: Path, workers: int, **fields: Any) -> Path:
+    before = {"method": "mae", "recipe": "smoke", "corpora": [str(phantom)], "epochs": 2}
+    study = {
+        "study": "shared",
+        "base": {
+            "weights": {"pretraining": before | {"batch_size": 32} | fields},
+            "backbone": {
+                "name": "vit_tiny_patch16_224",
+                "image_size": 32,
+                "channels": 1,
+                "options": {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 4},
+            },
+            "adaptation": {"method": "linear_probe", "recipe": "smoke", "epochs": 2},
+            "data": {"dataset": str(phantom)},
+        },
+        "resources": {"workers": workers},
+        "evaluation": {"attributes": ["sex"], "replicates": 10, "permutations": 10},
+    }
+    path = folder / f"study{workers}.yaml"
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+def planned(folder: Path, phantom: Path, workers: int = 2, **fields: Any) -> Plan:
+    return make_plan(read_study(write(folder, phantom, workers, **fields)))
+
+
+def predictions(results: Path, plan: Plan) -> pd.DataFrame:
+    adapt = next(stage for stage in plan.stages.values() if stage.kind == "adapt")
+    return pd.read_parquet(results / "adapt" / adapt.fingerprint / "predictions" / "test.parquet")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_workers_are_one(tmp_path: Path, phantom_folder: Path, fairfm: Fairfm) -> None:
+    study = write(tmp_path, phantom_folder, workers=2)
+    two, alone = tmp_path / "two", tmp_path / "alone"
+    done = fairfm("sweep", "run", study, "--results", two)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    plan = planned(tmp_path, phantom_folder, workers=1)
+    assert plan.stages.keys() == make_plan(read_study(study)).stages.keys()
+    assert all(open_store(str(two)).is_done(s.kind, s.fingerprint) for s in plan.stages.values())
+    store = open_store(str(alone))
+    for stage in plan.stages.values():
+        run_stage(stage, store, lambda row: None)
+
+    one, other = predictions(alone, plan), predictions(two, plan)
+    assert list(one["image_id"]) == list(other["image_id"])
+    scores = [name for name in one if name.startswith("p_")]
+    assert scores
+    np.testing.assert_allclose(other[scores], one[scores], rtol=0, atol=1e-4)
+
+
+def test_each_worker_gets_the_bundle_and_the_trial_a_share_of_the_head(
+    tmp_path: Path, phantom_folder: Path
+) -> None:
+    first, *others = planned(tmp_path, phantom_folder).stages.values()
+    bundle = stage_bundle(first, Resources(workers=2), TWO_NODES)
+    each = {"CPU": 5.0, "GPU": 1.0}
+    assert bundle == each | {"workers": 2, "node:__internal_head__": 0.45}  # 5 GPUs: 2 such trials
+    assert held(bundle) == {"node:__internal_head__": 0.45}
+    assert stage_bundle(first, Resources(), TWO_NODES) == held(each) == each
+    for stage in others:
+        asked = Resources(workers=2, gpus=0)
+        assert stage_bundle(stage, asked, CPUS) == {"CPU": 1.0}
+    assert concurrent_stages([bundle, bundle], TWO_NODES) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "cluster", "fields", "message"),
+    [
+        ({"workers": 3}, CPUS, {"batch_size": 30}, "3 workers of 1 CPU, .* room for 2 .2 CPU, 0"),
+        ({"workers": 6}, TWO_NODES, {"batch_size": 60}, "6 workers of 5 CPU and 1 GPU, .*for 5"),
+        ({"workers": 2, "gpus": 0.5}, TWO_NODES, {}, "need a whole GPU each; set gpus: 1"),
+        ({"workers": 2}, CPUS, {"method": "mocov3", "batch_size": 33}, "a batch of 33 images can"),
+    ],
+)
+def test_workers_that_can_never_run_are_refused(
+    tmp_path: Path,
+    phantom_folder: Path,
+    asked: dict[str, Any],
+    cluster: Cluster,
+    fields: dict[str, Any],
+    message: str,
+) -> None:
+    stage = next(iter(planned(tmp_path, phantom_folder, **fields).stages.values()))
+    with pytest.raises(BadInput, match=message):
+        stage_bundle(stage, Resources(**asked), cluster)
+
+
+def test_the_cause_of_a_failure_is_not_what_followed_from_it() -> None:
+    followed, bug = RuntimeError("Connection closed by peer"), KeyError("name")
+    full = OSError(28, "No space left on device")
+    assert _cause({0: followed, 1: bug}) is bug
+    assert _cause({0: full, 1: followed}) is full
+    assert isinstance(_cause({0: followed}), WorkersLost)
