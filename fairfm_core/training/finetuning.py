@@ -6,28 +6,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import nn
 
 from fairfm_core.adaptations import EndToEnd, Precision
 from fairfm_core.backbone import Backbone
 from fairfm_core.cores import usable_cores
-from fairfm_core.data.transforms import to_input
 from fairfm_core.models.backbones import build_backbone, checkpoint_activations
-from fairfm_core.training.batches import Split, gather
+from fairfm_core.training.batches import Split
 from fairfm_core.training.device import (
-    autocast,
     compute_dtype,
-    free_cache,
     grad_scaler,
-    out_of_memory,
     prefer_determinism,
 )
 from fairfm_core.training.fitting import Fit
+from fairfm_core.training.forward import forward_images
 from fairfm_core.training.loading import TrainingBatches
 from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer
 from fairfm_core.training.steps import Learner
-
-EVAL_BATCH = 64
 
 
 def build_network(
@@ -115,34 +110,3 @@ def predict_images(
     """Probabilities [N, P] of a network for rows of the image store."""
     outputs_NP = forward_images(model, backbone, images_NHW, rows_N, device, precision)
     return outputs_NP.sigmoid().numpy()
-
-
-@torch.inference_mode()
-def forward_images(
-    model: nn.Module,
-    backbone: Backbone,
-    images_NHW: NDArray[np.uint8],
-    rows_N: NDArray[np.int64],
-    device: torch.device,
-    precision: Precision = "auto",
-) -> Tensor:
-    """Outputs [N, D] of a network in evaluation mode, in float32 on the CPU.
-
-    Where memory runs out, fewer images pass at once.
-    """
-    model.eval()
-    outputs: list[Tensor] = []
-    start, size = 0, EVAL_BATCH
-    while start < len(rows_N):
-        pixels_BHW = gather(images_NHW, rows_N[start : start + size]).to(device)
-        try:
-            with autocast(device, precision):
-                outputs.append(model(to_input(pixels_BHW, backbone)).float().cpu())
-        except RuntimeError as error:
-            if size == 1 or not out_of_memory(error):
-                raise
-            size //= 2
-            free_cache(device)
-            continue
-        start += size
-    return torch.cat(outputs)

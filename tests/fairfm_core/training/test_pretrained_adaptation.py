@@ -19,7 +19,7 @@ from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.sources import located
 from fairfm_core.stages import Stage, run_stage, run_together, stages_of
 from fairfm_core.training.batches import take_split
-from fairfm_core.training.finetuning import forward_images
+from fairfm_core.training.forward import forward_images
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "vit": {"name": "test_vit", "image_size": 32, "options": {"patch_size": 8}},

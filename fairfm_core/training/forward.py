@@ -1,0 +1,81 @@
+"""A network in evaluation mode looks once at each image of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fairfm_core.adaptations import Precision
+from fairfm_core.backbone import Backbone
+from fairfm_core.data.transforms import to_input
+from fairfm_core.seeding import stream_seed
+from fairfm_core.training.augmentation import crop_and_flip
+from fairfm_core.training.batches import gather
+from fairfm_core.training.device import autocast, free_cache, out_of_memory
+
+EVAL_BATCH = 64
+
+Rows = NDArray[np.int64]
+Input = Callable[[Rows], Tensor]
+"""Rows [B] of the image store -> what the network sees of them, [B, C, S, S]."""
+
+
+def forward_images(
+    model: nn.Module,
+    backbone: Backbone,
+    images_NHW: NDArray[np.uint8],
+    rows_N: Rows,
+    device: torch.device,
+    precision: Precision = "auto",
+) -> Tensor:
+    """Outputs [N, D] for the images as evaluation sees them, in float32 on the CPU."""
+
+    def picture(rows_B: Rows) -> Tensor:
+        return to_input(gather(images_NHW, rows_B).to(device), backbone)
+
+    return _forward(model, picture, rows_N, device, precision)
+
+
+def forward_view(
+    model: nn.Module,
+    backbone: Backbone,
+    images_NHW: NDArray[np.uint8],
+    rows_N: Rows,
+    device: torch.device,
+    precision: Precision,
+    view: int,
+) -> Tensor:
+    """The same for the images as this view crops and flips them."""
+
+    def picture(rows_B: Rows) -> Tensor:
+        seeds = [stream_seed(0, "view", view, int(row)) for row in rows_B]
+        return crop_and_flip(gather(images_NHW, rows_B).to(device), seeds, backbone)
+
+    return _forward(model, picture, rows_N, device, precision)
+
+
+@torch.inference_mode()
+def _forward(
+    model: nn.Module, picture: Input, rows_N: Rows, device: torch.device, precision: Precision
+) -> Tensor:
+    """Outputs [N, D]; where memory runs out, fewer images pass at once."""
+    model.eval()
+    outputs: list[Tensor] = []
+    start, size = 0, EVAL_BATCH
+    while start < len(rows_N):
+        try:
+            x_BCHW = picture(rows_N[start : start + size])
+            with autocast(device, precision):
+                outputs.append(model(x_BCHW).float().cpu())
+        except RuntimeError as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            size //= 2
+            free_cache(device)
+            continue
+        start += size
+    return torch.cat(outputs)
