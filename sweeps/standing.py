@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fairfm_core.adaptations import EndToEnd
 from fairfm_core.artifacts import ArtifactStore
@@ -14,48 +14,10 @@ from fairfm_core.config import Trial
 from fairfm_core.data.resampling import group_sizes
 from fairfm_core.stages import Stage
 from sweeps.corpora import PRETRAINING_EPOCHS, corpus_of
+from sweeps.networks import Network, count_network
 from sweeps.plan import Plan, PlannedTrial
+from sweeps.pretraining_networks import PretrainingNetwork, count_pretrainings
 from sweeps.time_left import duration, work_of
-
-if TYPE_CHECKING:  # with torch, which a driver is spared
-    from fairfm_core.models.memory import NetworkMemory
-
-LABELS = 14
-"""Outputs of a network whose labels are the cohort's: a few weights among millions."""
-STATE = "weights, gradients and AdamW"
-AVERAGED_STATE = "weights, gradients, AdamW and their moving average"
-
-
-@dataclass(frozen=True)
-class Network:
-    """A distinct network of a study and what it takes in memory, as its recipe trains it."""
-
-    name: str
-    micro_batch: int | None
-    """Images at once that would halve the activations; None where nothing is left to halve."""
-    memory: NetworkMemory
-
-    def text(self) -> str:
-        """One line, in GB of 1e9 bytes."""
-        memory = self.memory
-        head = f"{self.name}: {memory.parameter_count:,} parameters; "
-        if not memory.gradients:
-            return head + f"forward only, {_gb(memory.parameters)} GB of weights"
-        state = AVERAGED_STATE if memory.average else STATE
-        parts = f"{_gb(memory.state)} {state}; {_gb(memory.activations)} activations"
-        half = f"micro_batch: {self.micro_batch} about halves the activations"
-        return (
-            f"{head}training takes about {_gb(memory.total)} GB in fp32 ({parts}), "
-            f"{_gb(memory.total_16)} GB in 16 bits{'; ' + half if self.micro_batch else ''}"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for a program; memory in bytes."""
-        return {"name": self.name, **asdict(self.memory)}
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f}" if size >= 1e9 else f"{size / 1e9:.2g}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +27,15 @@ class Standing:
     plan: Plan
     store: ArtifactStore
     networks: Sequence[Network] = ()
-    """The distinct networks, where they were counted."""
+    """The distinct networks, where they were counted: then pre-trainings are counted too."""
+
+    @cached_property
+    def pretrainings(self) -> list[PretrainingNetwork]:
+        """The distinct networks of pre-training, each as one worker holds it.
+
+        Raises BadInput where a batch cannot be shared by the study's workers.
+        """
+        return count_pretrainings(self.plan) if self.networks else []
 
     @cached_property
     def done(self) -> set[str]:
@@ -93,6 +63,8 @@ class Standing:
         lines += [f"  {self.state(trial):10} {trial.name}" for trial in self.plan.trials]
         lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
         lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
+        if self.pretrainings:
+            lines += ["pre-trainings:", *(f"  {each.text()}" for each in self.pretrainings)]
         lines += ["distinct stages (kind: all, done, to run, image passes to run):"]
         for kind, stages in self._by_kind().items():
             missing = [s for s in stages if s.fingerprint in self.missing]
@@ -126,6 +98,7 @@ class Standing:
                 for kind, stages in self._by_kind().items()
             },
             "networks": [network.as_json() for network in self.networks],
+            "pretrainings": [each.as_json() for each in self.pretrainings],
         }
 
     def image_passes(self, stage: Stage) -> int:
@@ -217,44 +190,11 @@ def _check_pretrainings(trials: Sequence[Trial]) -> None:
 
 def count_parameters(trials: Sequence[Trial]) -> tuple[Network, ...]:
     """Parameters and memory of each distinct network; raises BadInput as `check_networks` does."""
-    from fairfm_core.models.memory import network_memory
-
     check_networks(trials)
-    networks: dict[Network, None] = {}
-    for trial in _distinct(trials):
-        classes = len(trial.data.pathologies) if trial.data.pathologies else LABELS
-        memory = network_memory(trial.backbone, trial.adaptation, classes)
-        networks[Network(_network_name(trial), _half_batch(trial), memory)] = None
-    return tuple(networks)
+    return tuple(dict.fromkeys(count_network(trial) for trial in _distinct(trials)))
 
 
 def _distinct(trials: Sequence[Trial]) -> list[Trial]:
     """One trial for each backbone and recipe."""
     keys = ((t.backbone.model_dump_json(), t.adaptation.model_dump_json()) for t in trials)
     return list(dict(zip(keys, trials, strict=True)).values())
-
-
-def _network_name(trial: Trial) -> str:
-    """The backbone, its image and how it is adapted, as far as they decide about memory."""
-    options = [f"{name} {value}" for name, value in trial.backbone.options.items()]
-    size = f"{trial.backbone.image_size} px"
-    return ", ".join([trial.backbone.name, *options, size, *_adapted(trial)])
-
-
-def _adapted(trial: Trial) -> Iterator[str]:
-    recipe = trial.adaptation
-    if not isinstance(recipe, EndToEnd):
-        yield "linear probe"
-        return
-    parts = f" in parts of {recipe.micro_batch}" if recipe.micro_batch else ""
-    yield f"batch {recipe.batch_size}{parts}"
-    if recipe.checkpoint_activations:
-        yield "activations checkpointed"
-
-
-def _half_batch(trial: Trial) -> int | None:
-    """Half the images that pass at once now, where that is possible."""
-    recipe = trial.adaptation
-    if not isinstance(recipe, EndToEnd):
-        return None
-    return (recipe.micro_batch or recipe.batch_size) // 2 or None

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fairfm_core.adaptations import EndToEnd, LinearProbe
 from fairfm_core.backbone import Backbone
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.memory import NetworkMemory, network_memory
+
+from .kept_tensors import kept_bytes, kept_in_16_bits
 
 VIT = Backbone(name="test_vit", image_size=32, channels=1, options={"patch_size": 8})
 # A residual network as BiT's: standardised convolutions and group normalisation.
@@ -52,21 +51,6 @@ def images(backbone: Backbone, batch: int = BATCH) -> Tensor:
     return torch.zeros(batch, backbone.channels, backbone.image_size, backbone.image_size)
 
 
-def kept_bytes(run: Callable[[], Any], state: list[Tensor]) -> int:
-    """Bytes of the distinct storages that autograd saves while `run` runs, without the state's."""
-    saved: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        saved.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        run()
-    known = {tensor.untyped_storage()._cdata for tensor in state}
-    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in saved}
-    return sum(s.nbytes() for address, s in storages.items() if address not in known)
-
-
 def kept_on_cpu(model: nn.Module, inputs_BCHW: Tensor) -> int:
     return kept_bytes(lambda: model(inputs_BCHW), [*model.parameters(), *model.buffers()])
 
@@ -81,37 +65,12 @@ def test_stochastic_depth_keeps_its_masks() -> None:
     assert counted(VIT, drop_path=0.3).activations == real > counted(VIT).activations
 
 
-@contextmanager
-def cuda_autocast() -> Iterator[None]:
-    """torch's mixed precision for a GPU, switched on without one."""
-    was = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
-    torch.set_autocast_enabled("cuda", True)
-    torch.set_autocast_dtype("cuda", torch.bfloat16)
-    torch.autocast_increment_nesting()
-    try:
-        yield
-    finally:
-        torch.autocast_decrement_nesting()
-        torch.clear_autocast_cache()
-        torch.set_autocast_enabled("cuda", was[0])
-        torch.set_autocast_dtype("cuda", was[1])
-
-
 def kept_by_a_gpu(backbone: Backbone) -> int:
-    """In mixed precision by torch's own rules, on tensors that claim to be on a GPU."""
     with torch.device("meta"):
         model = network(backbone)
-    with FakeTensorMode(), cuda_autocast():
-        state = {
-            name: torch.empty(t.shape, dtype=t.dtype, device="cuda", requires_grad=t.requires_grad)
-            for name, t in [*model.named_parameters(), *model.named_buffers()]
-        }
-        shape = images(backbone).shape
-        inputs_BCHW = torch.empty(shape, device="cuda")
-        return kept_bytes(
-            lambda: torch.func.functional_call(model, state, (inputs_BCHW,)),
-            list(state.values()),
-        )
+    return kept_in_16_bits(
+        model, lambda run: run(torch.empty(images(backbone).shape, device="cuda"))
+    )
 
 
 @pytest.mark.parametrize(
