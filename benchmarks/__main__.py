@@ -15,6 +15,7 @@ from benchmarks.finetuning_step import bench_finetuning_step
 from benchmarks.image_store import bench_image_store
 from benchmarks.mae_masking import bench_mae_masking
 from benchmarks.overhead import bench_overhead
+from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
 from benchmarks.thousand_trials import bench_thousand_trials
@@ -32,6 +33,7 @@ BENCHMARKS = (
     bench_probe_heads,
     bench_probe_study,
     bench_mae_masking,
+    bench_pretraining,
     bench_overhead,
 )
 
