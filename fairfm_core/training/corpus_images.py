@@ -55,6 +55,8 @@ class CorpusImages:
             yield self._pixels(index_b), seeds
 
     def _pixels(self, index_B: NDArray[np.int64]) -> Tensor:
+        if len(self.stores) == 1:
+            return gather(self.stores[0], self.row_M[index_B])
         size = self.stores[0].shape[1:]
         pixels_BSS = torch.empty((len(index_B), *size), dtype=torch.uint8)
         for number, store in enumerate(self.stores):

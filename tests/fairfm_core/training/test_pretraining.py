@@ -118,7 +118,9 @@ def test_killed_after_any_step_it_ends_in_the_same_bits(
 
 def test_parts_of_a_batch_give_the_same_training(phantom: PreparedData, tmp_path: Path) -> None:
     stores = [open_store(str(tmp_path / name)) for name in ("whole", "parts")]
-    stages = [planned(phantom, "mae")[0], planned(phantom, "mae", micro_batch=10)[0]]
+    # Biases of keys have no gradient but rounding, of which AdamW makes steps of its size: small.
+    rate = {"base_lr": 4e-3}
+    stages = [planned(phantom, "mae", **rate, **parts)[0] for parts in ({}, {"micro_batch": 10})]
     for stage, store in zip(stages, stores, strict=True):
         run_stage(stage, store, lambda row: None)
     one, other = (weights(stage, store) for stage, store in zip(stages, stores, strict=True))
