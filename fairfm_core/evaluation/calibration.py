@@ -19,6 +19,7 @@ from fairfm_core.evaluation.machine_code import compiled
 
 SMALLEST = 1e-7
 """Probabilities are kept this far from 0 and 1, where a logit is infinite."""
+FULL_STEPS = 25
 MOST_STEPS = 60
 STEEPEST = 1e3
 """A slope beyond it means that the scores separate the classes: the fit has no end."""
@@ -47,71 +48,87 @@ def fitted_groups(
     classes or are all alike. Newton's method from `start_3`, with halved steps where it strays.
     """
     start_3 = np.where(np.isfinite(start_3), start_3, PERFECT)
-    fitted_G3 = np.tile(start_3, (groups, 1))
-    converged_G2 = np.zeros((groups, 2), dtype=np.bool_)
-    _newton()(logit_n, positive_n, weight_n, code_n, fitted_G3, converged_G2)
-    for g in np.flatnonzero(~converged_G2.all(axis=1)):
-        fitted_G3[g] = _careful_fit(logit_n, positive_n, weight_n, code_n == g)
+    fitted_G3 = np.empty((groups, 3))
+    label_n = positive_n.astype(np.float64)
+    for g in range(groups):
+        some_n = np.flatnonzero(code_n == g)
+        data = logit_n[some_n], label_n[some_n], weight_n[some_n]
+        with np.errstate(over="ignore", invalid="ignore"):  # far from the fit: the other way then
+            fit_3 = np.append(_joint_newton(*data, *start_3[:2]), _offset_newton(*data, start_3[2]))
+        fitted_G3[g] = fit_3 if np.isfinite(fit_3).all() else _careful_fit(*data)
     fitted_G3[np.abs(fitted_G3[:, 1]) > STEEPEST, :2] = np.nan
     return fitted_G3
 
 
+def _joint_newton(
+    logit_n: Floats, label_n: Floats, weight_n: Floats, a: float, b: float
+) -> tuple[float, float]:
+    """Intercept and slope by full Newton steps; NaN where they do not converge."""
+    for _ in range(FULL_STEPS):
+        s0, s1, h0, h1, h2 = _joint_sums()(logit_n, label_n, weight_n, np.exp(-a - b * logit_n))
+        determinant = h0 * h2 - h1 * h1
+        if not determinant > 1e-12 * h0 * h2:
+            break
+        step_a, step_b = (h2 * s0 - h1 * s1) / determinant, (h0 * s1 - h1 * s0) / determinant
+        a, b = a + step_a, b + step_b
+        # Steps shrink to their square: what is left is far below the step just taken.
+        if max(abs(step_a), abs(step_b)) < 1e-6:
+            return a, b
+    return np.nan, np.nan
+
+
+def _offset_newton(logit_n: Floats, label_n: Floats, weight_n: Floats, a: float) -> float:
+    """Intercept at slope 1 likewise."""
+    odds_n = np.exp(-logit_n)
+    for _ in range(FULL_STEPS):
+        rest, bend = _offset_sums()(label_n, weight_n, np.exp(-a), odds_n)
+        if not bend > 0:
+            break
+        a += rest / bend
+        if abs(rest / bend) < 1e-6:
+            return a
+    return np.nan
+
+
 @cache
-def _newton() -> Callable[..., Any]:
-    return compiled(_newton_loop)
+def _joint_sums() -> Callable[..., Any]:
+    return compiled(_joint_loop, reordered=True)
 
 
-def _newton_loop(
-    logit_n: Any, positive_n: Any, weight_n: Any, code_n: Any, fitted_G3: Any, converged_G2: Any
-) -> None:
-    groups = len(fitted_G3)
-    sums_G7 = np.zeros((groups, 7))
-    for _ in range(25):
-        sums_G7[:] = 0.0
-        for n in range(len(logit_n)):
-            g = code_n[n]
-            if g < 0 or (converged_G2[g, 0] and converged_G2[g, 1]):
-                continue
-            u, label, weight = logit_n[n], 1.0 if positive_n[n] else 0.0, weight_n[n]
-            if not converged_G2[g, 0]:
-                chance = 1 / (1 + np.exp(-(fitted_G3[g, 0] + fitted_G3[g, 1] * u)))
-                rest, bend = weight * (label - chance), weight * chance * (1 - chance)
-                sums_G7[g, 0] += rest
-                sums_G7[g, 1] += rest * u
-                sums_G7[g, 2] += bend
-                sums_G7[g, 3] += bend * u
-                sums_G7[g, 4] += bend * u * u
-            if not converged_G2[g, 1]:
-                chance = 1 / (1 + np.exp(-(fitted_G3[g, 2] + u)))
-                sums_G7[g, 5] += weight * (label - chance)
-                sums_G7[g, 6] += weight * chance * (1 - chance)
-        left = False
-        for g in range(groups):
-            s0, s1, h0, h1, h2, r, h = sums_G7[g]
-            determinant = h0 * h2 - h1 * h1
-            if not converged_G2[g, 0] and determinant > 1e-12 * h0 * h2:
-                a, b = (h2 * s0 - h1 * s1) / determinant, (h0 * s1 - h1 * s0) / determinant
-                fitted_G3[g, 0] += a
-                fitted_G3[g, 1] += b
-                # Steps shrink to their square: what is left is far below the step just taken.
-                converged_G2[g, 0] = max(abs(a), abs(b)) < 1e-6
-            if not converged_G2[g, 1] and h > 0:
-                fitted_G3[g, 2] += r / h
-                converged_G2[g, 1] = abs(r / h) < 1e-6
-            left = left or not (converged_G2[g, 0] and converged_G2[g, 1])
-        if not left:
-            return
+@cache
+def _offset_sums() -> Callable[..., Any]:
+    return compiled(_offset_loop, reordered=True)
 
 
-def _careful_fit(
-    logit_n: Floats,
-    positive_n: npt.NDArray[np.bool_],
-    weight_n: Floats,
-    member_n: npt.NDArray[np.bool_],
-) -> Floats:
+def _joint_loop(logit_n: Any, label_n: Any, weight_n: Any, odds_n: Any) -> Any:
+    """First and second derivatives of the likelihood, at odds of 1 to `odds_n`."""
+    s0 = s1 = h0 = h1 = h2 = 0.0
+    for n in range(len(logit_n)):
+        u, chance = logit_n[n], 1 / (1 + odds_n[n])
+        rest = weight_n[n] * (label_n[n] - chance)
+        bend = weight_n[n] * (chance * (1 - chance))
+        s0 += rest
+        s1 += rest * u
+        h0 += bend
+        h1 += bend * u
+        h2 += bend * u * u
+    return s0, s1, h0, h1, h2
+
+
+def _offset_loop(label_n: Any, weight_n: Any, factor: float, odds_n: Any) -> Any:
+    """The same of the intercept alone, at odds of 1 to `factor` times `odds_n`."""
+    s = h = 0.0
+    for n in range(len(label_n)):
+        chance = 1 / (1 + factor * odds_n[n])
+        s += weight_n[n] * (label_n[n] - chance)
+        h += weight_n[n] * (chance * (1 - chance))
+    return s, h
+
+
+def _careful_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> Floats:
     """Both fits of one group by Newton's method with limited steps; NaN where there is none."""
-    some_n = np.flatnonzero(member_n & (weight_n > 0))
-    label_n, weight_n = positive_n[some_n].astype(np.float64), weight_n[some_n]
+    some_n = np.flatnonzero(weight_n > 0)
+    label_n, weight_n = label_n[some_n], weight_n[some_n]
     if len(np.unique(label_n)) < 2:
         return np.full(3, np.nan)
     intercept = _offset_fit(logit_n[some_n], label_n, weight_n)

@@ -51,8 +51,9 @@ def count_cells(
     weighting = weighting or unweighted(sample)
     shape = (len(sample.pathologies), len(groups.names))
     images, patients, positives = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    members = [np.flatnonzero(groups.code_N == g) for g in range(len(groups.names))]
     for p, g in np.ndindex(shape):
-        case_n = np.flatnonzero(weighting.counted_PN[p] & (groups.code_N == g))
+        case_n = members[g][weighting.counted_PN[p, members[g]]]
         images[p, g] = len(case_n)
         patients[p, g] = count_patients(sample, case_n)
         positives[p, g] = np.count_nonzero(sample.label_PN[p, case_n] == 1)

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fairfm_core.evaluation.auc import Floats
+from fairfm_core.evaluation.auc import Floats, Ints
 from fairfm_core.evaluation.estimates import estimates
 from fairfm_core.evaluation.fairness import two_sided
 from fairfm_core.evaluation.measured import Measured, MetricValues, joined
@@ -37,7 +37,7 @@ class Pair:
 def difference_rows(measured: Measured, everybody: Measured) -> list[Row]:
     """Every metric of every group less that of everybody, and of every pair of groups."""
     rows: list[Row] = []
-    for metric in measured.request.metrics(measured.sample.pathologies):
+    for metric in measured.metrics:
         found, whole = measured.of(metric), everybody.of(metric)
         pairs = list(_pairs(measured, found))
         rows += _rows(measured, everybody, found, whole, pairs)
@@ -71,7 +71,7 @@ def _rows(
     p_M = two_sided(judged_M, null_RM).tolist()
     reference_M = _references(found.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
     reasons = [joined(_why(found, whole, pair), found.no_interval) for pair in pairs]
-    patients = [_patients(measured, everybody, found, pair) for pair in pairs]
+    patients = _patients(measured, everybody, found, pairs)
     numbers = estimates(value_SM, replicate_BSM, reasons, patients, measured.confidence)
     names = measured.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
@@ -128,9 +128,23 @@ def _why(found: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
     return f"undefined for {lost} of {len(other_P)} pathologies" if lost else None
 
 
-def _patients(measured: Measured, everybody: Measured, found: MetricValues, pair: Pair) -> int:
-    """Patients of the smallest cell that a difference rests on."""
-    places = found.places if pair.place is None else found.places[[pair.place]]
-    groups = [g for g in (pair.group, pair.reference) if g is not None]
-    fewest = measured.fewest_patients(places, groups)
-    return fewest if pair.reference is not None else min(fewest, everybody.fewest_patients(places))
+def _patients(
+    measured: Measured, everybody: Measured, found: MetricValues, pairs: Sequence[Pair]
+) -> list[int]:
+    """Patients of the smallest cell that each difference rests on, [M]."""
+    own_PG, all_PG = (
+        _with_least(each.counts.patients_PG[found.places]) for each in (measured, everybody)
+    )
+    fewest = []
+    for pair in pairs:
+        place = -1 if pair.place is None else pair.place
+        other = all_PG[place][0] if pair.reference is None else own_PG[place][pair.reference]
+        fewest.append(min(own_PG[place][pair.group], other))
+    return fewest
+
+
+def _with_least(patients_PG: Ints) -> list[list[int]]:
+    """The patients of every pathology, and below them the fewest of each group."""
+    least_G = patients_PG.min(axis=0, initial=np.iinfo(np.int64).max)
+    rows: list[list[int]] = np.vstack([patients_PG, least_G]).tolist()
+    return rows

@@ -24,17 +24,18 @@ def effective_size(weight_n: Floats) -> float:
 def weight_rows(sample: Sample, weighting: Weighting, groups: Groups) -> list[Row]:
     """One row for each pathology and group of an attribute."""
     rows = []
+    members = [np.flatnonzero(groups.code_N == g) for g in range(len(groups.names))]
     for p, pathology in enumerate(sample.pathologies):
-        weight_N, positive_N = weighting.weights_N(p), sample.label_PN[p] == 1
-        for g, name in enumerate(groups.names):
-            member_N = groups.code_N == g
-            labelled = int((member_N & ~np.isnan(sample.label_PN[p])).sum())
+        weight_N, label_N = weighting.weights_N(p), sample.label_PN[p]
+        for name, member_n in zip(groups.names, members, strict=True):
+            label_n = label_N[member_n]
+            labelled = int(np.count_nonzero(~np.isnan(label_n)))
             row: Row = {"pathology": pathology, "attribute": groups.attribute, "group": name}
-            row |= {"images": int(member_N.sum()), "labelled": labelled}
+            row |= {"images": len(member_n), "labelled": labelled}
             if why := weighting.undefined_P[p]:
                 rows.append(row | _undefined(why))
             else:
-                rows.append(row | _weighed(weight_N[member_N], positive_N[member_N], weighting))
+                rows.append(row | _weighed(weight_N[member_n], label_n == 1, weighting))
     return rows
 
 

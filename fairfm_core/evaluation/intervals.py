@@ -77,13 +77,24 @@ def percentile_interval(values_B: npt.NDArray[Any], confidence: float) -> Interv
     return Interval(float(lo), float(hi), len(defined), len(values_B))
 
 
+def _between(sorted_BM: Floats, share: float) -> Floats:
+    """The quantiles of sorted numbers, to the last digit those of `np.quantile`, in less time."""
+    place = share * (len(sorted_BM) - 1)
+    below = int(place)
+    low_M, high_M = sorted_BM[below], sorted_BM[min(below + 1, len(sorted_BM) - 1)]
+    part, step_M = place - below, high_M - low_M
+    found: Floats = low_M + step_M * part if part < 0.5 else high_M - step_M * (1 - part)
+    return found
+
+
 def percentile_intervals(values_BM: Floats, confidence: float) -> list[Interval]:
     """The intervals of M numbers at once."""
     replicates, count = values_BM.shape
     if not replicates or not np.isfinite(values_BM).all():
         return [percentile_interval(values_BM[:, m], confidence) for m in range(count)]
     tail = (1 - confidence) / 2
-    lo_M, hi_M = np.quantile(values_BM, [tail, 1 - tail], axis=0)
+    sorted_BM = np.sort(values_BM, axis=0)
+    lo_M, hi_M = _between(sorted_BM, tail), _between(sorted_BM, 1 - tail)
     return [
         Interval(lo, hi, replicates, replicates)
         for lo, hi in zip(lo_M.tolist(), hi_M.tolist(), strict=True)

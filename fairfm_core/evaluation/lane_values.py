@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from fairfm_core.evaluation.auc import Floats, Ints
 from fairfm_core.evaluation.cases import Cases, Summed
+from fairfm_core.evaluation.joint_scan import joint_scan
 from fairfm_core.evaluation.lanes import Block
+from fairfm_core.evaluation.member_scan import Procession, procession
 from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
 from fairfm_core.evaluation.pair_scan import Visited, pair_table, visited
 from fairfm_core.evaluation.partition import Partition, Plan
@@ -35,8 +38,18 @@ class Order:
         return [visited(self.cases, partition, self.unit_N) for partition in self.plan.paired]
 
     @cached_property
+    def procession(self) -> Procession:
+        """For the AUC and the AUPRC together."""
+        return procession(self.cases, self.unit_N)
+
+    @cached_property
+    def group_nA(self) -> npt.NDArray[np.int16]:
+        """The group of each image of the procession in each attribute."""
+        return self.plan.group_NA[self.procession.case_n]
+
+    @cached_property
     def descents(self) -> list[Descent]:
-        """For the AUPRC, by attribute."""
+        """For the AUPRC where cells are scaled, by attribute."""
         single = enumerate(self.plan.single)
         return [descent(self.cases, partition, a, self.unit_N) for a, partition in single]
 
@@ -60,15 +73,29 @@ class Lanes:
         cases = order.cases
         scale_BK2 = self.scales[cases.p]
         scale_LK2 = None if scale_BK2 is None else scale_BK2[self.rows]
-        if AUC in metrics:
+        if AUPRC in metrics and scale_LK2 is None:
+            yield from self._areas(order)
+        else:
             yield from self._aucs(order, scale_LK2)
-        if AUPRC in metrics:
-            for a, way in enumerate(order.descents):
-                scale = _scale_of(scale_LK2, self.plan.single[a])
-                yield a, AUPRC.name, average_precision(way, self.block, self.totals[cases], scale)
+            if AUPRC in metrics and scale_LK2 is not None:
+                yield from self._scaled_auprcs(order, scale_LK2)
         if cases.summed is not None:
             sum_LKT = self._scaled(self.sums[cases.summed], scale_LK2)
             yield from self._of_sums(sum_LKT, cases.summed.columns, metrics)
+
+    def _areas(self, order: Order) -> Iterator[Found]:
+        """AUC and AUPRC by one scan."""
+        counts = [len(groups.names) for groups in self.plan.attributes]
+        total = self.totals[order.cases]
+        both = joint_scan(order.procession, order.group_nA, sum(counts), self.block, total)
+        for metric, value_LG in zip((AUC, AUPRC), both, strict=True):
+            parts = np.split(value_LG, np.cumsum(counts)[:-1], axis=1)
+            yield from ((a, metric.name, part_LG) for a, part_LG in enumerate(parts))
+
+    def _scaled_auprcs(self, order: Order, scale_LK2: Floats) -> Iterator[Found]:
+        for a, way in enumerate(order.descents):
+            scale = scale_LK2[:, self.plan.single[a].balance_K]
+            yield a, AUPRC.name, average_precision(way, self.block, scale)
 
     def _aucs(self, order: Order, scale_LK2: Floats | None) -> Iterator[Found]:
         for seen in order.visited:

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], reordered: bool = False) -> Callable[..., Any]:
     """`function` compiled by numba, running outside the interpreter lock.
+
+    `reordered` lets the processor add several terms of a sum at once, in another order.
 
     The machine code is kept beside the package, or in the user's cache, so that the workers of a
     sweep do not each compile again; where neither folder can be written it is made anew.
     """
     from numba import njit
 
+    how = {"nogil": True, "error_model": "numpy"}
+    how["fastmath"] = {"reassoc", "contract"} if reordered else False
     try:
-        return njit(nogil=True, cache=True, error_model="numpy")(function)
+        return njit(cache=True, **how)(function)
     except RuntimeError:  # numba found no folder for its cache
-        return njit(nogil=True, error_model="numpy")(function)
+        return njit(**how)(function)

@@ -65,8 +65,20 @@ class Measured:
         """Of every interval."""
         return self.settings.confidence
 
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics asked for."""
+        return self.request.metrics(self.sample.pathologies)
+
     def of(self, metric: Metric) -> MetricValues:
         """One metric, NaN wherever it is undefined."""
+        return self._found[metric.name]
+
+    @cached_property
+    def _found(self) -> dict[str, MetricValues]:
+        return {metric.name: self._of(metric) for metric in self.metrics}
+
+    def _of(self, metric: Metric) -> MetricValues:
         pathologies = self.sample.pathologies
         wanted = [metric.only is None or name == metric.only for name in pathologies]
         places = np.flatnonzero(wanted)

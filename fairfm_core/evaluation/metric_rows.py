@@ -18,7 +18,7 @@ NOBODY: Row = {"n": None, "n_patients": None, "n_positive": None}
 def metric_rows(measured: Measured) -> list[Row]:
     """Every metric of every pathology x group and of their mean, and of the worst group."""
     rows: list[Row] = []
-    for metric in measured.request.metrics(measured.sample.pathologies):
+    for metric in measured.metrics:
         found = measured.of(metric)
         rows += _cell_rows(measured, found)
         if metric.only is None:

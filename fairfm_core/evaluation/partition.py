@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from fairfm_core.evaluation.auc import Ints
 from fairfm_core.evaluation.groups import Groups
@@ -48,6 +50,16 @@ class Plan:
     """For each attribute its groups, cut by the protocol's cells: for what needs whole groups."""
     scaled: bool
     """Whether the protocol scales cells and classes, so that sums are needed by class."""
+
+    @cached_property
+    def group_NA(self) -> npt.NDArray[np.int16]:
+        """The group of each image in each attribute, counted through all of them; -1 for none."""
+        first_A = np.cumsum([0, *(len(groups.names) for groups in self.attributes)])[:-1]
+        group_AN = [
+            np.where(groups.code_N < 0, -1, groups.code_N + first)
+            for first, groups in zip(first_A, self.attributes, strict=True)
+        ]
+        return np.stack(group_AN, axis=1).astype(np.int16)
 
 
 def plan_of(attributes: Sequence[Groups], balance: Groups | None) -> Plan:

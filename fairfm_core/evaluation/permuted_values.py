@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fairfm_core.evaluation.cases import Cases, Counted, Request, all_cases
+from fairfm_core.evaluation.cases import Cases, Counted, Request, Units, all_cases
 from fairfm_core.evaluation.groups import Groups
+from fairfm_core.evaluation.member_values import member_values
 from fairfm_core.evaluation.partition import Plan, plan_of
 from fairfm_core.evaluation.regrouping import regrouped
 from fairfm_core.evaluation.sample import Sample
@@ -34,25 +35,66 @@ def permuted_values(
     Weights that depend on the attribute are made anew for the permuted groups, as they were for
     the real ones. `cases` of the bootstrap, if given, are taken over: sorted once, added up once.
     """
-    groups = range(len(permuted.groups.names))
-    shape = (len(permuted.code_BU), *sample.score_SPN.shape[:2], len(groups))
+    groups = len(permuted.groups.names)
+    shape = (len(permuted.code_BU), *sample.score_SPN.shape[:2], groups)
     metrics = request.metrics(sample.pathologies)
     found = {metric.name: np.full(shape, np.nan) for metric in metrics}
     for part in _parts(sample, weighting, permuted) if groups else []:
-        plan = _whole(permuted, part)
-        weightings = [_members(permuted, part, g) for g in groups]
-        counted = {p: _candidates(weighting, permuted, p, each) for p, each in part.items()}
-        heaviest = max(each.units.heaviest for each in weightings)
-        units = replace(weightings[0].units, heaviest=heaviest)
-        if cases and not _drawn(part):
-            some = regrouped(sample, plan, [each for each in cases if each.p in part], units)
-        else:
-            some = all_cases(sample, plan, counted, units, request)
-        each_of = weighted_values(sample, plan, some, weightings, metrics, not _drawn(part))
-        for g, (values,) in enumerate(each_of):
-            for name, value_BSPG in found.items():
-                value_BSPG[:, :, list(part), g] = values[name][:, :, list(part), 0]
+        some = [each for each in cases if each.p in part]
+        values_of = _scaled_values if _scaled(part) or _drawn(part) else _plain_values
+        values = values_of(sample, weighting, permuted, request, some, part)
+        for name, value_BSPG in found.items():
+            value_BSPG[:, :, list(part)] = values[name][:, :, list(part)]
     return found
+
+
+def _plain_values(
+    sample: Sample,
+    weighting: Weighting,
+    permuted: Permuted,
+    request: Request,
+    cases: Sequence[Cases],
+    part: Part,
+) -> Values:
+    """Where an image weighs the same in every group: one pass serves all groups."""
+    if not cases:
+        units = Units(permuted.unit_N, permuted.code_BU.shape[1], heaviest=1)
+        cases = _new_cases(sample, weighting, permuted, request, part, units)
+    return member_values(sample, cases, permuted, request.metrics(sample.pathologies))
+
+
+def _scaled_values(
+    sample: Sample,
+    weighting: Weighting,
+    permuted: Permuted,
+    request: Request,
+    cases: Sequence[Cases],
+    part: Part,
+) -> Values:
+    """Where the weight of an image depends on its permuted group: one pass for each group."""
+    plan, metrics = _whole(permuted, part), request.metrics(sample.pathologies)
+    weightings = [_members(permuted, part, g) for g in range(len(permuted.groups.names))]
+    heaviest = max(each.units.heaviest for each in weightings)
+    units = replace(weightings[0].units, heaviest=heaviest)
+    if cases and not _drawn(part):
+        ready = regrouped(sample, plan, cases, units)
+    else:
+        ready = _new_cases(sample, weighting, permuted, request, part, units)
+    each_of = weighted_values(sample, plan, ready, weightings, metrics, not _drawn(part))
+    names = (metric.name for metric in metrics)
+    return {name: np.concatenate([of[name] for (of,) in each_of], axis=-1) for name in names}
+
+
+def _new_cases(
+    sample: Sample,
+    weighting: Weighting,
+    permuted: Permuted,
+    request: Request,
+    part: Part,
+    units: Units,
+) -> list[Cases]:
+    counted = {p: _candidates(weighting, permuted, p, each) for p, each in part.items()}
+    return all_cases(sample, _whole(permuted, part), counted, units, request)
 
 
 def _parts(sample: Sample, weighting: Weighting, permuted: Permuted) -> list[Part]:
@@ -65,6 +107,10 @@ def _parts(sample: Sample, weighting: Weighting, permuted: Permuted) -> list[Par
 
 def _drawn(part: Part) -> bool:
     return any(each.drawn_BN is not None for each in part.values())
+
+
+def _scaled(part: Part) -> bool:
+    return any(each.scale_GBK2 is not None for each in part.values())
 
 
 def _whole(permuted: Permuted, part: Part) -> Plan:

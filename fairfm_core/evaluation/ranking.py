@@ -55,6 +55,15 @@ class Ranking:
         case_V, counts_V = _visit_loop()(self.case_n, seen_n, self.opens_n)
         return Visits(case_V, counts_V)
 
+    def among(self, inside_N: npt.NDArray[np.bool_]) -> Ranking:
+        """The cases that are among some images; the first of them with a score opens it."""
+        inside_n = inside_N[self.case_n]
+        if inside_n.all():
+            return self
+        score_n = np.cumsum(self.opens_n)[inside_n]
+        opens_n = np.diff(score_n, prepend=0) > 0
+        return Ranking(self.case_n[inside_n], self.positive_n[inside_n], opens_n)
+
 
 def ranked(score_N: npt.NDArray[Any], label_N: npt.NDArray[Any], case_n: Any) -> Ranking:
     """The cases `case_n` (places among N) sorted by score; a label of 1 is a positive."""

@@ -7,14 +7,14 @@ with the metric's name in them: `gap_tpr@fpr=0.2_race`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fairfm_core.evaluation.auc import Floats
 from fairfm_core.evaluation.fairness import group_means, worst_value
-from fairfm_core.evaluation.gap_rows import gaps_of
+from fairfm_core.evaluation.gap_rows import Gap
 from fairfm_core.evaluation.measured import Measured
 from fairfm_core.evaluation.records import Row
 from fairfm_core.evaluation.summary import gap_name, worst_group_name
@@ -31,14 +31,14 @@ class _Number:
     """Of a gap."""
 
 
-def replicate_rows(measured: Measured, pairing: str) -> list[Row]:
+def replicate_rows(measured: Measured, pairing: str, gaps: Sequence[Gap] = ()) -> list[Row]:
     """One row a number: its value, replicates and null, means over seeds; NaN where undefined.
 
     A number that rests on a single patient has replicates of NaN: it has no interval.
     """
     alone = measured.fewest_patients(measured.places()) < 2
     rows = []
-    for number in _numbers(measured):
+    for number in _numbers(measured, gaps):
         replicate_B = number.replicate_BS.mean(axis=-1)
         null_R = [] if number.null_RS is None else number.null_RS.mean(axis=-1).tolist()
         rows.append(
@@ -55,9 +55,9 @@ def replicate_rows(measured: Measured, pairing: str) -> list[Row]:
     return rows
 
 
-def _numbers(measured: Measured) -> Iterator[_Number]:
+def _numbers(measured: Measured, gaps: Sequence[Gap]) -> Iterator[_Number]:
     attribute, groups = measured.groups.attribute, len(measured.groups.names)
-    for metric in measured.request.metrics(measured.sample.pathologies):
+    for metric in measured.metrics:
         found = measured.of(metric)
         parts = found.value_SPG, found.replicate_BSPG
         if attribute == "overall":
@@ -65,7 +65,7 @@ def _numbers(measured: Measured) -> Iterator[_Number]:
         elif groups:
             name = worst_group_name(metric.name, attribute)
             yield _Number(name, *(worst_value(of, metric.ideal) for of in parts))
-    for gap in gaps_of(measured) if attribute != "overall" and groups else ():
+    for gap in gaps if groups else ():
         # Of one group alone a gap is undefined, and never the 0 that it would be.
         blank = np.nan if groups == 1 else 0.0
         numbers = gap.value_S + blank, gap.replicate_BS + blank, gap.null_RS + blank

@@ -15,7 +15,7 @@ from fairfm_core.evaluation.delong import influences, normal_replicates
 from fairfm_core.evaluation.difference_rows import difference_rows
 from fairfm_core.evaluation.effective_size import weight_rows
 from fairfm_core.evaluation.fairness import permuted_groups, with_observed
-from fairfm_core.evaluation.gap_rows import gap_rows
+from fairfm_core.evaluation.gap_rows import gap_rows, gaps_of
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.intervals import Counts, unit_draws
 from fairfm_core.evaluation.measured import Measured
@@ -48,9 +48,10 @@ def split_rows(
     }
     for measured in attributes:
         rows["metrics"] += metric_rows(measured)
-        rows["gaps"] += gap_rows(measured)
+        gaps = list(gaps_of(measured))
+        rows["gaps"] += gap_rows(measured, gaps)
         rows["differences"] += difference_rows(measured, whole)
-        rows["replicates"] += replicate_rows(measured, pairing)
+        rows["replicates"] += replicate_rows(measured, pairing, gaps)
         rows["weights"] += weight_rows(sample, weighting, measured.groups)
     if weighting.cells and weighting.cells.attribute not in settings.attributes:
         rows["weights"] += weight_rows(sample, weighting, weighting.cells)

@@ -1,8 +1,9 @@
 """Every metric of every group in many weightings: the engine behind intervals and nulls.
 
 A value is computed for each weighting of the patients: the data as they are, bootstrap replicates,
-permutations of groups. One seed and one pathology are sorted once; then one scan for the AUC, one
-for the AUPRC and one matrix product for the rest serve all groups and a block of weightings.
+permutations of groups. One seed and one pathology are sorted once; then one scan for the AUC and
+the AUPRC and one matrix product for the rest serve all groups and a block of weightings. Where a
+permuted group has no weights of its own, `member_values.py` is faster still.
 
 Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings, U
 units that carry a weight, L lanes of a block, K cells, T terms.

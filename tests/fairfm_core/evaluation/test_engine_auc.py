@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from fairfm_core.config import EvaluationSettings
-from fairfm_core.evaluation import lanes, pair_scan, precision_scan
+from fairfm_core.evaluation import joint_scan, lanes, pair_scan
 from fairfm_core.evaluation.cases import Request
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.intervals import patient_draws
@@ -292,8 +292,23 @@ def test_blocks_and_the_width_of_accumulators_change_no_bit(protocol, monkeypatc
     monkeypatch.setattr(lanes, "BLOCK_LANES", 7)
     assert_same_values(every_value(frame, protocol), whole)
     monkeypatch.setattr(pair_scan, "SMALL", 0)
-    monkeypatch.setattr(precision_scan, "SMALL", 0)
+    monkeypatch.setattr(joint_scan, "SMALL", 0)
     assert_same_values(every_value(frame, protocol), whole)
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+@pytest.mark.parametrize("decimals", [1, 8])
+def test_the_auc_has_the_same_bits_alone_and_with_the_auprc(protocol, decimals):
+    frame = cohort(decimals=decimals)
+    sample = sample_of([frame], "test", PATHOLOGIES)
+    weights = patient_draws(sample.patient_ids, 20, seed=0)
+    data = sample, PROTOCOLS[protocol](sample, SETTINGS), all_groups(frame), weights
+    alone, both = (
+        bootstrap_values(*data, sample.patient_N, Request(families))
+        for families in (("auc",), ("auc", "auprc"))
+    )
+    for one, other in zip(alone, both, strict=True):
+        np.testing.assert_array_equal(one["auc"], other["auc"])
 
 
 def test_counts_above_255_are_kept():

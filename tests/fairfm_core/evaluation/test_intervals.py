@@ -4,7 +4,11 @@ from sklearn.metrics import roc_auc_score
 
 from fairfm_core.evaluation.cells import cell_aucs
 from fairfm_core.evaluation.groups import groups_of
-from fairfm_core.evaluation.intervals import patient_draws, percentile_interval
+from fairfm_core.evaluation.intervals import (
+    patient_draws,
+    percentile_interval,
+    percentile_intervals,
+)
 from fairfm_core.evaluation.sample import sample_of
 
 
@@ -48,3 +52,14 @@ def test_interval_of_a_known_distribution():
     interval = percentile_interval(values, 0.95)
     assert interval.lo == pytest.approx(-1.96, abs=0.06)
     assert interval.hi == pytest.approx(1.96, abs=0.06)
+
+
+@pytest.mark.parametrize("replicates", [1, 2, 7, 200])
+@pytest.mark.parametrize("confidence", [0.5, 0.6827, 0.95, 0.999])
+def test_many_intervals_at_once_have_the_bits_of_numpys_quantiles(replicates, confidence):
+    values_BM = np.random.default_rng(0).normal(size=(replicates, 40))
+    tail = (1 - confidence) / 2
+    lo_M, hi_M = np.quantile(values_BM, [tail, 1 - tail], axis=0)
+    found = percentile_intervals(values_BM, confidence)
+    assert [each.lo for each in found] == lo_M.tolist()
+    assert [each.hi for each in found] == hi_M.tolist()
