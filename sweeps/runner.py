@@ -7,19 +7,16 @@ checkpoint, failed stages are tried again, and MLflow runs are found by fingerpr
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import TextIO
 
 from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
 from fairfm_core.errors import BadInput
 from sweeps.code_version import code_version
+from sweeps.network_check import networks_checked
 from sweeps.plan import Plan, make_plan, study_record
 from sweeps.progress import Progress
-from sweeps.standing import Standing, check_networks
+from sweeps.standing import Standing
 from sweeps.study import Study
 from sweeps.study_lock import study_lock
 from sweeps.tracking import TrackingThread
@@ -79,7 +76,7 @@ def _run_missing(
     from sweeps.tuning import fit_jobs, tune_scratch
 
     jobs, done = make_jobs(plan.stages, plan.missing(store)), plan.done(store)
-    with _networks_checked(plan) as check, ray_session(address) as cluster:
+    with networks_checked(plan) as check, ray_session(address) as cluster:
         check.result()
         asked = plan.study.resources
         bundles = {name: stage_bundle(j.stages[0], asked, cluster) for name, j in jobs.items()}
@@ -101,16 +98,6 @@ def _run_missing(
 def _write_record(plan: Plan, store: ArtifactStore) -> None:
     record = study_record(plan, code_version())
     store.write_json(record, "studies", plan.study.study, "study.json")
-
-
-@contextmanager
-def _networks_checked(plan: Plan) -> Iterator[Future[None]]:
-    """Build every network once while Ray starts: one that cannot be built is refused.
-
-    In a process of its own, so that the driver is spared torch's half a gigabyte.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        yield pool.submit(check_networks, [trial.trial for trial in plan.trials])
 
 
 def _failures(plan: Plan, store: ArtifactStore) -> dict[str, str]:

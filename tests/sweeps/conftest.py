@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +66,29 @@ def write_study(tmp_path: Path, study_values: dict[str, Any]) -> WriteStudy:
         return path
 
     return write
+
+
+NewDatabase = Callable[[Path], str]
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+    """Puts an empty database of MLflow at a path and returns its URI: MLflow takes seconds to make
+    one, most of them waiting for the disk, and some runs make their own."""
+    from mlflow import MlflowClient
+
+    empty = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{empty}").search_experiments()
+    with sqlite3.connect(empty) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+    def put(path: Path) -> str:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty, path)
+        return f"sqlite:///{path}"
+
+    return put
 
 
 Fairfm = Callable[..., subprocess.CompletedProcess[str]]

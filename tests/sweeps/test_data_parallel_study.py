@@ -18,7 +18,7 @@ from sweeps.plan import Plan, make_plan
 from sweeps.resources import Cluster, concurrent_stages, held, stage_bundle
 from sweeps.study import Resources, read_study
 
-from .conftest import Fairfm
+from .conftest import Fairfm, NewDatabase
 
 TWO_NODES = Cluster(({"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 3.0}))
 CPUS = Cluster(({"CPU": 2.0},))
@@ -58,9 +58,12 @@ def predictions(results: Path, plan: Plan) -> pd.DataFrame:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_two_workers_are_one(tmp_path: Path, phantom_folder: Path, fairfm: Fairfm) -> None:
+def test_two_workers_are_one(
+    tmp_path: Path, phantom_folder: Path, fairfm: Fairfm, new_database: NewDatabase
+) -> None:
     study = write(tmp_path, phantom_folder, workers=2)
     two, alone = tmp_path / "two", tmp_path / "alone"
+    new_database(two / "mlflow.db")
     done = fairfm("sweep", "run", study, "--results", two)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -15,7 +15,7 @@ from fairfm_core.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.provenance import files_sha256
 
-from .conftest import Fairfm
+from .conftest import Fairfm, NewDatabase
 
 NETWORK = {"name": "test_vit", "image_size": 32, "options": {"patch_size": 8}}
 
@@ -52,7 +52,7 @@ def write(folder: Path, phantom: Path, weights: dict[str, Any]) -> Path:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_what_was_loaded_stands_in_the_runs(
-    tmp_path: Path, phantom_folder: Path, fairfm: Fairfm
+    tmp_path: Path, phantom_folder: Path, fairfm: Fairfm, new_database: NewDatabase
 ) -> None:
     file = save(tmp_path / "mine.pth")
     weights = {"file": str(file), "format": "timm", "network": {"image_size": 32}}
@@ -71,6 +71,10 @@ def test_what_was_loaded_stands_in_the_runs(
     runs = client.search_runs([experiment.experiment_id])
     params = {run.info.run_name: run.data.params for run in runs}
     assert len(params) == 13  # twelve trials and the curve of the pre-training
+    for run in runs:
+        failed = run.info.run_name.endswith(".p3.s0")
+        assert run.info.status == ("FAILED" if failed else "FINISHED")
+        assert ("loss is" in run.data.tags.get("fairfm.status_reason", "")) == failed
     for name in ("mine.p1.s0", "mine.p2.s0", "mine.tune.s0"):
         assert params[name]["weights_sha256"] == files_sha256([file])
         assert "tensors" in params[name]["weights_loaded"]
@@ -82,7 +86,7 @@ def test_what_was_loaded_stands_in_the_runs(
     again = fairfm("sweep", "status", study, "--results", results)
     assert "9 of 12 done, 3 failed" in again.stdout
     shutil.rmtree(results / "features")  # coverage stands beside the predictions
-    other = f"sqlite:///{tmp_path}/other.db"
+    other = new_database(tmp_path / "other.db")
     synced = fairfm("track", "sync", results, "--uri", other)
     assert "coverage" not in synced.stderr, synced.stderr
 

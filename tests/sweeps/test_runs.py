@@ -20,7 +20,7 @@ import yaml
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 
-from .conftest import STUDY, Fairfm, WriteStudy
+from .conftest import STUDY, Fairfm, NewDatabase, WriteStudy
 
 pytestmark = pytest.mark.ray
 
@@ -183,48 +183,52 @@ def done_count(results: Path, kind: str) -> int:
     return len(list((results / kind).glob("*/done")))
 
 
-def ray_processes() -> set[int]:
-    """Processes of any Ray on this machine."""
-    found = set()
-    for process in psutil.process_iter(["cmdline", "name"]):
-        text = " ".join(process.info["cmdline"] or [])
-        if "ray::" in text or "raylet" in text or "gcs_server" in text:
-            found.add(process.pid)
-    return found
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """What a run has started: Ray with its workers, the check of networks."""
+    return psutil.Process(process.pid).children(recursive=True)
 
 
-def wait_for_death(before: set[int]) -> None:
-    """Workers die with their driver; Ray's two agents look for it for a minute, so end them."""
+def title(process: psutil.Process) -> str:
+    """A process's command line; empty once it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def wait_for_death(left: list[psutil.Process]) -> None:
+    """All end with their driver; Ray's two agents look for it for a minute, so end them."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        left = [psutil.Process(pid) for pid in ray_processes() - before if psutil.pid_exists(pid)]
-        if all("Agent" in " ".join(process.cmdline()) for process in left):
-            break
+    while any(title(process) and "Agent" not in title(process) for process in left):
+        assert time.monotonic() < deadline, [title(process) for process in left]
         time.sleep(0.2)
-    else:
-        pytest.fail(f"still alive: {left}")
     for process in left:
-        process.kill()
+        if "Agent" in title(process):
+            process.kill()
 
 
 @pytest.mark.slow
 def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, fairfm: Fairfm
+    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    fairfm: Fairfm,
+    new_database: NewDatabase,
 ) -> None:
     """SIGKILL in mid-sweep, SIGINT in mid-sweep, then to the end: the same bits, no run twice."""
     study, whole, _ = finished
     results = tmp_path / "results"
-    before = ray_processes()
+    new_database(results / "mlflow.db")
     killed = start(study, results)
     half_done = results / "checkpoints"
-    wait_until(lambda: bool(done_count(results, "adapt") and list(half_done.glob("*"))), killed)
+    wait_until(lambda: bool(done_count(results, "adapt") and list(half_done.glob("*/*"))), killed)
+    started = family(killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert killed.stdout is not None
     killed.stdout.close()
     assert 1 <= done_count(results, "adapt") < 8
     assert list(half_done.glob("*/*"))  # a training goes on from its last checkpoint
-    wait_for_death(before)
+    wait_for_death(started)
 
     interrupted = start(study, results)
     had = done_count(results, "adapt")
@@ -253,19 +257,15 @@ def test_a_lost_worker_is_replaced(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
     write_study: WriteStudy,
     tmp_path: Path,
+    new_database: NewDatabase,
 ) -> None:
     study = write_study(exclude=[{"adaptation": "probe"}], seeds=[0])
     results = tmp_path / "results"
-    before = ray_processes()
+    new_database(results / "mlflow.db")
     running = start(study, results)
 
     def workers() -> list[psutil.Process]:
-        found = []
-        for pid in ray_processes() - before:
-            with_title = psutil.Process(pid).cmdline() if psutil.pid_exists(pid) else []
-            if any("ImplicitFunc" in part for part in with_title):
-                found.append(psutil.Process(pid))
-        return found
+        return [process for process in family(running) if "ImplicitFunc" in title(process)]
 
     wait_until(lambda: bool(workers()), running)
     time.sleep(1.0)
@@ -277,32 +277,57 @@ def test_a_lost_worker_is_replaced(
     assert predictions(results) == {key: whole[key] for key in predictions(results)}
 
 
-@pytest.mark.slow
-def test_a_diverged_trial_fails_alone(
-    write_study: WriteStudy, tmp_path: Path, fairfm: Fairfm
-) -> None:
-    diverging = {
-        "method": "end_to_end",
-        "recipe": "smoke",
-        "epochs": 1,
-        "base_lr": 1e30,
-        "warmup_epochs": 0,
-    }
+Troubled = tuple[Path, Path, str]
+"""Study file, results, and what was printed."""
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory, study_values: dict[str, Any]) -> Troubled:
+    """A run with a trial that diverges and a tracker that is down: nothing listens on the discard
+    port of the loopback."""
+    folder = tmp_path_factory.mktemp("troubled")
+    tune = {"method": "end_to_end", "recipe": "smoke", "epochs": 1}
+    diverging = tune | {"base_lr": 1e30, "warmup_epochs": 0}
     probe = {"method": "linear_probe", "recipe": "smoke", "epochs": 2}
-    study = write_study(matrix={"adaptation": {"bad": diverging, "good": probe}}, seeds=[0])
-    results = tmp_path / "results"
-    done = fairfm("sweep", "run", study, "--results", results)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 of 2 trials done" in done.stdout
-    assert "failed bad.s0: adapt: loss is" in done.stdout
-    assert "at step" in done.stdout
+    changes: dict[str, Any] = {
+        "matrix": {"adaptation": {"bad": diverging, "good": probe}},
+        "seeds": [0],
+        "tracking": {"uri": "http://127.0.0.1:9"},
+    }
+    study = folder / "study.yaml"
+    study.write_text(yaml.safe_dump({**study_values, **changes}))
+    process = start(study, folder / "results", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 1, printed
+    return study, folder / "results", printed
+
+
+@pytest.mark.slow
+def test_a_diverged_trial_fails_alone(troubled: Troubled, fairfm: Fairfm) -> None:
+    study, results, printed = troubled
+    assert "1 of 2 trials done" in printed
+    assert "failed bad.s0: adapt: loss is" in printed
+    assert "at step" in printed
     assert (results / "studies/small/report.html").exists()
     status = fairfm("sweep", "status", study, "--results", results)
     assert "bad.s0: failed: adapt: loss is" in status.stdout
-    by_name = {run.info.run_name: run for run in runs(database(results))}
-    assert by_name["bad.s0"].info.status == "FAILED"
-    assert "at step" in by_name["bad.s0"].data.tags["fairfm.status_reason"]
-    assert by_name["good.s0"].info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
+    troubled: Troubled, tmp_path: Path, fairfm: Fairfm, new_database: NewDatabase
+) -> None:
+    _, results, printed = troubled
+    assert "warning: MLflow at http://127.0.0.1:9 cannot be opened" in printed
+    assert "failed good.s0" not in printed
+    refused = fairfm("track", "sync", results)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    other = new_database(tmp_path / "other.db")
+    assert fairfm("track", "sync", results, "--uri", other).returncode == 0
+    found = {run.info.run_name: run.info.status for run in runs(other)}
+    assert found["good.s0"] == "FINISHED"
+    assert found.get("bad.s0", "FAILED") == "FAILED"
 
 
 def test_another_tracker_is_brought_up_to_date_once(
@@ -319,29 +344,6 @@ def test_another_tracker_is_brought_up_to_date_once(
         theirs = {run.info.run_name: run.data.metrics for run in runs(database(results))}
         for name, values in mine.items():
             assert values["test/auc"] == theirs[name]["test/auc"]
-
-
-@pytest.mark.slow
-def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
-    write_study: WriteStudy, tmp_path: Path, fairfm: Fairfm
-) -> None:
-    """Nothing listens on the discard port of the loopback."""
-    down = {"uri": "http://127.0.0.1:9"}
-    probes = [{"adaptation": "tune"}]
-    study = write_study(tracking=down, exclude=probes, seeds=[0])
-    results = tmp_path / "results"
-    environment = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    process = start(study, results, **environment)
-    printed, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, printed
-    assert "2 of 2 trials done" in printed
-    assert "warning: MLflow at http://127.0.0.1:9 cannot be opened" in printed
-    refused = fairfm("track", "sync", results)
-    assert refused.returncode == 2
-    assert len(refused.stderr.splitlines()) == 1
-    other = f"sqlite:///{tmp_path}/other.db"
-    assert fairfm("track", "sync", results, "--uri", other).returncode == 0
-    assert {run.info.status for run in runs(other)} == {"FINISHED"}
 
 
 def test_a_renamed_label_and_another_evaluation_reach_mlflow(
