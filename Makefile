@@ -16,6 +16,8 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/fairfm data prepare phantom unfair --out demo/phantom --size 64 --patients 1800 --fractions 0.5 0.2 0.3
+	$(BIN)/fairfm data prepare phantom skewed --out demo/radiographs --size 64 --patients 1000
+	$(BIN)/fairfm data prepare photographs sklearn --out demo/photographs --size 64 --patches 2000
 	$(BIN)/fairfm sweep run sweeps/studies/quickstart.yaml --results demo/results
 
 test: lint types
