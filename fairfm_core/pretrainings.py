@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fairfm_core.adaptations import AreaShares, Precision
 from fairfm_core.errors import BadInput
@@ -12,6 +12,13 @@ from fairfm_core.frozen import Frozen
 from fairfm_core.presets import taken_recipe
 
 Method = Literal["mae", "mocov3"]
+OWN_FIELDS: dict[str, frozenset[str]] = {
+    "mae": frozenset(
+        ["mask_ratio", "norm_pix", "decoder_dim", "decoder_depth", "decoder_heads", "micro_batch"]
+    ),
+    "mocov3": frozenset(["temperature", "momentum", "hidden_dim", "projection_dim"]),
+}
+"""What one method alone is told."""
 
 
 class Pretraining(Frozen):
@@ -29,7 +36,7 @@ class Pretraining(Frozen):
     warmup_epochs: int = Field(40, ge=0)
     batch_size: int = Field(4096, ge=2)
     base_lr: float = Field(1.5e-4, gt=0)
-    """Times batch / 256."""
+    """Times batch / 256, of the whole corpus where that is a smaller batch."""
     min_lr: float = Field(0.0, ge=0)
     weight_decay: float = Field(0.05, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
@@ -52,9 +59,11 @@ class Pretraining(Frozen):
     projection_dim: int = Field(256, ge=2)
     precision: Precision = "auto"
     micro_batch: int | None = Field(None, ge=2)
-    """Images at once through MAE's network. MoCo's negatives do not add up over parts: there the
-    whole batch of a worker passes at once."""
+    """Images at once through MAE's network. MoCo's negatives do not add up over parts: it takes no
+    such number, the whole batch of a worker passes at once."""
     seed: int = Field(0, ge=0)
+    """Of the pre-training and of the fraction: apart from the trial's, so that many seeds of an
+    adaptation share one pre-training. Name it as an axis to repeat pre-training itself."""
     digest: str | None = None
     """What the corpora are once the evaluation's patients have left; found when a study is
     planned."""
@@ -65,6 +74,17 @@ class Pretraining(Frozen):
         if not folders or len(set(folders)) != len(folders):
             raise BadInput(f"name one or more corpora, each once, not {list(folders)}")
         return folders
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Pretraining:
+        foreign = frozenset[str]().union(*OWN_FIELDS.values()) - OWN_FIELDS[self.method]
+        for name in sorted(self.model_fields_set & foreign):
+            owner = next(method for method, names in OWN_FIELDS.items() if name in names)
+            raise BadInput(
+                f"{self.method} has no {name}, which is of {owner}: leave it out, or name it "
+                f"beside method: {owner}"
+            )
+        return self
 
 
 Values = dict[str, Any]
@@ -79,16 +99,29 @@ OFFICIAL_MOCO: Values = {
     "crop_scale": (0.08, 1.0),
 }
 SMOKE: Values = {
-    # Minutes on two cores: a small batch and a decoder to match a small encoder.
-    "epochs": 10,
+    # Minutes on two cores: a small batch, and networks beside the encoder as small as it is.
     "warmup_epochs": 1,
-    "batch_size": 64,
-    "base_lr": 4e-3,
     "augmentation": "paper",
     "crop_scale": (0.5, 1.0),
+}
+SMOKE_MAE: Values = {
+    **SMOKE,
+    "epochs": 20,
+    "batch_size": 64,
+    "base_lr": 8e-3,
+    # Raw pixels, half of them: small pictures of much grain are mostly noise patch by patch.
+    "mask_ratio": 0.5,
+    "norm_pix": False,
     "decoder_dim": 64,
     "decoder_depth": 1,
     "decoder_heads": 4,
+}
+SMOKE_MOCO: Values = {
+    **SMOKE,
+    "epochs": 10,
+    "batch_size": 128,
+    "base_lr": 2e-3,
+    "weight_decay": 0.1,
     "hidden_dim": 256,
     "projection_dim": 64,
 }
@@ -103,13 +136,12 @@ PRETRAININGS: dict[str, dict[str, Values]] = {
             "batch_size": 2048,
             "crop_scale": (0.5, 1.0),
         },
-        # Raw pixels, half of them: small pictures of much grain are mostly noise patch by patch.
-        "smoke": {**SMOKE, "epochs": 20, "base_lr": 8e-3, "mask_ratio": 0.5, "norm_pix": False},
+        "smoke": SMOKE_MAE,
     },
     "mocov3": {
         "paper": {**OFFICIAL_MOCO, "epochs": 800, **PAPER},
         "official": OFFICIAL_MOCO,
-        "smoke": {**SMOKE, "batch_size": 128, "base_lr": 2e-3, "weight_decay": 0.1},
+        "smoke": SMOKE_MOCO,
     },
 }
 

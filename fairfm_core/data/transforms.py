@@ -21,8 +21,8 @@ NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 
 MAX_ROTATION = math.radians(7)
-MIN_AREA = 0.6
-"""Smallest share of the image a crop keeps: lesions at the rim of a small radiograph survive."""
+AREAS = (0.6, 1.0)
+"""Shares of the image a crop keeps: lesions at the rim of a small radiograph survive."""
 
 
 def to_input(pixels_NHW: Tensor, backbone: Backbone) -> Tensor:
@@ -65,13 +65,16 @@ def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
     return values_1C11.to(like.device, non_blocking=True)
 
 
-def paper_augmentation(x_BCHW: Tensor, draw_5B: Tensor, min_area: float = MIN_AREA) -> Tensor:
+def paper_augmentation(
+    x_BCHW: Tensor, draw_5B: Tensor, areas: tuple[float, float] = AREAS
+) -> Tensor:
     """Random crop and resize, horizontal flip p = 0.5, rotation within 7 degrees (section 3).
 
     One affine resampling per image does all three. `draw_5B` holds uniform draws in [0, 1), on the
-    CPU: of the area kept, `min_area` to 1, the angle, the shifts in x and y, the flip.
+    CPU: of the share of the area that is kept, the angle, the shifts in x and y, the flip.
     """
-    scale_B = (min_area + (1 - min_area) * draw_5B[0]).sqrt()
+    least, most = areas
+    scale_B = (least + (most - least) * draw_5B[0]).sqrt()
     angle_B = (2 * draw_5B[1] - 1) * MAX_ROTATION
     flip_B = torch.where(draw_5B[4] < 0.5, -1.0, 1.0)
     shift_2B = (2 * draw_5B[2:4] - 1) * (1 - scale_B)

@@ -69,12 +69,14 @@ class MomentumContrast(nn.Module):
         base: Any = build_backbone(backbone, method="linear_probe", pool=pool, classes=0, seed=seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "moco_v3", backbone.name))
-            layers = PROJECTOR_LAYERS[_prepared(base, backbone.name)]
+            transformer = _prepared(base, backbone.name)
+            layers = PROJECTOR_LAYERS[transformer]
             # Networks with a further layer after pooling name its width apart.
             width = getattr(base, "head_hidden_size", base.num_features)
             self.base = base
             self.projector = mlp([width, *[hidden] * (layers - 1), embedding])
-            self.predictor = mlp([embedding, *[hidden] * (PREDICTOR_LAYERS - 1), embedding])
+            between = [hidden] * (PREDICTOR_LAYERS - 1)
+            self.predictor = mlp([embedding, *between, embedding], last_norm=transformer)
         self.momentum_base = copy.deepcopy(self.base).requires_grad_(False)
         self.momentum_projector = copy.deepcopy(self.projector).requires_grad_(False)
         self.temperature = temperature
@@ -111,15 +113,17 @@ class MomentumContrast(nn.Module):
             torch._foreach_lerp_([*average.parameters()], [*new.parameters()], 1 - momentum)
 
 
-def mlp(widths: list[int]) -> nn.Sequential:
-    """Linear layers without bias, each with a batch norm, the last one without scale and shift."""
+def mlp(widths: list[int], *, last_norm: bool = True) -> nn.Sequential:
+    """Linear layers without bias, each with a batch norm; the last one's has no scale and shift, or
+    is left out: after the predictor of a convolutional encoder the official code has none."""
     layers: list[nn.Module] = []
     for width, rows in pairwise(widths[:-1]):
         layers += [nn.Linear(width, rows, bias=False), nn.BatchNorm1d(rows), nn.ReLU(inplace=True)]
     width, rows = widths[-2:]
-    return nn.Sequential(
-        *layers, nn.Linear(width, rows, bias=False), nn.BatchNorm1d(rows, affine=False)
-    )
+    layers.append(nn.Linear(width, rows, bias=False))
+    if last_norm:
+        layers.append(nn.BatchNorm1d(rows, affine=False))
+    return nn.Sequential(*layers)
 
 
 def contrastive_loss(queries_BE: Tensor, keys_BE: Tensor, temperature: float) -> Tensor:

@@ -75,13 +75,18 @@ def cosine_schedule(
 
     The cosine spans the epochs after the warm-up (`t_initial` excludes it), as in MAE's code.
     """
-    warmup = min(warmup_epochs, epochs - 1)
+    rising = warmup(epochs, warmup_epochs)
     return CosineLRScheduler(
         optimizer,
-        t_initial=(epochs - warmup) * steps_per_epoch,
+        t_initial=(epochs - rising) * steps_per_epoch,
         lr_min=min_lr,
-        warmup_t=warmup * steps_per_epoch,
+        warmup_t=rising * steps_per_epoch,
         warmup_lr_init=0.0,
         warmup_prefix=True,
         t_in_epochs=False,
     )
+
+
+def warmup(epochs: int, warmup_epochs: int) -> int:
+    """Epochs of the warm-up: a training shorter than its warm-up has one epoch after it."""
+    return min(warmup_epochs, epochs - 1)

@@ -105,9 +105,10 @@ def make_pretrainer(
 
     Raises BadInput where the workers cannot share a batch.
     """
-    check_shares(recipe.method, min(recipe.batch_size, len(images)), worker()[1])
+    batch = min(recipe.batch_size, len(images))
+    check_shares(recipe.method, batch, worker()[1])
     method = METHODS[recipe.method](recipe, backbone, device)
-    peak = recipe.base_lr * recipe.batch_size / 256
+    peak = recipe.base_lr * batch / 256
     optimizer = torch.optim.AdamW(method.groups(), lr=peak, betas=recipe.betas)
     return Pretrainer(
         method, recipe, images, optimizer, grad_scaler(device, recipe.precision), device

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_GRADIENT = 1e4
 """A gradient norm far beyond any that training recovers from."""
+MIN_SCALE = 1.0
+"""Of a loss in float16: a gradient that overflows even so is no accident of scaling."""
 
 
 def training_step(
@@ -35,7 +37,7 @@ def training_step(
     add_up([loss, *gradients(trainer.optimizer)])
     trainer.scaler.unscale_(trainer.optimizer)
     norm = float(torch.nn.utils.get_total_norm(gradients(trainer.optimizer)))
-    _refuse_diverged(state, float(loss), norm, trainer.scaler.is_enabled())
+    _refuse_diverged(state, float(loss), norm, trainer.scaler)
     trainer.scaler.step(trainer.optimizer)
     trainer.scaler.update()
     return loss, norm, spread
@@ -84,10 +86,14 @@ def _accumulated(
     return total, spread
 
 
-def _refuse_diverged(state: TrainingState, loss: float, norm: float, scaled: bool) -> None:
+def _refuse_diverged(
+    state: TrainingState, loss: float, norm: float, scaler: torch.amp.GradScaler
+) -> None:
     """A scaled gradient may overflow now and then: its step is left out and the scale lowered."""
     place = f"at step {state.step + 1} (epoch {state.epoch + 1})"
     if not math.isfinite(loss):
         raise StageFailed(f"loss is {loss} {place}; lower base_lr or lengthen the warm-up")
-    if norm > MAX_GRADIENT and not scaled:
+    if not math.isfinite(norm) and scaler.is_enabled() and scaler.get_scale() > MIN_SCALE:
+        return
+    if not norm <= MAX_GRADIENT:  # true of NaN too
         raise StageFailed(f"gradient norm is {norm:.3g} {place}; lower base_lr")

@@ -47,7 +47,7 @@ def _paper(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
 
     def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
         draws_5B = uniforms(seeds, 5)
-        x_B1SS = paper_augmentation(resized(pixels_BHW, backbone), draws_5B, recipe.crop_scale[0])
+        x_B1SS = paper_augmentation(resized(pixels_BHW, backbone), draws_5B, recipe.crop_scale)
         return normalised(x_B1SS, backbone)
 
     return view, view
@@ -65,8 +65,8 @@ def _mocov3(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
         def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
             x_B1SS = crop(pixels_BHW, seeds).unsqueeze(1).float() / 255
             # Further numbers of the seeds' streams than the crop draws by another generator.
-            for image_1SS, draws_7 in zip(x_B1SS, uniforms(seeds, 7).T.tolist(), strict=True):
-                image_1SS.copy_(_distorted(image_1SS, draws_7, kernel, blur, solarise))
+            for image_1SS, draws_6 in zip(x_B1SS, uniforms(seeds, 6).T.tolist(), strict=True):
+                image_1SS.copy_(_distorted(image_1SS, draws_6, kernel, blur, solarise))
             return normalised(x_B1SS, backbone)
 
         return view
@@ -76,10 +76,10 @@ def _mocov3(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
 
 
 def _distorted(
-    image_1SS: Tensor, draws_7: list[float], kernel: int, blur: float, solarise: float
+    image_1SS: Tensor, draws_6: list[float], kernel: int, blur: float, solarise: float
 ) -> Tensor:
     """One image in 0..1 with its draws: jitter or not, brightness, contrast, blur, solarise."""
-    jitter, brightness, contrast, blurred, sigma, solarised, _ = draws_7
+    jitter, brightness, contrast, blurred, sigma, solarised = draws_6
     x = image_1SS
     if jitter < JITTER_CHANCE:
         x = F.adjust_brightness(x, 1 + JITTER * (2 * brightness - 1))

@@ -260,7 +260,8 @@ def test_the_heads_of_a_resnet() -> None:
     with torch.device("meta"):
         model = MomentumContrast(Backbone(name="resnetv2_50x1_bit"), seed=0)
     assert layers(model.projector) == hidden(2048, 4096) + last(4096, 256)
-    assert layers(model.predictor) == hidden(256, 4096) + last(4096, 256)
+    # The official predictor of a ResNet ends in its linear layer: `_build_mlp(..., last_bn=False)`.
+    assert layers(model.predictor) == [*hidden(256, 4096), ("linear", 4096, 256, False)]
 
 
 @pytest.mark.parametrize("backbone", [VIT, RESNET, EFFICIENTNET], ids=lambda b: b.name)

@@ -18,8 +18,8 @@ from torchvision.transforms import InterpolationMode, v2
 from fairfm_core.adaptations import EndToEnd
 from fairfm_core.backbone import Backbone
 from fairfm_core.data.transforms import (
+    AREAS,
     MAX_ROTATION,
-    MIN_AREA,
     NORMALISATION,
     centre_crop,
     normalised,
@@ -192,7 +192,7 @@ def test_the_papers_equals_a_pixel_by_pixel_reference(seed: int) -> None:
 def plainly_resampled(image: np.ndarray, draw: list[float]) -> np.ndarray:
     """Each output pixel looked up where crop, rotation and flip place it, bilinearly."""
     size = len(image)
-    scale = math.sqrt(MIN_AREA + (1 - MIN_AREA) * draw[0])
+    scale = math.sqrt(AREAS[0] + (AREAS[1] - AREAS[0]) * draw[0])
     angle = (2 * draw[1] - 1) * MAX_ROTATION
     shift = [(2 * d - 1) * (1 - scale) for d in draw[2:4]]
     out = np.empty_like(image)

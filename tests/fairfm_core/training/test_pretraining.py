@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,13 @@ def planned(phantom: PreparedData, method: str, **fields: Any) -> list[Stage]:
     return stages_of(trial, phantom.digest, phantom.pathologies, EvaluationSettings())
 
 
+def told(stage: Stage, store: ArtifactStore) -> list[dict[str, float]]:
+    """What the history keeps of the training, without times and the machine."""
+    history = store.read_json("pretrain", stage.fingerprint, "history.json")["history"]
+    names = {"epoch", "loss", "lr", "gradient_norm", "spread"}
+    return [{name: row[name] for name in names & row.keys()} for row in history]
+
+
 def weights(stage: Stage, store: ArtifactStore) -> dict[str, torch.Tensor]:
     path = Path(store.path("pretrain", stage.fingerprint, "weights.safetensors"))
     return read_weights(path).tensors
@@ -97,23 +105,39 @@ def test_killed_after_any_step_it_ends_in_the_same_bits(
     stage = planned(phantom, method)[0]
     whole, killed = open_store(str(tmp_path / "whole")), open_store(str(tmp_path / "killed"))
     run_stage(stage, whole, lambda row: None)
-    save, count = ArtifactStore.save_checkpoint, []
+    save = ArtifactStore.save_checkpoint
 
     def kill(self: ArtifactStore, *values: Any) -> None:
         save(self, *values)
-        count.append(1)
-        if len(count) % 3 == 0:
-            raise Killed
+        raise Killed
 
+    kills = 0
     with monkeypatch.context() as patch:
         patch.setattr(ArtifactStore, "save_checkpoint", kill)
-        for _ in range(3):
-            with pytest.raises(Killed):
+        while not killed.is_done(stage.kind, stage.fingerprint):
+            with suppress(Killed):
                 run_stage(stage, killed, lambda row: None)
-    run_stage(stage, killed, lambda row: None)
+                break
+            kills += 1
+    steps = whole.read_json("pretrain", stage.fingerprint, "history.json")["steps"]
+    assert kills == steps > 2, "a step's end, or an epoch's, is a checkpoint"
     one, other = weights(stage, whole), weights(stage, killed)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+    rows = told(stage, whole)
+    assert told(stage, killed) == rows
+    assert all(row["gradient_norm"] > 0 for row in rows)
+
+
+def test_a_training_shorter_than_its_warm_up_is_watched(
+    phantom: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fairfm_core.training import self_supervision
+
+    monkeypatch.setattr(self_supervision, "spread", lambda features: 0.0)
+    stage = planned(phantom, "mocov3", epochs=2, warmup_epochs=40, base_lr=1e-9)[0]
+    with pytest.raises(StageFailed, match=r"collapsed: .* epoch 2"):
+        run_stage(stage, open_store(str(tmp_path)), lambda row: None)
 
 
 def test_parts_of_a_batch_give_the_same_training(phantom: PreparedData, tmp_path: Path) -> None:
