@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -67,13 +67,16 @@ class CorpusImages:
         return pixels_BSS
 
 
-def corpus_images(corpus: Corpus, datasets: dict[str, PreparedData], seed: int) -> CorpusImages:
-    """The images of a corpus; raises BadInput where its data sets are of unlike sizes."""
-    sizes = {name: data.image_size for name, data in datasets.items()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {size} px" for name, size in sizes.items())
+def corpus_images(corpus: Corpus, datasets: Mapping[str, PreparedData], seed: int) -> CorpusImages:
+    """The images of a corpus, numbered in its own order of data sets, not in that of `datasets`.
+
+    Raises BadInput where the data sets are of unlike sizes.
+    """
+    ordered = {name: datasets[name] for name in corpus.parts}
+    if len({data.image_size for data in ordered.values()}) > 1:
+        told = ", ".join(f"{data.folder} {data.image_size} px" for data in ordered.values())
         raise BadInput(f"corpora of unlike image sizes ({told}); prepare them with one --size")
-    rows = [corpus.rows[name] for name in datasets]
+    rows = [part.rows for part in corpus.parts.values()]
     store_M = np.repeat(np.arange(len(rows)), [len(found) for found in rows])
-    stores = tuple(data.images for data in datasets.values())
+    stores = tuple(data.images for data in ordered.values())
     return CorpusImages(stores, store_M, np.concatenate(rows), seed)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fairfm_core.data.corpora import source_of
+from fairfm_core.data.corpus_patients import source_of
 from fairfm_core.data.photographs import MOST, SMALLEST, crop_of, photograph_files, read_photographs
 from fairfm_core.data.preparation import prepare
 from fairfm_core.data.source import ReadOptions, Source
