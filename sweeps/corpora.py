@@ -11,8 +11,6 @@ from fairfm_core.data.corpus_folders import open_corpora
 from fairfm_core.pretrainings import Pretraining
 from fairfm_core.stages import Stage
 
-PRETRAINING_EPOCHS: int = Pretraining.model_fields["epochs"].default
-
 
 def planned_corpus(trial: Trial) -> Pretraining:
     """The trial's pre-training with absolute folders and the digest of what they hold.
@@ -28,9 +26,14 @@ def planned_corpus(trial: Trial) -> Pretraining:
     return recipe.model_copy(update={"corpora": folders, "digest": found.digest})
 
 
+def recipe_of(stage: Stage) -> Pretraining:
+    """How a pretrain stage trains."""
+    return Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
+
+
 def corpus_of(stage: Stage) -> Corpus:
     """What a pretrain stage trains on."""
-    recipe = Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
+    recipe = recipe_of(stage)
     return _corpus(
         stage.corpora, stage.dataset, recipe.fraction, recipe.seed, recipe.exclude_eval_patients
     )

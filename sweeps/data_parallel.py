@@ -22,6 +22,7 @@ from ray.util.placement_group import (
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.stages import Stage
+from sweeps.lost_workers import is_loss
 from sweeps.resources import WORKERS
 
 ENVIRONMENT = {
@@ -133,12 +134,7 @@ def _give_back_left_over(stage: Stage, scratch: str) -> None:
 
 def _cause(failures: Mapping[int, Exception]) -> Exception:
     """The failure among the workers' that the others followed from; a loss if there is no other."""
-    own = [error for error in failures.values() if not _is_loss(error)]
+    own = [error for error in failures.values() if not is_loss(error)]
     if own:
         return own[0]
     return WorkersLost("; ".join(str(error).strip().splitlines()[0] for error in failures.values()))
-
-
-def _is_loss(error: Exception) -> bool:
-    """A worker's end as Ray tells it, or what its companions' collectives say of it."""
-    return type(error) is RuntimeError or type(error).__module__.startswith(("ray.", "torch."))

@@ -15,8 +15,7 @@ if TYPE_CHECKING:  # with torch, which a driver is spared
 
 LABELS = 14
 """Outputs of a network whose labels are the cohort's: a few weights among millions."""
-STATE = "weights, gradients and AdamW"
-AVERAGED_STATE = "weights, gradients, AdamW and their moving average"
+STATE = ("weights", "gradients", "AdamW")
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,14 @@ def count_network(trial: Trial) -> Network:
     return Network(_network_name(trial), _half_batch(trial), memory)
 
 
-def memory_text(memory: NetworkMemory) -> str:
-    """State and activations in GB of 1e9 bytes, in 32 and in 16 bits."""
-    state = AVERAGED_STATE if memory.average else STATE
+def memory_text(memory: NetworkMemory, *besides: str) -> str:
+    """State and activations in GB of 1e9 bytes, in 32 and in 16 bits.
+
+    `besides` names what else stays from step to step.
+    """
+    average = ["their moving average"] if memory.average else []
+    *names, last = [*STATE, *average, *besides]
+    state = f"{', '.join(names)} and {last}"
     activations = f"{gigabytes(memory.activations)} activations"
     return (
         f"about {gigabytes(memory.total)} GB in fp32 ({gigabytes(memory.state)} {state}; "

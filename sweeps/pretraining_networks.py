@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.backbone import Backbone
+from fairfm_core.config import Trial
 from fairfm_core.pretrainings import Pretraining
 from fairfm_core.stages import Stage
-from fairfm_core.training.shares import COMPARED, check_shares
-from sweeps.corpora import corpus_of
+from fairfm_core.training.shares import COMPARED
+from sweeps.corpora import recipe_of
 from sweeps.networks import described, in_parts, memory_text, saving
 from sweeps.plan import Plan
+from sweeps.pretraining_batches import shared_batch
 
 if TYPE_CHECKING:  # with torch, which a driver is spared
     from fairfm_core.training.pretraining_memory import PretrainingMemory
+
+
+BEST = "the best epoch's encoder"
+"""What stays beside what other trainings keep."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,29 @@ class PretrainingNetwork:
         who = "each worker" if self.workers > 1 else "training"
         line = (
             f"{self.name}: {self.memory.parameter_count:,} parameters ({parts}); "
-            f"{who} takes {memory_text(self.memory)}"
+            f"{who} takes {memory_text(self.memory, BEST)}"
         )
         return f"{line}; {self.saving}" if self.saving else line
 
     def as_json(self) -> dict[str, Any]:
         """The same for a program; memory of one worker in bytes."""
         return {"name": self.name, "workers": self.workers, **asdict(self.memory)}
+
+
+def check_pretrainings(trials: Sequence[Trial]) -> None:
+    """Build each distinct pre-training's network, without memory; raises BadInput if it cannot."""
+    import torch
+
+    from fairfm_core.training.self_supervision import NETWORKS
+
+    starts = {
+        (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): (t.pretraining, t.backbone)
+        for t in trials
+        if t.pretraining is not None
+    }
+    for recipe, backbone in starts.values():
+        with torch.device("meta"):
+            NETWORKS[recipe.method](recipe, backbone)
 
 
 def count_pretrainings(plan: Plan) -> list[PretrainingNetwork]:
@@ -59,10 +82,8 @@ def count_pretrainings(plan: Plan) -> list[PretrainingNetwork]:
 def _counted(stage: Stage, workers: int) -> PretrainingNetwork:
     from fairfm_core.training.pretraining_memory import pretraining_memory
 
-    recipe = Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
-    backbone = Backbone(**stage.config["backbone"])
-    batch = min(recipe.batch_size, corpus_of(stage).images)
-    check_shares(recipe.method, batch, workers)
+    recipe, backbone = recipe_of(stage), Backbone(**stage.config["backbone"])
+    batch = shared_batch(stage, workers)
     largest_share = -(-batch // workers)
     memory = pretraining_memory(recipe, backbone, largest_share, workers)
     name = _name(recipe, backbone, batch, workers)

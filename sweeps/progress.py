@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from pydantic import TypeAdapter
 
 from fairfm_core.adaptations import Adaptation
 from fairfm_core.stages import Stage
+from sweeps.corpora import recipe_of
 from sweeps.plan import Plan
 from sweeps.standing import Standing
 from sweeps.time_left import TimeLeft, duration
@@ -42,8 +43,8 @@ class Progress:
 
     def stage_reported(self, stage: Stage, row: Mapping[str, float]) -> None:
         """An epoch passed."""
-        if stage.kind == "adapt" and "epoch" in row:
-            share = row["epoch"] / epochs_of(stage)
+        if "epoch" in row:
+            share = row["epoch"] / EPOCHS_OF[stage.kind](stage)
             self._time.progressed(stage, share, time.monotonic())
         self._show()
 
@@ -110,7 +111,13 @@ class Progress:
         self._out.flush()
 
 
-def epochs_of(stage: Stage) -> int:
-    """The number of epochs an adapt stage trains."""
+def _of_adaptation(stage: Stage) -> int:
     recipe: Adaptation = TypeAdapter(Adaptation).validate_python(stage.config["adaptation"])
     return recipe.epochs
+
+
+EPOCHS_OF: dict[str, Callable[[Stage], int]] = {
+    "pretrain": lambda stage: recipe_of(stage).epochs,
+    "adapt": _of_adaptation,
+}
+"""The number of epochs of a stage that trains."""

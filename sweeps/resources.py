@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fairfm_core.errors import BadInput
-from fairfm_core.pretrainings import Pretraining
 from fairfm_core.stages import Stage
-from fairfm_core.training.shares import check_shares
+from sweeps.pretraining_batches import shared_batch
 from sweeps.study import Resources
 
 TRAINS_NETWORK = {"pretrain", "features", "end_to_end"}
@@ -62,7 +61,8 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
     """The resource bundle of a stage on this cluster: one GPU for training where there are any.
 
     A pre-training on several workers gets it for each. Raises BadInput for a bundle that no node
-    which is up can hold, or for more workers than they can: it would wait for ever.
+    which is up can hold, or for more workers than they can: it would wait for ever. Also for a
+    batch that the workers cannot share.
     """
     method = str(stage.config.get("adaptation", {}).get("method", stage.kind))
     gpus = asked.gpus if asked.gpus is not None else float(cluster.total("GPU") >= 1)
@@ -85,8 +85,7 @@ def _shared(
     stage: Stage, bundle: dict[str, float], workers: int, cluster: Cluster
 ) -> dict[str, float]:
     """The bundle for each of several workers, and what their trial holds while they work."""
-    recipe = Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
-    check_shares(recipe.method, recipe.batch_size, workers)
+    shared_batch(stage, workers)  # refused here rather than by the workers
     if bundle.get("GPU", 1) < 1:
         raise BadInput("workers under resources need a whole GPU each; set gpus: 1, or workers: 1")
     room = cluster.room(bundle)

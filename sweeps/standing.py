@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fairfm_core.adaptations import EndToEnd
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config import Trial
-from fairfm_core.data.resampling import group_sizes
+from fairfm_core.data.corpora import corpus_text
 from fairfm_core.stages import Stage
-from sweeps.corpora import PRETRAINING_EPOCHS, corpus_of
+from sweeps.corpora import corpus_of
+from sweeps.image_passes import image_passes
 from sweeps.networks import Network, count_network
 from sweeps.plan import Plan, PlannedTrial
-from sweeps.pretraining_networks import PretrainingNetwork, count_pretrainings
-from sweeps.time_left import duration, work_of
+from sweeps.pretraining_networks import PretrainingNetwork, check_pretrainings
+from sweeps.time_left import worker_time
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,9 @@ class Standing:
     plan: Plan
     store: ArtifactStore
     networks: Sequence[Network] = ()
-    """The distinct networks, where they were counted: then pre-trainings are counted too."""
-
-    @cached_property
-    def pretrainings(self) -> list[PretrainingNetwork]:
-        """The distinct networks of pre-training, each as one worker holds it.
-
-        Raises BadInput where a batch cannot be shared by the study's workers.
-        """
-        return count_pretrainings(self.plan) if self.networks else []
+    """The distinct networks, where they were counted."""
+    pretrainings: Sequence[PretrainingNetwork] = ()
+    """Those of pre-training, each as one worker holds it, where they were counted."""
 
     @cached_property
     def done(self) -> set[str]:
@@ -54,8 +48,11 @@ class Standing:
         for stage in trial.stages:
             if reason := self.store.failure(stage.fingerprint):
                 return f"failed: {stage.kind}: {reason}"
-        epoch = self.store.checkpoint_epoch(trial.adapt.fingerprint)
-        return f"half done: {epoch} epochs" if epoch else "to do"
+        for stage in (s for s in trial.stages if s.fingerprint in self.missing):
+            epochs = self.store.checkpoint_epoch(stage.fingerprint)
+            if epochs is not None:
+                return f"half done: {stage.kind}, {epochs} epochs"
+        return "to do"
 
     def plan_text(self) -> str:
         """Trials, stages by kind, and cost."""
@@ -65,6 +62,8 @@ class Standing:
         lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
         if self.pretrainings:
             lines += ["pre-trainings:", *(f"  {each.text()}" for each in self.pretrainings)]
+        if corpora := self._corpora():
+            lines += ["corpora:", *(f"  {line}" for line in corpora)]
         lines += ["distinct stages (kind: all, done, to run, image passes to run):"]
         for kind, stages in self._by_kind().items():
             missing = [s for s in stages if s.fingerprint in self.missing]
@@ -99,29 +98,17 @@ class Standing:
             },
             "networks": [network.as_json() for network in self.networks],
             "pretrainings": [each.as_json() for each in self.pretrainings],
+            "corpora": self._corpora(),
         }
 
     def image_passes(self, stage: Stage) -> int:
         """Images that the stage sends through a network: its cost, whatever the hardware."""
-        if stage.kind == "weights":
-            return 0
-        if stage.kind == "pretrain":
-            epochs = int(stage.config["pretraining"].get("epochs", PRETRAINING_EPOCHS))
-            return epochs * corpus_of(stage).images
-        frame = next(d for d in self.plan.data.values() if d.digest == stage.digest).frame
-        counts = frame["split"].value_counts()
-        if stage.kind == "features":
-            views = stage.config.get("views", 1)
-            extra: int = views * int(counts.get("train", 0)) if views > 1 else 0
-            return int(counts.sum()) + extra
-        if "backbone" not in stage.config:
-            return 0
-        epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
-        training, val, test = (int(counts.get(name, 0)) for name in ("train", "val", "test"))
-        if stage.config["sampling"] == "balanced":
-            sizes = group_sizes(frame[frame["split"] == "train"], stage.config["balance"])
-            training = int(sizes.min() * len(sizes))
-        return epochs * (training + val) + val + test
+        return image_passes(stage, self.plan.data.values())
+
+    def _corpora(self) -> list[str]:
+        """What is pre-trained on and who is left out of it; that of many trainings once."""
+        stages = self._by_kind().get("pretrain", [])
+        return list(dict.fromkeys(corpus_text(corpus_of(stage)) for stage in stages))
 
     def _by_kind(self) -> dict[str, list[Stage]]:
         kinds: dict[str, list[Stage]] = defaultdict(list)
@@ -130,23 +117,9 @@ class Standing:
         return dict(kinds)
 
     def _time_text(self) -> str:
-        """Seconds that the missing stages cost at the rate of finished ones of the same work."""
-        seconds: dict[str, list[float]] = defaultdict(list)
-        for fingerprint in self.done:
-            stage = self.plan.stages[fingerprint]
-            record = self.store.done_record(stage.kind, fingerprint)
-            seconds[work_of(stage)].append(record["seconds"])
-        missing = list(self.missing.values())
-        if not missing:
-            return "nothing to run"
-        known = [s for s in missing if work_of(s) in seconds]
-        if not known:
-            return "worker time: not known before the first stage of its kind is done"
-        total = sum(sum(seconds[work_of(s)]) / len(seconds[work_of(s)]) for s in known)
-        return (
-            f"worker time: {duration(total)} for {len(known)} of {len(missing)} stages to run, "
-            "measured on finished ones of the same work"
-        )
+        records = [(self.plan.stages[fingerprint], fingerprint) for fingerprint in self.done]
+        done = ((s, self.store.done_record(s.kind, f)["seconds"]) for s, f in records)
+        return worker_time(done, list(self.missing.values()))
 
 
 def check_networks(trials: Sequence[Trial]) -> None:
@@ -159,7 +132,7 @@ def check_networks(trials: Sequence[Trial]) -> None:
 
     for trial in _distinct(trials):
         check_network(trial.backbone, trial.adaptation)
-    _check_pretrainings(trials)
+    check_pretrainings(trials)
     loads = {
         (t.weights.model_dump_json(), t.backbone.model_dump_json(), t.adaptation.pool): t
         for t in trials
@@ -169,23 +142,6 @@ def check_networks(trials: Sequence[Trial]) -> None:
         assert trial.weights is not None
         method, pool = trial.adaptation.method, trial.adaptation.pool
         check_weights(trial.weights, trial.backbone, method, pool)
-
-
-def _check_pretrainings(trials: Sequence[Trial]) -> None:
-    """Build each distinct pre-training's network, without memory."""
-    import torch
-
-    from fairfm_core.training.self_supervision import NETWORKS
-
-    starts = {
-        (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): t
-        for t in trials
-        if t.pretraining is not None
-    }
-    for trial in starts.values():
-        assert trial.pretraining is not None
-        with torch.device("meta"):
-            NETWORKS[trial.pretraining.method](trial.pretraining, trial.backbone)
 
 
 def count_parameters(trials: Sequence[Trial]) -> tuple[Network, ...]:

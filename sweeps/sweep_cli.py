@@ -67,14 +67,17 @@ def run(study: Path, results: str, address: str | None) -> None:
 def _standing(study: Path, results: str, count_networks: bool) -> Standing:
     from fairfm_core.artifacts import check_schema, open_store
     from sweeps.plan import make_plan
+    from sweeps.pretraining_networks import count_pretrainings
     from sweeps.standing import Standing, count_parameters
     from sweeps.study import read_study
 
     planned = make_plan(read_study(study))
     store = open_store(results)
     check_schema(store)
-    trials = [trial.trial for trial in planned.trials]
-    return Standing(planned, store, count_parameters(trials) if count_networks else ())
+    if not count_networks:
+        return Standing(planned, store)
+    networks = count_parameters([trial.trial for trial in planned.trials])
+    return Standing(planned, store, networks, count_pretrainings(planned))
 
 
 def _tell(outcome: Outcome, results: str) -> None:

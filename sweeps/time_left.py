@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fairfm_core.stages import Stage
 
@@ -66,8 +66,26 @@ class TimeLeft:
 
 def work_of(stage: Stage) -> str:
     """The kind of work a stage is, for timing: its kind, method and backbone."""
-    method = stage.config.get("adaptation", {}).get("method", "")
+    recipe = stage.config.get("adaptation") or stage.config.get("pretraining") or {}
+    method = recipe.get("method", "")
     return f"{stage.kind} {method} {stage.config.get('backbone', {}).get('name', '')}"
+
+
+def worker_time(done: Iterable[tuple[Stage, float]], missing: Sequence[Stage]) -> str:
+    """What the missing stages cost at the mean seconds of finished ones of the same work."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for stage, took in done:
+        seconds[work_of(stage)].append(took)
+    if not missing:
+        return "nothing to run"
+    known = [each for s in missing if (each := seconds.get(work_of(s)))]
+    if not known:
+        return "worker time: not known before the first stage of its kind is done"
+    total = sum(sum(each) / len(each) for each in known)
+    return (
+        f"worker time: {duration(total)} for {len(known)} of {len(missing)} stages to run, "
+        "measured on finished ones of the same work"
+    )
 
 
 def _mean_rate(pairs: list[tuple[float, float]]) -> float:

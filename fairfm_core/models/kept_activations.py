@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import torch.utils.checkpoint
@@ -85,5 +84,10 @@ def _segments(kept: _Kept) -> Iterator[None]:
         kept.largest_segment = max(kept.largest_segment, inside.total)
         return output
 
-    with patch.object(torch.utils.checkpoint, "checkpoint", checkpoint):
+    # timm's networks look it up there at each call, and offer no other way in.
+    usual = torch.utils.checkpoint.checkpoint
+    torch.utils.checkpoint.checkpoint = checkpoint  # type: ignore[assignment]
+    try:
         yield
+    finally:
+        torch.utils.checkpoint.checkpoint = usual

@@ -35,7 +35,7 @@ from fairfm_core.training.corpus_images import CorpusImages, corpus_images
 from fairfm_core.training.device import forget_peak, grad_scaler, pick_device
 from fairfm_core.training.pretraining_epoch import training_epoch
 from fairfm_core.training.self_supervision import METHODS, SelfSupervision
-from fairfm_core.training.shares import check_shares
+from fairfm_core.training.shares import check_shares, real_batch
 from fairfm_core.training.workers import SharedCheckpoints, as_first, is_first
 
 WINDOW = 0.05
@@ -62,7 +62,7 @@ class Pretrainer:
     @property
     def batch(self) -> int:
         """Images of a step, of all workers."""
-        return min(self.recipe.batch_size, len(self.images))
+        return real_batch(self.recipe.batch_size, len(self.images))
 
     @property
     def window(self) -> int:
@@ -105,7 +105,7 @@ def make_pretrainer(
 
     Raises BadInput where the workers cannot share a batch.
     """
-    batch = min(recipe.batch_size, len(images))
+    batch = real_batch(recipe.batch_size, len(images))
     check_shares(recipe.method, batch, worker()[1])
     method = METHODS[recipe.method](recipe, backbone, device)
     peak = recipe.base_lr * batch / 256

@@ -2,21 +2,21 @@
 
 Counted as in `models.memory`: what stays from step to step, and what the backward pass needs of the
 images that a worker passes at once. Of those MAE encodes the visible patches alone. MoCo v3 passes
-two views; the encoder of its keys is without gradient and keeps nothing.
+two views; the encoder of its keys is without gradient and keeps nothing. The encoder of the best
+epoch so far (`TrainingState.best_weights`) stays beside the one that is trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from fairfm_core.backbone import Backbone
-from fairfm_core.models import moco_v3
 from fairfm_core.models.gpu_rules import GpuRules
 from fairfm_core.models.kept_activations import kept_bytes
 from fairfm_core.models.memory import NetworkMemory, byte_count, meta_images
@@ -31,10 +31,17 @@ AVERAGE = "momentum_"
 class PretrainingMemory(NetworkMemory):
     """Of one worker; `average` is the copies that MoCo v3 makes its keys with."""
 
+    best: int
+    """The encoder of the best epoch so far, with the numbers that it does not learn."""
     parts: dict[str, int]
     """Number of parameters of each part of the network, without that average."""
     images: int
     """That pass at once."""
+
+    @property
+    def state(self) -> int:
+        """What stays from step to step, whatever the batch."""
+        return super().state + self.best
 
 
 def pretraining_memory(
@@ -61,6 +68,7 @@ def pretraining_memory(
         average=byte_count([*_named(network, (AVERAGE,)), *_buffers_of_average(network)]),
         activations=kept[False],
         activations_16=kept[True],
+        best=byte_count(_kept_of_best(network, method.parts["encoder"])),
         parts={part: _numbers(parameters) for part, parameters in parts.items()},
         images=images,
     )
@@ -73,6 +81,10 @@ def _named(network: nn.Module, beginnings: tuple[str, ...]) -> list[Tensor]:
 def _buffers_of_average(network: nn.Module) -> list[Tensor]:
     """Its batch norms' running statistics."""
     return [b for name, b in network.named_buffers() if name.startswith(AVERAGE)]
+
+
+def _kept_of_best(network: nn.Module, encoder: tuple[str, ...]) -> list[Tensor]:
+    return [t for name, t in network.state_dict().items() if name.startswith(encoder)]
 
 
 def _numbers(parameters: list[Tensor]) -> int:
@@ -97,12 +109,15 @@ def _masked(network: Any, images_BCHW: Tensor, rules: GpuRules, workers: int) ->
 def _contrasted(network: Any, images_BCHW: Tensor, rules: GpuRules, workers: int) -> None:
     """Both views of a worker's images, compared with the keys of all workers, in 32 bits."""
 
-    def gathered(keys_BE: Tensor) -> Tensor:
-        return keys_BE.detach().repeat(workers, 1)
+    with ExitStack() as after_queries:
 
-    full_precision = patch.object(moco_v3, "_full_precision", lambda device: rules.full_precision())
-    with patch.object(moco_v3, "gathered", gathered), full_precision:
-        network(images_BCHW, torch.empty_like(images_BCHW), 0.99)
+        def gathered(module: nn.Module, views: tuple[Tensor], keys_BE: Tensor) -> Tensor:
+            # Queries come first; beside the losses only keys follow, of which nothing is kept.
+            after_queries.enter_context(rules.full_precision())
+            return keys_BE.repeat(workers, 1)
+
+        with network.momentum_projector.register_forward_hook(gathered):
+            network(images_BCHW, torch.empty_like(images_BCHW), 0.99)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ COMPARED = {"mocov3": "equal shares of 2 images or more"}
 as one table, and batch norm takes every worker's images together."""
 
 
+def real_batch(batch_size: int, images: int) -> int:
+    """Images of a step, of all workers: a corpus that is smaller than the recipe's batch is one."""
+    return min(batch_size, images)
+
+
 def share_of(count: int, worker: Worker) -> slice:
     """The worker's contiguous part of `count` images; parts differ by one image at most."""
     rank, workers = worker

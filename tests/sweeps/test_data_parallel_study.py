@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.stages import run_stage
-from sweeps.data_parallel import WorkersLost, _cause
+from fairfm_core.training.checkpoint import TrainingState
+from sweeps.corpora import corpus_of
 from sweeps.plan import Plan, make_plan
+from sweeps.pretraining_networks import PretrainingNetwork, count_pretrainings
 from sweeps.resources import Cluster, concurrent_stages, held, stage_bundle
 from sweeps.study import Resources, read_study
 
@@ -118,9 +123,54 @@ def test_workers_that_can_never_run_are_refused(
         stage_bundle(stage, Resources(**asked), cluster)
 
 
-def test_the_cause_of_a_failure_is_not_what_followed_from_it() -> None:
-    followed, bug = RuntimeError("Connection closed by peer"), KeyError("name")
-    full = OSError(28, "No space left on device")
-    assert _cause({0: followed, 1: bug}) is bug
-    assert _cause({0: full, 1: followed}) is full
-    assert isinstance(_cause({0: followed}), WorkersLost)
+@pytest.mark.parametrize("beyond", [0, 1], ids=["shared batch", "odd batch"])
+def test_what_is_shared_is_a_batch_of_the_corpus(
+    tmp_path: Path, phantom_folder: Path, beyond: int
+) -> None:
+    """A batch above the corpus is the corpus: workers share that or do not."""
+    fields = {"method": "mocov3", "exclude_eval_patients": False}
+    small = next(iter(planned(tmp_path, phantom_folder, **fields).stages.values()))
+    images = corpus_of(small).images
+    fits, unfit = (
+        next(w for w in range(2, 99) if bool(images % w) is odd) for odd in (False, True)
+    )
+    batch = fits * unfit * images + beyond  # which `unfit` workers could share, or no workers
+    made = planned(tmp_path, phantom_folder, **fields, batch_size=batch)
+    stage, nodes = next(iter(made.stages.values())), Cluster(({"CPU": 99.0},))
+    assert stage_bundle(stage, Resources(workers=fits), nodes)["workers"] == fits
+    network = pretrainings_counted(made, fits)
+    assert network.memory.images == images // fits
+    for refused in (
+        lambda: stage_bundle(stage, Resources(workers=unfit), nodes),
+        lambda: pretrainings_counted(made, unfit),
+    ):
+        with pytest.raises(BadInput, match=f"a batch of {images} images cannot be shared by"):
+            refused()
+
+
+def pretrainings_counted(plan: Plan, workers: int) -> PretrainingNetwork:
+    study = plan.study.model_copy(update={"resources": Resources(workers=workers)})
+    (network,) = count_pretrainings(replace(plan, study=study))
+    return network
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_bug_of_the_training_fails_its_stage_at_once(
+    tmp_path: Path, phantom_folder: Path, fairfm: Fairfm, new_database: NewDatabase
+) -> None:
+    study, results = write(tmp_path, phantom_folder, workers=2), tmp_path / "results"
+    new_database(results / "mlflow.db")
+    stage = next(iter(make_plan(read_study(study)).stages.values()))
+    # Of another network: torch refuses it with a RuntimeError on every worker.
+    parts = {"network": {"other": torch.ones(1)}, "optimizer": {}, "scaler": {}}
+    content = io.BytesIO()
+    torch.save({"state": vars(TrainingState()), "parts": parts}, content)
+    store = open_store(str(results))
+    store.save_checkpoint(stage.fingerprint, 1, content.getvalue())
+    done = fairfm("sweep", "run", study, "--results", results)
+    assert done.returncode == 1, done.stdout + done.stderr
+    reason = store.failure(stage.fingerprint)
+    assert reason is not None
+    assert reason.startswith("RuntimeError: Error(s) in loading state_dict for Mask")
+    assert "WorkersLost" not in done.stdout + done.stderr

@@ -14,7 +14,7 @@ from sweeps.plan import Plan, make_plan
 from sweeps.progress import Progress
 from sweeps.standing import Standing
 from sweeps.study import Study
-from sweeps.time_left import TimeLeft, duration
+from sweeps.time_left import TimeLeft, duration, work_of, worker_time
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def plan(study_values: dict[str, Any]) -> Plan:
 @pytest.fixture
 def progress(plan: Plan, tmp_path: Path) -> tuple[Progress, io.StringIO]:
     out = io.StringIO()
-    return Progress(Standing(plan, open_store(str(tmp_path)), {}), 2, out), out
+    return Progress(Standing(plan, open_store(str(tmp_path))), 2, out), out
 
 
 def test_counts_follow_the_stages(plan: Plan, progress: tuple[Progress, io.StringIO]) -> None:
@@ -66,7 +66,7 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_line_is_rewritten(plan: Plan, tmp_path: Path) -> None:
     out = Terminal()
-    with Progress(Standing(plan, open_store(str(tmp_path)), {}), 2, out) as shown:
+    with Progress(Standing(plan, open_store(str(tmp_path))), 2, out) as shown:
         shown.stage_started(plan.trials[0].adapt)
     assert out.getvalue().count("\r\033[K") == 2
     assert out.getvalue().endswith("left not known yet\n")
@@ -86,6 +86,24 @@ def test_time_left_is_images_left_times_the_measured_rate() -> None:
     assert time_left.seconds([first, second], 2, 10.0) == pytest.approx((10.0 + 10.0) / 2)
     time_left.ended(first, 20.0)
     assert time_left.seconds([second, other], 1, 20.0) == pytest.approx(10.0 + 40.0)
+
+
+def pretraining(method: str, seed: int = 0) -> Stage:
+    recipe = {"method": method, "seed": seed}
+    return Stage("pretrain", {"backbone": {"name": "net"}, "pretraining": recipe}, "", "")
+
+
+def test_the_two_methods_of_pretraining_are_different_work() -> None:
+    assert work_of(pretraining("mae")) == work_of(pretraining("mae", 1)) == "pretrain mae net"
+    assert work_of(pretraining("mocov3")) == "pretrain mocov3 net"
+
+
+def test_only_finished_stages_of_the_same_work_tell_how_long_others_take() -> None:
+    done = [(pretraining("mae", 1), 100.0), (pretraining("mae", 2), 140.0)]
+    left = [pretraining("mae"), pretraining("mocov3")]
+    assert worker_time(done, left).startswith("worker time: 2 min 00 s for 1 of 2 stages to run,")
+    assert worker_time(done, left[1:]).startswith("worker time: not known before")
+    assert worker_time(done, []) == "nothing to run"
 
 
 @pytest.mark.parametrize(
