@@ -78,7 +78,9 @@ class Pretraining(Frozen):
     @model_validator(mode="after")
     def _fitting(self) -> Pretraining:
         foreign = frozenset[str]().union(*OWN_FIELDS.values()) - OWN_FIELDS[self.method]
-        for name in sorted(self.model_fields_set & foreign):
+        # Defaults pass: a record that was written out whole names them all.
+        given = set(self.content()) & foreign
+        for name in sorted(given):
             owner = next(method for method, names in OWN_FIELDS.items() if name in names)
             raise BadInput(
                 f"{self.method} has no {name}, which is of {owner}: leave it out, or name it "

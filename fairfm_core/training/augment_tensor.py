@@ -41,9 +41,16 @@ class Views(NamedTuple):
 class RandomViews:
     """Random resized crop, flip p = 0.5 and random operations: uint8 [B, H, W] -> [B, S, S]."""
 
-    def __init__(self, size: int, scale: tuple[float, float], operations: RandomOperations) -> None:
+    def __init__(
+        self,
+        size: int,
+        scale: tuple[float, float],
+        operations: RandomOperations,
+        interpolation: InterpolationMode = InterpolationMode.BICUBIC,
+    ) -> None:
         """`scale`: least and greatest share of an image's area that its crop keeps."""
-        self._crop = v2.RandomResizedCrop(size, scale, RATIO, InterpolationMode.BICUBIC)
+        self._crop = v2.RandomResizedCrop(size, scale, RATIO, interpolation)
+        self._interpolation = interpolation
         self._size = size
         self._operations = operations
 
@@ -74,9 +81,7 @@ class RandomViews:
         size = [self._size, self._size]
         x_B1SS = pixels_BHW.new_empty(len(boxes), 1, *size)
         for out_1SS, pixels_1HW, box in zip(x_B1SS, pixels_BHW.unsqueeze(1), boxes, strict=True):
-            crop = F.resized_crop(
-                pixels_1HW, **box, size=size, interpolation=InterpolationMode.BICUBIC
-            )
+            crop = F.resized_crop(pixels_1HW, **box, size=size, interpolation=self._interpolation)
             out_1SS.copy_(crop)
         return x_B1SS
 

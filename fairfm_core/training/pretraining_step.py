@@ -18,8 +18,8 @@ from fairfm_core.training.workers import add_up, gradients
 if TYPE_CHECKING:
     from fairfm_core.training.pretraining import Pretrainer
 
-MAX_GRADIENT = 1e4
-"""A gradient norm far beyond any that training recovers from."""
+MAX_GRADIENT = 1e6
+"""A gradient norm that no training comes back from; a batch of few images begins near 3e3."""
 MIN_SCALE = 1.0
 """Of a loss in float16: a gradient that overflows even so is no accident of scaling."""
 
