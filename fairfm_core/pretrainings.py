@@ -79,12 +79,11 @@ class Pretraining(Frozen):
     def _fitting(self) -> Pretraining:
         foreign = frozenset[str]().union(*OWN_FIELDS.values()) - OWN_FIELDS[self.method]
         # Defaults pass: a record that was written out whole names them all.
-        given = set(self.content()) & foreign
-        for name in sorted(given):
-            owner = next(method for method, names in OWN_FIELDS.items() if name in names)
+        if given := sorted(set(self.content()) & foreign):
+            owners = [method for method, names in OWN_FIELDS.items() if names & set(given)]
             raise BadInput(
-                f"{self.method} has no {name}, which is of {owner}: leave it out, or name it "
-                f"beside method: {owner}"
+                f"{self.method} has no {', '.join(given)}, which is of {', '.join(owners)}: leave "
+                f"it out, or name it beside method: {owners[0]}"
             )
         return self
 

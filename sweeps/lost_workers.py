@@ -9,12 +9,14 @@ LOSSES = {
     # Ray's: a process or its node has ended, or does not answer.
     *("RayActorError", "NodeDiedError", "ObjectLostError"),
     *("WorkerHealthCheckTimeoutError", "CollectiveTimeoutError"),
-    # torch.distributed's, of NCCL and of the place where workers meet.
+    # torch.distributed's, of NCCL and of the place where workers meet. NCCL tells misuse likewise:
+    # that is tried again a few times, which costs less than a lost node taken for a bug.
     "DistError",
 }
 """Exceptions by name, their subclasses too: Ray Train's are private, and a driver is spared torch.
 """
 BROKEN_OFF = (
+    "gloo/transport/",  # where gloo's own words come from, whatever they are
     "Connection closed by peer",
     "Connection reset by peer",
     "Connection refused",

@@ -41,6 +41,12 @@ class Standing:
         """Stages that unfinished trials still need."""
         return self.plan.missing(self.store)
 
+    @cached_property
+    def begun(self) -> dict[str, int]:
+        """Whole epochs of the missing stages that have a checkpoint; each is looked up once."""
+        found = ((f, self.store.checkpoint_epoch(f)) for f in self.missing)
+        return {fingerprint: epochs for fingerprint, epochs in found if epochs is not None}
+
     def state(self, trial: PlannedTrial) -> str:
         """One trial's state in words."""
         if trial.evaluate.fingerprint in self.done:
@@ -48,10 +54,9 @@ class Standing:
         for stage in trial.stages:
             if reason := self.store.failure(stage.fingerprint):
                 return f"failed: {stage.kind}: {reason}"
-        for stage in (s for s in trial.stages if s.fingerprint in self.missing):
-            epochs = self.store.checkpoint_epoch(stage.fingerprint)
-            if epochs is not None:
-                return f"half done: {stage.kind}, {epochs} epochs"
+        for stage in trial.stages:
+            if stage.fingerprint in self.begun:
+                return f"half done: {stage.kind}, after epoch {self.begun[stage.fingerprint]}"
         return "to do"
 
     def plan_text(self) -> str:

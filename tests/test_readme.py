@@ -42,9 +42,16 @@ def test_the_shell_blocks_run(tmp_path: Path) -> None:
 
 
 def test_every_file_the_readme_links_to_exists() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text())
+    links = re.findall(r"\]\((?!http)([^)#]+)(?:#([^)]+))?\)", (ROOT / "README.md").read_text())
     assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
+    assert not [link for link, _ in links if not (ROOT / link).exists()]
+    assert not [(link, at) for link, at in links if at and at not in anchors(ROOT / link)]
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
 def test_every_command_of_the_readme_is_known() -> None:

@@ -92,8 +92,8 @@ def pretraining_corpus(
 
     A patient is in the corpus if a number that is hashed from the seed, the data set and the
     patient lies below `fraction`: so a smaller fraction of the same seed is inside a larger one,
-    and the share of patients is `fraction` up to chance. No order of rows or data sets plays a
-    part.
+    and the share of patients is `fraction` up to chance. No order of rows or data sets decides
+    who is in it.
 
     Args:
         datasets: prepared data sets by name, each of a source of its own; all their images, of any

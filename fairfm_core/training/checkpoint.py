@@ -45,6 +45,7 @@ class TrainingState:
         """Remember these weights if they are the best so far; ties keep the earlier epoch."""
         if score > self.best_score:
             self.best_score, self.best_epoch = score, self.epoch
+            self.best_weights = None  # before the copy, so that memory never holds both
             self.best_weights = copy.deepcopy(model.state_dict())
 
 

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 JITTER, JITTER_CHANCE = 0.4, 0.8
 BLUR_SIGMA = (0.1, 2.0)
 BLUR_KERNEL = 23 / 224
-"""Share of the image's side, to the next smaller odd number, as in SimCLR; sigma is in pixels."""
+"""Of the image's side, an even number made the next larger odd one. Sigma is in pixels: as SimCLR
+has it."""
 
 
 class Chances(NamedTuple):
@@ -29,9 +30,13 @@ ASYMMETRIC = (Chances(1.0, 0.0), Chances(0.1, 0.2))
 
 
 def distorted(x_B1SS: Tensor, draws_7B: Tensor, chances: Chances) -> Tensor:
-    """Grey images in 0..1, each with uniform draws of: jitter or not, brightness, contrast, blur or
-    not, its sigma, solarise or not, and whether brightness comes before contrast."""
-    jitter, brightness, contrast, blur, sigma, solarise, order = draws_7B.view(7, -1, 1, 1, 1)
+    """Grey images in 0..1, each with uniform draws, on the CPU, of: jitter or not, brightness,
+    contrast, blur or not, its sigma, solarise or not, and whether brightness comes before contrast.
+    """
+    # Found on the CPU, where it waits for no GPU.
+    places = (draws_7B[3] < chances.blur).nonzero().flatten()
+    places, draws_7B = (x.to(x_B1SS.device, non_blocking=True) for x in (places, draws_7B))
+    jitter, brightness, contrast, _, sigma, solarise, order = draws_7B.view(7, -1, 1, 1, 1)
     lights, contrasts = (1 + JITTER * (2 * draw - 1) for draw in (brightness, contrast))
     either = torch.where(
         order < 0.5,
@@ -40,7 +45,6 @@ def distorted(x_B1SS: Tensor, draws_7B: Tensor, chances: Chances) -> Tensor:
     )
     x_B1SS = torch.where(jitter < JITTER_CHANCE, either, x_B1SS)
     low, high = BLUR_SIGMA
-    places = (blur.flatten() < chances.blur).nonzero().flatten()
     soft = _blurred(x_B1SS[places], (low + (high - low) * sigma).flatten()[places])
     x_B1SS = x_B1SS.index_copy(0, places, soft)
     inverted = torch.where(x_B1SS >= 0.5, 1 - x_B1SS, x_B1SS)
@@ -62,7 +66,7 @@ def _blurred(x_B1SS: Tensor, sigma_B: Tensor) -> Tensor:
     reach = max(1, round(BLUR_KERNEL * x_B1SS.shape[-1]) // 2)
     offset_K = torch.arange(-reach, reach + 1, device=x_B1SS.device)
     weight_KB = (-0.5 * (offset_K[:, None] / sigma_B) ** 2).exp()
-    weight_KB /= weight_KB.sum(dim=0)
+    weight_KB /= sum(weight_KB)  # tap by tap: a reduction's order would depend on the batch
     x_BSS = x_B1SS.squeeze(1)
     for _ in range(2):
         wide_BSKS = F.pad(x_BSS, (reach, reach), mode="reflect").unfold(-1, x_BSS.shape[-1], 1)

@@ -57,8 +57,7 @@ def _mocov3(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
         def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
             x_B1SS = crop(pixels_BHW, seeds).unsqueeze(1).float() / 255
             # Further numbers of the seeds' streams than the crop draws by another generator.
-            draws_7B = uniforms(seeds, 7).to(x_B1SS.device, non_blocking=True)
-            return normalised(distorted(x_B1SS, draws_7B, chances), backbone)
+            return normalised(distorted(x_B1SS, uniforms(seeds, 7), chances), backbone)
 
         return view
 

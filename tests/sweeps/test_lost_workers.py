@@ -31,8 +31,10 @@ LOST = [
     dist.DistNetworkError("Connection reset by peer"),
     dist.DistStoreError("wait timeout after 1800000ms"),
     RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [10.0.0.2]:35732"),
+    RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:534] Read error: No route to host"),
 ]
 OWN = [
+    RuntimeError("INTERNAL ASSERT FAILED at torch/csrc/distributed/c10d/gloo/Detail.hpp:425"),
     RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
     torch.OutOfMemoryError("CUDA out of memory."),
     BrokenPipeError(32, "Broken pipe"),

@@ -120,7 +120,7 @@ def test_standing_tells_what_is_to_do(study_values: dict[str, Any], tmp_path: Pa
     store.save_checkpoint(tune.adapt.fingerprint, 2, b"state")
     standing = Standing(made, store)
     assert standing.state(probe) == "failed: adapt: loss is nan at step 7 (epoch 1)"
-    assert standing.state(tune) == "half done: adapt, 2 epochs"
+    assert standing.state(tune) == "half done: adapt, after epoch 2"
     assert standing.state(made.trials[1]) == "to do"
     assert "0 of 8 done, 1 failed" in standing.status_text()
     assert "features: 2, 0, 2" in standing.plan_text()

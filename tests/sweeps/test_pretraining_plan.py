@@ -160,7 +160,7 @@ def test_a_trial_is_half_done_while_its_pretraining_is(
     (trial,) = made.trials
     assert Standing(made, store).state(trial) == "to do"
     store.save_checkpoint(trial.stages[0].fingerprint, 12, b"state")
-    assert Standing(made, store).state(trial) == "half done: pretrain, 12 epochs"
+    assert Standing(made, store).state(trial) == "half done: pretrain, after epoch 12"
     with store.publish("pretrain", trial.stages[0].fingerprint, {}):
         pass
     assert Standing(made, store).state(trial) == "to do"

@@ -93,8 +93,9 @@ def test_normalisation_is_the_backbones(kind: str, number: int) -> None:
 
 
 @EACH
-def test_a_view_is_of_its_seed_whatever_its_companions(kind: str, number: int) -> None:
-    view, pixels = views(kind, backbone(3))[number], radiographs(12)
+@pytest.mark.parametrize("size", [SEEN, 64, 224])
+def test_a_view_is_of_its_seed_whatever_its_companions(kind: str, number: int, size: int) -> None:
+    view, pixels = views(kind, backbone(3, size))[number], radiographs(12)
     seeds = [(2**61 + 7919 * place**3) % 2**63 for place in range(12)]
     together = view(pixels, seeds)
     for place, seed in enumerate(seeds):
