@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # with torch, which a driver is spared
 
 LABELS = 14
 """Outputs of a network whose labels are the cohort's: a few weights among millions."""
+BEST = "the best epoch's weights"
 STATE = ("weights", "gradients", "AdamW")
 
 
@@ -33,7 +34,7 @@ class Network:
         if not self.memory.gradients:
             return head + f"forward only, {gigabytes(self.memory.parameters)} GB of weights"
         half = f"; {saving(self.micro_batch)}" if self.micro_batch else ""
-        return f"{head}training takes {memory_text(self.memory)}{half}"
+        return f"{head}training takes {memory_text(self.memory, BEST)}{half}"
 
     def as_json(self) -> dict[str, Any]:
         """The same for a program; memory in bytes."""

@@ -32,6 +32,9 @@ class NetworkMemory:
     """AdamW's two moments."""
     average: int
     """The moving average's copy of the weights, where the recipe has one."""
+    best: int
+    """The weights of the best epoch so far (`TrainingState.best_weights`), with the numbers that
+    are not learned."""
     activations: int
     """Kept for backward in float32, of the images that pass at once."""
     activations_16: int
@@ -40,7 +43,7 @@ class NetworkMemory:
     @property
     def state(self) -> int:
         """What stays from step to step, whatever the batch."""
-        return self.parameters + self.gradients + self.optimizer + self.average
+        return self.parameters + self.gradients + self.optimizer + self.average + self.best
 
     @property
     def total(self) -> int:
@@ -66,13 +69,14 @@ def network_memory(
     if adaptation.checkpoint_activations:
         checkpoint_activations(model, backbone.name)
     batch = min(adaptation.micro_batch or adaptation.batch_size, adaptation.batch_size)
-    weights = byte_count(model.parameters())
+    weights, all_numbers = byte_count(model.parameters()), byte_count(model.state_dict().values())
     return NetworkMemory(
         parameter_count=sum(parameter.numel() for parameter in model.parameters()),
         parameters=weights,
         gradients=weights,
         optimizer=2 * weights,
-        average=weights + byte_count(model.buffers()) if adaptation.ema_decay else 0,
+        average=all_numbers if adaptation.ema_decay else 0,
+        best=all_numbers,
         activations=_activations(model, backbone, batch, half=False),
         activations_16=_activations(model, backbone, batch, half=True),
     )
@@ -101,7 +105,7 @@ def _on_meta(
 
 def _frozen(model: nn.Module) -> NetworkMemory:
     count = sum(parameter.numel() for parameter in model.parameters())
-    return NetworkMemory(count, byte_count(model.parameters()), 0, 0, 0, 0, 0)
+    return NetworkMemory(count, byte_count(model.parameters()), *[0] * 6)
 
 
 def _activations(model: nn.Module, backbone: Backbone, batch: int, half: bool) -> int:

@@ -31,17 +31,10 @@ AVERAGE = "momentum_"
 class PretrainingMemory(NetworkMemory):
     """Of one worker; `average` is the copies that MoCo v3 makes its keys with."""
 
-    best: int
-    """The encoder of the best epoch so far, with the numbers that it does not learn."""
     parts: dict[str, int]
     """Number of parameters of each part of the network, without that average."""
     images: int
     """That pass at once."""
-
-    @property
-    def state(self) -> int:
-        """What stays from step to step, whatever the batch."""
-        return super().state + self.best
 
 
 def pretraining_memory(

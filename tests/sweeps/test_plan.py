@@ -161,7 +161,8 @@ def test_the_plan_tells_what_each_network_takes(
     )
     assert re.fullmatch(
         r"test_convnext, 32 px, batch (\d+): [\d,]+ parameters; training takes about [\d.]+ GB in "
-        r"fp32 \([\d.]+ weights, gradients and AdamW; [\d.]+ activations\), [\d.]+ GB in 16 bits; "
+        r"fp32 \([\d.]+ weights, gradients, AdamW and the best epoch's weights; [\d.]+ activations\), "
+        r"[\d.]+ GB in 16 bits; "
         r"micro_batch: \d+ about halves the activations",
         tune,
     )
@@ -186,7 +187,7 @@ def test_a_networks_line_names_what_saves_memory(study_values: dict[str, Any]) -
     made = plan(study_values, **tuned(study_values, micro_batch=1, **settings))
     (network,) = count_parameters([trial.trial for trial in made.trials])
     assert network.name == ("test_convnext, 32 px, batch 8 in parts of 1, activations checkpointed")
-    assert "AdamW and their moving average" in network.text()
+    assert "AdamW, their moving average and the best epoch's weights" in network.text()
     assert network.text().endswith("GB in 16 bits")
 
 
