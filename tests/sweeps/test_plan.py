@@ -161,8 +161,8 @@ def test_the_plan_tells_what_each_network_takes(
     )
     assert re.fullmatch(
         r"test_convnext, 32 px, batch (\d+): [\d,]+ parameters; training takes about [\d.]+ GB in "
-        r"fp32 \([\d.]+ weights, gradients, AdamW and the best epoch's weights; [\d.]+ activations\), "
-        r"[\d.]+ GB in 16 bits; "
+        r"fp32 \([\d.]+ weights, gradients, AdamW and the best epoch's weights; [\d.]+ "
+        r"activations\), [\d.]+ GB in 16 bits; "
         r"micro_batch: \d+ about halves the activations",
         tune,
     )
