@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/fairfm sweep run sweeps/studies/quickstart.yaml --results demo/results
 
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
