@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.numbers import POINTS, Number
+from analysis.results.numbers import POINTS, Number
 from fairfm_core.evaluation.summary import GAP_KEYS
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, each as wide as its longest entry and flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
 
 UNDEFINED = "undefined"
 DEFINITIONS = {key: definition for definition, key in GAP_KEYS.items()}

@@ -25,17 +25,18 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cohorts import Array, Table, shared_table
+from fairfm_core.compiled import compiled
 from fairfm_core.evaluation.auc import rank_cases, ranked_auc
-from fairfm_core.evaluation.cases import Cases, Request
-from fairfm_core.evaluation.delong import covariance, influences
-from fairfm_core.evaluation.intervals import unit_draws
-from fairfm_core.evaluation.lanes import BLOCK_LANES, Block, blocks_of
-from fairfm_core.evaluation.machine_code import compiled
-from fairfm_core.evaluation.pair_scan import pair_table, visited
-from fairfm_core.evaluation.partition import plan_of
-from fairfm_core.evaluation.ranking import ranked
-from fairfm_core.evaluation.values import bootstrap_values
-from fairfm_core.evaluation.weighting import unweighted
+from fairfm_core.evaluation.kernels.blocks import BLOCK_LANES, Block, blocks_of
+from fairfm_core.evaluation.kernels.cases import Cases
+from fairfm_core.evaluation.kernels.pairwise_auc import pair_table, visited
+from fairfm_core.evaluation.kernels.partition import plan_of
+from fairfm_core.evaluation.kernels.ranking import ranked
+from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.protocols.weighting import unweighted
+from fairfm_core.evaluation.resampling.bootstrap import unit_draws
+from fairfm_core.evaluation.resampling.delong import covariance, influences
+from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
 Result = TypeVar("Result")

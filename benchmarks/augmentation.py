@@ -21,11 +21,11 @@ from PIL import Image
 from timm.data import create_transform
 from torch import Tensor
 
-from fairfm_core.adaptations import EndToEnd
-from fairfm_core.backbone import Backbone
-from fairfm_core.data.phantom import draw_phantom, phantom_cohort
-from fairfm_core.data.phantom_world import PhantomWorld
-from fairfm_core.training.augmentation import augmenter
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.data.synthetic.phantom import draw_phantom, phantom_cohort
+from fairfm_core.data.synthetic.phantom_world import PhantomWorld
+from fairfm_core.training.augmentation.augmentation import augmenter
 
 STORED = 256
 SEEN = 224

@@ -24,21 +24,21 @@ from scipy.special import expit, ndtri
 from scipy.stats import kstest
 from threadpoolctl import threadpool_limits
 
-from fairfm_core.config import EvaluationSettings
-from fairfm_core.data.phantom import IMAGES_PER_PATIENT, draw_phantom, phantom_cohort
-from fairfm_core.data.phantom_world import PhantomWorld
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.splits import random_split
-from fairfm_core.evaluation.auc import Floats, Ints
-from fairfm_core.evaluation.cases import Request
-from fairfm_core.evaluation.delong import covariance, influences
+from fairfm_core.data.synthetic.phantom import IMAGES_PER_PATIENT, draw_phantom, phantom_cohort
+from fairfm_core.data.synthetic.phantom_world import PhantomWorld
+from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, null_of
 from fairfm_core.evaluation.evaluate import evaluate
-from fairfm_core.evaluation.fairness import gap_of_mean, null_of, permuted_aucs
 from fairfm_core.evaluation.groups import Groups, everybody
-from fairfm_core.evaluation.intervals import percentile_intervals, unit_draws
-from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.sample import Sample
-from fairfm_core.evaluation.values import bootstrap_values
-from fairfm_core.evaluation.weighting import unweighted
+from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.predictions import Predictions, Sample
+from fairfm_core.evaluation.protocols.weighting import unweighted
+from fairfm_core.evaluation.resampling.bootstrap import percentile_intervals, unit_draws
+from fairfm_core.evaluation.resampling.delong import covariance, influences
+from fairfm_core.evaluation.resampling.permutation import permuted_aucs
+from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
 REPETITIONS = 1000

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.special import expit, ndtri
 
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
-from fairfm_core.evaluation.sample import Sample, sample_of
+from fairfm_core.evaluation.predictions import Sample, sample_of
 from fairfm_core.seeding import stream
 
 Array = npt.NDArray[Any]

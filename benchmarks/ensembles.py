@@ -13,12 +13,12 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.cohorts import PREVALENCE, TEST, predictions
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
-from fairfm_core.evaluation.ensemble import COMBINATIONS
-from fairfm_core.evaluation.ensemble_pool import Pool, pool_of
+from fairfm_core.evaluation.ensembles.ensemble import COMBINATIONS
+from fairfm_core.evaluation.ensembles.pool import Pool, pool_of
+from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch, search_subsets
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.subset_search import SubsetSearch, search_subsets
 
 MEMBERS = 10
 PLAIN_SUBSETS = 4

@@ -20,12 +20,12 @@ from timm.data import create_transform
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
-from fairfm_core.adaptations import EndToEnd
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.training.checkpoint import TrainingState
-from fairfm_core.training.finetuning import build_network, learner_of
+from fairfm_core.training.finetuning.stage import build_network, learner_of
+from fairfm_core.training.finetuning.steps import train_step
 from fairfm_core.training.loading import TrainingBatches
-from fairfm_core.training.steps import train_step
 
 BATCH, STORED, SIZE, LABELS = 16, 256, 224, 14
 STEPS, ROUNDS = 3, 5

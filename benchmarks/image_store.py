@@ -22,11 +22,11 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from fairfm_core.data.filling import decoder, fill_store
-from fairfm_core.data.images import open_store
-from fairfm_core.data.partial import partial_store
-from fairfm_core.data.phantom import draw_phantom, phantom_cohort
-from fairfm_core.data.phantom_world import PhantomWorld
+from fairfm_core.data.image_store.store import open_store
+from fairfm_core.data.preparation.filling import decoder, fill_store
+from fairfm_core.data.preparation.partial import partial_store
+from fairfm_core.data.synthetic.phantom import draw_phantom, phantom_cohort
+from fairfm_core.data.synthetic.phantom_world import PhantomWorld
 
 Result = TypeVar("Result")
 

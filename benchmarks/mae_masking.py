@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.mae import MaskedAutoencoder, patchify, random_masking, taken
 
 BATCH, ROUNDS = 16, 7

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.data.preparation import prepare
-from sweeps.jobs import Job, make_jobs
-from sweeps.plan import Plan, make_plan
-from sweeps.ray_session import ray_session
-from sweeps.study import Study
-from sweeps.trainable import run_as_trial
-from sweeps.tuning import fit_jobs
+from fairfm_core.data.preparation.prepare import prepare
+from sweeps.execution.jobs import Job, make_jobs
+from sweeps.execution.ray_session import ray_session
+from sweeps.execution.trainable import run_as_trial
+from sweeps.execution.tuning import fit_jobs
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.study import Study
 
 TRIALS = 30
 PLAIN_TRIALS = 6

@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 
 from benchmarks.pretraining_sides import Steps, data_path, plain_training, recipe_of, training
-from fairfm_core.backbone import Backbone
-from fairfm_core.data.images import open_store
-from fairfm_core.training.corpus_images import CorpusImages
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.data.image_store.store import open_store
+from fairfm_core.training.pretraining.corpus_images import CorpusImages
 
 BATCH, STORED, ROUNDS = 16, 256, 7
 GOAL_RATIO, NOISE, GOAL_SHARE = 1.0, 0.03, 0.10

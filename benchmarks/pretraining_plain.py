@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.pretraining_networks import PlainMae, PlainMoco
+from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.models.mae import MaskedAutoencoder
 from fairfm_core.models.moco_v3 import MomentumContrast
-from fairfm_core.pretrainings import Pretraining
 
 MEAN, DEVIATION = 0.5056, 0.252
 

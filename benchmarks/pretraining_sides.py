@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.pretraining_plain import PlainTraining, plain_mae, plain_moco
-from fairfm_core.backbone import Backbone
-from fairfm_core.pretrainings import Pretraining, pretraining_values
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.seeding import stream_seed
-from fairfm_core.training import self_supervision
 from fairfm_core.training.checkpoint import Checkpoints, TrainingState
-from fairfm_core.training.corpus_images import CorpusImages
-from fairfm_core.training.pretraining import Pretrainer, make_pretrainer
-from fairfm_core.training.pretraining_epoch import training_epoch
-from fairfm_core.training.pretraining_step import training_step
-from fairfm_core.training.pretraining_views import View, views_of
+from fairfm_core.training.pretraining import methods
+from fairfm_core.training.pretraining.corpus_images import CorpusImages
+from fairfm_core.training.pretraining.epoch import training_epoch
+from fairfm_core.training.pretraining.step import training_step
+from fairfm_core.training.pretraining.trainer import Pretrainer, make_pretrainer
+from fairfm_core.training.pretraining.views import View, views_of
 
 CPU = torch.device("cpu")
 PLAIN: dict[str, Callable[..., Any]] = {"mae": plain_mae, "mocov3": plain_moco}
@@ -99,7 +100,7 @@ class Steps:
             return lambda pixels_BSS, seeds: first
 
         views = tuple(ready(view) for view in self.views)
-        with patch.object(self_supervision, "views_of", lambda recipe, backbone: views):
+        with patch.object(methods, "views_of", lambda recipe, backbone: views):
             return make_pretrainer(recipe, backbone, images, CPU)
 
     def ours(self) -> None:

@@ -25,12 +25,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.cohorts import PREVALENCE, Array
-from fairfm_core.adaptations import LinearProbe
+from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.seeding import stream
 from fairfm_core.training.batches import batch_count, epoch_order, index_batches
 from fairfm_core.training.optim import cosine_schedule
-from fairfm_core.training.probe_heads import initial_weight
-from fairfm_core.training.probe_pass import ProbeFeatures, ProbeTask, train_probes
+from fairfm_core.training.probing.heads import initial_weight
+from fairfm_core.training.probing.train import ProbeFeatures, ProbeTask, train_probes
 
 TRAIN, VAL, WIDTH = 76_205, 12_673, 768
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.data.preparation import prepare
+from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.stages import run_stage, run_together
-from sweeps.jobs import make_jobs
-from sweeps.plan import Plan, make_plan
-from sweeps.study import Study
+from sweeps.execution.jobs import make_jobs
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.study import Study
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 DECAYS = (0.0, 1e-3, 1e-2, 1e-1)

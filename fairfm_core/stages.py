@@ -22,12 +22,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fairfm_core.adaptations import LinearProbe
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import EvaluationSettings, Trial, fingerprint
-from fairfm_core.label_policies import policies_of
-from fairfm_core.models.provenance import MAPPING_REVISION
-from fairfm_core.pretrainings import Pretraining
+from fairfm_core.config.adaptation import LinearProbe
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.config.label_policies import policies_of
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.trial import Trial
+from fairfm_core.config.zoo import MAPPING_REVISION
 
 Report = Callable[[Mapping[str, float]], None]
 """Takes one epoch's values; the edge passes them on to whoever follows the training."""
@@ -39,14 +41,14 @@ REVISIONS = {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate":
 """Raised when a change of code changes a stage's numbers, so that old artifacts are not reused."""
 
 WORK = {
-    "pretrain": "fairfm_core.training.pretraining:pretrain",
-    "weights": "fairfm_core.models.weights_stage:prepare_weights",
+    "pretrain": "fairfm_core.training.pretraining.stage:pretrain",
+    "weights": "fairfm_core.models.checkpoints.stage:prepare_weights",
     "features": "fairfm_core.training.features:extract_features",
-    "adapt": "fairfm_core.training.adaptation:adapt",
+    "adapt": "fairfm_core.training.adapt_stage:adapt",
     "evaluate": "fairfm_core.evaluation.stage:evaluate_stage",
 }
 """Who does the work of each kind; imported on use, so that planning needs no torch."""
-TOGETHER = "fairfm_core.training.probing:probe_together"
+TOGETHER = "fairfm_core.training.probing.stage:probe_together"
 """Who trains several probes in one pass."""
 
 

@@ -10,24 +10,30 @@ import click
 
 # Command -> (where it is, what it does): the text here lets `fairfm --help` load no package.
 COMMANDS = {
-    "data": ("fairfm_core.cli:data", "Prepare and check data: images and tables -> a cohort."),
+    "data": (
+        "fairfm_core.commands.data:data",
+        "Prepare and check data: images and tables -> a cohort.",
+    ),
     "model": (
-        "fairfm_core.model_cli:model",
+        "fairfm_core.commands.model:model",
         "The zoo: list foundation models, convert and check their weights.",
     ),
-    "sweep": ("sweeps.sweep_cli:sweep", "Plan, run and follow a study."),
+    "sweep": ("sweeps.commands.sweep:sweep", "Plan, run and follow a study."),
     "evaluate": (
-        "analysis.evaluate_cli:evaluate",
+        "analysis.commands.evaluate:evaluate",
         "Predictions -> metrics and gaps with intervals; --compare two models.",
     ),
     "ensemble": (
-        "analysis.ensemble_cli:ensemble",
+        "analysis.commands.ensemble:ensemble",
         "Ensembles of stored predictions; --search every subset.",
     ),
-    "pareto": ("analysis.cli:pareto", "The front of a study: chosen on validation, shown on test."),
-    "report": ("analysis.cli:report", "One self-contained HTML page on a study."),
-    "track": ("sweeps.track_cli:track", "Bring MLflow up to date with the stored trials."),
-    "ui": ("sweeps.track_cli:ui", "Open MLflow on a results folder."),
+    "pareto": (
+        "analysis.commands.study:pareto",
+        "The front of a study: chosen on validation, shown on test.",
+    ),
+    "report": ("analysis.commands.study:report", "One self-contained HTML page on a study."),
+    "track": ("sweeps.commands.track:track", "Bring MLflow up to date with the stored trials."),
+    "ui": ("sweeps.commands.track:ui", "Open MLflow on a results folder."),
 }
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from fairfm_core.artifacts import open_store
-from fairfm_core.config import EvaluationSettings, Trial
-from fairfm_core.data.preparation import prepare
-from fairfm_core.evaluation.records import Evaluation, read_evaluation
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.trial import Trial
+from fairfm_core.data.preparation.prepare import prepare
+from fairfm_core.evaluation.tables import Evaluation, read_evaluation
 from fairfm_core.stages import run_stage, stages_of
 from fairfm_core.training.device import make_deterministic
 

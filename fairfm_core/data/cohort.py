@@ -10,6 +10,7 @@ Attributes are data: any column that is no key, label or mark of uncertainty can
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,25 @@ from fairfm_core.data.cohort_checks import (
     check_cohort,
 )
 from fairfm_core.errors import BadInput
+
+MEANING = {"u_zeros": 0.0, "u_ones": 1.0}
+
+
+def settled(frame: pd.DataFrame, policies: Mapping[str, str]) -> pd.DataFrame:
+    """`frame` with every uncertain label 0, 1 or null, after the policy of its pathology.
+
+    Pathologies that `policies` leaves out have `u_zeros`. Labels that are null without a mark of
+    uncertainty stay null.
+    """
+    columns = {}
+    for mark in (name for name in frame.columns if name.startswith(UNCERTAIN_PREFIX)):
+        pathology = mark.removeprefix(UNCERTAIN_PREFIX)
+        meaning = MEANING.get(policies.get(pathology, "u_zeros"))
+        if meaning is not None:
+            label = frame[LABEL_PREFIX + pathology]
+            columns[LABEL_PREFIX + pathology] = label.mask(frame[mark] == 1, meaning)
+    return frame.assign(**columns)
+
 
 FIRST_ATTRIBUTES = ("sex", "race", "age")
 NUMBERED = (LABEL_PREFIX, UNCERTAIN_PREFIX)

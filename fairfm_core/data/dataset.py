@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import attributes, cohort_digest, pathologies, read_cohort
-from fairfm_core.data.images import open_store, store_digest
+from fairfm_core.data.image_store.store import open_store, store_digest
 from fairfm_core.data.manifest import COHORT, IMAGES, Manifest, read_manifest
 from fairfm_core.errors import BadInput
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from fairfm_core.config import fingerprint
+from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.config.frozen import Frozen
 from fairfm_core.errors import BadInput
-from fairfm_core.frozen import Frozen
 
 SCHEMA = 1
 MANIFEST, COHORT, IMAGES = "manifest.json", "cohort.parquet", "images.npy"

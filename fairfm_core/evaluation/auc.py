@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from fairfm_core.evaluation.arrays import Floats, Ints
 
 BLOCK = 2_000_000  # weights held at once, so that memory does not grow with the replicates
 

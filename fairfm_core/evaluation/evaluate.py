@@ -14,14 +14,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.evaluation.cases import Request
+from fairfm_core.evaluation.disaggregated.split_rows import split_rows
+from fairfm_core.evaluation.metrics import Request
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.pairing import differ
-from fairfm_core.evaluation.predictions import SPLITS, Predictions
-from fairfm_core.evaluation.protocols import PROTOCOLS
-from fairfm_core.evaluation.records import (
+from fairfm_core.evaluation.predictions import SPLITS, Predictions, sample_of
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.tables import (
     TABLES,
     Evaluation,
     Row,
@@ -29,8 +30,6 @@ from fairfm_core.evaluation.records import (
     read_evaluation,
     write_evaluation,
 )
-from fairfm_core.evaluation.sample import sample_of
-from fairfm_core.evaluation.split_rows import split_rows
 
 __all__ = [
     "Evaluation",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.auc import Ints
+from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.predictions import KEYS
 
 AGE = "age"

@@ -8,14 +8,16 @@ stand at an operating point, a threshold chosen on validation: `tpr@fpr=0.2`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fairfm_core.evaluation.auc import Floats
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.operating_points import Threshold
 
 Sums = Mapping[str, Floats]
-"""Weighted sums of the terms of `terms.py` by name: [L, G], or [L, G, m] for a term of m parts."""
+"""Weighted sums of the terms of `sufficient_statistics.py` by name: [L, G], or [L, G, m] for a term
+of m parts."""
 
 BOTH = ("positives", "negatives")
 NO_FINDING = "No Finding"
@@ -162,3 +164,25 @@ def chosen_metrics(
             else:
                 found.append(metric)
     return tuple(found)
+
+
+SCANNED = ("auc", "auprc")
+"""Families that need no sums."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Which metrics are asked for."""
+
+    families: tuple[str, ...] = ("auc",)
+    thresholds: dict[str, list[list[Threshold]]] = field(default_factory=dict)
+    """For each operating point the thresholds by seed and pathology."""
+
+    def metrics(self, pathologies: Sequence[str]) -> tuple[Metric, ...]:
+        """The metrics by name."""
+        return chosen_metrics(self.families, self.thresholds, pathologies)
+
+    @property
+    def needs_sums(self) -> bool:
+        """Whether any metric is a function of sums."""
+        return bool(set(self.families) - set(SCANNED))

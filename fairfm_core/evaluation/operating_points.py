@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fairfm_core.evaluation.auc import Floats
-from fairfm_core.evaluation.point_names import parse_point
-from fairfm_core.evaluation.records import Row
-from fairfm_core.evaluation.sample import Sample
+from fairfm_core.config.evaluation import parse_point
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.tables import Row
 
 NOBODY = np.inf
 """A threshold above every score: nobody is called positive."""

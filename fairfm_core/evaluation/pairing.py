@@ -10,11 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.groups import TIMES
-from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.sample import Sample
+from fairfm_core.evaluation.predictions import Predictions, Sample
 
 
 def pairing_of(sample: Sample, settings: EvaluationSettings) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
-from fairfm_core.evaluation.records import write_evaluation
 from fairfm_core.evaluation.summary import validation_metrics
+from fairfm_core.evaluation.tables import write_evaluation
 from fairfm_core.stages import Report, Stage
 
 SPLITS = ("val", "test")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from fairfm_core.evaluation.records import Evaluation
+from fairfm_core.evaluation.tables import Evaluation
 
 SUMMARY_SPLITS = ("val", "test")
 GAP_KEYS = {"gap_of_mean": "gap", "mean_of_gaps": "mean_of_gaps"}

@@ -9,8 +9,8 @@ import torch
 from timm.models import model_entrypoint
 from torch import nn
 
-from fairfm_core.adaptations import EndToEnd, LinearProbe
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.adaptation import EndToEnd, LinearProbe
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.seeding import stream_seed
 

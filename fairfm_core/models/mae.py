@@ -25,7 +25,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.position_tables import mae_table

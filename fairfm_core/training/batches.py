@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairfm_core.data.cohort import settled
 from fairfm_core.data.dataset import PreparedData, open_dataset
-from fairfm_core.data.uncertain_labels import settled
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
 from fairfm_core.stages import Stage

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone
-from fairfm_core.models.pretrained import load_inputs
+from fairfm_core.models.weights.pretrained import load_inputs
 from fairfm_core.stages import Report, Stage
 from fairfm_core.training.batches import planned_dataset, take_split
 from fairfm_core.training.device import pick_device

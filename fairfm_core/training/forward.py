@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairfm_core.adaptations import Precision
-from fairfm_core.backbone import Backbone
-from fairfm_core.data.transforms import to_input
+from fairfm_core.config.adaptation import Precision
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.seeding import stream_seed
-from fairfm_core.training.augmentation import crop_and_flip
+from fairfm_core.training.augmentation.augmentation import crop_and_flip
+from fairfm_core.training.augmentation.transforms import to_input
 from fairfm_core.training.batches import gather
 from fairfm_core.training.device import autocast, free_cache, out_of_memory
 

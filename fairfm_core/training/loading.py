@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fairfm_core.adaptations import EndToEnd
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.seeding import stream_seed
-from fairfm_core.training.augmentation import Augmenter, augmenter
+from fairfm_core.training.augmentation.augmentation import Augmenter, augmenter
 from fairfm_core.training.batches import batch_count, epoch_order, gather, index_batches
 
 

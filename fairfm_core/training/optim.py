@@ -10,7 +10,7 @@ from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from fairfm_core.adaptations import EndToEnd
+from fairfm_core.config.adaptation import EndToEnd
 
 
 def peak_lr(recipe: EndToEnd) -> float:

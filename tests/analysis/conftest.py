@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate, write_evaluation
 from fairfm_core.evaluation.predictions import Predictions, write_predictions
 

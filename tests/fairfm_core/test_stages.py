@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairfm_core.config import EvaluationSettings, Trial
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage, stages_of
 
 PATHOLOGIES = ("Edema", "Mass")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fairfm_core.data.preparation import prepare
+from fairfm_core.data.preparation.prepare import prepare
 
 STUDY: dict[str, Any] = {
     "study": "small",

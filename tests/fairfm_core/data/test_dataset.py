@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fairfm_core.data import preparation
 from fairfm_core.data.cohort import read_cohort
 from fairfm_core.data.dataset import open_dataset, verify
-from fairfm_core.data.phantom import draw_phantom
-from fairfm_core.data.phantom_world import PhantomWorld
-from fairfm_core.data.preparation import prepare
+from fairfm_core.data.preparation import prepare as preparation
+from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.data.summary import cohort_summary
+from fairfm_core.data.synthetic.phantom import draw_phantom
+from fairfm_core.data.synthetic.phantom_world import PhantomWorld
 from fairfm_core.errors import BadInput
 
 

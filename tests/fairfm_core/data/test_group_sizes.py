@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fairfm_core.data.group_sizes import small_groups
+from fairfm_core.data.summary import small_groups
 
 
 def test_patients_are_counted_by_split_and_group() -> None:

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from fairfm_core.cli import data
-from fairfm_core.data.preparation import prepare
+from fairfm_core.commands.data import data
+from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.data.summary import cohort_summary
-from fairfm_core.data.summary_figure import draw, figure_bytes
-from fairfm_core.data.summary_grid import Cell, Grid, summary_grid
+from fairfm_core.data.summary_figure import Cell, Grid, draw, figure_bytes, summary_grid
 from fairfm_core.errors import BadInput
 
 

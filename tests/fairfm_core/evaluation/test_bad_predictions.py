@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds
-from fairfm_core.evaluation.intervals import ONE_PATIENT
 from fairfm_core.evaluation.pairing import check_pairing
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
-from fairfm_core.evaluation.protocols import PROTOCOLS
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.resampling.bootstrap import ONE_PATIENT
 
 SETTINGS = EvaluationSettings(replicates=20, permutations=20)
 NUMBERS = ["value", "lo", "hi", "bias_corrected", "null_mean", "null_hi", "p_value", "excess"]

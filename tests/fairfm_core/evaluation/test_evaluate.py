@@ -7,11 +7,11 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.records import read_evaluation, write_evaluation
+from fairfm_core.evaluation.tables import read_evaluation, write_evaluation
 
 SETTINGS = EvaluationSettings(replicates=40, permutations=40, metrics=("auc",))
 METRIC_COLUMNS = [
@@ -236,7 +236,7 @@ def test_settings_name_each_protocol_and_balancing_attribute_once():
 
 def test_loads_without_torch():
     code = (
-        "import sys, fairfm_core.evaluation.evaluate, fairfm_core.evaluation.selection,"
+        "import sys, fairfm_core.evaluation.evaluate, fairfm_core.evaluation.selection.selection,"
         " fairfm_core.evaluation.summary; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

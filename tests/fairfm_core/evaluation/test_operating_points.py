@@ -12,11 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings, parse_point
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds, join_splits
 from fairfm_core.evaluation.operating_points import chosen_threshold
-from fairfm_core.evaluation.point_names import parse_point
 from fairfm_core.evaluation.predictions import Predictions
 
 POINTS = ("fpr=0.2", "sensitivity=0.8", "f1")

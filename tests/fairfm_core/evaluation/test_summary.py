@@ -1,10 +1,10 @@
 import pandas as pd
 
-from fairfm_core.config import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
-from fairfm_core.evaluation.objectives import validation_keys
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.selection import validation_table
+from fairfm_core.evaluation.selection.objectives import validation_keys
+from fairfm_core.evaluation.selection.selection import validation_table
 from fairfm_core.evaluation.summary import final_metrics, validation_metrics
 
 SETTINGS = EvaluationSettings(replicates=20, permutations=20)

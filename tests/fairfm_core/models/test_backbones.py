@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fairfm_core.adaptations import EndToEnd, LinearProbe
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.adaptation import EndToEnd, LinearProbe
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone, check_network, family
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.zoo import MAPPING_REVISION
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
-from fairfm_core.models.loading import load_weights
 from fairfm_core.models.mae import (
     MaskedAutoencoder,
     in_image_order,
@@ -26,8 +26,9 @@ from fairfm_core.models.mae import (
     unpatchify,
 )
 from fairfm_core.models.position_tables import mae_table, table_origin
-from fairfm_core.models.provenance import MAPPING_REVISION, About
-from fairfm_core.models.weights import tensors_sha256, write_weights
+from fairfm_core.models.weights.converted import tensors_sha256, write_weights
+from fairfm_core.models.weights.loading import load_weights
+from fairfm_core.models.weights.provenance import About
 
 torch.set_num_threads(1)
 

@@ -17,12 +17,11 @@ from timm.layers import SyncBatchNormAct
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.zoo import user_model
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
-from fairfm_core.models.checkpoints import convert
-from fairfm_core.models.foundation import user_model
-from fairfm_core.models.loading import load_weights
+from fairfm_core.models.checkpoints.registry import convert
 from fairfm_core.models.moco_v3 import (
     MomentumContrast,
     contrastive_loss,
@@ -32,8 +31,9 @@ from fairfm_core.models.moco_v3 import (
 )
 from fairfm_core.models.position_tables import table_origin
 from fairfm_core.models.synchronised_norm import SynchronisedBatchNorm, synchronised
+from fairfm_core.models.weights.loading import load_weights
 
-from .published_layouts import DIM, GRID, PATCH, SIZE, TINY_RESNET, TINY_VIT, saved
+from .checkpoints.published_layouts import DIM, GRID, PATCH, SIZE, TINY_RESNET, TINY_VIT, saved
 
 torch.set_num_threads(1)
 VIT = Backbone(name="vit_tiny_patch16_224", image_size=SIZE, options=TINY_VIT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairfm_core.data.dataset import PreparedData
-from fairfm_core.data.preparation import prepare
+from fairfm_core.data.preparation.prepare import prepare
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairfm_core.adaptations import EndToEnd
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.seeding import stream_seed
-from fairfm_core.training.augmentation import augmenter
+from fairfm_core.training.augmentation.augmentation import augmenter
 from fairfm_core.training.batches import epoch_order, index_batches
 from fairfm_core.training.loading import TrainingBatches
 

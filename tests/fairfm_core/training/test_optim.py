@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from fairfm_core.adaptations import EndToEnd
-from fairfm_core.backbone import Backbone
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer, peak_lr
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.backbone import Backbone
-from fairfm_core.config import EvaluationSettings, Trial
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.models.backbones import build_backbone
-from fairfm_core.models.sources import located
+from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import Stage, run_stage, run_together, stages_of
 from fairfm_core.training.batches import take_split
 from fairfm_core.training.forward import forward_images

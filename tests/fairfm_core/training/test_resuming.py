@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.config import EvaluationSettings, Trial
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.stages import Stage, run_stage, stages_of
 from fairfm_core.training import checkpoint

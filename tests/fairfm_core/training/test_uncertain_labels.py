@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from fairfm_core.artifacts import open_store
-from fairfm_core.config import EvaluationSettings, Trial
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.stages import run_stage, stages_of
-from fairfm_core.training import adapting
+from fairfm_core.training import adapt_data
 from fairfm_core.training.batches import take_split
-from fairfm_core.training.fitting import mean_auc
-from fairfm_core.training.steps import masked_bce
+from fairfm_core.training.finetuning.fitting import mean_auc
+from fairfm_core.training.finetuning.steps import masked_bce
 
 LABEL = "Edema"
 
@@ -65,7 +66,7 @@ def test_ignored_labels_have_no_loss_and_no_part_in_the_auc(doubtful: PreparedDa
 def test_predictions_hold_the_labels_of_the_policy(
     doubtful: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapting, "planned_dataset", lambda stage: doubtful)
+    monkeypatch.setattr(adapt_data, "planned_dataset", lambda stage: doubtful)
     store = open_store(str(tmp_path))
     labels: dict[str, Any] = {}
     for policy in ("u_zeros", "u_ones", "u_ignore"):

@@ -1,0 +1,89 @@
+"""`fairfm ensemble`: average stored predictions, or search all subsets of a pool of models.
+
+The work is imported inside the command, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("members", metavar="MEMBER...", nargs=-1, required=True)
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Results folder."
+)
+@click.option(
+    "--combine",
+    default="probability",
+    show_default=True,
+    help="What is averaged: probability or logit.",
+)
+@click.option(
+    "--attributes", default="sex,race", show_default=True, help="Protected attributes, by comma."
+)
+@click.option(
+    "--search/--no-search",
+    default=False,
+    show_default=True,
+    help="Search the ensembles of all subsets for the front of mean AUC and gaps.",
+)
+@click.option(
+    "--most",
+    default=None,
+    type=click.IntRange(min=1),
+    help="With --search: the largest number of members of an ensemble.  [default: all]",
+)
+@click.option(
+    "--table3", is_flag=True, help="The six ensembles of the paper's Table 3, by its models' names."
+)
+@click.option("--replicates", default=200, show_default=True, type=click.IntRange(min=0))
+@click.option("--permutations", default=200, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+def ensemble(
+    members: tuple[str, ...],
+    out: Path,
+    combine: str,
+    attributes: str,
+    search: bool,
+    most: int | None,
+    table3: bool,
+    replicates: int,
+    permutations: int,
+    seed: int,
+) -> None:
+    """Build ensembles from the stored predictions of two or more models: no model runs.
+
+    MEMBER is a file of predictions, or a folder of them (one file a split), as PATH or NAME=PATH.
+    Without --search the ensemble of all members is written to OUT/ensemble.parquet. With --search
+    the front is chosen on the members' val split and shown on their test split; OUT/subsets.parquet
+    lists every ensemble, OUT/front holds the predictions of those on the front. With --table3
+    members are models of the paper, as in mae=PATH mae_med=PATH; its ensembles go to OUT/table3.
+    """
+    from analysis.ensembles.build import write_ensemble, write_search
+    from analysis.ensembles.members import member_files
+    from analysis.ensembles.table3 import write_table3
+    from fairfm_core.config.evaluation import EvaluationSettings
+    from fairfm_core.config.yaml_input import validated
+
+    if most is not None and not search:
+        raise click.UsageError("--most is of use with --search only; add --search or leave it out")
+    if table3 and search:
+        raise click.UsageError("--table3 names its ensembles; leave out --search")
+    given = {
+        "attributes": tuple(dict.fromkeys(n.strip() for n in attributes.split(",") if n.strip())),
+        "metrics": ("auc",),
+        "replicates": replicates,
+        "permutations": permutations,
+        "seed": seed,
+    }
+    settings = validated(EvaluationSettings, given, "ensemble")
+    files = member_files(members)
+    if table3:
+        click.echo(write_table3(files, out, combine, settings))
+    elif search:
+        click.echo(write_search(files, out, combine, settings, most))
+    else:
+        click.echo(write_ensemble(files, out, combine, settings))

@@ -1,0 +1,40 @@
+"""Commands that read stored artifacts only: no training, no Ray, no torch.
+
+The work is imported inside each command, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+RESULTS = click.argument("results")
+STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if it holds several.")
+
+
+@click.command()
+@RESULTS
+@STUDY
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program; write no figure.")
+def pareto(results: str, study: str | None, as_json: bool) -> None:
+    """Print a study's front and write it as front.csv, front.pdf and front.svg.
+
+    RESULTS is the folder or URI of `fairfm sweep run`. The front holds the configurations that no
+    other one beats in every objective on validation; the numbers shown are those on test.
+    """
+    from analysis.commands.study_work import json_front, write_front
+
+    click.echo(json_front(results, study) if as_json else write_front(results, study))
+
+
+@click.command()
+@RESULTS
+@STUDY
+def report(results: str, study: str | None) -> None:
+    """Write one self-contained HTML page on a study and print its path.
+
+    RESULTS is the folder or URI of `fairfm sweep run`. The page needs no network: open it in any
+    browser, print it, or send it.
+    """
+    from analysis.commands.study_work import write_report
+
+    click.echo(write_report(results, study))

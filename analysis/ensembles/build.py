@@ -1,0 +1,88 @@
+"""The work of `fairfm ensemble`: members' predictions in; ensembles as files and as text out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.ensembles.members import Files, check_not_read, read_member, read_pool
+from analysis.ensembles.text import search_text
+from analysis.evaluation.text import short_table
+from analysis.wording import counted
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.ensembles.ensemble import combined, ensemble_of
+from fairfm_core.evaluation.ensembles.pool import Pool
+from fairfm_core.evaluation.ensembles.report import reported_on_test
+from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch, search_subsets
+from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.predictions import write_predictions
+
+ENSEMBLE_FILE = "ensemble.parquet"
+SUBSETS_FILE = "subsets.parquet"
+FRONT_FOLDER = "front"
+
+
+def write_ensemble(files: Files, out: Path, combine: str, settings: EvaluationSettings) -> str:
+    """Write the ensemble of all members; returns its numbers as text.
+
+    Members are added in alphabetical order, as in a search. Raises BadInput for fewer than two and
+    for members that do not pair.
+    """
+    target = out / ENSEMBLE_FILE
+    check_not_read(files, [target])
+    names = sorted(files)
+    ensemble = combined([read_member(files[name]) for name in names], combine, names)
+    text = short_table(evaluate(ensemble, settings), settings)
+    out.mkdir(parents=True, exist_ok=True)
+    write_predictions(ensemble.frame, target)
+    head = f"ensemble of {counted(len(names), 'member')}, mean {combine}: {' + '.join(names)}"
+    return "\n".join([head, text, f"wrote {target}"])
+
+
+def write_search(
+    files: Files, out: Path, combine: str, settings: EvaluationSettings, most: int | None = None
+) -> str:
+    """Search all subsets on validation; write their table and the front's predictions.
+
+    Returns the front as text, with what it shows on test. Raises BadInput as `search_subsets`.
+    """
+    subsets, front = out / SUBSETS_FILE, out / FRONT_FOLDER
+    check_not_read(files, [subsets, front])
+    pool = read_pool(files)
+    search = search_subsets(pool, combine, settings, most)
+    reported = list(reported_on_test(pool, search, search.front, settings))
+    (best,) = reported_on_test(pool, search, [search.best_member], settings)
+    out.mkdir(parents=True, exist_ok=True)
+    pq.write_table(_table(search), subsets, compression="zstd")
+    _write_front(pool, search, front)
+    text = search_text(search, reported, best, settings)
+    files_of = counted(len(reported), "file")
+    return f"{text}\nwrote {subsets} and {files_of} of predictions to {front}"
+
+
+def _write_front(pool: Pool, search: SubsetSearch, folder: Path) -> None:
+    """One file of predictions for each ensemble, in the order shown; those of an earlier run go."""
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.parquet"):
+        if old.stem.isdecimal():
+            old.unlink()
+    for number, m in enumerate(search.front, start=1):
+        ensemble = ensemble_of(pool, search.places(m), search.combine)
+        write_predictions(ensemble.frame, folder / f"{number}.parquet")
+
+
+def _table(search: SubsetSearch) -> pa.Table:
+    """One row a subset: members and how many, numbers on validation, its place on the front."""
+    place = {m: number for number, m in enumerate(search.front, start=1)}
+    rows = range(len(search.bits_M))
+    columns = {
+        "members": pa.array([list(search.members(m)) for m in rows], pa.list_(pa.string())),
+        "size": pa.array([len(search.places(m)) for m in rows], pa.int64()),
+    }
+    for objective, value_M in zip(search.objectives, search.value_MO.T, strict=True):
+        columns[objective.metric.replace("/", "_")] = pa.array(value_M, pa.float64())
+    columns["on_front"] = pa.array(search.front_M, pa.bool_())
+    columns["front"] = pa.array([place.get(m) for m in rows], pa.int64())
+    return pa.table(columns)

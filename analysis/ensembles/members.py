@@ -1,0 +1,79 @@
+"""The members of an ensemble as a user names them: files or folders of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from analysis.evaluation.evaluate import prediction_files
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
+from fairfm_core.evaluation.evaluate import join_splits
+from fairfm_core.evaluation.predictions import Predictions, read_predictions
+
+Files = Mapping[str, Sequence[Path]]
+"""Prediction files of each member by its name."""
+UNNAMED = "predictions"
+"""A folder of this name says nothing of its model; the folder above it does."""
+
+
+def member_files(given: Sequence[str]) -> dict[str, list[Path]]:
+    """Files of each member from `path` or `name=path`, a file or a folder of parquet files.
+
+    The default name is that of the file without its ending, or of the folder. Raises BadInput for a
+    path that does not exist, a folder without a file, and a name that stands twice.
+    """
+    members: dict[str, list[Path]] = {}
+    for text in given:
+        name, path = _named(text)
+        if name in members:
+            raise BadInput(
+                f"{members[name][0]} and {path} are both called {name!r}; name them, as in"
+                f" other={path} (the splits of one model go into one folder)"
+            )
+        members[name] = prediction_files(path)
+    return members
+
+
+def read_member(files: Sequence[Path]) -> Predictions:
+    """The predictions of one member, its splits in one table."""
+    return join_splits([read_predictions(path) for path in files])
+
+
+def read_pool(files: Files) -> Pool:
+    """The members in alphabetical order; one table at a time is in memory beside the scores."""
+    names = sorted(files)
+    return paired_members(names, (read_member(files[name]) for name in names))
+
+
+def check_not_read(files: Files, written: Iterable[Path]) -> None:
+    """Raise BadInput if a file that is about to be written, or its folder, is read from."""
+    targets = {path.resolve() for path in written}
+    for name, paths in files.items():
+        for path in paths:
+            if targets & {path.resolve(), path.resolve().parent}:
+                raise BadInput(
+                    f"{path} of member {name!r} would be overwritten; give another --out"
+                )
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """Name and path; a path that exists is taken as it is, whatever it contains."""
+    name, sign, rest = text.partition("=")
+    path = Path(text)
+    if sign and name and not path.exists():
+        path = Path(rest)
+    else:
+        name = _default_name(path)
+    if not path.exists():
+        raise BadInput(
+            f"there is no file or folder {str(path)!r}; give predictions as PATH or NAME=PATH"
+        )
+    return name, path
+
+
+def _default_name(path: Path) -> str:
+    whole = path.resolve()
+    if not whole.is_dir():
+        return whole.stem
+    return whole.parent.name if whole.name == UNNAMED else whole.name

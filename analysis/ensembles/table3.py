@@ -1,0 +1,85 @@
+"""The six ensembles of the paper's Table 3, made by rule from stored predictions of its models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.ensembles.members import Files, check_not_read, read_pool
+from analysis.results.numbers import named_numbers
+from analysis.wording import aligned, title_of, with_interval, with_null
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.evaluation.ensembles.ensemble import (
+    PAPER_ENSEMBLES,
+    PAPER_IDS,
+    PAPER_MODELS,
+    EnsembleRule,
+    ensemble_of,
+    members_of,
+)
+from fairfm_core.evaluation.ensembles.pool import Pool
+from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.predictions import write_predictions
+
+FOLDER = "table3"
+
+
+def write_table3(files: Files, out: Path, combine: str, settings: EvaluationSettings) -> str:
+    """Write each ensemble that has two members or more; returns the table as text.
+
+    Members go by their names in Table 1, `MAE (M)`, or the zoo's, `mae_med`. A rule that finds
+    fewer than two is named as left out. Raises BadInput for other names.
+    """
+    titles = {_title(name): paths for name, paths in files.items()}
+    check_not_read(titles, [out / FOLDER])
+    pool = read_pool(titles)
+    models = {name: PAPER_MODELS[name] for name in PAPER_MODELS if name in titles}
+    rows, left_out = [], []
+    for rule in PAPER_ENSEMBLES:
+        try:
+            members = members_of(rule, models)
+        except BadInput as error:
+            left_out.append(f"left out: {error}")
+            continue
+        rows.append(_row(rule, members, pool, out, combine, settings))
+    if not rows:
+        raise BadInput(f"no ensemble of Table 3 has two of its members; {left_out[0]}")
+    gaps = [title_of(f"gap_{attribute}") for attribute in settings.attributes]
+    table = aligned([["ensemble", "members", "AUC", *gaps], *rows])
+    return "\n".join([table, *left_out, _how(combine, settings), f"wrote {out / FOLDER}"])
+
+
+def _title(name: str) -> str:
+    known = {**{title: title for title in PAPER_MODELS}, **PAPER_IDS}
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise BadInput(f"{name!r} is no model of Table 3{hint}; name members {', '.join(known)}")
+    return known[name]
+
+
+def _row(
+    rule: EnsembleRule,
+    members: tuple[str, ...],
+    pool: Pool,
+    out: Path,
+    combine: str,
+    settings: EvaluationSettings,
+) -> list[str]:
+    places = [pool.names.index(name) for name in sorted(members)]
+    ensemble = ensemble_of(pool, places, combine)
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    write_predictions(ensemble.frame, out / FOLDER / f"{rule.name}.parquet")
+    split = "test" if "test" in pool.splits else pool.splits[-1]
+    numbers = named_numbers(evaluate(ensemble, settings), split)
+    gaps = [numbers[f"gap_{attribute}"] for attribute in settings.attributes]
+    shown = [f"{with_interval(gap)} [{with_null(gap)}]" for gap in gaps]
+    return [rule.name, " + ".join(members), with_interval(numbers["auc"]), *shown]
+
+
+def _how(combine: str, settings: EvaluationSettings) -> str:
+    percent = f"{100 * settings.confidence:g} %"
+    return (
+        f"Test split, protocol full, AUC points; AUC is the mean over pathologies, gaps are"
+        f" gap_of_mean. Mean {combine} of the members. Intervals: {percent},"
+        f" {settings.replicates} draws of patients; null: {settings.permutations} permutations."
+    )

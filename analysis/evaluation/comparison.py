@@ -1,0 +1,151 @@
+"""The work of `fairfm evaluate --compare`: two models, or two sets of seeds, on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from analysis.evaluation.evaluate import prediction_files
+from analysis.results.results import StudyResults, open_results
+from analysis.wording import aligned
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.evaluation.evaluate import evaluate, join_splits
+from fairfm_core.evaluation.pairing import check_pairing
+from fairfm_core.evaluation.predictions import Predictions, read_predictions
+from fairfm_core.evaluation.selection.comparison import COLUMNS, Family, Side, compared
+from fairfm_core.evaluation.summary import gap_name
+
+FILE = "comparisons.parquet"
+TEXTS, COUNTS = ("a", "b", "protocol", "split", "name", "reason"), ("seeds_a", "seeds_b")
+SCHEMA = pa.schema(
+    [
+        (name, pa.string() if name in TEXTS else pa.int64() if name in COUNTS else pa.float64())
+        for name in COLUMNS
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be compared, how it is evaluated, and the tests declared together."""
+
+    pairs: tuple[tuple[str, str], ...]
+    settings: EvaluationSettings
+    family: tuple[str, ...]
+    """Empty for the default: the AUC and the AUC gap of each attribute."""
+    split: str
+
+    @property
+    def declared(self) -> Family:
+        """The family of tests that Holm's correction is over."""
+        gaps = [gap_name("auc", "gap_of_mean", each) for each in self.settings.attributes]
+        return Family(self.family or ("auc", *gaps), self.split)
+
+
+def compare_files(asked: Asked) -> pd.DataFrame:
+    """Compare models by the paths of their predictions; raises BadInput where they do not pair.
+
+    A path is a file, a folder of files of one model, or a folder of such folders: its seeds.
+    """
+    seeds = {name: _seeds(Path(name)) for pair in asked.pairs for name in pair}
+    for a, b in asked.pairs:
+        check_pairing(seeds[a][0], seeds[b][0], (a, b))
+    for name, models in seeds.items():
+        for first, other in pairwise(models):
+            check_pairing(first, other, (f"a seed of {name}", "the next"))
+    settings = asked.settings
+    sides = {
+        name: Side(name, tuple(evaluate(model, settings) for model in models))
+        for name, models in seeds.items()
+    }
+    pairs = [(sides[a], sides[b]) for a, b in asked.pairs]
+    return compared(pairs, asked.declared, settings.confidence)
+
+
+def compare_configurations(
+    location: str, study: str | None, asked: Asked
+) -> tuple[Asked, pd.DataFrame]:
+    """Compare configurations of a study by their labels, from stored replicates.
+
+    They were evaluated by the study's settings: what was asked comes back with these.
+    """
+    results = open_results(location, study)
+    sides = {name: _side(results, name) for pair in asked.pairs for name in pair}
+    asked = replace(asked, settings=results.settings)
+    pairs = [(sides[a], sides[b]) for a, b in asked.pairs]
+    return asked, compared(pairs, asked.declared, asked.settings.confidence)
+
+
+def comparison_text(table: pd.DataFrame, asked: Asked) -> str:
+    """The declared tests as text, every number with what it is."""
+    shown = table[table["p_holm"].notna() | _undefined(table, asked)]
+    lines = [_line(row) for _, row in shown.iterrows()]
+    tested = int(table["p_holm"].notna().sum())
+    confidence = f"{100 * asked.settings.confidence:g} %"
+    head = ["a", "b", "split", "protocol", "number", "a", "b", "a - b", f"{confidence} interval"]
+    head += ["fair", "p", "p (Holm)", "note"]
+    how = (
+        "Values are fractions; auc is the mean over pathologies, gap_<attribute> the gap_of_mean."
+        " The interval is of the difference: both models on the same draws of patients, and the"
+        " spread between seeds where there are several. p (Holm) is corrected for these"
+        f" {tested} tests. fair: the difference of gaps that fair models of these accuracies would"
+        " show; p is the larger of Student's t and of a permutation test against it."
+    )
+    return "\n".join([aligned([head, *lines]), how])
+
+
+def _undefined(table: pd.DataFrame, asked: Asked) -> pd.Series:
+    declared = table["name"].isin(asked.declared.names) & (table["split"] == asked.split)
+    first = table["protocol"] == table["protocol"].iloc[0]
+    undefined: pd.Series = declared & first & table["p_value"].isna()
+    return undefined
+
+
+def _line(row: pd.Series) -> list[str]:
+    limits = "none"
+    if pd.notna(row["lo"]):
+        limits = f"[{row['lo']:+.4f}, {row['hi']:+.4f}]"
+    return [
+        *(str(row[key]) for key in ("a", "b", "split", "protocol", "name")),
+        *(_number(row["value_a"], ".4f"), _number(row["value_b"], ".4f")),
+        *(_number(row["difference"], "+.4f"), limits),
+        "" if pd.isna(row["null_difference"]) else f"{row['null_difference']:+.4f}",
+        *(_number(row["p_value"], ".3f"), _number(row["p_holm"], ".3f")),
+        str(row["reason"] or ""),
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "undefined" if pd.isna(value) else format(value, form)
+
+
+def _seeds(path: Path) -> list[Predictions]:
+    """The models of a path: one, or the seeds in its folders."""
+    if not path.exists():
+        raise BadInput(f"no predictions at {path}; give a file, a folder, or a folder of seeds")
+    folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+    if not folders or any(path.glob("*.parquet")):
+        return [_model(path)]
+    return [_model(folder) for folder in folders]
+
+
+def _model(path: Path) -> Predictions:
+    """One model's predictions of all its splits; a stage's folder holds them in `predictions`."""
+    inner = path / "predictions"
+    files = prediction_files(inner if inner.is_dir() else path)
+    return join_splits([read_predictions(file) for file in files])
+
+
+def _side(results: StudyResults, label: str) -> Side:
+    known = {each.label: each for each in results.configurations}
+    if label not in known:
+        hint = did_you_mean(label, known)
+        raise BadInput(f"no configuration {label!r}{hint}; the study has {', '.join(known)}")
+    trials: Sequence[str] = [trial.evaluate for trial in known[label].finished]
+    return Side(label, tuple(results.evaluation("evaluate", each) for each in trials))

@@ -1,0 +1,69 @@
+"""The configuration that each selection rule chooses on validation, and what it shows on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.front.front import Front
+from analysis.front.rows import Row, number_of
+from analysis.results.numbers import Number
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.selection.selection import RULES, choose, validation_table
+from fairfm_core.evaluation.tables import Evaluation
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One rule's choice."""
+
+    rule: str
+    space: str
+    """What the rule looks at."""
+    row: Row | None
+    """The front's row of the configuration; None where the rule could not choose."""
+    excluded: int
+    """Configurations with an undefined number that the rule needs."""
+    reason: str | None
+
+    @property
+    def label(self) -> str | None:
+        """The configuration's label."""
+        return None if self.row is None else str(self.row["label"])
+
+    def number(self, split: str, name: str) -> Number:
+        """A number of the configuration."""
+        assert self.row is not None, "no configuration was chosen"
+        return number_of(self.row, split, name)
+
+    def optimism(self, name: str) -> float | None:
+        """Validation minus test: how much the choice flatters itself."""
+        val, test = self.number("val", name)["value"], self.number("test", name)["value"]
+        return None if val is None or test is None else float(val - test)
+
+
+def choices(front: Front, evaluations: Mapping[str, Evaluation]) -> list[Chosen]:
+    """The choice of every rule, from validation numbers alone."""
+    table = validation_table(evaluations)
+    rows = {row["group"]: row for row in front.rows}
+    return [_chosen(rule, table, rows) for rule in RULES]
+
+
+def distinct(chosen: Sequence[Chosen]) -> list[tuple[str, Chosen]]:
+    """Rules that agree as one entry, `overall, dto`, in the order of the rules."""
+    found: dict[str, list[Chosen]] = {}
+    for each in chosen:
+        if each.row is not None:
+            found.setdefault(each.row["group"], []).append(each)
+    return [(", ".join(each.rule for each in same), same[0]) for same in found.values()]
+
+
+def _chosen(rule: str, table: pd.DataFrame, rows: Mapping[str, Row]) -> Chosen:
+    space = RULES[rule][1]
+    try:
+        choice = choose(rule, table)
+    except BadInput as error:
+        return Chosen(rule, space, None, 0, str(error))
+    return Chosen(rule, space, rows[choice.fingerprint], len(choice.excluded), None)

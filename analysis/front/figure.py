@@ -1,0 +1,133 @@
+"""The front's figure for print: PDF and SVG whose bytes depend on the numbers alone."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.front.panels import Panel, Point
+from analysis.results.numbers import POINTS
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+WIDTH = 6.9  # inches: two columns of a journal page
+PANEL_HEIGHT = 2.7
+LEGEND_LINE = 0.17
+MOST_LISTED = 12
+STYLE: dict[RcKeyType, Any] = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "fairfm",
+    "svg.fonttype": "none",
+}
+CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}
+UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def figure_bytes(panels: Sequence[Panel], title: str, form: str) -> bytes:
+    """The figure as `pdf` or `svg`: equal panels and title give equal bytes."""
+    with mpl.rc_context(STYLE):
+        figure = draw(panels, title)
+        CANVASES[form](figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=form, metadata=UNDATED[form])
+    return buffer.getvalue()
+
+
+def draw(panels: Sequence[Panel], title: str) -> Figure:
+    """Panels side by side, front members filled and numbered, and a legend that names them."""
+    shown = _listed(panels)
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    legend_height = LEGEND_LINE * (math.ceil(len(shown) / 3) + 1)
+    figure = Figure((WIDTH, rows * PANEL_HEIGHT + legend_height + 0.3), layout="constrained")
+    figure.suptitle(title, fontsize=7, x=0.01, ha="left")
+    for place, panel in enumerate(panels, start=1):
+        _draw_panel(figure.add_subplot(rows, columns, place), panel)
+    if shown:
+        handles = [_handle(point) for point in shown]
+        figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=7)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label, fontsize=7)
+    if panel.noise:
+        low, high = (POINTS * value for value in panel.noise)
+        axes.axvspan(low, high, color="0.92", lw=0, zorder=0)
+        where = axes.get_xaxis_transform()
+        axes.text(
+            low,
+            1.0,
+            " fair model (null), mean to bound",
+            va="top",
+            size=6,
+            color="0.4",
+            transform=where,
+        )
+    for point in panel.points:
+        _draw_point(axes, point)
+    if panel.left_out:
+        note = f"undefined on test: {', '.join(panel.left_out)}"
+        axes.text(0, 0.01, note, size=6, color="0.4", transform=axes.transAxes)
+
+
+def _draw_point(axes: Axes, point: Point) -> None:
+    x, y = POINTS * point.x, POINTS * point.y
+    bar: dict[str, Any] = {"color": point.style.colour, "alpha": 0.35, "lw": 1, "zorder": 1}
+    axes.plot([POINTS * value for value in point.x_interval], [y, y], **bar)
+    axes.plot([x, x], [POINTS * value for value in point.y_interval], **bar)
+    axes.plot([x], [y], zorder=3 if point.number else 2, **_marker(point))
+    if point.number:
+        axes.annotate(
+            str(point.number), (x, y), (4, 4), textcoords="offset points", weight="bold", zorder=4
+        )
+
+
+def _marker(point: Point) -> dict[str, Any]:
+    colour = point.style.colour
+    face = colour if point.number else "none"
+    edge = "black" if point.number else colour
+    return {
+        "marker": point.style.marker,
+        "linestyle": "none",
+        "markersize": 6,
+        "markerfacecolor": face,
+        "markeredgecolor": edge,
+        "markeredgewidth": 0.6 if point.number else 1.1,
+    }
+
+
+def _listed(panels: Sequence[Panel]) -> list[Point]:
+    """One point of each configuration, front members first, as many as a legend can hold."""
+    points: dict[str, Point] = {}
+    for panel in panels:
+        for point in panel.points:
+            points.setdefault(point.label, point)
+    ordered = sorted(points.values(), key=lambda point: point.number or len(points) + 1)
+    members = sum(point.number is not None for point in ordered)
+    return ordered[: max(members, MOST_LISTED)]
+
+
+def _handle(point: Point) -> Line2D:
+    label = f"{point.number}  {point.label}" if point.number else point.label
+    return Line2D([], [], label=_plain(label), **_marker(point))
+
+
+def _plain(text: str) -> str:
+    """The text as it is: neither mathematics nor, with a leading underscore, hidden."""
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped

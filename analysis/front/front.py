@@ -1,0 +1,136 @@
+"""The front of a study's configurations: chosen on validation, shown on test.
+
+A configuration's objective values are means over its seeds. It is on the front if no other one is
+at least as good in every objective and better in one; equal ones are kept together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.front.certainty import SPLITS, Certainty, front_certainty
+from analysis.front.rows import Row, bare, front_row
+from analysis.results.replicates import StudyNumbers
+from analysis.results.results import Configuration, StudyResults
+from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.selection.pareto import hypervolume
+from fairfm_core.evaluation.selection.selection import front, validation_table
+from fairfm_core.evaluation.tables import Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """The configurations of a study, one row each, and which of them are on the front."""
+
+    table: pd.DataFrame
+    """`label`, the axes, `seeds`, `missing_seeds`, `on_front`, `reason` (why it was kept out),
+    `val_*` and `test_*` values as fractions with `_lo`, `_hi`; gaps also with their null;
+    `val_p_front`, `test_p_front`: the probability to be on the front of that split, with its Monte
+    Carlo error. Front rows come first, by validation AUC."""
+    objectives: tuple[Objective, ...]
+    axes: tuple[str, ...]
+    hypervolume: float
+    """Of the validation front, up to AUC 0.5 and gap 0.10: fixed, so that studies compare."""
+    no_certainty: str | None = None
+    """Why there are no probabilities of being on the front."""
+
+    @property
+    def members(self) -> list[Row]:
+        """The rows on the front; a member's number in figures is its place here, from 1."""
+        return [row for row in self.rows if row["on_front"]]
+
+    @property
+    def kept_out(self) -> list[Row]:
+        """The rows without a defined place: no finished trial, or an undefined objective."""
+        return [row for row in self.rows if row["reason"] is not None]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table's rows as plain mappings, in order; an undefined entry is None."""
+        return [
+            {str(key): _none(value) for key, value in row.items()}
+            for row in self.table.to_dict("records")
+        ]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives' numbers by name, without their split: `auc`, `gap_race`."""
+        return tuple(bare(objective) for objective in self.objectives)
+
+    @property
+    def reference(self) -> str:
+        """The hypervolume's reference point in words."""
+        return ", ".join(f"{bare(each)} {each.reference:g}" for each in self.objectives)
+
+
+def study_front(
+    results: StudyResults, evaluations: Mapping[str, Evaluation], numbers: StudyNumbers
+) -> Front:
+    """The front of a study's configurations from their pooled evaluations, by group."""
+    return configuration_front(
+        results.configurations,
+        evaluations,
+        results.objectives,
+        results.axes,
+        front_certainty(numbers, results.objectives, results.settings),
+    )
+
+
+def configuration_front(
+    configurations: Sequence[Configuration],
+    evaluations: Mapping[str, Evaluation],
+    objectives: Sequence[Objective],
+    axes: Sequence[str],
+    certainty: Certainty | None = None,
+) -> Front:
+    """Which configurations are non-dominated in their validation objectives.
+
+    One without an evaluation, or with an undefined objective, is kept out with its reason.
+    """
+    candidates = _defined(validation_table(evaluations), objectives)
+    members = set(candidates["fingerprint"][front(candidates, objectives)])
+    rows = [
+        front_row(each, evaluations.get(each.group), objectives, axes, each.group in members)
+        for each in configurations
+    ]
+    certainty = certainty or Certainty()
+    for row in rows:
+        row |= _certainty_columns(certainty, row["group"])
+    rows.sort(key=_rank)
+    return Front(
+        pd.DataFrame(rows),
+        tuple(objectives),
+        tuple(axes),
+        hypervolume(candidates[[each.metric for each in objectives]].to_numpy(), objectives),
+        certainty.reason,
+    )
+
+
+def _certainty_columns(certainty: Certainty, group: str) -> Row:
+    columns: Row = {}
+    for split in SPLITS:
+        found = certainty.of(split, group)
+        columns[f"{split}_p_front"] = found.probability if found else None
+        columns[f"{split}_p_front_error"] = found.error if found else None
+    return columns
+
+
+def _defined(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
+    """The candidates whose objectives are all defined."""
+    metrics = [objective.metric for objective in objectives]
+    wider = table.reindex(columns=list(dict.fromkeys([*table.columns, *metrics])))
+    return wider[wider[metrics].notna().all(axis=1)]
+
+
+def _rank(row: Row) -> tuple[bool, float, str]:
+    """Front first, then by validation AUC, then by name."""
+    auc = -1.0 if row["val_auc"] is None else row["val_auc"]
+    return not row["on_front"], -auc, row["label"]
+
+
+def _none(value: Any) -> Any:
+    return None if value is None or pd.isna(value) else value

@@ -1,0 +1,92 @@
+"""One row of a front's table: a configuration's axes, seeds, and its numbers on both splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.results.numbers import Number, is_gap, named_numbers
+from analysis.results.results import Configuration
+from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.tables import Evaluation
+
+Row = dict[str, Any]
+
+LIMITS = ("lo", "hi")
+GAP_COLUMNS = ("null_mean", "null_hi", "p_value", "excess", "worst_group", "best_group")
+
+
+def bare(objective: Objective) -> str:
+    """An objective's number by name, without its split."""
+    return objective.metric.removeprefix("val/")
+
+
+def front_row(
+    configuration: Configuration,
+    evaluation: Evaluation | None,
+    objectives: Sequence[Objective],
+    axes: Sequence[str],
+    on_front: bool,
+) -> Row:
+    """The row of one configuration; without an evaluation it has no numbers, only the reason."""
+    names = [bare(objective) for objective in objectives]
+    numbers = {split: _numbers(evaluation, split) for split in ("val", "test")}
+    row: Row = {
+        "label": configuration.label,
+        **{axis: configuration.axes.get(axis) for axis in axes},
+        "group": configuration.group,
+        "protocol": evaluation.protocol if evaluation else None,
+        "seeds": len(configuration.finished),
+        "missing_seeds": " ".join(map(str, configuration.missing_seeds)) or None,
+        "on_front": on_front,
+        "reason": _kept_out(numbers["val"], names) if evaluation else "no finished trial",
+        "val_auc": None,
+    }
+    for split, found in numbers.items():
+        for name, number in found.items():
+            row |= _columns(f"{split}_{name}", number, is_gap(name))
+    return row | _optimism(numbers, names, on_front)
+
+
+def _numbers(evaluation: Evaluation | None, split: str) -> dict[str, Number]:
+    return named_numbers(evaluation, split) if evaluation else {}
+
+
+def _columns(start: str, number: Number, gap: bool) -> Row:
+    ends = (*LIMITS, *GAP_COLUMNS) if gap else LIMITS
+    return {start: number["value"], **{f"{start}_{end}": number[end] for end in ends}}
+
+
+def _kept_out(numbers: Mapping[str, Number], names: Sequence[str]) -> str | None:
+    """Why objectives are undefined on validation; None if all are defined."""
+    undefined = [name for name in names if name not in numbers or numbers[name]["value"] is None]
+    reasons = [f"val/{name} undefined: {_why(numbers.get(name))}" for name in undefined]
+    return "; ".join(reasons) or None
+
+
+def _why(number: Number | None) -> str:
+    return str(number["reason"]) if number else "not evaluated"
+
+
+def _optimism(
+    numbers: Mapping[str, Mapping[str, Number]], names: Sequence[str], on_front: bool
+) -> dict[str, float | None]:
+    """Validation minus test of what was chosen: how much the choice flatters itself."""
+    gains: dict[str, float | None] = {}
+    for name in names:
+        val, test = (numbers[split].get(name) for split in ("val", "test"))
+        gains[f"optimism_{name}"] = _difference(val, test) if on_front else None
+    return gains
+
+
+def _difference(first: Number | None, second: Number | None) -> float | None:
+    if first is None or second is None or None in (first["value"], second["value"]):
+        return None
+    return float(first["value"] - second["value"])
+
+
+def number_of(row: Row, split: str, name: str) -> Number:
+    """One number of a front's row, as `named_numbers` gives it; undefined entries are None."""
+    start = f"{split}_{name}"
+    held = {end: row.get(f"{start}_{end}") for end in (*LIMITS, *GAP_COLUMNS)}
+    return {"value": row.get(start), **held}

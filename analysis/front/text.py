@@ -1,0 +1,104 @@
+"""A front as text for the terminal, and as JSON for a program."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+
+from analysis.front.choices import Chosen, distinct
+from analysis.front.front import Front
+from analysis.front.rows import Row, number_of
+from analysis.results.numbers import is_gap
+from analysis.wording import (
+    UNDEFINED,
+    aligned,
+    counted,
+    definition_of,
+    points,
+    signed,
+    title_of,
+    with_interval,
+    with_null,
+)
+from fairfm_core.config.evaluation import EvaluationSettings
+
+
+def front_text(front: Front, settings: EvaluationSettings) -> str:
+    """The members of the front with test values, then who was kept out, then how to read it."""
+    names = list(dict.fromkeys(["auc", *front.names]))
+    head = ["#", "configuration", "seeds", *(title_of(name) for name in names), "P(front)"]
+    rows = [_line(place, row, names) for place, row in enumerate(front.members, start=1)]
+    lines = [f"front: {len(rows)} of {counted(len(front.table), 'configuration')}"]
+    lines += [aligned([head, *rows])] if rows else []
+    lines += [f"kept out: {row['label']}: {row['reason']}" for row in front.kept_out]
+    return "\n".join([*lines, *textwrap.wrap(_reading(front, settings), 100)])
+
+
+def _certainty(front: Front, settings: EvaluationSettings) -> str:
+    if front.no_certainty:
+        return f"No P(front): {front.no_certainty}."
+    return (
+        f"P(front): share of {settings.replicates} joint draws of test patients and of seeds in"
+        " which it is on the front."
+    )
+
+
+def choices_text(chosen: Sequence[Chosen]) -> str:
+    """What each selection rule chooses on validation, and how much that flatters the choice."""
+    lines = []
+    for rules, each in distinct(chosen):
+        val, test = (each.number(split, "auc") for split in ("val", "test"))
+        optimism = each.optimism("auc")
+        gain = "" if optimism is None else f", optimism {signed(optimism)}"
+        aucs = f"AUC {points(val['value'])} on validation, {with_interval(test)} on test{gain}"
+        lines.append(f"chosen by {rules}: {each.label}: {aucs}")
+    lines += [f"no choice by {each.rule}: {each.reason}" for each in chosen if each.reason]
+    return "\n".join(lines)
+
+
+def front_json(front: Front, chosen: Sequence[Chosen], study: str) -> str:
+    """The front's table and hypervolume as JSON; undefined values are null."""
+    return json.dumps(
+        {
+            "study": study,
+            "objectives": [objective.model_dump() for objective in front.objectives],
+            "hypervolume": front.hypervolume,
+            "reference": {each.metric: each.reference for each in front.objectives},
+            "choices": {each.rule: each.label for each in chosen},
+            "configurations": front.rows,
+        },
+        indent=1,
+        allow_nan=False,
+    )
+
+
+def _line(place: int, row: Row, names: Sequence[str]) -> list[str]:
+    seeds = str(row["seeds"])
+    if row["missing_seeds"] is not None:
+        seeds += f" (missing {row['missing_seeds']})"
+    sure = UNDEFINED if row["test_p_front"] is None else f"{row['test_p_front']:.2f}"
+    return [str(place), row["label"], seeds, *(_cell(row, name) for name in names), sure]
+
+
+def _cell(row: Row, name: str) -> str:
+    number = number_of(row, "test", name)
+    return (
+        f"{with_interval(number)} [{with_null(number)}]" if is_gap(name) else with_interval(number)
+    )
+
+
+def _reading(front: Front, settings: EvaluationSettings) -> str:
+    gaps = sorted({definition_of(name) for name in front.names if is_gap(name)})
+    percent = f"{100 * settings.confidence:g} %"
+    where = f"shown on test (protocol {settings.protocols[0]}), in AUC points"
+    chosen = f"Chosen on validation, {where}"
+    if gaps:
+        chosen += f"; gaps are {', '.join(gaps)}"
+    return (
+        f"{chosen}. Intervals: {percent}, {settings.replicates} draws of patients. Null: what a"
+        f" fair model would show, {settings.permutations} permutations (mean, to the {percent}"
+        " bound)."
+        f" {_certainty(front, settings)}"
+        f" Hypervolume on validation: {front.hypervolume:.4g} (reference {front.reference})."
+    )

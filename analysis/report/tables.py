@@ -1,0 +1,198 @@
+"""Tables of the report as plain data: the front, the gaps, the AUC of every subgroup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.front.choices import Chosen
+from analysis.front.front import Front
+from analysis.front.palette import Style
+from analysis.front.rows import Row, number_of
+from analysis.results.numbers import POINTS, Number, group_numbers, is_gap, named_numbers
+from analysis.wording import (
+    above_null,
+    definition_of,
+    p_value,
+    points,
+    signed,
+    title_of,
+    with_interval,
+    with_null,
+)
+from fairfm_core.evaluation.tables import Evaluation
+
+SHADE = 0.05
+"""AUC below or above everybody's at which a cell of the heat map has its full colour."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell: its text, a smaller second line, what it sorts by, and a class for its look."""
+
+    text: str
+    note: str = ""
+    key: float | str = ""
+    look: str = ""
+    shade: float = 0.0
+    """In −1..1: how far below or above the reference the value is."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One configuration of a table."""
+
+    label: str
+    style: Style
+    number: int | None
+    cells: tuple[Cell, ...]
+
+
+def front_names(front: Front, attributes: Sequence[str]) -> list[str]:
+    """The numbers that the front's table shows: AUC, then the objectives, then every gap."""
+    gaps = [f"gap_{attribute}" for attribute in attributes]
+    return list(dict.fromkeys(["auc", *front.names, *gaps]))
+
+
+def front_lines(front: Front, names: Sequence[str], look: Mapping[str, Style]) -> list[Line]:
+    """Every configuration with its test numbers; gaps with their null and p-value."""
+    return [
+        Line(
+            row["label"],
+            look[row["label"]],
+            place if row["on_front"] else None,
+            (
+                _seeds(row),
+                *(_front_cell(row, name) for name in names),
+                *(_sure(row, split) for split in ("val", "test")),
+                _optimism(row),
+            ),
+        )
+        for place, row in enumerate(front.rows, start=1)
+    ]
+
+
+def gap_lines(
+    front: Front, evaluations: Mapping[str, Evaluation], look: Mapping[str, Style]
+) -> list[Line]:
+    """Every gap of every configuration, in both definitions, on test."""
+    lines = []
+    for row in front.rows:
+        held = (
+            named_numbers(evaluations[row["group"]], "test") if row["group"] in evaluations else {}
+        )
+        for name, number in held.items():
+            if is_gap(name):
+                lines.append(Line(row["label"], look[row["label"]], None, _gap_cells(name, number)))
+    return lines
+
+
+def group_columns(evaluations: Mapping[str, Evaluation]) -> list[tuple[str, str]]:
+    """(attribute, group) of every subgroup that occurs on test, attributes together."""
+    found = dict.fromkeys(
+        key for evaluation in evaluations.values() for key in group_numbers(evaluation, "test")
+    )
+    attributes = list(dict.fromkeys(attribute for attribute, _ in found))
+    return sorted(found, key=lambda key: (attributes.index(key[0]), list(found).index(key)))
+
+
+def group_lines(
+    front: Front,
+    evaluations: Mapping[str, Evaluation],
+    columns: Sequence[tuple[str, str]],
+    look: Mapping[str, Style],
+) -> list[Line]:
+    """Mean AUC of each subgroup on test, shaded by its distance from everybody's."""
+    lines = []
+    for row in front.rows:
+        if row["group"] not in evaluations:
+            continue
+        held = group_numbers(evaluations[row["group"]], "test")
+        everybody = number_of(row, "test", "auc")
+        worst = {(a, row.get(f"test_gap_{a}_worst_group")) for a, _ in columns}
+        cells = [_number_cell(everybody)]
+        cells += [_group_cell(held.get(key), everybody, key in worst) for key in columns]
+        lines.append(Line(row["label"], look[row["label"]], None, tuple(cells)))
+    return lines
+
+
+def _seeds(row: Row) -> Cell:
+    missing = f"missing {row['missing_seeds']}" if row["missing_seeds"] else ""
+    return Cell(str(row["seeds"]), missing, row["seeds"], "flag" if missing else "")
+
+
+def _front_cell(row: Row, name: str) -> Cell:
+    number = number_of(row, "test", name)
+    if not is_gap(name) or number["value"] is None:
+        return _number_cell(number)
+    verdict = {True: "above", False: "within", None: ""}[above_null(number)]
+    return Cell(with_interval(number), with_null(number), number["value"], verdict)
+
+
+def _number_cell(number: Number) -> Cell:
+    key = "" if number["value"] is None else number["value"]
+    return Cell(with_interval(number), "", key, "missing" if key == "" else "")
+
+
+def _sure(row: Row, split: str) -> Cell:
+    """The probability to be on the front of a split, with its Monte Carlo error."""
+    probability, error = row[f"{split}_p_front"], row[f"{split}_p_front_error"]
+    if probability is None:
+        return Cell("–")
+    return Cell(f"{probability:.2f}", f"± {error:.2f}", probability)
+
+
+def choice_lines(chosen: Sequence[Chosen], look: Mapping[str, Style]) -> list[Line]:
+    """What each rule chooses on validation, with its AUC on both splits."""
+    lines = []
+    for each in chosen:
+        if each.label is None:
+            continue
+        val, test = each.number("val", "auc"), each.number("test", "auc")
+        optimism = each.optimism("auc")
+        gain = Cell("–") if optimism is None else Cell(signed(optimism), "", optimism)
+        rule = Cell(each.rule, each.space)
+        cells = rule, _number_cell(val), _number_cell(test), gain
+        lines.append(Line(each.label, look[each.label], None, cells))
+    return lines
+
+
+def _optimism(row: Row) -> Cell:
+    value = row.get("optimism_auc")
+    return Cell("–") if value is None else Cell(signed(value), "", value)
+
+
+def _gap_cells(name: str, number: Number) -> tuple[Cell, ...]:
+    what = Cell(title_of(name).split(" ")[0]), Cell(definition_of(name))
+    if number["value"] is None:
+        return (*what, Cell("undefined", str(number["reason"]), "", "missing"), *[Cell("–")] * 4)
+    order = f"{number['worst_group']} → {number['best_group']}"
+    null = "–" if number["null_mean"] is None else points(number["null_mean"])
+    bound = "" if number["null_hi"] is None else f"to {points(number['null_hi'])}"
+    excess = (
+        Cell("–")
+        if number["excess"] is None
+        else Cell(signed(number["excess"]), "", number["excess"])
+    )
+    p = Cell(p_value(number), "", "" if number["p_value"] is None else number["p_value"])
+    return (
+        *what,
+        _number_cell(number),
+        Cell(null, bound, number["null_mean"] or ""),
+        excess,
+        p,
+        Cell(order),
+    )
+
+
+def _group_cell(number: Number | None, everybody: Number, worst: bool) -> Cell:
+    if number is None:
+        return Cell("–")
+    if number["value"] is None:
+        return Cell("undefined", str(number["reason"]), "", "missing")
+    shade = 0.0
+    if everybody["value"] is not None:
+        shade = max(-1.0, min(1.0, (number["value"] - everybody["value"]) / SHADE))
+    limits = "" if number["lo"] is None else f"{points(number['lo'])}–{points(number['hi'])}"
+    text = f"{POINTS * number['value']:.1f}"
+    return Cell(text, limits, number["value"], "worst" if worst else "", round(shade, 2))

@@ -1,0 +1,128 @@
+"""What a reader must know before trusting a study's numbers, in one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.front.front import Front
+from analysis.front.rows import number_of
+from analysis.results.numbers import is_gap, thinnest, undefined_cells
+from analysis.results.results import Configuration, StudyResults
+from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
+from fairfm_core.evaluation.tables import Evaluation
+
+FEWEST_REPLICATES = 100
+
+
+@dataclass(frozen=True)
+class Warned:
+    """One kind of warning and the sentences of that kind."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+def warnings_found(
+    results: StudyResults, evaluations: Mapping[str, Evaluation], front: Front
+) -> list[Warned]:
+    """Failed trials, missing seeds, undefined AUCs, gaps within their null, and thin evidence."""
+    kinds = {
+        "Failed and unfinished trials": _trials(results),
+        "Configurations with missing seeds": _seeds(results.configurations),
+        "Configurations kept out of the front": [
+            f"{row['label']}: {row['reason']}." for row in front.kept_out
+        ],
+        "Undefined AUCs": _cells(results.configurations, evaluations),
+        "Configurations judged by different labels": _labels(results.configurations),
+        "Front members whose gap lies within its null": _noise(front),
+        "How far the numbers reach": _reach(results) + _weighed(results, evaluations),
+    }
+    return [Warned(title, tuple(found)) for title, found in kinds.items() if found]
+
+
+def _trials(results: StudyResults) -> list[str]:
+    return [
+        f"{trial.name} failed: {trial.failure}."
+        if trial.failure
+        else f"{trial.name} was not run to its end."
+        for trial in results.unfinished
+    ]
+
+
+def _labels(configurations: Sequence[Configuration]) -> list[str]:
+    """Label policies decide the labels of the test set too."""
+    policies = {trial.labels for each in configurations for trial in each.trials}
+    if len(policies) < 2:
+        return []
+    return [
+        f"Trials differ in data.labels ({listed(sorted(policies))}), which settles uncertain "
+        "labels of validation and test as well: their AUCs answer different questions."
+    ]
+
+
+def _seeds(configurations: Sequence[Configuration]) -> list[str]:
+    return [
+        f"{each.label} rests on {counted(len(each.finished), 'seed')}; missing: "
+        f"{listed([str(seed) for seed in each.missing_seeds])}."
+        for each in configurations
+        if each.finished and each.missing_seeds
+    ]
+
+
+def _cells(
+    configurations: Sequence[Configuration], evaluations: Mapping[str, Evaluation]
+) -> list[str]:
+    """One sentence a cell, naming the configurations that share it."""
+    cells: dict[str, list[str]] = {}
+    for each in configurations:
+        for split in ("val", "test") if each.group in evaluations else ():
+            for row in undefined_cells(evaluations[each.group], split):
+                where = f"{row['pathology']}, {row['attribute']} {row['group']}, {split}"
+                cells.setdefault(f"{where}: {row['reason']}", []).append(each.label)
+    return [f"{cell} ({listed(labels)})." for cell, labels in cells.items()]
+
+
+def _noise(front: Front) -> list[str]:
+    found = []
+    for row in front.members:
+        for name in filter(is_gap, front.names):
+            number = number_of(row, "test", name)
+            if above_null(number) is False:
+                what = f"test {title_of(name)} {with_interval(number)}"
+                found.append(f"{row['label']}: {what}; {with_null(number)}.")
+    return found
+
+
+def _reach(results: StudyResults) -> list[str]:
+    found = []
+    settings = results.settings
+    if min(settings.replicates, settings.permutations) < FEWEST_REPLICATES:
+        found.append(
+            f"Intervals rest on {settings.replicates} draws of patients and nulls on "
+            f"{settings.permutations} permutations; below {FEWEST_REPLICATES} their ends are rough."
+        )
+    if len(seeds := {trial.seed for trial in results.trials}) < 3:
+        found.append(
+            f"{counted(len(seeds), 'seed')} of training: intervals cover the sampling of patients, "
+            "not the spread between trainings."
+        )
+    if len({trial.digest for trial in results.trials}) > 1:
+        found.append(
+            "The trials use several data sets; configurations of different data are not paired."
+        )
+    return found
+
+
+def _weighed(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """Under a protocol that weighs images, what the thinnest group on test rests on."""
+    protocol = results.settings.protocols[0]
+    rows = [row for each in evaluations.values() if (row := thinnest(each, "test"))]
+    if protocol == "full" or not rows:
+        return []
+    row = min(rows, key=lambda row: row["ess"])
+    return [
+        f"Protocol {protocol} weighs the images: the thinnest group on test ({row['attribute']} "
+        f"{row['group']}, {row['pathology']}) is worth {row['ess']:.0f} equally weighted images "
+        f"(of {row['unique_images']})."
+    ]

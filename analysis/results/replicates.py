@@ -1,0 +1,51 @@
+"""A study's numbers in every draw of patients, from its trials' stored replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from analysis.results.results import StudyResults
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.selection.comparison import difference_of
+from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
+from fairfm_core.evaluation.tables import Row
+
+
+@dataclass(frozen=True, eq=False)
+class StudyNumbers:
+    """The numbers of each configuration, seed by seed, or why there are none."""
+
+    by_group: Mapping[str, Mapping[Key, Replicated]] = field(default_factory=dict)
+    protocol: str = "full"
+    confidence: float = 0.95
+    reason: str | None = None
+
+    def difference(self, first: str, other: str, split: str, name: str) -> Row | None:
+        """The paired difference of two configurations, by group; None where they do not pair."""
+        key = (self.protocol, split, name)
+        a, b = (self.by_group.get(group, {}).get(key) for group in (first, other))
+        if a is None or b is None:
+            return None
+        try:
+            check_paired(a, b, (first, other))
+        except BadInput:
+            return None
+        return difference_of(a, b, self.confidence)
+
+
+def study_numbers(results: StudyResults) -> StudyNumbers:
+    """Read the replicates of every finished trial; results of an older version have none."""
+    settings = results.settings
+    try:
+        by_group = {
+            configuration.group: replicated(
+                [results.evaluation("evaluate", each.evaluate) for each in configuration.finished],
+                configuration.label,
+            )
+            for configuration in results.configurations
+            if configuration.finished
+        }
+    except BadInput as error:
+        return StudyNumbers(reason=str(error))
+    return StudyNumbers(by_group, settings.protocols[0], settings.confidence)

@@ -1,0 +1,101 @@
+"""How predictions are evaluated: the settings, and the names of operating points."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from fairfm_core.config.frozen import Frozen, some_and_distinct
+from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, METRIC_FAMILIES, MetricFamily, ProtocolName
+from fairfm_core.errors import BadInput, did_you_mean
+
+WITH_RATE = ("fpr", "sensitivity")
+WITHOUT_RATE = ("f1",)
+
+
+def parse_point(point: str) -> tuple[str, float]:
+    """Rule and rate (0 where it takes none) of an operating point; BadInput for a wrong one."""
+    rule, sign, text = point.partition("=")
+    known = (*WITH_RATE, *WITHOUT_RATE)
+    if rule not in known:
+        raise BadInput(
+            f"unknown operating point {point!r}{did_you_mean(rule, known)}; use such as fpr=0.2,"
+            " sensitivity=0.8, f1"
+        )
+    if rule in WITHOUT_RATE:
+        if sign:
+            raise BadInput(f"operating point {point!r}: {rule} takes no rate; write {rule!r}")
+        return rule, 0.0
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise BadInput(f"operating point {point!r} needs a rate between 0 and 1, as in {rule}=0.2")
+    return rule, rate
+
+
+class EvaluationSettings(Frozen):
+    """How predictions are turned into metrics, gaps, intervals and nulls."""
+
+    protocols: tuple[ProtocolName, ...] = ("full",)
+    """How the images of a split are weighed; summaries, objectives and fronts use the first."""
+    attributes: tuple[str, ...] = ("sex", "race")
+    """Protected attributes; `race x sex` are their combinations."""
+    metrics: tuple[MetricFamily, ...] = METRIC_FAMILIES
+    """Families of metrics; the AUC is always among them."""
+    operating_points: tuple[str, ...] = ("fpr=0.2",)
+    """Where rates stand, chosen on validation: fpr=0.2, sensitivity=0.8, f1."""
+    age_edges: tuple[float, ...] = (40.0, 60.0, 80.0)
+    """Inner edges of the age groups in years: (40, 60) makes <40, 40-59 and 60+."""
+    replicates: int = Field(200, ge=0)
+    """Bootstrap replicates."""
+    resampling: Literal["patients", "images"] = "patients"
+    """What a replicate draws. Images of one patient are not independent: `images` is for comparison
+    with what others publish, and its intervals are too narrow."""
+    intervals: Literal["bootstrap", "delong"] = "bootstrap"
+    """`delong`: the AUC's replicates are drawn from the normal approximation with DeLong's
+    covariance by patients; at once, for the AUC and its gaps alone."""
+    permutations: int = Field(200, ge=0)
+    """Permutations of the group labels over patients for the null of a gap."""
+    confidence: float = Field(0.95, gt=0, lt=1)
+    min_cases: int = Field(1, ge=1)
+    """Fewest positives and fewest negatives for an AUC to be defined."""
+    seed: int = Field(0, ge=0)
+    balance: tuple[str, ...] = ("race", "sex")
+    """Attributes whose combinations `balanced` and `resample` make alike."""
+    resample_factor: float = Field(3.0, gt=0)
+    """Size of a drawn test set, in images of the split."""
+    resample_seed: int = Field(42, ge=0)
+
+    @property
+    def weighed_by(self) -> tuple[str, ...]:
+        """Attributes that the protocols cannot do without."""
+        balance = self.balance if {"balanced", "resample"} & set(self.protocols) else ()
+        return tuple(dict.fromkeys((*balance, *GLOCKER_ATTRIBUTES * ("glocker" in self.protocols))))
+
+    @field_validator("attributes")
+    @classmethod
+    def _distinct_attributes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return some_and_distinct(names)
+
+    @field_validator("age_edges")
+    @classmethod
+    def _increasing_edges(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if not edges or any(low >= high for low, high in pairwise(edges)):
+            raise BadInput(f"{list(edges)} must be increasing and at least one, as in [40, 60]")
+        return edges
+
+    @field_validator("operating_points")
+    @classmethod
+    def _known_points(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            parse_point(name)
+        return some_and_distinct(names)
+
+    @field_validator("protocols", "balance", "metrics")
+    @classmethod
+    def _distinct_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return some_and_distinct(names)

@@ -1,0 +1,141 @@
+"""A trial as written -> all its values: the zoo's network and the recipe under what is said.
+
+Identity is what a name stands for and never the name, so this comes before validation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairfm_core.config.recipes import Model, adaptation_values, pretraining_values
+from fairfm_core.config.zoo import (
+    OWN,
+    ZOO,
+    FoundationModel,
+    foundation_model,
+    is_transformer,
+    user_model,
+)
+from fairfm_core.errors import BadInput, did_you_mean
+
+SCRATCH = "scratch"
+OWN_NETWORK = {"name", "options", "image_size", "channels"}
+"""What a user may say of the network that a file holds; the rest is said of the trial's."""
+
+
+def resolve_trial(values: Any) -> Any:
+    """Raw values with weights, backbone and adaptation spelt out; raises BadInput.
+
+    `weights` may be `scratch`, an id of the zoo, a mapping of `model`, `file`, `format`, `sha256`
+    and, for a file of the user's own, `network`, or a mapping with `pretraining` alone. What the
+    zoo knows of a model (its network, normalisation, and in the paper's recipe epochs, batch and
+    layer decay) stands below what the trial says.
+    """
+    if not isinstance(values, dict):
+        return values
+    values, pretrained = _pretraining(values)
+    record, weights = _weights(values)
+    resolved = {**values, "weights": weights, "backbone": _backbone(values, record)}
+    if isinstance(values.get("adaptation"), dict):
+        backbone = _mapping(resolved["backbone"], "backbone")
+        blocks = record.blockwise_decay if record else is_transformer(str(backbone.get("name")))
+        model = Model(record, transformer=blocks, pretrained=pretrained or bool(weights))
+        resolved["adaptation"] = adaptation_values(values["adaptation"], model)
+    return resolved
+
+
+def _pretraining(values: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """`weights: {pretraining: ...}` moved to a place of its own; whether there is one."""
+    given = values.get("weights")
+    if not isinstance(given, dict) or "pretraining" not in given:
+        return values, values.get("pretraining") is not None
+    if further := sorted(set(given) - {"pretraining"}):
+        raise BadInput(f"weights that are pre-trained take no {further[0]}; leave it out")
+    values = {key: value for key, value in values.items() if key != "weights"}
+    raw = _mapping(given["pretraining"], "weights.pretraining")
+    return {**values, "pretraining": pretraining_values(raw)}, True
+
+
+def _weights(values: dict[str, Any]) -> tuple[FoundationModel | None, Any]:
+    """The zoo's or the user's record, and the weights to start from."""
+    given = values.get("weights")
+    if given is None or given == SCRATCH:
+        return None, None
+    if isinstance(given, str):
+        return _of_zoo(given, {})
+    if not isinstance(given, dict):
+        return None, given
+    model = given.get("model")
+    if isinstance(model, str) and model in ZOO:
+        return _of_zoo(model, given)
+    return _of_user(given, values.get("backbone"))
+
+
+def _of_zoo(name: str, given: dict[str, Any]) -> tuple[FoundationModel, Any]:
+    if name not in ZOO:
+        known = [SCRATCH, *ZOO]
+        raise BadInput(
+            f"weights {name!r} are not known{did_you_mean(name, known)}; known: {', '.join(known)}"
+        )
+    record = foundation_model(name)
+    if record.format is None:
+        if further := sorted(set(given) - {"model"}):
+            raise BadInput(f"weights {name} are random and take no {further[0]}; leave it out")
+        return record, None
+    if not given.get("file") and not record.bundled:
+        raise BadInput(
+            f"weights {name} need a file: weights: {{model: {name}, file: PATH}}; "
+            f"get it from {record.source}"
+        )
+    network = record.network().content() | _network(given)
+    return record, {**given, "model": name, "network": network}
+
+
+def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any]:
+    """A file of the user's own, of the network that the trial or `network` names."""
+    file, model = given.get("file"), given.get("model")
+    if not file:
+        hint = did_you_mean(str(model), ZOO) if model else ""
+        raise BadInput(
+            f"weights need `model`, an id of the zoo ({', '.join(ZOO)}), or `file`{hint}"
+        )
+    below = _mapping(backbone, "backbone")
+    network: dict[str, Any] = {key: below[key] for key in ("name", "options") if key in below}
+    network |= _network(given)
+    if "name" not in network:
+        raise BadInput(f"weights {file}: say which network they are of: backbone: {{name: ...}}")
+    record = user_model(str(file), given.get("format") or "timm", str(network["name"]))
+    return record, {**given, "model": model or OWN, "network": network}
+
+
+def _backbone(values: dict[str, Any], record: FoundationModel | None) -> Any:
+    if record is None or record.id not in ZOO:
+        return values.get("backbone")
+    given = _mapping(values.get("backbone"), "backbone")
+    below = record.network().content() | {"crop_pct": record.crop_pct}
+    if given.get("name", record.backbone) != record.backbone:
+        raise BadInput(
+            f"weights {record.id} are of {record.backbone}, not {given['name']}; "
+            "leave backbone.name out"
+        )
+    return {**below, **given}
+
+
+def _network(given: dict[str, Any]) -> dict[str, Any]:
+    network = _mapping(given.get("network"), "weights.network")
+    for key in network:
+        if key not in OWN_NETWORK:
+            raise BadInput(
+                f"weights.network takes no {key}{did_you_mean(str(key), OWN_NETWORK)}; it takes "
+                f"{', '.join(sorted(OWN_NETWORK))}, and the rest stands under backbone"
+            )
+    return network
+
+
+def _mapping(value: Any, name: str) -> dict[str, Any]:
+    """A mapping as it is, an empty one where there is none; raises BadInput for anything else."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadInput(f"{name} must be a mapping of keys to values, not {value!r}")
+    return value

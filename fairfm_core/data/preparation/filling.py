@@ -1,0 +1,120 @@
+"""Fills a store's rows on every core: decoded from files, or drawn."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairfm_core.data.image_store.decoding import UNREADABLE, decode_image
+from fairfm_core.data.preparation.partial import PartialStore
+
+Rows = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+POLL = 0.1
+"""Seconds between two looks at how far the threads are; they wait for nobody in between."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the pixels of rows, or says for a row why it cannot.
+
+    Attributes:
+        make: from row numbers to one uint8 image [S, S] or one reason each.
+        group: rows that are made together.
+    """
+
+    make: Callable[[Rows], Iterable[NDArray[np.uint8] | str]]
+    group: int
+
+
+def decoder(files: Sequence[Path], size: int) -> Maker:
+    """Decodes the file of each row."""
+
+    def decode(rows: Rows) -> Iterator[NDArray[np.uint8] | str]:
+        for row in rows:
+            try:
+                yield decode_image(files[row], size)
+            except UNREADABLE as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                yield f"{files[row].name} ({reason.replace(str(files[row]), 'the file')})"
+
+    return Maker(decode, 4)
+
+
+def drawer(draw: Callable[[Rows], NDArray[np.uint8]]) -> Maker:
+    """Draws each row."""
+    return Maker(draw, 64)
+
+
+def fill_store(
+    partial: PartialStore,
+    maker: Maker,
+    progress: Progress = lambda done, total: None,
+    workers: int | None = None,
+) -> dict[int, str]:
+    """Makes every row that is not done yet; the rows that cannot be made, and why.
+
+    Threads do it, each taking the next group: decoding, resizing and drawing run outside the
+    interpreter lock.
+
+    Args:
+        partial: where rows are kept as they are made.
+        maker: makes them.
+        progress: told how many rows of how many are done, first those of an earlier run.
+        workers: threads; null is one for each core.
+    """
+    total = len(partial.done_N)
+    todo = np.flatnonzero(~partial.done_N)
+    groups = deque(todo[start : start + maker.group] for start in range(0, len(todo), maker.group))
+    finished = [total - len(todo)]
+    failed: dict[int, str] = {}
+
+    def work() -> None:
+        while groups:
+            try:
+                rows = groups.popleft()
+            except IndexError:  # another thread took the last
+                return
+            failed.update(_fill_rows(partial, maker, rows))
+            finished.append(len(rows))
+
+    progress(finished[0], total)
+    if not groups:
+        return failed
+    pool = ThreadPoolExecutor(workers or _cores())
+    try:
+        running = {pool.submit(work) for _ in range(workers or _cores())}
+        while running:
+            done, running = wait(running, POLL, FIRST_EXCEPTION)
+            for thread in done:
+                thread.result()
+            progress(sum(finished), total)
+    finally:
+        groups.clear()
+        pool.shutdown()
+    return dict(sorted(failed.items()))
+
+
+def _fill_rows(partial: PartialStore, maker: Maker, rows: Rows) -> dict[int, str]:
+    """Makes a group of rows; those that cannot be made, and why."""
+    reasons = {}
+    for row, pixels in zip(rows.tolist(), maker.make(rows), strict=True):
+        if isinstance(pixels, str):
+            reasons[row] = pixels
+        else:
+            partial.keep(row, pixels)
+    return reasons
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

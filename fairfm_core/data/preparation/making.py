@@ -1,0 +1,159 @@
+"""Makes a prepared data set's parts in a partial folder and puts them in place, manifest last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fairfm_core.data.cohort import cohort_digest, write_cohort
+from fairfm_core.data.cohort_checks import SPLITS
+from fairfm_core.data.image_store.store import copy_rows, store_digest
+from fairfm_core.data.manifest import COHORT, IMAGES, Digests, Manifest, write_manifest
+from fairfm_core.data.preparation.filling import Progress, decoder, drawer, fill_store
+from fairfm_core.data.preparation.journal import file_signature
+from fairfm_core.data.preparation.partial import PartialStore, partial_store
+from fairfm_core.data.readers.source import MISSING, Source
+from fairfm_core.errors import BadInput, first_ten
+
+DROPPED = "images unreadable, dropped"
+"""The note that counts image files that cannot be read, where that is allowed."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a preparation.
+
+    Attributes:
+        kind: of the data set.
+        size: height and width of the stored images.
+        identity: of all that is asked; a finished data set of this identity is reused.
+        rows: the same without the sizes of the files: a file that was fetched again costs its own
+            row, not the others'.
+        signatures_N: identity of what makes each row.
+    """
+
+    kind: str
+    size: int
+    identity: str
+    rows: str
+    signatures_N: NDArray[np.uint64]
+
+
+def row_signatures(
+    count: int, files: Sequence[Path], status: Sequence[os.stat_result]
+) -> NDArray[np.uint64]:
+    """The signature of each row's file; drawn rows are told apart by the request alone."""
+    if not files:
+        return np.zeros(count, dtype=np.uint64)
+    pairs = zip(files, status, strict=True)
+    return np.array([file_signature(*pair) for pair in pairs], dtype=np.uint64)
+
+
+def make_dataset(
+    out: Path,
+    request: Request,
+    found: Source,
+    frame: pd.DataFrame,
+    allow_missing: int | None,
+    say: Callable[[str], None],
+    progress: Progress,
+) -> None:
+    """Fills `out`, which holds no manifest yet, and writes the manifest when all is in place.
+
+    Raises:
+        BadInput: more images are missing or cannot be read than is allowed; those that were decoded
+            are kept for the next run.
+    """
+    with partial_store(out, request.rows, request.size, request.signatures_N) as partial:
+        done = int(partial.done_N.sum())
+        if done:
+            say(f"{out}: {done} of {len(frame)} images are there from an earlier run")
+        draw = found.draw
+        maker = drawer(draw) if draw is not None else decoder(found.files, request.size)
+        unreadable = fill_store(partial, maker, progress)
+        _check_unreadable(unreadable, len(frame), found.notes.get(MISSING, 0), allow_missing)
+        rows = [row for row in range(len(frame)) if row not in unreadable]
+        images = _whole_store(partial, rows, request.size)
+    kept = frame.iloc[rows].assign(row=range(len(rows)))
+    _publish(out, partial.folder, images, kept, request, found, len(unreadable))
+
+
+def _check_unreadable(
+    unreadable: dict[int, str], total: int, missing: int, allow_missing: int | None
+) -> None:
+    """Raises BadInput unless no more images are lost than may be."""
+    count = len(unreadable)
+    if count and count + missing > (allow_missing or 0):
+        raise BadInput(
+            f"{count} of {total} images cannot be read: {first_ten(unreadable.values())}; fetch "
+            f"them again, or pass --allow-missing {count + missing} to go on without them"
+        )
+    if count == total:
+        raise BadInput(f"none of the {total} images can be read: {first_ten(unreadable.values())}")
+
+
+def _whole_store(partial: PartialStore, rows: Sequence[int], size: int) -> Path:
+    """The file of the rows that could be made: the partial store itself, or a copy without holes.
+
+    The copy leaves the partial store as its journal says, so that an interruption costs the copy.
+    """
+    images = partial.folder / IMAGES
+    if len(rows) == len(partial.done_N):
+        partial.sync()
+        return images
+    closed = partial.folder / f"closed-{IMAGES}"
+    copy_rows(images, rows, size, closed)
+    return closed
+
+
+def _publish(
+    out: Path,
+    folder: Path,
+    images: Path,
+    frame: pd.DataFrame,
+    request: Request,
+    found: Source,
+    dropped: int,
+) -> None:
+    """Puts the parts in place, each whole and on the disk, then the manifest."""
+    cohort = folder / COHORT
+    write_cohort(frame, cohort)
+    manifest = Manifest(
+        kind=request.kind,
+        size=request.size,
+        interpolation=found.interpolation,
+        counts=_counts(frame),
+        notes=dict(found.notes) | ({DROPPED: dropped} if dropped else {}),
+        origin=dict(found.origin),
+        digests=Digests(images=store_digest(images), cohort=cohort_digest(frame)),
+        request=request.identity,
+    )
+    os.replace(images, out / IMAGES)
+    os.replace(cohort, out / COHORT)
+    for part in (out / COHORT, out):
+        _sync(part)
+    write_manifest(manifest, out)
+    shutil.rmtree(folder)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _counts(frame: pd.DataFrame) -> dict[str, int]:
+    counts = {"images": len(frame), "patients": frame["patient_id"].nunique()}
+    for split in SPLITS:
+        counts[f"{split} images"] = int((frame["split"] == split).sum())
+    return counts | {"images without a split": int(frame["split"].isna().sum())}

@@ -1,0 +1,105 @@
+"""CheXpert's demographics: race and ethnicity of each patient, from `CHEXPERT DEMO.xlsx`."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import pandas as pd
+
+from fairfm_core.data.readers.population import kept
+from fairfm_core.data.readers.races import race_by_substring, with_race
+from fairfm_core.data.readers.source import ReadOptions
+from fairfm_core.data.readers.tables import check_not_blank, choose_columns, read_text_table
+from fairfm_core.errors import BadInput
+
+FILE = "CHEXPERT DEMO.xlsx"
+COLUMNS = {
+    "patient_id": ("PATIENT",),
+    "race_text": ("PRIMARY_RACE",),
+    "ethnicity": ("ETHNICITY",),
+}
+NOT_HISPANIC = ("Non-Hispanic/Non-Latino", "Not Hispanic")
+
+
+DAMAGED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    OSError,
+    EOFError,
+    SyntaxError,  # of XML
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What openpyxl raises for a damaged workbook."""
+
+
+def find_demographics(folder: Path, options: ReadOptions) -> Path | None:
+    """The demographics file: as named, or beside the table or one above; null if not wanted.
+
+    Raises:
+        BadInput: no such file, and doing without was not chosen.
+    """
+    if options.no_demographics:
+        if options.demographics is not None:
+            raise BadInput("--demographics and --no-demographics exclude each other")
+        return None
+    if options.demographics is not None:
+        if not Path(options.demographics).is_file():
+            raise BadInput(f"demographics {options.demographics} does not exist")
+        return Path(options.demographics)
+    for place in (folder / FILE, folder.absolute().parent / FILE):
+        if place.is_file():
+            return place
+    raise BadInput(
+        f"race needs {FILE!r}, which is neither in {folder} nor in its parent: get it with "
+        f"CheXpert, under Stanford's agreement, from "
+        f"https://stanfordmlgroup.github.io/competitions/chexpert/, name it with --demographics "
+        f"FILE, or pass --no-demographics to leave race null"
+    )
+
+
+def read_demographics(path: Path) -> pd.DataFrame:
+    """Columns patient_id, race_text, ethnicity and race, in the file's order."""
+    table = read_text_table(path)[0] if ".csv" in path.suffixes else _sheet(path)
+    demographics = choose_columns(table, COLUMNS, f"CheXpert's demographics {path}")
+    check_not_blank(demographics["patient_id"], "PATIENT", path)
+    return demographics.assign(race=race_by_substring(demographics["race_text"]))
+
+
+def with_demographics(
+    frame: pd.DataFrame, path: Path, population: str, notes: dict[str, int]
+) -> pd.DataFrame:
+    """`frame` with race; the study population keeps three races that are not Hispanic."""
+    demographics = read_demographics(path)
+    what = f"CheXpert's demographics {path}"
+    frame = with_race(frame, demographics, population, notes, what)
+    if population == "frontal":
+        return frame
+    other = demographics.loc[~demographics["ethnicity"].isin(NOT_HISPANIC), "patient_id"]
+    mask = ~frame["patient_id"].isin(other)
+    return kept(frame, mask, "of Hispanic or unknown ethnicity", notes)
+
+
+def _sheet(path: Path) -> pd.DataFrame:
+    """The first sheet of an Excel file that has a column PATIENT, as text."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl's remarks on styles and validations
+            sheets = pd.read_excel(
+                path,
+                sheet_name=None,
+                dtype="str",
+                engine="openpyxl",
+                keep_default_na=False,
+                na_values=[""],
+            )
+    except DAMAGED as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path} is not a readable Excel file ({reason}); fetch it again") from error
+    tables = [sheet.rename(columns=lambda name: str(name).strip()) for sheet in sheets.values()]
+    table = next((table for table in tables if "PATIENT" in table.columns), tables[0])
+    return table.apply(lambda column: column.str.strip())

@@ -1,0 +1,95 @@
+"""What a reader gives: the cohort's table, where its pixels come from, and what was noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fairfm_core.config.frozen import Frozen
+from fairfm_core.data.cohort_checks import UNCERTAIN_PREFIX
+from fairfm_core.data.splits import FRACTIONS
+
+DEFAULT_SIZE = 224
+MISSING = "images missing, dropped"
+"""The note that counts rows of the table without an image file."""
+
+
+class ReadOptions(Frozen):
+    """Everything that can be asked of `fairfm data prepare`; null means not asked."""
+
+    size: int | None = Field(None, ge=16, le=2048)
+    """Height and width of the stored images; null is 224, or a phantom world's own size."""
+    split_seed: int = Field(0, ge=0)
+    fractions: tuple[float, float, float] = FRACTIONS
+    """Shares of patients in train, val and test."""
+    split_list: str | None = None
+    """A csv file that names the split of each image, in the columns of its data set."""
+    random_split: bool = False
+    """Draw the split although the data set has official lists."""
+    demographics: str | None = None
+    """CheXpert's demographics file, or the folder of MIMIC-IV's tables."""
+    no_demographics: bool = False
+    """Do without: race is null for every image."""
+    population: Literal["study", "frontal"] = "study"
+    """`study`: White, Asian and Black patients, as Glocker 2022; `frontal`: every frontal image."""
+    labeller: Literal["chexpert", "negbio"] = "chexpert"
+    """Which program read MIMIC-CXR's labels out of the reports."""
+    allow_missing: int | None = Field(None, ge=0)
+    """How many images of the table may be absent or unreadable; they are dropped and counted."""
+    effect: float | None = Field(None, ge=0)
+    patients: int | None = Field(None, ge=1)
+    seed: int | None = Field(None, ge=0)
+    patches: int | None = Field(None, ge=1, le=1_000_000)
+    """How many are cut from photographs in all; null is 2000."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as a reader found it; either `files` or `draw` gives the pixels.
+
+    Attributes:
+        frame: the cohort, one row per image; `split` may be absent and is then drawn by seed.
+        notes: counts of what was noticed and mended, such as impossible ages.
+        origin: what the data was made from, without any path: it enters the request's identity.
+        files: the image file of each row of `frame`, in its order.
+        draw: for drawn images, a function from row numbers to uint8 images [n, size, size].
+        size: height and width of drawn images; null where files are resized to what is asked.
+        interpolation: how pixels are made: resized, or drawn at their size.
+    """
+
+    frame: pd.DataFrame
+    notes: Mapping[str, int]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    draw: Callable[[NDArray[np.int64]], NDArray[np.uint8]] | None = None
+    size: int | None = None
+    interpolation: Literal["bicubic", "drawn"] = "bicubic"
+
+
+def source_of_files(
+    frame: pd.DataFrame,
+    files: Sequence[Path | None],
+    notes: Mapping[str, int],
+    origin: Mapping[str, Any],
+) -> Source:
+    """A source of image files; rows without a file (already allowed) are dropped and counted.
+
+    A column u_<pathology> that marks nothing in the rows that are left is dropped too.
+    """
+    present = np.array([file is not None for file in files])
+    frame = frame[present].reset_index(drop=True)
+    marks = [name for name in frame.columns if name.startswith(UNCERTAIN_PREFIX)]
+    frame = frame.drop(columns=[name for name in marks if not frame[name].any()])
+    return Source(
+        frame=frame.assign(row=np.arange(len(frame))),
+        notes={**notes, MISSING: int((~present).sum())},
+        origin=origin,
+        files=tuple(file for file in files if file is not None),
+    )

@@ -1,0 +1,221 @@
+"""Any table of images, described by a YAML file: fundus photographs, knees, whatever comes next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.data.cohort_checks import LABEL_PREFIX, UNCERTAIN_PREFIX
+from fairfm_core.data.groups import binned
+from fairfm_core.data.readers.image_files import locate_images
+from fairfm_core.data.readers.population import frequent, without_contradictions
+from fairfm_core.data.readers.source import ReadOptions, Source, source_of_files
+from fairfm_core.data.readers.table_description import (
+    JoinedLabels,
+    Label,
+    TableDescription,
+    Values,
+    as_text,
+    read_description,
+)
+from fairfm_core.data.readers.tables import (
+    check_not_blank,
+    choose_columns,
+    file_sha256,
+    read_text_table,
+    years,
+)
+from fairfm_core.data.splits import random_split
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
+
+
+def labels_of(
+    table: pd.DataFrame, labels: dict[str, Label] | JoinedLabels, path: Path
+) -> pd.DataFrame:
+    """Columns y_<pathology>, and u_<pathology> for those that know `uncertain`."""
+    if isinstance(labels, JoinedLabels):
+        return _joined(table[labels.column], labels, path)
+    columns: dict[str, pd.Series] = {}
+    for name, label in labels.items():
+        meaning = _meanings(table[label.column], label, f"{path}: label {name!r}")
+        uncertain = meaning == "uncertain"
+        columns[LABEL_PREFIX + name] = meaning.mask(uncertain).astype("float64")
+        if "uncertain" in label.values.values():
+            columns[UNCERTAIN_PREFIX + name] = uncertain.astype("float64")
+    return pd.DataFrame(columns)
+
+
+def _meanings(text: pd.Series, label: Label, what: str) -> pd.Series:
+    """0, 1, "uncertain" or null for each row; BadInput for a value without a meaning."""
+    entries = text.fillna("").astype("str")
+    unknown = [entry for entry in entries.unique() if as_text(entry) not in label.values]
+    if unknown:
+        shown = first_ten(repr(entry) for entry in sorted(unknown))
+        raise BadInput(
+            f"{what}: column {label.column!r} holds {shown}; say under values what each means: "
+            f"1, 0, uncertain or null (unknown)"
+        )
+    return entries.map({entry: label.values[as_text(entry)] for entry in entries.unique()}).astype(
+        object
+    )
+
+
+def _joined(text: pd.Series, labels: JoinedLabels, path: Path) -> pd.DataFrame:
+    """1 for the labels a row names and 0 for the others; null where the row is blank."""
+    entries = text.dropna().unique()
+    sets = {
+        entry: {word.strip() for word in entry.split(labels.separator)} - {""} for entry in entries
+    }
+    known = {*labels.names, *labels.ignore}
+    for word in sorted(set().union(*sets.values()) - known):
+        raise BadInput(
+            f"{path}: label {word!r} in column {labels.column!r} is not among the names"
+            f"{did_you_mean(word, known)}; add it to names or to ignore"
+        )
+    return pd.DataFrame(
+        {
+            LABEL_PREFIX + name: text.map({e: float(name in sets[e]) for e in entries}).astype(
+                "float64"
+            )
+            for name in labels.names
+        }
+    )
+
+
+SEXES = {"F": "F", "M": "M", "f": "F", "m": "M"} | {
+    name: name[0].upper() for name in ("Female", "Male", "female", "male", "FEMALE", "MALE")
+}
+SPLITS = {name: name for name in ("train", "val", "test")}
+SPLITS |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
+SPLITS |= {"testing": "test"}
+
+
+def read_described_table(source: str, options: ReadOptions) -> Source:
+    """The table and images that the YAML file `source` describes."""
+    path = Path(source)
+    if path.is_dir():
+        raise BadInput(f"{source} is a folder: name the YAML file that describes the table")
+    described = read_description(path)
+    table_path = path.parent / described.table
+    table, notes = _read(table_path, described)
+    frame = cohort_of(table, described, table_path, notes)
+    for attribute in ("sex", "race"):
+        frame = without_contradictions(frame, attribute, notes)
+    if described.split is None:
+        frame["split"] = random_split(frame, options.split_seed, options.fractions)
+    root = path.parent / described.images
+    files = locate_images(list(frame["image_id"]), root, options.allow_missing)
+    content = described.content() | {"table": table_path.name, "images": ""}
+    origin: dict[str, Any] = {
+        "table": table_path.name,
+        "table_sha256": file_sha256(table_path),
+        "description": fingerprint(content),
+        "split": "random" if described.split is None else "column",
+    }
+    return source_of_files(frame, files, notes, origin)
+
+
+def cohort_of(
+    table: pd.DataFrame, described: TableDescription, path: Path, notes: dict[str, int]
+) -> pd.DataFrame:
+    """A table of text as a cohort without `row`; `notes` gains the values that became null."""
+    for column in (described.image, described.patient):
+        check_not_blank(table[column], column, path)
+    frame = pd.DataFrame(
+        {
+            "image_id": table[described.image] + described.suffix,
+            "patient_id": table[described.patient],
+            "sex": _groups(table, described.sex, "sex", notes, SEXES),
+            "race": _groups(table, described.race, "race", notes),
+            "age": pd.Series(index=table.index, dtype="float64"),
+        }
+    )
+    if described.age is not None:
+        frame["age"], ages = years(table[described.age])
+        notes |= ages
+    for name, values in described.attributes.items():
+        frame[name] = _groups(table, values, name, notes)
+    frame = frame.join(labels_of(table, described.labels, path))
+    if described.split is not None:
+        frame["split"] = _groups(table, described.split, "split", notes, SPLITS)
+    return frame
+
+
+def _groups(
+    table: pd.DataFrame,
+    values: Values | None,
+    name: str,
+    notes: dict[str, int],
+    default: dict[str, str] | None = None,
+) -> pd.Series:
+    """The group of each row; null where the column is blank or its value is not named."""
+    if values is None:
+        return pd.Series(index=table.index, dtype="str")
+    text = table[values.column]
+    if values.bins is not None:
+        number = pd.to_numeric(text, errors="coerce")
+        groups = binned(number, values.bins)
+    else:
+        named = default if values.values is None else values.values
+        groups = text if named is None else _mapped(text, dict(named), f"{name}: {values.column}")
+    unknown = text[text.notna() & groups.isna()].astype("str")
+    notes |= frequent(unknown, lambda entry: f"{name} {entry!r}, set to null")
+    return groups
+
+
+def _mapped(text: pd.Series, named: dict[str, Any], what: str) -> pd.Series:
+    entries = text.dropna().unique()
+    groups = text.map({entry: named.get(as_text(entry)) for entry in entries}).astype("str")
+    if len(entries) and groups.isna().all():
+        raise BadInput(
+            f"{what} holds none of the values that are named ({first_ten(named)}); it holds "
+            f"{first_ten(sorted(entries))}"
+        )
+    return groups
+
+
+def _read(path: Path, described: TableDescription) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The described columns of a csv or parquet file, as text, and notes."""
+    notes: dict[str, int] = {}
+    if path.suffix == ".parquet":
+        table = _parquet(path)
+    else:
+        table, notes = read_text_table(path)
+    columns = _columns(described)
+    chosen = choose_columns(table, {name: (name,) for name in columns}, f"the table {path}")
+    return chosen, {"rows in the table": len(chosen), **notes}
+
+
+def _columns(described: TableDescription) -> list[str]:
+    """Every column that the description names, once."""
+    values = [described.sex, described.race, described.split, *described.attributes.values()]
+    labels = described.labels
+    columns = [described.image, described.patient, *([described.age] if described.age else [])]
+    columns += [one.column for one in values if one is not None]
+    columns += [label.column for label in labels.values()] if isinstance(labels, dict) else []
+    columns += [] if isinstance(labels, dict) else [labels.column]
+    return list(dict.fromkeys(columns))
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """A parquet file as text, whole numbers without their point."""
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist")
+    try:
+        table = pd.read_parquet(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{path} is not a readable parquet file ({reason})") from error
+    return pd.DataFrame({str(name): _text(table[name]) for name in table.columns})
+
+
+def _text(column: pd.Series) -> pd.Series:
+    values = column.dropna().unique()
+    if pd.api.types.is_float_dtype(column):
+        return column.map({value: f"{value:.15g}" for value in values}).astype("str")
+    text = column.map({value: str(value).strip() for value in values}).astype("str")
+    return text.mask(text == "")

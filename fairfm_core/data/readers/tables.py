@@ -1,0 +1,194 @@
+"""Reads published csv tables as text, whatever their header spelling, padding and encoding."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fairfm_core.errors import BadInput, first_ten
+
+OLDEST = 120
+YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+
+
+def years(text: pd.Series) -> tuple[pd.Series, dict[str, int]]:
+    """Ages in years and notes of what became null.
+
+    An age is a number of years (57), or a number with a unit (060Y, 013M, 001D).
+    """
+    parts = text.str.upper().str.extract(r"^(\d+(?:\.\d+)?)([YMWD]?)$")
+    age = parts[0].astype("float64") * parts[1].map(YEARS)
+    return possible(age)
+
+
+def possible(age: pd.Series) -> tuple[pd.Series, dict[str, int]]:
+    """Ages of 0 to 120 years, others null, and notes of how many those were."""
+    impossible = (age < 0) | (age > OLDEST)
+    return age.mask(impossible), {
+        "ages impossible, set to null": int(impossible.sum()),
+        "ages unreadable or blank, set to null": int(age.isna().sum()),
+    }
+
+
+KNOWN_BY_COLUMN = {
+    "Finding Labels": "ChestX-ray14's table (kind chestxray14)",
+    "Finding_Labels": "ChestX-ray14's table (kind chestxray14)",
+    "AP/PA": "CheXpert's table (kind chexpert)",
+    "FrontalLateral": "CheXpert's table (kind chexpert)",
+    "PRIMARY_RACE": "CheXpert's demographics",
+    "dicom_id": "a table of MIMIC-CXR (kind mimic-cxr)",
+    "study_id": "a table of MIMIC-CXR (kind mimic-cxr)",
+    "anchor_age": "MIMIC-IV's patients",
+    "admittime": "MIMIC-IV's admissions",
+}
+"""A column that gives a published table away -> what the table is."""
+
+
+def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Every named column of a csv file (.csv or .csv.gz) as text, and notes; blank is null.
+
+    A trailing comma, in the header, in the rows or in both, is dropped. Bytes that are not UTF-8
+    are replaced and counted in the notes.
+
+    Raises:
+        BadInput: no such file, no csv, no header, no rows, or a row of another width.
+    """
+    content = _content(path)
+    header = _header(content, path)
+    _check_whole(content, header, path)
+    try:
+        rows = pd.read_csv(
+            io.BytesIO(content),
+            header=None,
+            skiprows=1,
+            dtype="str",
+            encoding_errors="replace",
+            skipinitialspace=True,
+            # Words such as None and NA are what they are; only a blank is null.
+            keep_default_na=False,
+            na_values=[""],
+        )
+    except pd.errors.EmptyDataError:
+        raise BadInput(f"{path} holds no rows: expected a csv file with a header") from None
+    except pd.errors.ParserError as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path} is not a readable csv file ({reason}); fetch it again") from error
+    named = {name: i for i, name in enumerate(header) if name and i < rows.shape[1]}
+    table = pd.DataFrame({name: rows[i].str.strip() for name, i in named.items()})
+    return table.mask(table == ""), _replaced(content, path)
+
+
+def find_table(folders: Sequence[Path], stem: str, where: str) -> Path:
+    """`stem`.csv or `stem`.csv.gz in the first of `folders` that has it.
+
+    Raises:
+        BadInput: in none of them; `where` says what to do.
+    """
+    paths = [folder / f"{stem}{end}" for folder in folders for end in (".csv", ".csv.gz")]
+    for path in paths:
+        if path.is_file():
+            return path
+    places = " or ".join(str(folder) for folder in folders)
+    raise BadInput(f"no {stem}.csv or {stem}.csv.gz in {places}; {where}")
+
+
+def choose_columns(
+    table: pd.DataFrame, wanted: Mapping[str, Sequence[str]], what: str
+) -> pd.DataFrame:
+    """The columns of `table` under our names, each found under one of its published spellings.
+
+    Args:
+        table: a table of text.
+        wanted: our name -> the spellings it has been published with.
+        what: the table's name and file, for the error.
+    """
+    found = {
+        name: next((spelling for spelling in spellings if spelling in table.columns), None)
+        for name, spellings in wanted.items()
+    }
+    missing = [wanted[name][0] for name, spelling in found.items() if spelling is None]
+    if missing:
+        kind = next((KNOWN_BY_COLUMN[c] for c in table.columns if c in KNOWN_BY_COLUMN), None)
+        raise BadInput(
+            f"{what} lacks the column(s) {', '.join(missing)}; it has "
+            f"{first_ten(table.columns) or 'none'}: "
+            + (f"it looks like {kind}" if kind else "is it the right file?")
+        )
+    return pd.DataFrame({name: table[spelling] for name, spelling in found.items()})
+
+
+def check_not_blank(column: pd.Series, name: str, path: Path) -> None:
+    """Raises BadInput with the file's line numbers where a column that is needed is blank."""
+    if column.isna().any():
+        lines = column.index[column.isna()] + 2
+        raise BadInput(f"{path}: {name} is blank in line(s) {first_ten(lines)}")
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """The file's bytes, unpacked."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"{path} is not a readable csv file ({reason}); fetch it again") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _header(content: bytes, path: Path) -> list[str]:
+    if content[:4] in (b"PK\x03\x04", b"PAR1"):
+        kind = "a parquet file" if content[:4] == b"PAR1" else "an Excel or zip file"
+        raise BadInput(f"{path} is {kind}, not a csv file")
+    lines = io.StringIO(content.partition(b"\n")[0].decode("utf-8-sig", errors="replace"))
+    try:
+        header = [name.strip() for name in next(csv.reader(lines), [])]
+    except csv.Error as error:
+        raise BadInput(f"{path} is not a readable csv file ({error}); fetch it again") from error
+    if not header:
+        raise BadInput(f"{path} has no header: its first line is blank; fetch it again")
+    return header
+
+
+def _check_whole(content: bytes, header: list[str], path: Path) -> None:
+    """Raises BadInput where a row has not one field for each name; one comma may trail."""
+    names = len(header) - (header[-1] == "")
+    lines = io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")
+    rows = csv.reader(lines)
+    next(rows)
+    try:
+        odd = [
+            (rows.line_num, len(row))
+            for row in rows
+            if row and len(row) != names and not (len(row) == names + 1 and not row[-1].strip())
+        ]
+    except csv.Error as error:
+        raise BadInput(f"{path} is not a readable csv file ({error}); fetch it again") from error
+    if odd:
+        listed = first_ten(f"line {line} has {fields}" for line, fields in odd)
+        raise BadInput(
+            f"{path} is damaged: the header has {names} fields, {listed}; fetch it again"
+        )
+
+
+def _replaced(content: bytes, path: Path) -> dict[str, int]:
+    """How many bytes were not UTF-8, as a note; empty where all were."""
+    if content.isascii():
+        return {}
+    marks = content.decode("utf-8", errors="replace").count("\ufffd")
+    return {f"bytes not UTF-8 in {path.name}, replaced": marks} if marks else {}

@@ -1,0 +1,104 @@
+"""The table of pathologies x groups: how many cases a cell holds, and its AUC in any weighting.
+
+Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings
+(bootstrap replicates or permutations), Q patients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairfm_core.errors import first_ten
+from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.groups import Groups
+from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.protocols.weighting import Weighting, unweighted
+from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
+
+Reasons = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False)
+class CellCounts:
+    """Labelled images, their patients and the positives of every cell."""
+
+    images_PG: Ints
+    patients_PG: Ints
+    positives_PG: Ints
+    protocol_P: tuple[str | None, ...]
+    """Why the protocol has no weights for a pathology; None where it has."""
+    min_cases: int
+
+    def reasons(self, needs: tuple[str, ...]) -> Reasons:
+        """Why a metric that needs these classes is undefined, [P, G]; None where it is not."""
+        reason_PG = np.full(self.images_PG.shape, None, dtype=object)
+        for p, g in np.ndindex(reason_PG.shape):
+            images, positives = int(self.images_PG[p, g]), int(self.positives_PG[p, g])
+            few = undefined_reason(images, positives, self.min_cases, needs)
+            reason_PG[p, g] = self.protocol_P[p] or few
+        return reason_PG
+
+
+def count_cells(
+    sample: Sample, groups: Groups, min_cases: int, weighting: Weighting | None = None
+) -> CellCounts:
+    """Counts of every cell; images are counted once each if they weigh something, however much."""
+    weighting = weighting or unweighted(sample)
+    shape = (len(sample.pathologies), len(groups.names))
+    images, patients, positives = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    members = [np.flatnonzero(groups.code_N == g) for g in range(len(groups.names))]
+    for p, g in np.ndindex(shape):
+        case_n = members[g][weighting.counted_PN[p, members[g]]]
+        images[p, g] = len(case_n)
+        patients[p, g] = count_patients(sample, case_n)
+        positives[p, g] = np.count_nonzero(sample.label_PN[p, case_n] == 1)
+    return CellCounts(images, patients, positives, weighting.undefined_P, min_cases)
+
+
+def count_patients(sample: Sample, case_n: Ints) -> int:
+    """Number of distinct patients of some images."""
+    seen_Q = np.zeros(len(sample.patient_ids), dtype=np.bool_)
+    seen_Q[sample.patient_N[case_n]] = True
+    return int(np.count_nonzero(seen_Q))
+
+
+def undefined_reason(
+    images: int, positives: int, min_cases: int, needs: tuple[str, ...]
+) -> str | None:
+    """Such as `0 positives among 12 images`; None if each class needed has `min_cases` or more."""
+    if not images:
+        return "0 images"
+    cases = {"positives": positives, "negatives": images - positives}
+    for name in needs:
+        if cases[name] < min_cases:
+            least = f" (at least {min_cases} needed)" if min_cases > 1 else ""
+            return f"{cases[name]} {name} among {images} images{least}"
+    return None
+
+
+def named_reasons(pathologies: tuple[str, ...], reason_P: Reasons) -> str | None:
+    """Why a mean over pathologies is undefined, naming the pathologies; None where it is not."""
+    reasons = zip(pathologies, reason_P, strict=True)
+    return first_ten(f"{p}: {why}" for p, why in reasons if why is not None) or None
+
+
+def cell_aucs(
+    sample: Sample,
+    groups: Groups,
+    weights_BQ: npt.NDArray[Any],
+    weighting: Weighting | None = None,
+) -> Floats:
+    """AUC of every cell under each weighting of the patients, [B, S, P, G]; NaN if undefined.
+
+    A case's weight is that of its patient times the one its protocol gives it (`weighting`).
+    """
+    weighting = weighting or unweighted(sample)
+    (values,) = bootstrap_values(
+        sample, weighting, [groups], weights_BQ, sample.patient_N, Request()
+    )
+    return values["auc"]

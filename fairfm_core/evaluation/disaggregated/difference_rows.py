@@ -1,0 +1,150 @@
+"""Rows of the differences table: each group against everybody, and against each other group.
+
+A signed difference has none of a gap's upward bias: it is the number to test. Against everybody it
+is the change relative to the average of the paper's Figures 3, 5 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.disaggregated.estimates import estimates
+from fairfm_core.evaluation.disaggregated.gaps import two_sided
+from fairfm_core.evaluation.disaggregated.metric_frame import Measured, MetricValues, joined
+from fairfm_core.evaluation.disaggregated.metric_rows import MEAN
+from fairfm_core.evaluation.tables import Row
+
+OVERALL = "overall"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A group and what it is compared with, for one pathology or the mean of them."""
+
+    pathology: str
+    group: int
+    reference: int | None
+    """Another group; None for everybody."""
+    place: int | None
+    """The pathology's place in the metric's values; None for the mean."""
+
+
+def difference_rows(measured: Measured, everybody: Measured) -> list[Row]:
+    """Every metric of every group less that of everybody, and of every pair of groups."""
+    rows: list[Row] = []
+    for metric in measured.metrics:
+        found, whole = measured.of(metric), everybody.of(metric)
+        pairs = list(_pairs(measured, found))
+        rows += _rows(measured, everybody, found, whole, pairs)
+    return rows
+
+
+def _pairs(measured: Measured, found: MetricValues) -> Iterator[Pair]:
+    names = [measured.sample.pathologies[p] for p in found.places]
+    places: list[tuple[str, int | None]] = [(name, i) for i, name in enumerate(names)]
+    groups = range(len(measured.groups.names))
+    for name, place in [*places, *([(MEAN, None)] if found.metric.only is None else [])]:
+        for g in groups:
+            yield Pair(name, g, None, place)
+        for first, second in combinations(groups, 2):
+            yield Pair(name, first, second, place)
+
+
+def _rows(
+    measured: Measured,
+    everybody: Measured,
+    found: MetricValues,
+    whole: MetricValues,
+    pairs: Sequence[Pair],
+) -> Iterator[Row]:
+    value_SM = _differences(found.value_SPG, whole.value_SPG, pairs)
+    # Everybody may have replicates where DeLong gives an attribute none: then there are none here.
+    shared = slice(len(found.replicate_BSPG))
+    replicate_BSM = _differences(found.replicate_BSPG, whole.replicate_BSPG[shared], pairs)
+    null_RM = _differences(found.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
+    judged_M = _differences(found.judged_SPG, whole.value_SPG, pairs).mean(axis=0)
+    p_M = two_sided(judged_M, null_RM).tolist()
+    reference_M = _references(found.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
+    reasons = [joined(_why(found, whole, pair), found.no_interval) for pair in pairs]
+    patients = _patients(measured, everybody, found, pairs)
+    numbers = estimates(value_SM, replicate_BSM, reasons, patients, measured.confidence)
+    names = measured.groups.names
+    for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
+        value, reference = number["value"], reference_M[m]
+        yield {
+            "pathology": pair.pathology,
+            "attribute": measured.groups.attribute,
+            "group": names[pair.group],
+            "reference": OVERALL if pair.reference is None else names[pair.reference],
+            "metric": found.metric.name,
+            "relative": value / reference if value is not None and reference else None,
+            "p_value": None if value is None else p_M[m],
+            **number,
+        }
+
+
+def _differences(of: Floats, whole: Floats, pairs: Sequence[Pair]) -> Floats:
+    """Group less reference for every pair, [..., M]; `whole` holds the values of everybody."""
+    places, groups = _places(of, pairs), [pair.group for pair in pairs]
+    differences: Floats = _with_mean(of)[..., places, groups] - _references(of, whole, pairs)
+    return differences
+
+
+def _references(of: Floats, whole: Floats, pairs: Sequence[Pair]) -> Floats:
+    """What each pair is compared with, [..., M]."""
+    places = _places(of, pairs)
+    others = [0 if pair.reference is None else pair.reference for pair in pairs]
+    told = np.array([pair.reference is not None for pair in pairs], dtype=bool)
+    everybody: Floats = _with_mean(whole)[..., places, [0] * len(pairs)]
+    if not told.any():
+        return everybody
+    return np.where(told, _with_mean(of)[..., places, others], everybody)
+
+
+def _with_mean(value_PG: Floats) -> Floats:
+    """The values of every pathology, and below them their mean, [..., P + 1, G]."""
+    return np.concatenate([value_PG, value_PG.mean(axis=-2, keepdims=True)], axis=-2)
+
+
+def _places(of: Floats, pairs: Sequence[Pair]) -> list[int]:
+    """Rows of `_with_mean` that the pairs are of."""
+    return [of.shape[-2] if pair.place is None else pair.place for pair in pairs]
+
+
+def _why(found: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
+    """Why a difference is undefined."""
+    other_P = whole.reason_PG[:, 0]
+    if pair.reference is not None:
+        other_P = found.reason_PG[:, pair.reference]
+    reasons = [found.reason_PG[:, pair.group], other_P]
+    if pair.place is not None:
+        return joined(*dict.fromkeys(reason_P[pair.place] for reason_P in reasons))
+    lost = sum(any(reason_P[p] is not None for reason_P in reasons) for p in range(len(other_P)))
+    return f"undefined for {lost} of {len(other_P)} pathologies" if lost else None
+
+
+def _patients(
+    measured: Measured, everybody: Measured, found: MetricValues, pairs: Sequence[Pair]
+) -> list[int]:
+    """Patients of the smallest cell that each difference rests on, [M]."""
+    own_PG, all_PG = (
+        _with_least(each.counts.patients_PG[found.places]) for each in (measured, everybody)
+    )
+    fewest = []
+    for pair in pairs:
+        place = -1 if pair.place is None else pair.place
+        other = all_PG[place][0] if pair.reference is None else own_PG[place][pair.reference]
+        fewest.append(min(own_PG[place][pair.group], other))
+    return fewest
+
+
+def _with_least(patients_PG: Ints) -> list[list[int]]:
+    """The patients of every pathology, and below them the fewest of each group."""
+    least_G = patients_PG.min(axis=0, initial=np.iinfo(np.int64).max)
+    rows: list[list[int]] = np.vstack([patients_PG, least_G]).tolist()
+    return rows

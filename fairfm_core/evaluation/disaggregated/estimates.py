@@ -1,0 +1,50 @@
+"""Values with their intervals as parts of table rows.
+
+Array suffixes: M numbers, S seeds, B replicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.disaggregated.metric_frame import joined
+from fairfm_core.evaluation.resampling.bootstrap import (
+    NO_INTERVAL,
+    ONE_PATIENT,
+    percentile_intervals,
+)
+from fairfm_core.evaluation.tables import Row
+
+
+def estimates(
+    value_SM: Floats,
+    replicate_BSM: Floats,
+    reasons: Sequence[str | None],
+    patients: Sequence[int],
+    confidence: float,
+) -> list[Row]:
+    """`value`, `lo`, `hi` and `reason` of M numbers: means over seeds with percentile intervals.
+
+    An undefined value has no interval, and neither has one that rests on a single patient: drawn
+    once or three times, it says the same.
+    """
+    value_M = value_SM.mean(axis=0)
+    intervals = percentile_intervals(replicate_BSM.mean(axis=1), confidence)
+    rows: list[Row] = []
+    for value, interval, why, count in zip(value_M, intervals, reasons, patients, strict=True):
+        if np.isnan(value):
+            rows.append({"value": None, "lo": None, "hi": None, "reason": why})
+        elif count < 2 and interval.replicates:
+            note = joined(why, ONE_PATIENT)
+            rows.append({"value": float(value), "lo": None, "hi": None, "reason": note})
+        else:
+            # Where the reason for no interval is known, that there are no replicates says less.
+            note = (
+                interval.note if interval.replicates or not (why and NO_INTERVAL in why) else None
+            )
+            limits = {"lo": interval.lo, "hi": interval.hi}
+            rows.append({"value": float(value), **limits, "reason": joined(why, note)})
+    return rows

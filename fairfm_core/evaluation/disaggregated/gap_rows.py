@@ -1,0 +1,124 @@
+"""Rows of the gaps table: every metric's gap in both definitions, with interval and null."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.disaggregated.estimates import estimates
+from fairfm_core.evaluation.disaggregated.gaps import (
+    EQUALIZED_ODDS,
+    GAP_DEFINITIONS,
+    null_of,
+    worst_and_best,
+)
+from fairfm_core.evaluation.disaggregated.metric_frame import Measured, MetricValues, joined
+from fairfm_core.evaluation.disaggregated.metric_rows import why_undefined
+from fairfm_core.evaluation.tables import Row
+
+NUMBERS = ("value", "lo", "hi", "bias_corrected", "null_mean", "null_hi", "p_value", "excess")
+
+
+@dataclass(frozen=True, eq=False)
+class Gap:
+    """A gap of one metric, or of two metrics together, in one definition."""
+
+    metric: str
+    definition: str
+    parts: tuple[MetricValues, ...]
+    between: Callable[..., Floats]
+    """From the values [..., P, G] of each part to the gap [...]."""
+
+    @property
+    def value_S(self) -> Floats:
+        """The gap of the data, by seed."""
+        return self.between(*(part.value_SPG for part in self.parts))
+
+    @property
+    def judged_S(self) -> Floats:
+        """What the null is compared with, by seed: the gap, of recalibrations the null's kind."""
+        return self.between(*(part.judged_SPG for part in self.parts))
+
+    @cached_property
+    def replicate_BS(self) -> Floats:
+        """The gap of every replicate, by seed."""
+        return self.between(*(part.replicate_BSPG for part in self.parts))
+
+    @cached_property
+    def null_RS(self) -> Floats:
+        """The gap of every permutation, by seed."""
+        return self.between(*(part.null_RSPG for part in self.parts))
+
+
+def gaps_of(measured: Measured) -> Iterator[Gap]:
+    """Every gap of an attribute's groups."""
+    found = {metric.name: measured.of(metric) for metric in measured.metrics}
+    for name, values in found.items():
+        for definition, between in GAP_DEFINITIONS.items():
+            yield Gap(name, definition, (values,), between)
+    for metric in measured.metrics:
+        if metric.name.startswith("tpr@"):
+            parts = found[metric.name], found[f"fpr@{metric.point}"]
+            for definition, both in EQUALIZED_ODDS.items():
+                yield Gap(f"equalized_odds@{metric.point}", definition, parts, both)
+
+
+def gap_rows(measured: Measured, gaps: Iterable[Gap]) -> list[Row]:
+    """One row a gap; an undefined one is null with its reason."""
+    return [_gap_row(measured, gap) for gap in gaps]
+
+
+def _gap_row(measured: Measured, gap: Gap) -> Row:
+    row: Row = {"metric": gap.metric, "attribute": measured.groups.attribute}
+    row["definition"] = gap.definition
+    if why := _no_gap(measured, gap):
+        nothing = dict.fromkeys((*NUMBERS, "worst_group", "best_group"))
+        return row | nothing | {"reason": joined(why, measured.left_out)}
+    replicate_BS = gap.replicate_BS
+    (number,) = estimates(
+        gap.value_S[:, None],
+        replicate_BS[:, :, None],
+        [joined(measured.left_out, gap.parts[0].no_interval)],
+        [min(measured.fewest_patients(part.places) for part in gap.parts)],
+        measured.confidence,
+    )
+    value = number["value"]
+    judged = float(gap.judged_S.mean())
+    null = null_of(judged, gap.null_RS.mean(axis=-1), measured.confidence)
+    row |= number | {"bias_corrected": bias_corrected(value, replicate_BS.mean(axis=-1))}
+    row |= {"null_mean": null.mean, "null_hi": null.hi, "p_value": null.p_value}
+    row |= {"excess": judged - null.mean, "reason": joined(number["reason"], null.note)}
+    return row | _extremes(measured, gap)
+
+
+def bias_corrected(value: float, replicate_B: Floats) -> float | None:
+    """2 x value - mean of the replicates: a gap less the upward shift that resampling shows.
+
+    It may be negative. None without a defined replicate (Efron and Tibshirani 1993, section 10.2).
+    """
+    defined = replicate_B[np.isfinite(replicate_B)]
+    return 2 * value - float(defined.mean()) if defined.size else None
+
+
+def _no_gap(measured: Measured, gap: Gap) -> str | None:
+    if why := joined(*dict.fromkeys(why_undefined(measured, part) for part in gap.parts)):
+        return why
+    groups = measured.groups
+    if len(groups.names) < 2:
+        return f"{groups.attribute} has one group only: {groups.names[0]}"
+    return None
+
+
+def _extremes(measured: Measured, gap: Gap) -> Row:
+    """The worst and the best group; of two metrics together there are none."""
+    if len(gap.parts) > 1:
+        return {"worst_group": None, "best_group": None}
+    (part,) = gap.parts
+    value_PG = part.value_SPG.mean(axis=0)
+    extremes = worst_and_best(value_PG, measured.groups.names, part.metric.ideal)
+    assert extremes is not None, "a defined gap has a worst and a best group"
+    return {"worst_group": extremes[0], "best_group": extremes[1]}

@@ -1,0 +1,146 @@
+"""What was measured of one attribute's groups: values, replicates, null, and why any is undefined.
+
+Array suffixes: S seeds, P pathologies, G groups, B bootstrap replicates, R permutations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.disaggregated.counts import CellCounts, Reasons, count_patients
+from fairfm_core.evaluation.groups import Groups
+from fairfm_core.evaluation.metrics import AUC, Metric, Request
+from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.protocols.weighting import Weighting
+from fairfm_core.evaluation.resampling.replicate_values import Values
+
+ANALYTIC = "no interval: DeLong's are of the AUC alone"
+UNFIXED = "no interval: under these weights DeLong's hold for the balanced attributes alone"
+NOT_CALIBRATED = "no logistic recalibration: the scores separate the classes, or are all alike"
+
+
+@dataclass(frozen=True, eq=False)
+class MetricValues:
+    """One metric of the groups of one attribute."""
+
+    metric: Metric
+    places: Ints
+    """The pathologies it is defined for, by their place in the sample; P runs over these."""
+    value_SPG: Floats
+    replicate_BSPG: Floats
+    null_RSPG: Floats
+    judged_SPG: Floats
+    """What the null is compared with: the value, for recalibrations made as the null makes them,
+    by a step from everybody's fit."""
+    reason_PG: Reasons
+    """Why a value is undefined; None where it is not."""
+    no_interval: str | None
+    """Why the metric has no replicates though some were asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The groups of one attribute of one split under one protocol."""
+
+    sample: Sample
+    weighting: Weighting
+    groups: Groups
+    counts: CellCounts
+    request: Request
+    values: Values
+    """[1 + B, S, P, G]: the data as they are, then the replicates."""
+    null: Values
+    """[R + 1, S, P, G], the groups as they are last; empty for an attribute without a null."""
+    settings: EvaluationSettings
+
+    @property
+    def confidence(self) -> float:
+        """Of every interval."""
+        return self.settings.confidence
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics asked for."""
+        return self.request.metrics(self.sample.pathologies)
+
+    def of(self, metric: Metric) -> MetricValues:
+        """One metric, NaN wherever it is undefined."""
+        return self._found[metric.name]
+
+    @cached_property
+    def _found(self) -> dict[str, MetricValues]:
+        return {metric.name: self._of(metric) for metric in self.metrics}
+
+    def _of(self, metric: Metric) -> MetricValues:
+        pathologies = self.sample.pathologies
+        wanted = [metric.only is None or name == metric.only for name in pathologies]
+        places = np.flatnonzero(wanted)
+        reason_PG = self._reasons(metric)[places]
+        value_BSPG = self.values[metric.name][:, :, places]
+        value_BSPG[:, :, reason_PG.astype(bool)] = np.nan
+        null_RSPG = self.null.get(metric.name, value_BSPG[:0])
+        null_RSPG = null_RSPG[:, :, places] if metric.name in self.null else null_RSPG
+        calibrated = metric.calibrated and len(null_RSPG)
+        return MetricValues(
+            *(metric, places, value_BSPG[0], value_BSPG[1:], null_RSPG[:-1]),
+            null_RSPG[-1] if calibrated else value_BSPG[0],
+            reason_PG,
+            self._no_interval(metric),
+        )
+
+    def _no_interval(self, metric: Metric) -> str | None:
+        if self.settings.intervals != "delong" or not self.settings.replicates:
+            return None
+        if metric != AUC:
+            return ANALYTIC
+        return UNFIXED if len(self.values[AUC.name]) == 1 else None
+
+    def _reasons(self, metric: Metric) -> Reasons:
+        """Too few cases, no weights, no threshold, or no fit."""
+        reason_PG = self.counts.reasons(metric.needs)
+        if metric.point is not None:
+            for seed in self.request.thresholds[metric.point]:
+                for p, threshold in enumerate(seed):
+                    reason_PG[p][reason_PG[p] == None] = threshold.reason  # noqa: E711
+        if metric.calibrated:
+            lost_PG = np.isnan(self.values[metric.name][0]).any(axis=0)
+            reason_PG[lost_PG & (reason_PG == None)] = NOT_CALIBRATED  # noqa: E711
+        return reason_PG
+
+    def members(self, g: int) -> Ints:
+        """The images of a group that take part in the protocol."""
+        return np.flatnonzero((self.groups.code_N == g) & self.weighting.member_N)
+
+    @cached_property
+    def patients_G(self) -> tuple[int, ...]:
+        """Patients of each group that take part in the protocol."""
+        groups = range(len(self.groups.names))
+        return tuple(count_patients(self.sample, self.members(g)) for g in groups)
+
+    def places(self) -> Ints:
+        """All pathologies, by their place."""
+        return np.arange(len(self.sample.pathologies))
+
+    def fewest_patients(self, places: Ints, groups: Sequence[int] | None = None) -> int:
+        """Patients of the smallest cell that a number rests on: of some pathologies and groups."""
+        patients_PG = self.counts.patients_PG[places]
+        some_PG = patients_PG if groups is None else patients_PG[:, list(groups)]
+        return int(some_PG.min(initial=np.iinfo(np.int64).max))
+
+    @property
+    def left_out(self) -> str | None:
+        """Images without a group are left out of every gap; how many is said."""
+        without = self.groups.without
+        left_out = f"{without} images without {self.groups.attribute} left out" if without else None
+        return joined(left_out, self.weighting.note)
+
+
+def joined(*notes: str | None) -> str | None:
+    """Notes as one text; None of none."""
+    return "; ".join(note for note in notes if note) or None

@@ -1,0 +1,72 @@
+"""Rows of the replicates table: the numbers of a summary in every bootstrap replicate.
+
+With them any two models of the same images are compared, and the front's uncertainty is found,
+without reading predictions again. Names are those of `summary.py`, for other metrics than the AUC
+with the metric's name in them: `gap_tpr@fpr=0.2_race`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.disaggregated.gap_rows import Gap
+from fairfm_core.evaluation.disaggregated.gaps import group_means, worst_value
+from fairfm_core.evaluation.disaggregated.metric_frame import Measured
+from fairfm_core.evaluation.summary import gap_name, worst_group_name
+from fairfm_core.evaluation.tables import Row
+
+
+@dataclass(frozen=True, eq=False)
+class _Number:
+    """A number of a summary, by seed: of the data, of every replicate, and under the null."""
+
+    name: str
+    value_S: Floats
+    replicate_BS: Floats
+    null_RS: Floats | None = None
+    """Of a gap."""
+
+
+def replicate_rows(measured: Measured, pairing: str, gaps: Sequence[Gap] = ()) -> list[Row]:
+    """One row a number: its value, replicates and null, means over seeds; NaN where undefined.
+
+    A number that rests on a single patient has replicates of NaN: it has no interval.
+    """
+    alone = measured.fewest_patients(measured.places()) < 2
+    rows = []
+    for number in _numbers(measured, gaps):
+        replicate_B = number.replicate_BS.mean(axis=-1)
+        null_R = [] if number.null_RS is None else number.null_RS.mean(axis=-1).tolist()
+        rows.append(
+            {
+                "name": number.name,
+                "pairing": pairing,
+                "value": float(number.value_S.mean()),
+                "replicates": (
+                    np.full_like(replicate_B, np.nan) if alone else replicate_B
+                ).tolist(),
+                "null": null_R,
+            }
+        )
+    return rows
+
+
+def _numbers(measured: Measured, gaps: Sequence[Gap]) -> Iterator[_Number]:
+    attribute, groups = measured.groups.attribute, len(measured.groups.names)
+    for metric in measured.metrics:
+        found = measured.of(metric)
+        parts = found.value_SPG, found.replicate_BSPG
+        if attribute == "overall":
+            yield _Number(metric.name, *(group_means(of)[..., 0] for of in parts))
+        elif groups:
+            name = worst_group_name(metric.name, attribute)
+            yield _Number(name, *(worst_value(of, metric.ideal) for of in parts))
+    for gap in gaps if groups else ():
+        # Of one group alone a gap is undefined, and never the 0 that it would be.
+        blank = np.nan if groups == 1 else 0.0
+        numbers = gap.value_S + blank, gap.replicate_BS + blank, gap.null_RS + blank
+        yield _Number(gap_name(gap.metric, gap.definition, attribute), *numbers)

@@ -1,0 +1,127 @@
+"""AUC and AUPRC of the groups of several attributes in every weighting, by one scan from the top.
+
+An image is in one group of each attribute, so a positive costs one product and one division for
+each attribute. The AUC is made of losses as in `permuted_auc.py`. Sums of whole numbers are exact:
+the AUC is, to the last digit, that of `pairwise_auc.py`, which serves where cells are scaled and
+where the AUC alone is asked for. Array suffixes: U units, L lanes, A attributes, G groups of all
+attributes one after the other, n ranked images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba.extending import register_jitable
+
+from fairfm_core.compiled import compiled
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.kernels.blocks import Block
+from fairfm_core.evaluation.kernels.intrinsics import AHEAD, prefetch
+from fairfm_core.evaluation.kernels.pairwise_auc import SMALL
+from fairfm_core.evaluation.kernels.permuted_auc import Procession, areas
+
+
+def joint_scan(
+    seen: Procession, group_nA: npt.NDArray[np.int16], groups: int, block: Block, total: int
+) -> tuple[Floats, Floats]:
+    """AUC and AUPRC [L, G]; NaN for a group without weight on a class.
+
+    `group_nA` is -1 for an image of no group; `total` bounds the sum of weights in any lane.
+    """
+    count, pairs = (np.uint16, np.uint32) if total <= SMALL else (np.uint32, np.uint64)
+    shape = groups, block.weight_UL.shape[1]
+    true_GL, false_GL = np.zeros(shape, dtype=count), np.zeros(shape, dtype=count)
+    lost_GL, average_GL = np.zeros(shape, dtype=pairs), np.zeros(shape)
+    _scan()(
+        *(seen.unit_n, seen.positive_n, seen.opens_n, seen.copies_n, group_nA),
+        *(block.weight_UL, true_GL, false_GL, lost_GL, average_GL),
+    )
+    return areas(true_GL, false_GL, lost_GL, average_GL, block.used)
+
+
+@cache
+def _scan() -> Callable[..., Any]:
+    return compiled(_scan_loop)
+
+
+def _scan_loop(
+    unit_n: Any,
+    positive_n: Any,
+    opens_n: Any,
+    copies_n: Any,
+    group_nA: Any,
+    weight_UL: Any,
+    true_GL: Any,
+    false_GL: Any,
+    lost_GL: Any,
+    average_GL: Any,
+) -> None:
+    lanes, line = weight_UL.shape[1], 64 // weight_UL.itemsize
+    stop = len(unit_n)
+    while stop > 0:
+        start, positives = stop - 1, int(positive_n[stop - 1])
+        while not opens_n[start]:
+            start -= 1
+            positives += int(positive_n[start])
+        if start >= AHEAD:
+            for column in range(0, lanes, line):
+                prefetch(weight_UL, unit_n[start - AHEAD], column)
+        mixed = 0 < positives < stop - start
+        for n in range(start, stop):  # half of the losses: to the negatives of higher scores
+            if mixed and positive_n[n]:
+                for a in range(group_nA.shape[1]):
+                    g = group_nA[n, a]
+                    if g >= 0:
+                        _lose(lost_GL, false_GL, g, weight_UL, unit_n[n], copies_n[n])
+        for n in range(start, stop):
+            for a in range(group_nA.shape[1]):
+                g = group_nA[n, a]
+                if g >= 0 and positive_n[n]:
+                    _count(true_GL, g, weight_UL, unit_n[n], copies_n[n])
+                elif g >= 0:
+                    _count(false_GL, g, weight_UL, unit_n[n], copies_n[n])
+        for n in range(start, stop):  # the other half: to those of its score as well
+            if positive_n[n]:
+                times = copies_n[n] if mixed else np.uint32(2 * copies_n[n])
+                for a in range(group_nA.shape[1]):
+                    g = group_nA[n, a]
+                    if g >= 0:
+                        _lose(lost_GL, false_GL, g, weight_UL, unit_n[n], times)
+                        _gain(average_GL, true_GL, false_GL, g, weight_UL, unit_n[n], copies_n[n])
+        stop = start
+
+
+# Rows are named by their place: a view of one would cost the counting of its references.
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _count(count_GL: Any, g: Any, weight_UL: Any, u: Any, copies: Any) -> None:
+    if copies == 1:
+        for lane in range(weight_UL.shape[1]):
+            count_GL[g, lane] += weight_UL[u, lane]
+    else:
+        for lane in range(weight_UL.shape[1]):
+            count_GL[g, lane] += weight_UL[u, lane] * copies
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _lose(lost_GL: Any, false_GL: Any, g: Any, weight_UL: Any, u: Any, times: Any) -> None:
+    for lane in range(weight_UL.shape[1]):
+        lost_GL[g, lane] += np.uint32(weight_UL[u, lane]) * times * np.uint32(false_GL[g, lane])
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _gain(
+    average_GL: Any, true_GL: Any, false_GL: Any, g: Any, weight_UL: Any, u: Any, copies: Any
+) -> None:
+    """Weight times precision at the score of a positive."""
+    for lane in range(weight_UL.shape[1]):
+        true = np.uint32(true_GL[g, lane])
+        # 0 / 1 = 0 where nothing weighs anything yet.
+        seen = max(np.uint32(true + false_GL[g, lane]), np.uint32(1))
+        weight = np.uint32(weight_UL[u, lane] * copies)
+        average_GL[g, lane] += float(weight) * float(true) / float(seen)

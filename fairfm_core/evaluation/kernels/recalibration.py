@@ -1,0 +1,185 @@
+"""Logistic recalibration of scores: logit P(y) = a + b logit(p), for each group.
+
+A perfectly calibrated model has slope b = 1 and intercept 0. The slope is that of the fit of both;
+the intercept that of the fit with the slope held at 1 (calibration in the large). Cox 1958; Van
+Calster et al., BMC Medicine 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairfm_core.compiled import compiled
+from fairfm_core.evaluation.arrays import Floats, Ints
+
+SMALLEST = 1e-7
+"""Probabilities are kept this far from 0 and 1, where a logit is infinite."""
+FULL_STEPS = 25
+MOST_STEPS = 60
+STEEPEST = 1e3
+"""A slope beyond it means that the scores separate the classes: the fit has no end."""
+PERFECT = (0.0, 1.0, 0.0)
+"""Intercept and slope of the joint fit, and the intercept at slope 1, of perfect calibration."""
+
+
+def logits(score_n: npt.NDArray[Any]) -> Floats:
+    """log(p / (1 - p)) of probabilities kept off 0 and 1."""
+    kept_n = np.clip(score_n.astype(np.float64), SMALLEST, 1 - SMALLEST)
+    logit_n: Floats = np.log(kept_n / (1 - kept_n))
+    return logit_n
+
+
+def fitted_groups(
+    logit_n: Floats,
+    positive_n: npt.NDArray[np.bool_],
+    weight_n: Floats,
+    code_n: Ints,
+    groups: int,
+    start_3: Floats | tuple[float, ...] = PERFECT,
+) -> Floats:
+    """Intercept a and slope b of the joint fit, and the intercept at slope 1: [groups, 3].
+
+    NaN for a group whose fit does not converge: no weight on a class, or scores that separate the
+    classes or are all alike. Newton's method from `start_3`, with halved steps where it strays.
+    """
+    start_3 = np.where(np.isfinite(start_3), start_3, PERFECT)
+    fitted_G3 = np.empty((groups, 3))
+    label_n = positive_n.astype(np.float64)
+    for g in range(groups):
+        some_n = np.flatnonzero(code_n == g)
+        data = logit_n[some_n], label_n[some_n], weight_n[some_n]
+        with np.errstate(over="ignore", invalid="ignore"):  # far from the fit: the other way then
+            fit_3 = np.append(_joint_newton(*data, *start_3[:2]), _offset_newton(*data, start_3[2]))
+        fitted_G3[g] = fit_3 if np.isfinite(fit_3).all() else _careful_fit(*data)
+    fitted_G3[np.abs(fitted_G3[:, 1]) > STEEPEST, :2] = np.nan
+    return fitted_G3
+
+
+def _joint_newton(
+    logit_n: Floats, label_n: Floats, weight_n: Floats, a: float, b: float
+) -> tuple[float, float]:
+    """Intercept and slope by full Newton steps; NaN where they do not converge."""
+    for _ in range(FULL_STEPS):
+        s0, s1, h0, h1, h2 = _joint_sums()(logit_n, label_n, weight_n, np.exp(-a - b * logit_n))
+        determinant = h0 * h2 - h1 * h1
+        if not determinant > 1e-12 * h0 * h2:
+            break
+        step_a, step_b = (h2 * s0 - h1 * s1) / determinant, (h0 * s1 - h1 * s0) / determinant
+        a, b = a + step_a, b + step_b
+        # Steps shrink to their square: what is left is far below the step just taken.
+        if max(abs(step_a), abs(step_b)) < 1e-6:
+            return a, b
+    return np.nan, np.nan
+
+
+def _offset_newton(logit_n: Floats, label_n: Floats, weight_n: Floats, a: float) -> float:
+    """Intercept at slope 1 likewise."""
+    odds_n = np.exp(-logit_n)
+    for _ in range(FULL_STEPS):
+        rest, bend = _offset_sums()(label_n, weight_n, np.exp(-a), odds_n)
+        if not bend > 0:
+            break
+        a += rest / bend
+        if abs(rest / bend) < 1e-6:
+            return a
+    return np.nan
+
+
+@cache
+def _joint_sums() -> Callable[..., Any]:
+    return compiled(_joint_loop, reordered=True)
+
+
+@cache
+def _offset_sums() -> Callable[..., Any]:
+    return compiled(_offset_loop, reordered=True)
+
+
+def _joint_loop(logit_n: Any, label_n: Any, weight_n: Any, odds_n: Any) -> Any:
+    """First and second derivatives of the likelihood, at odds of 1 to `odds_n`."""
+    s0 = s1 = h0 = h1 = h2 = 0.0
+    for n in range(len(logit_n)):
+        u, chance = logit_n[n], 1 / (1 + odds_n[n])
+        rest = weight_n[n] * (label_n[n] - chance)
+        bend = weight_n[n] * (chance * (1 - chance))
+        s0 += rest
+        s1 += rest * u
+        h0 += bend
+        h1 += bend * u
+        h2 += bend * u * u
+    return s0, s1, h0, h1, h2
+
+
+def _offset_loop(label_n: Any, weight_n: Any, factor: float, odds_n: Any) -> Any:
+    """The same of the intercept alone, at odds of 1 to `factor` times `odds_n`."""
+    s = h = 0.0
+    for n in range(len(label_n)):
+        chance = 1 / (1 + factor * odds_n[n])
+        s += weight_n[n] * (label_n[n] - chance)
+        h += weight_n[n] * (chance * (1 - chance))
+    return s, h
+
+
+def _careful_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> Floats:
+    """Both fits of one group by Newton's method with limited steps; NaN where there is none."""
+    some_n = np.flatnonzero(weight_n > 0)
+    label_n, weight_n = label_n[some_n], weight_n[some_n]
+    if len(np.unique(label_n)) < 2:
+        return np.full(3, np.nan)
+    intercept = _offset_fit(logit_n[some_n], label_n, weight_n)
+    return np.append(_joint_fit(logit_n[some_n], label_n, weight_n, intercept), intercept)
+
+
+def _offset_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> float:
+    """Newton's method for a in logit P(y) = a + logit(p): concave, so limited steps converge."""
+    a = 0.0
+    for _ in range(MOST_STEPS):
+        chance_n = sigmoid(a + logit_n)
+        spread = float((weight_n * chance_n * (1 - chance_n)).sum())
+        if spread <= 0:
+            return np.nan
+        step = float((weight_n * (label_n - chance_n)).sum()) / spread
+        a += float(np.clip(step, -4.0, 4.0))
+        if abs(step) < 1e-11:
+            return a
+    return np.nan
+
+
+def _joint_fit(logit_n: Floats, label_n: Floats, weight_n: Floats, start: float) -> Floats:
+    """Newton's method with halved steps for a and b; NaN where it does not converge."""
+    fit_2 = np.array([start, 1.0])
+    design_2n = np.stack([np.ones_like(logit_n), logit_n])
+    likelihood = _likelihood(fit_2 @ design_2n, label_n, weight_n)
+    for _ in range(MOST_STEPS):
+        chance_n = sigmoid(fit_2 @ design_2n)
+        slope_2 = design_2n @ (weight_n * (label_n - chance_n))
+        bend_22 = (design_2n * (weight_n * chance_n * (1 - chance_n))) @ design_2n.T
+        if not np.linalg.cond(bend_22) < 1e14:
+            break
+        step_2 = np.linalg.solve(bend_22, slope_2)
+        for _ in range(30):
+            reached = _likelihood((fit_2 + step_2) @ design_2n, label_n, weight_n)
+            if reached >= likelihood - 1e-12 * abs(likelihood):
+                break
+            step_2 = step_2 / 2
+        fit_2, likelihood = fit_2 + step_2, reached
+        if abs(fit_2[1]) > STEEPEST:
+            break
+        if np.abs(step_2).max() < 1e-10 * (1 + np.abs(fit_2).max()):
+            return fit_2
+    return np.full(2, np.nan)
+
+
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow."""
+    half: Floats = 0.5 * (1 + np.tanh(0.5 * x))
+    return half
+
+
+def _likelihood(linear_n: Floats, label_n: Floats, weight_n: Floats) -> float:
+    return float((weight_n * (label_n * linear_n - np.logaddexp(0.0, linear_n))).sum())

@@ -1,0 +1,149 @@
+"""Protocol `glocker`: the test set of Glocker et al. (2022), which the paper says it follows.
+
+Three weighted draws with replacement (their notebook chexpert.resample): (1) all images, so that
+race groups are of equal size; (2) within each race, so that the disease (No Finding, Pleural
+Effusion, other) is as frequent as in the whole split; (3) within each race and disease, so that the
+age bins (to 20, decades, above 80) are as frequent as in that disease in the whole split. One test
+set serves all pathologies. Sex is not balanced, nor is any other pathology: that is what `balanced`
+and `resample` are for. The notebook's rows depend on the order of its table; here they depend on
+the seed and the images by id, so that only the distribution is the published one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, GLOCKER_LABELS
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.arrays import Ints
+from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.protocols.balanced import balancing_groups
+from fairfm_core.evaluation.protocols.resample import Drawn, draw
+from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights
+from fairfm_core.seeding import stream
+
+RACE, AGE = GLOCKER_ATTRIBUTES
+EFFUSION, NO_FINDING = GLOCKER_LABELS
+AGE_TOPS = (20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0)  # the last year of each bin but the oldest
+
+
+@dataclass(frozen=True, eq=False)
+class Drawable:
+    """What the draws look at, of the images that have all of it: their places in the split."""
+
+    place_n: Ints
+    race_n: Ints
+    disease_n: Ints
+    age_bin_n: Ints
+
+    def three_draws(self, race_n: Ints, size_factor: float, random: np.random.Generator) -> Ints:
+        """How often each image is drawn, if these are their races."""
+        drawn_n = draw(1 / np.bincount(race_n)[race_n], size_factor, random)
+        for race in np.unique(race_n):
+            member_n = np.flatnonzero(race_n == race)
+            self._redraw(drawn_n, member_n, self.disease_n, self.disease_n, random)
+            for disease in np.unique(self.disease_n[member_n]):
+                ill_n = self.disease_n == disease
+                member_m = member_n[ill_n[member_n]]
+                self._redraw(drawn_n, member_m, self.age_bin_n, self.age_bin_n[ill_n], random)
+        return drawn_n
+
+    @staticmethod
+    def _redraw(
+        drawn_n: Ints, member_m: Ints, value_n: Ints, wanted: Ints, random: np.random.Generator
+    ) -> None:
+        """As many draws among the members' copies, by weights that spread values as `wanted`."""
+        copies_m, value_m = drawn_n[member_m], value_n[member_m]
+        if not copies_m.sum():
+            return
+        share_V = np.bincount(wanted, minlength=value_n.max() + 1) / len(wanted)
+        held_V = np.bincount(value_m, weights=copies_m, minlength=len(share_V))
+        weight_V = np.divide(share_V, held_V, out=np.zeros_like(share_V), where=held_V > 0)
+        weight_m = copies_m * weight_V[value_m]
+        drawn_n[member_m] = random.multinomial(copies_m.sum(), weight_m / weight_m.sum())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Glocker(Drawn):
+    """One test set in three draws, the same for all pathologies."""
+
+    drawable: Drawable
+    settings: EvaluationSettings
+
+    def candidates_N(self, p: int) -> Bools:
+        """Images that could have been drawn and have a label."""
+        candidate_N = np.zeros(len(self.sample.frame), dtype=np.bool_)
+        candidate_N[self.drawable.place_n] = True
+        return candidate_N & ~np.isnan(self.sample.label_PN[p])
+
+    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
+        """Drawn anew with the permuted races; other attributes play no part in the draws."""
+        if permuted.groups.level(RACE) is None or not len(self.drawable.place_n):
+            return super().permuted(p, permuted)
+        return PermutedWeights(drawn_BN=_drawn_anew(self, permuted))
+
+
+@lru_cache(maxsize=1)
+def _drawn_anew(weighting: Glocker, permuted: Permuted) -> npt.NDArray[np.uint16]:
+    """One test set for all pathologies in each permutation; kept from one pathology to the next."""
+    random = stream(weighting.settings.resample_seed, "glocker", "null")
+    place_n, size_factor = weighting.drawable.place_n, weighting.settings.resample_factor
+    drawn_BN = np.zeros((len(permuted.code_BU), len(permuted.unit_N)), dtype=np.uint16)
+    level_G = permuted.groups.level(RACE)
+    assert level_G is not None, "drawn anew for groups that say the race"
+    unit_n = permuted.unit_N[place_n]
+    for drawn_N, code_U in zip(drawn_BN, permuted.code_BU, strict=True):
+        # An image that is in no combination keeps its race.
+        race_n = np.where(unit_n >= 0, level_G[code_U[unit_n]], weighting.drawable.race_n)
+        drawn_N[place_n] = weighting.drawable.three_draws(race_n, size_factor, random)
+    return drawn_BN
+
+
+def glocker(sample: Sample, settings: EvaluationSettings) -> Glocker:
+    """The three draws for a split; BadInput without race, age or one of the two labels."""
+    race, age = balancing_groups(sample, (RACE, AGE), settings.age_edges)
+    if not pd.api.types.is_numeric_dtype(sample.frame[AGE]):
+        raise BadInput("protocol glocker draws by age in years, but column 'age' is not numeric")
+    disease_N = _diseases(sample)
+    place_n = np.flatnonzero((race.code_N >= 0) & (age.code_N >= 0) & (disease_N >= 0))
+    years_n = sample.frame[AGE].to_numpy(dtype=np.float64, na_value=np.nan)[place_n]
+    age_bin_n = np.searchsorted(AGE_TOPS, years_n)
+    drawable = Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
+    multiplicity_N = np.zeros(len(disease_N), dtype=np.int64)
+    if len(place_n):
+        random = stream(settings.resample_seed, "glocker")
+        drawn_n = drawable.three_draws(race.code_N[place_n], settings.resample_factor, random)
+        multiplicity_N[place_n] = drawn_n
+    nobody = None if len(place_n) else "no draw: no image has a race, an age and both labels"
+    without = len(disease_N) - len(place_n)
+    return Glocker(
+        sample,
+        (multiplicity_N > 0) & ~np.isnan(sample.label_PN),
+        (nobody,) * len(sample.pathologies),
+        None,
+        f"{without} images without race, age or a label of the draw weigh 0" if without else None,
+        multiplicity_PN=np.tile(multiplicity_N, (len(sample.pathologies), 1)),
+        drawable=drawable,
+        settings=settings,
+    )
+
+
+def _diseases(sample: Sample) -> Ints:
+    """0 no finding, 1 effusion (which goes first), 2 other; -1 where a label is unknown."""
+    for name in (EFFUSION, NO_FINDING):
+        if name not in sample.pathologies:
+            raise BadInput(
+                f"protocol glocker draws by {EFFUSION} and {NO_FINDING}, but the predictions have"
+                f" no {name!r}: use protocol resample, which draws for each pathology by itself"
+            )
+    effusion_N = sample.label_PN[sample.pathologies.index(EFFUSION)]
+    no_finding_N = sample.label_PN[sample.pathologies.index(NO_FINDING)]
+    disease_N = np.where(effusion_N == 1, 1, np.where(no_finding_N == 1, 0, 2))
+    disease_N[np.isnan(effusion_N) | np.isnan(no_finding_N)] = -1
+    return disease_N

@@ -1,0 +1,123 @@
+"""Protocol `resample`: a test set of its own for each pathology, drawn with replacement.
+
+The words of the paper, read as one weighted draw whose probabilities are the weights of `balanced`:
+it measures the same in expectation, with the noise of the draw on top. The notebook that the paper
+cites does something else: see `glocker.py`.
+
+A draw is kept as multiplicities: how often each image stands in the set. They are whole-number
+weights of the original images, so an interval resamples patients of the original split and never
+takes copies for people. Multiplicities are a function of the seed and of the images by id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.protocols.balanced import Balanced, balanced
+from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights, Weighting
+from fairfm_core.seeding import stream
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Drawn(Weighting):
+    """Multiplicities of one drawn test set a pathology."""
+
+    multiplicity_PN: Ints
+
+    @property
+    def member_N(self) -> Bools:
+        """Images that stand in the test set of a pathology."""
+        member_N: Bools = np.any(self.multiplicity_PN > 0, axis=0)
+        return member_N
+
+    def weights_N(self, p: int) -> Floats:
+        """How often each labelled image stands in the test set of pathology `p`."""
+        weight_N: Floats = np.where(self.counted_PN[p], self.multiplicity_PN[p], 0.0)
+        return weight_N
+
+    def multiplicity_N(self, p: int) -> Ints | None:
+        """The multiplicities: a patient drawn twice brings all its copies twice."""
+        multiplicity_N: Ints = self.multiplicity_PN[p]
+        return multiplicity_N
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Resampled(Drawn):
+    """One draw a pathology with the probabilities of the balanced weights."""
+
+    source: Balanced
+    size_factor: float
+    seed: int
+
+    def candidates_N(self, p: int) -> Bools:
+        """Images that could have been drawn."""
+        return self.source.counted_PN[p]
+
+    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
+        """Drawn anew in each permutation, where the balance depends on the permuted attribute.
+
+        For another attribute the multiplicities are as they are: the draw did not look at it.
+        """
+        if not self.source.looks_at(permuted.groups) or self.undefined_P[p]:
+            return super().permuted(p, permuted)
+        names = "resample", self.sample.pathologies[p], "null", permuted.groups.attribute
+        random = stream(self.seed, *names)
+        drawn_BN = self._permuted_weights(p, permuted)
+        for weight_N in drawn_BN:
+            lost = np.isnan(weight_N).any()  # a cell lost a class: nobody is drawn
+            weight_N[:] = 0 if lost else draw(weight_N, self.size_factor, random)
+        return PermutedWeights(drawn_BN=drawn_BN)
+
+    def _permuted_weights(self, p: int, permuted: Permuted) -> npt.NDArray[np.float32]:
+        """Balanced weights of the images in every permutation, [B, N]; NaN where undefined."""
+        case_n = np.flatnonzero(self.source.counted_PN[p])
+        code_Bn = permuted.code_BU[:, permuted.unit_N[case_n]]
+        weight_Bn = np.zeros(code_Bn.shape, dtype=np.float32)
+        rest, scale_GBK2 = self.source.permuted_balance(p, permuted)
+        stratum_n = 2 * rest.code_N[case_n] + (self.sample.label_PN[p, case_n] == 1)
+        for g, scale_BK2 in enumerate(scale_GBK2):
+            scale_BC = scale_BK2.reshape(len(scale_BK2), 2 * len(rest.names))
+            of_group_Bn = scale_BC.take(stratum_n, axis=1)
+            np.copyto(weight_Bn, of_group_Bn, where=code_Bn == g, casting="same_kind")
+        weight_BN = np.zeros((len(code_Bn), len(permuted.unit_N)), dtype=np.float32)
+        weight_BN[:, case_n] = weight_Bn
+        return weight_BN
+
+
+def resampled(sample: Sample, settings: EvaluationSettings) -> Resampled:
+    """Multiplicities of one draw a pathology, `resample_factor` times as large as the split."""
+    source = balanced(sample, settings)
+    multiplicity_PN = np.zeros(sample.label_PN.shape, dtype=np.int64)
+    for p, pathology in enumerate(sample.pathologies):
+        if not source.undefined_P[p]:
+            random = stream(settings.resample_seed, "resample", pathology)
+            multiplicity_PN[p] = draw(source.weights_N(p), settings.resample_factor, random)
+    return Resampled(
+        sample,
+        multiplicity_PN > 0,
+        source.undefined_P,
+        source.cells,
+        source.note,
+        multiplicity_PN=multiplicity_PN,
+        source=source,
+        size_factor=settings.resample_factor,
+        seed=settings.resample_seed,
+    )
+
+
+def draw(weight_N: npt.NDArray[Any], size_factor: float, random: np.random.Generator) -> Ints:
+    """How often each image is drawn, by its weight, with replacement.
+
+    `size_factor` draws are made for each image that can be drawn.
+    """
+    weight_N = weight_N.astype(np.float64)
+    draws = round(size_factor * np.count_nonzero(weight_N))
+    drawn_N: Ints = random.multinomial(draws, weight_N / weight_N.sum())
+    return drawn_N

@@ -1,0 +1,160 @@
+"""Choosing a model on validation, to be reported on test.
+
+A table of candidates has one row each: `fingerprint`, `split` (always `val`), the numbers of
+`validation_metrics` and one column `val/auc[<attribute>=<group>]` for each subgroup. Every function
+here refuses a table with a test number; test values are joined after the choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.selection.pareto import Mask, non_dominated
+from fairfm_core.evaluation.summary import validation_metrics
+from fairfm_core.evaluation.tables import Evaluation
+
+AUC = "val/auc"
+SUBGROUP = "val/auc["
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen candidate, the rule and its objective space, and whom the rule chose from."""
+
+    rule: str
+    fingerprint: str
+    space: str
+    candidates: tuple[str, ...]
+    excluded: tuple[str, ...]
+    """Candidates with an undefined number that the rule needs."""
+
+
+def validation_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
+    """Table of candidates from their evaluations, by fingerprint; only validation rows are read."""
+    rows = [
+        {"fingerprint": name, "split": "val"}
+        | {**validation_metrics(evaluation), **_subgroup_aucs(evaluation)}
+        for name, evaluation in sorted(evaluations.items())
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", AUC])
+
+
+def front(table: pd.DataFrame, objectives: Sequence[Objective]) -> Mask:
+    """Mask of the candidates that are non-dominated in the objectives (equal ones all kept).
+
+    Raises BadInput for a table with test numbers or an undefined objective, naming the candidate.
+    """
+    check_validation_only(table)
+    for objective in objectives:
+        _require(table, objective.metric)
+    values = table[[objective.metric for objective in objectives]].to_numpy(dtype=np.float64)
+    return non_dominated(values, objectives, names=table["fingerprint"].tolist())
+
+
+def choose(rule: str, table: pd.DataFrame, attribute: str | None = None) -> Choice:
+    """Choose one candidate by a named rule (see RULES), with the subgroups of `attribute` or all.
+
+    Ties go to the higher AUC, then the lower gap (the largest over attributes), then fingerprint.
+    Raises BadInput for an unknown rule, test numbers, or no candidate with defined numbers.
+    """
+    check_validation_only(table)
+    if rule not in RULES:
+        known = ", ".join(RULES)
+        raise BadInput(
+            f"unknown selection rule {rule!r}{did_you_mean(rule, RULES)}; one of {known}"
+        )
+    _require(table, AUC)
+    prefix = SUBGROUP + (f"{attribute}=" if attribute else "")
+    subgroups = [name for name in table.columns if name.startswith(prefix)]
+    needed = [AUC] if rule == "overall" else [AUC, *subgroups]
+    if rule != "overall" and not subgroups:
+        raise BadInput(f"rule {rule!r} needs subgroup AUCs; the table has no column {prefix}...")
+    defined = table[needed].notna().all(axis=1)
+    candidates = table[defined]
+    if candidates.empty:
+        raise BadInput(f"rule {rule!r} has no candidate with defined {needed[0]} and subgroup AUCs")
+    score, space = RULES[rule]
+    badness = score(candidates[needed].to_numpy(dtype=np.float64))
+    names = candidates["fingerprint"].tolist()
+    auc_N = candidates[AUC].to_numpy(dtype=np.float64)
+    order = np.lexsort((np.array(names), _largest_gap(candidates), -auc_N, badness))
+    return Choice(rule, names[order[0]], space, tuple(sorted(names)), _names(table[~defined]))
+
+
+def check_validation_only(table: pd.DataFrame) -> None:
+    """Raise BadInput if `table` holds a test number: a choice may not see one."""
+    if "split" in table and (other := sorted(set(table["split"].astype(str)) - {"val"})):
+        raise BadInput(
+            f"selection was handed rows of split {other[0]!r}; give validation rows only"
+        )
+    metrics = [str(name) for name in table.columns if "/" in str(name)]
+    if other := [name for name in metrics if not name.startswith("val/")]:
+        raise BadInput(f"selection was handed {other[0]!r}; give validation metrics only")
+
+
+def _by_auc(values_NM: Floats) -> Floats:
+    """Rule `overall`: the largest mean AUC."""
+    return -values_NM[:, 0]
+
+
+def _by_worst_group(values_NM: Floats) -> Floats:
+    """Rule `worst_group`: the largest AUC of the worst group."""
+    return -values_NM[:, 1:].min(axis=1)
+
+
+def _by_pareto(values_NM: Floats) -> Floats:
+    """MEDFAIR's rule: best worst group among those non-dominated in per-subgroup AUCs."""
+    subgroup_NG = values_NM[:, 1:]
+    objectives = [Objective(metric=AUC, goal="maximize")] * subgroup_NG.shape[1]
+    kept_N = non_dominated(subgroup_NG, objectives)
+    return np.where(kept_N, -subgroup_NG.min(axis=1), np.inf)
+
+
+def _by_dto(values_NM: Floats) -> Floats:
+    """Distance to the optimum: the best candidate of each subgroup has 1 in that column."""
+    subgroup_NG = values_NM[:, 1:]
+    distance: Floats = np.linalg.norm(1 - subgroup_NG / subgroup_NG.max(axis=0), axis=1)
+    return distance
+
+
+RULES: dict[str, tuple[Callable[[Floats], Floats], str]] = {
+    "overall": (_by_auc, "validation mean AUC"),
+    "worst_group": (_by_worst_group, "validation AUC of the worst subgroup"),
+    "pareto": (_by_pareto, "validation AUC of each subgroup"),
+    "dto": (_by_dto, "validation AUC of each subgroup, relative to the best candidate"),
+}
+"""Rules by name, from Zong et al., MEDFAIR (ICLR 2023): a score to minimise and its space."""
+
+
+def _subgroup_aucs(evaluation: Evaluation) -> dict[str, float]:
+    rows = evaluation.metrics
+    rows = rows[(rows["split"] == "val") & (rows["protocol"] == evaluation.protocol)]
+    rows = rows[rows["metric"] == "auc"]
+    rows = rows[(rows["pathology"] == "mean") & (rows["attribute"] != "overall")]
+    keys = zip(rows["attribute"], rows["group"], rows["value"], strict=True)
+    return {f"{SUBGROUP}{attribute}={group}]": float(value) for attribute, group, value in keys}
+
+
+def _largest_gap(table: pd.DataFrame) -> Floats:
+    names = [name for name in table.columns if name.startswith("val/gap_")]
+    gap_NA = table[names].to_numpy(dtype=np.float64)
+    largest: Floats = np.where(np.isnan(gap_NA), np.inf, gap_NA).max(axis=1, initial=-np.inf)
+    return largest
+
+
+def _require(table: pd.DataFrame, metric: str) -> None:
+    for name in ("fingerprint", metric):
+        if name not in table:
+            hint = did_you_mean(name, map(str, table.columns))
+            raise BadInput(f"the table of candidates has no column {name!r}{hint}")
+
+
+def _names(table: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(sorted(table["fingerprint"]))

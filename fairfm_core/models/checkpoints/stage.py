@@ -1,0 +1,57 @@
+"""The weights stage: published weights as one converted file, every tensor accounted for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config.backbone import Backbone, PublishedWeights
+from fairfm_core.config.zoo import OWN, user_model
+from fairfm_core.errors import BadInput
+from fairfm_core.models.backbones import build_backbone
+from fairfm_core.models.checkpoints.registry import convert
+from fairfm_core.models.weights.converted import WEIGHTS, Weights, read_weights, write_weights
+from fairfm_core.models.weights.loading import fit
+from fairfm_core.models.weights.provenance import is_converted
+from fairfm_core.stages import Report, Stage
+
+PROVENANCE = "provenance.json"
+
+
+def prepare_weights(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
+    """Write `weights.safetensors` and `provenance.json`.
+
+    Raises BadInput where the file is not the one of the plan, or does not fill its network.
+    """
+    file = Path(stage.dataset)
+    network = Backbone(**stage.config["network"])
+    weights = read_source(file, stage.config["format"], network)
+    if weights.about.source_sha256 != stage.digest:
+        raise BadInput(f"{file} changed after the study was planned; plan it again")
+    write_weights(weights.tensors, weights.about, folder / WEIGHTS)
+    content = weights.about.model_dump(mode="json")
+    (folder / PROVENANCE).write_text(json.dumps(content, indent=1))
+
+
+def check_weights(weights: PublishedWeights, backbone: Backbone, method: str, pool: str) -> None:
+    """Raises BadInput unless the weights fill the trial's network, which takes no memory here."""
+    assert weights.file is not None
+    assert weights.format is not None
+    with torch.device("meta"):
+        model = build_backbone(backbone, method=method, pool=pool, classes=2, seed=0)
+    fit(model, read_source(Path(weights.file), weights.format, weights.network))
+
+
+def read_source(file: Path, format: str, network: Backbone) -> Weights:
+    """Weights from a converted file as it is, or from a published one by its reader.
+
+    The record of a published one knows no licence: what the study calls it is no part of the work.
+    """
+    if is_converted(file):
+        return read_weights(file)
+    fields = network.model_dump(include={"image_size", "channels", "normalisation", "options"})
+    record = user_model(file, format, network.name, id=OWN, **fields)
+    return convert(record, file).weights(file)

@@ -1,0 +1,114 @@
+"""What a network takes in memory while it trains, counted before anything is trained.
+
+Activations are those that the backward pass needs of the images that pass at once. On top come what
+kernels and the backward pass need for a moment, the rest of a batch that passes in parts, and torch
+itself (on a GPU a few hundred MB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fairfm_core.config.adaptation import EndToEnd, LinearProbe
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.models.backbones import build_backbone, checkpoint_activations
+from fairfm_core.models.memory.kept_activations import kept_bytes
+
+
+@dataclass(frozen=True)
+class NetworkMemory:
+    """Memory of one network, in bytes; of a linear probe's, which never trains, the weights."""
+
+    parameter_count: int
+    """Number of parameters; all else is in bytes."""
+    parameters: int
+    """In float32, also in mixed precision."""
+    gradients: int
+    optimizer: int
+    """AdamW's two moments."""
+    average: int
+    """The moving average's copy of the weights, where the recipe has one."""
+    best: int
+    """The weights of the best epoch so far (`TrainingState.best_weights`), with the numbers that
+    are not learned."""
+    activations: int
+    """Kept for backward in float32, of the images that pass at once."""
+    activations_16: int
+    """The same in mixed precision, with the 16-bit copies of weights that it keeps."""
+
+    @property
+    def state(self) -> int:
+        """What stays from step to step, whatever the batch."""
+        return self.parameters + self.gradients + self.optimizer + self.average + self.best
+
+    @property
+    def total(self) -> int:
+        """Of training in float32."""
+        return self.state + self.activations
+
+    @property
+    def total_16(self) -> int:
+        """Of training in 16-bit mixed precision."""
+        return self.state + self.activations_16
+
+
+def network_memory(
+    backbone: Backbone, adaptation: EndToEnd | LinearProbe, classes: int
+) -> NetworkMemory:
+    """Count what a trial's network takes: for `classes` labels, at the recipe's batch.
+
+    Raises BadInput for a network that cannot be built or cannot train with this recipe.
+    """
+    if isinstance(adaptation, LinearProbe):
+        return _frozen(_on_meta(backbone, adaptation, classes=0, drop_path=0.0))
+    model = _on_meta(backbone, adaptation, classes, adaptation.drop_path).train()
+    if adaptation.checkpoint_activations:
+        checkpoint_activations(model, backbone.name)
+    batch = min(adaptation.micro_batch or adaptation.batch_size, adaptation.batch_size)
+    weights, all_numbers = byte_count(model.parameters()), byte_count(model.state_dict().values())
+    return NetworkMemory(
+        parameter_count=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=weights,
+        gradients=weights,
+        optimizer=2 * weights,
+        average=all_numbers if adaptation.ema_decay else 0,
+        best=all_numbers,
+        activations=_activations(model, backbone, batch, half=False),
+        activations_16=_activations(model, backbone, batch, half=True),
+    )
+
+
+def byte_count(tensors: Iterable[Tensor]) -> int:
+    """Bytes of all these tensors."""
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def meta_images(backbone: Backbone, batch: int) -> Tensor:
+    """So many images without numbers: [B, C, H, W]."""
+    size = backbone.image_size
+    return torch.empty(batch, backbone.channels, size, size, device="meta")
+
+
+def _on_meta(
+    backbone: Backbone, adaptation: EndToEnd | LinearProbe, classes: int, drop_path: float
+) -> nn.Module:
+    method, pool = adaptation.method, adaptation.pool
+    with torch.device("meta"):
+        return build_backbone(
+            backbone, method=method, pool=pool, classes=classes, seed=0, drop_path=drop_path
+        )
+
+
+def _frozen(model: nn.Module) -> NetworkMemory:
+    count = sum(parameter.numel() for parameter in model.parameters())
+    return NetworkMemory(count, byte_count(model.parameters()), *[0] * 6)
+
+
+def _activations(model: nn.Module, backbone: Backbone, batch: int, half: bool) -> int:
+    images_BCHW = meta_images(backbone, batch)
+    told = f"backbone {backbone.name!r} does not train on {batch} images at once"
+    return kept_bytes(model, lambda rules: model(images_BCHW), half, told)

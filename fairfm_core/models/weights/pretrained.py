@@ -1,0 +1,55 @@
+"""Pre-trained weights out of the store and into a stage's network, with what was loaded noted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.models.weights.converted import WEIGHTS
+from fairfm_core.models.weights.coverage import head_names
+from fairfm_core.models.weights.loading import load_weights
+from fairfm_core.models.weights.provenance import COVERAGE, read_about
+from fairfm_core.seeding import stream_seed
+from fairfm_core.stages import Stage
+
+STARTS = ("pretrain", "weights")
+"""Kinds of stages that give a network's first weights."""
+HEAD_STD = 2e-5
+"""Of a new head on pre-trained weights, as MAE fine-tunes (normal, cut at 2 standard units)."""
+
+
+def load_inputs(model: nn.Module, stage: Stage, store: ArtifactStore, folder: Path) -> None:
+    """Fill the backbone from the stage that gives its weights; none leaves the random ones.
+
+    Leaves `coverage.json`: how many tensors and parameters were loaded, and from which source.
+    Raises BadInput unless every tensor of the backbone is given.
+    """
+    kind = next((kind for kind in STARTS if kind in stage.inputs), None)
+    if kind is None:
+        return
+    fingerprint = stage.inputs[kind]
+    with store.local_copy(kind, fingerprint, WEIGHTS) as path:
+        loaded = load_weights(model, path)
+        source = read_about(path).source_sha256
+    content = loaded.content() | {"source_sha256": source}
+    (folder / COVERAGE).write_text(json.dumps(content, indent=1))
+
+
+def start_head(model: nn.Module, seed: int) -> None:
+    """A head that leaves a pre-trained network's features alone at first: weights near zero."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "init", "head"))
+    parameters = dict(model.named_parameters())
+    for name in head_names(model):
+        if name not in parameters:
+            continue
+        if name.endswith("weight"):
+            values = torch.empty(parameters[name].shape)
+            nn.init.trunc_normal_(values, std=HEAD_STD, generator=generator)
+        else:
+            values = torch.zeros(parameters[name].shape)
+        with torch.no_grad():
+            parameters[name].copy_(values)

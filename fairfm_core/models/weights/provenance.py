@@ -1,0 +1,101 @@
+"""What a file of weights says of itself, and what identifies it; read without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.yaml_input import validated
+from fairfm_core.config.zoo import MAPPING_REVISION
+from fairfm_core.errors import BadInput
+
+KEY = "fairfm"
+COVERAGE = "coverage.json"
+"""Beside a stage's results: what its network was filled with."""
+HEADER_LIMIT = 100_000_000
+"""Safetensors' own limit of its header, in bytes."""
+
+
+class About(Frozen):
+    """What a converted file says of itself; no path and no name of a file is in it."""
+
+    model: str
+    """Id of the foundation model."""
+    format: str
+    """The format it was published in."""
+    source_sha256: str
+    """Of the published file."""
+    tensors_sha256: str
+    """Of the tensors here, with their names: what was changed later is noticed."""
+    mapping_revision: int
+    licence: str
+    loaded: int
+    """Tensors of the backbone, all of which are here."""
+    backbone: Backbone
+
+
+def about_of(path: Path, metadata: dict[str, str]) -> About:
+    """The record in a safetensors file's metadata.
+
+    Raises BadInput where it holds none, or one of another mapping.
+    """
+    try:
+        values = json.loads(metadata[KEY])
+        revision = values["mapping_revision"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"{path} does not say what it holds; convert it first: "
+            f"fairfm model convert NAME {path} --format timm --backbone B --out W.safetensors"
+        ) from error
+    if revision != MAPPING_REVISION:
+        raise BadInput(
+            f"{path} was converted with mapping {revision}, this program has "
+            f"{MAPPING_REVISION}; convert the published file again"
+        )
+    return validated(About, values, str(path))
+
+
+def is_converted(path: Path) -> bool:
+    """Whether a file is a safetensors file that this program wrote, of any mapping."""
+    return path.suffix == ".safetensors" and KEY in _metadata(path)
+
+
+def read_about(path: Path) -> About:
+    """The record of a converted file, from its header alone; raises BadInput."""
+    return about_of(path, _metadata(path))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The header's metadata; empty where the file is no safetensors file."""
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > HEADER_LIMIT:
+                return {}
+            header: Any = json.loads(stream.read(length))
+    except (OSError, ValueError):
+        return {}
+    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def files_sha256(files: Iterable[Path]) -> str:
+    """The SHA-256 of one file; of several, that of the list of their names and SHA-256s."""
+    sums = {file.name: _sha256(file) for file in files}
+    if len(sums) == 1:
+        return next(iter(sums.values()))
+    listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,143 @@
+"""How training sees an image: one seed, one picture.
+
+A picture depends on its image and its seed alone, not on the batch it is in, nor on how many
+workers there are; the global random generators stay as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.training.augmentation.augment_pil import PilViews
+from fairfm_core.training.augmentation.augment_tensor import RandomViews
+from fairfm_core.training.augmentation.random_operations import RandomOperations
+from fairfm_core.training.augmentation.transforms import (
+    NORMALISATION,
+    normalised,
+    paper_augmentation,
+    resized,
+    to_input,
+)
+
+Seeds = Sequence[int]
+"""One seed an image, 0 to 2^63 - 1."""
+
+Step = Callable[[Tensor, Seeds], Tensor]
+
+PROBE_SCALE = (0.08, 1.0)
+OPERATIONS = 2
+
+# SplitMix64 (Steele, Lea, Flood 2014), whose k-th number is a hash of seed + k * GOLDEN.
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MIXES = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """An augmentation in two steps, so that what only a CPU can do runs in the loader's workers."""
+
+    drawn: Step
+    """Where images are read, on the CPU: uint8 [B, H, W] -> uint8 [B, H', W']."""
+    finished: Step
+    """Where the network is: uint8 [B, H', W'] -> normalised float32 [B, C, S, S]."""
+    on_device: bool
+    """Whether all the work is in `finished`."""
+
+    def __call__(self, pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+        """uint8 [B, H, W] -> normalised float32 [B, C, S, S]; image i's picture is of seeds[i]."""
+        return self.finished(self.drawn(pixels_BHW, seeds), seeds)
+
+
+def augmenter(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
+    """What `recipe` does to the training images of `backbone`."""
+    return KINDS[recipe.augmentation](recipe, backbone)
+
+
+def crop_and_flip(pixels_BHW: Tensor, seeds: Seeds, backbone: Backbone) -> Tensor:
+    """MAE's picture for a linear probe: random resized crop of 8 % to all of the area, flip
+    p = 0.5; uint8 [B, H, W] -> normalised float32 [B, C, S, S]."""
+    nothing = RandomOperations(0, 0.0, backbone.image_size, fill=0)
+    views = RandomViews(backbone.image_size, PROBE_SCALE, nothing)
+    return _whole_input(views(pixels_BHW, seeds), backbone)
+
+
+def _whole_input(pixels_NHW: Tensor, backbone: Backbone) -> Tensor:
+    """Like `to_input`, but of the whole image whatever the backbone's `crop_pct`."""
+    return normalised(resized(pixels_NHW, backbone), backbone)
+
+
+def _none(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
+    def finished(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+        return to_input(pixels_BHW, backbone)
+
+    return Augmenter(_as_stored, finished, on_device=True)
+
+
+def _paper(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
+    def finished(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+        # One grey channel is resampled, not the backbone's three of the same.
+        grey_B1SS = paper_augmentation(resized(pixels_BHW, backbone), uniforms(seeds, 5))
+        return normalised(grey_B1SS, backbone)
+
+    return Augmenter(_as_stored, finished, on_device=True)
+
+
+def _tensor_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
+    fill = round(255 * _mean_grey(backbone))
+    operations = RandomOperations(OPERATIONS, recipe.magnitude, backbone.image_size, fill)
+    views = RandomViews(backbone.image_size, recipe.crop_scale, operations)
+
+    def finished(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+        return _whole_input(views(pixels_BHW, seeds), backbone)
+
+    return Augmenter(_as_stored, finished, on_device=True)
+
+
+def _pil_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
+    grey = _mean_grey(backbone)
+    views = PilViews(backbone.image_size, recipe.crop_scale, recipe.magnitude, grey)
+
+    def finished(pixels_BSS: Tensor, seeds: Seeds) -> Tensor:
+        return _whole_input(pixels_BSS, backbone)
+
+    return Augmenter(views, finished, on_device=False)
+
+
+def _randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
+    return PATHS[recipe.augmentation_path](recipe, backbone)
+
+
+def _as_stored(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+    return pixels_BHW
+
+
+def _mean_grey(backbone: Backbone) -> float:
+    """The mean of the normalisation, 0 to 1: what lies beyond an image's edge is average, and grey
+    where the channels' means differ."""
+    mean = NORMALISATION[backbone.normalisation][0][: backbone.channels]
+    return sum(mean) / len(mean)
+
+
+def uniforms(seeds: Seeds, count: int) -> Tensor:
+    """float32 [count, B] in [0, 1): the first numbers of each seed's own SplitMix64 stream."""
+    steps = np.arange(1, count + 1, dtype=np.uint64)[:, None] * GOLDEN
+    z = np.array(seeds, dtype=np.uint64) + steps  # both wrap around at 2^64, as they should
+    for shift, factor in MIXES:
+        z = (z ^ (z >> shift)) * factor
+    z ^= z >> np.uint64(31)
+    return torch.from_numpy((z >> np.uint64(40)).astype(np.float32) / 2**24)
+
+
+Kind = Callable[[EndToEnd, Backbone], Augmenter]
+PATHS: dict[str, Kind] = {"tensor": _tensor_randaugment, "pil": _pil_randaugment}
+KINDS: dict[str, Kind] = {"none": _none, "paper": _paper, "randaugment": _randaugment}

@@ -1,0 +1,134 @@
+"""The epochs of a fine-tuning.
+
+The state is checkpointed after a step, as often as it costs little; killed at any point, the
+training continues from its last checkpoint and ends in the same weights, on a CPU bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.scheduler import CosineLRScheduler
+from torch import Tensor, nn
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import StageFailed
+from fairfm_core.evaluation.auc import auc
+from fairfm_core.stages import Report
+from fairfm_core.training.checkpoint import Checkpoints, TrainingState
+from fairfm_core.training.device import peak_memory
+from fairfm_core.training.finetuning.steps import Learner, train_step
+from fairfm_core.training.loading import TrainingBatches
+
+CHECK_EVERY = 20
+"""Steps between looks at the loss: each look makes a GPU wait."""
+REPORT_SECONDS = 1.0
+"""Shortest time between two reports of epochs."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The pieces of one training."""
+
+    learner: Learner
+    schedule: CosineLRScheduler
+    batches: TrainingBatches
+    predict_val: Callable[[nn.Module], NDArray[np.float32]]
+    """Probabilities [N, P] of the validation split from a network."""
+    labels_val: NDArray[np.float64]
+    """Labels [N, P] of the validation split; NaN where unknown."""
+
+
+def fit(job: Fit, store: ArtifactStore, fingerprint: str, report: Report) -> TrainingState:
+    """Train to the end, from the last checkpoint if there is one; leaves the selected weights.
+
+    Raises StageFailed with the step when the loss is not finite.
+    """
+    learner = job.learner
+    parts = {"model": learner.model, "optimizer": learner.optimizer, "scaler": learner.scaler}
+    average = {} if learner.average is None else {"average": learner.average}
+    checkpoints = Checkpoints(store, fingerprint, parts | average)
+    state = checkpoints.restore(learner.device)
+    reported = time.monotonic()
+    while state.epoch < learner.recipe.epochs:
+        state.history.append(_epoch(job, state, checkpoints))
+        if checkpoints.due:
+            checkpoints.save(state)
+        if time.monotonic() - reported >= REPORT_SECONDS:
+            report(state.history[-1])
+            reported = time.monotonic()
+    if learner.recipe.select == "val_best" and state.best_weights is not None:
+        learner.predictor.load_state_dict(state.best_weights)
+    return state
+
+
+def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str, float]:
+    """What is left of an epoch's steps, and its validation; returns the history's row."""
+    started, first = time.time(), state.batch
+    job.batches.waited = 0.0
+    job.learner.model.train()
+    for inputs, targets in job.batches.epoch(state.epoch, state.batch):
+        _step(job, state, inputs, targets)
+        if checkpoints.due:
+            checkpoints.save(state)
+    _check_finite(state.losses, state)
+    trained = time.time() - started
+    images = (state.batch - first) * job.learner.recipe.batch_size
+    loss = float(torch.stack(state.losses).mean())
+    state.epoch, state.batch, state.losses = state.epoch + 1, 0, []
+    auc_val = mean_auc(job.labels_val, job.predict_val(job.learner.predictor))
+    state.keep_best(auc_val, job.learner.predictor)
+    return {
+        "epoch": float(state.epoch),
+        "loss": loss,
+        "val_auc": auc_val,
+        "lr": float(job.learner.optimizer.param_groups[-1]["lr"]),
+        "images_per_second": images / trained,
+        "data_fraction": job.batches.waited / trained,
+        "memory_gb": peak_memory(job.learner.device) / 1e9,
+        "micro_batch": float(state.micro_batch or job.learner.recipe.micro_batch or 0),
+        "seconds": time.time() - started,
+        "time": time.time(),
+    }
+
+
+def _step(job: Fit, state: TrainingState, inputs: Tensor, targets: Tensor) -> None:
+    """One optimiser step at the rate of its number."""
+    job.schedule.step_update(state.step + 1)
+    state.losses.append(train_step(job.learner, state, inputs, targets))
+    state.step += 1
+    state.batch += 1
+    if len(state.losses) % CHECK_EVERY == 0:
+        _check_finite(state.losses[-CHECK_EVERY:], state)
+
+
+def _check_finite(losses: list[Tensor], state: TrainingState) -> None:
+    finite = torch.isfinite(torch.stack(losses))
+    if bool(finite.all()):
+        return
+    bad = int((~finite).nonzero()[0])
+    step = state.step - len(losses) + bad + 1
+    raise StageFailed(
+        f"loss is {float(losses[bad])} at step {step} (epoch {state.epoch + 1}); "
+        "lower the learning rate or check the images"
+    )
+
+
+def mean_auc(labels_NP: NDArray[np.float64], scores_NP: NDArray[np.float32]) -> float:
+    """Mean AUC over the pathologies that have both classes; NaN where none has, or for NaN scores.
+
+    A NaN is never the best: where no epoch has a validation AUC, the last one's weights stay.
+    """
+    if not np.isfinite(scores_NP).all():
+        return float("nan")
+    values = []
+    for labels_N, scores_N in zip(labels_NP.T, scores_NP.T, strict=True):
+        known = ~np.isnan(labels_N)
+        values.append(auc(scores_N[known].astype(np.float64), labels_N[known]))
+    defined = [value for value in values if np.isfinite(value)]
+    return float(np.mean(defined)) if defined else float("nan")

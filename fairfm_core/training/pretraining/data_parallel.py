@@ -1,0 +1,32 @@
+"""A pretrain stage as the joint work of several workers of torch.distributed.
+
+Each of them calls `run_shared` within one process group; whoever starts them (Ray Train, torchrun,
+a test) ends them all when one fails or is lost, and starts them again: the training goes on from
+its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.stages import Report, Stage, run_stage
+from fairfm_core.training.device import pick_device
+from fairfm_core.training.pretraining.stage import pretrain
+from fairfm_core.training.pretraining.workers import as_first, is_first
+
+
+def run_shared(stage: Stage, store: ArtifactStore, report: Report) -> None:
+    """Do the stage's work and publish it once, unless it is done; all workers report alike.
+
+    Raises what `run_stage` does: on all workers for the same reason where training has diverged or
+    collapsed, on one of them where it alone cannot go on.
+    """
+    if as_first(store.is_done(stage.kind, stage.fingerprint), pick_device()):
+        return
+    if is_first():
+        run_stage(stage, store, report)
+        return
+    with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
+        pretrain(stage, store, Path(scratch), report)

@@ -1,0 +1,73 @@
+"""One epoch of a pre-training: its steps, what the history keeps of it, and whether to go on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from fairfm_core.errors import StageFailed
+from fairfm_core.models.synchronised_norm import worker
+from fairfm_core.training.checkpoint import Checkpoints, TrainingState
+from fairfm_core.training.device import peak_memory
+from fairfm_core.training.optim import cosine_schedule, warmup
+from fairfm_core.training.pretraining.step import training_step
+
+if TYPE_CHECKING:
+    from fairfm_core.training.pretraining.trainer import Pretrainer
+
+
+def training_epoch(
+    trainer: Pretrainer, state: TrainingState, checkpoints: Checkpoints
+) -> dict[str, float]:
+    """What is left of an epoch's steps; returns the history's row."""
+    started, first = time.time(), state.batch
+    batch_size = trainer.recipe.batch_size
+    batches = trainer.images.batches(batch_size)
+    trainer.method.network.train()
+    schedule = cosine_schedule(
+        trainer.optimizer,
+        epochs=trainer.recipe.epochs,
+        warmup_epochs=trainer.recipe.warmup_epochs,
+        steps_per_epoch=batches,
+        min_lr=trainer.recipe.min_lr,
+    )
+    norm, spread, waited, asked = 0.0, None, 0.0, time.time()
+    for pixels_bSS, seeds in trainer.images.epoch(state.epoch, batch_size, first, worker()):
+        waited += time.time() - asked
+        # As in both official codes: the first step of a warm-up has a rate of 0.
+        schedule.step_update(state.step)
+        loss, norm, spread = training_step(trainer, state, pixels_bSS, seeds)
+        state.losses.append(loss)
+        state.step, state.batch = state.step + 1, state.batch + 1
+        # After the last one the epoch is to be closed first: its row tells of that step.
+        if checkpoints.due and state.batch < batches:
+            checkpoints.save(state)
+        asked = time.time()
+    mean = float(torch.stack(state.losses).mean())
+    seconds, images = time.time() - started, (state.batch - first) * trainer.batch
+    state.epoch, state.batch, state.losses = state.epoch + 1, 0, []
+    _watch(trainer, state, mean, spread)
+    if state.epoch >= trainer.window:
+        state.keep_best(-mean, trainer.method.encoder)
+    row = {
+        "epoch": float(state.epoch),
+        "loss": mean,
+        "lr": float(trainer.optimizer.param_groups[-1]["lr"]),
+        "gradient_norm": norm,
+        "images_per_second": images / seconds,
+        "data_fraction": waited / seconds,
+        "memory_gb": peak_memory(trainer.device) / 1e9,
+        "seconds": seconds,
+        "time": time.time(),
+    }
+    return row if spread is None else row | {"spread": spread}
+
+
+def _watch(trainer: Pretrainer, state: TrainingState, loss: float, spread: float | None) -> None:
+    """After the warm-up: whether training on is pointless."""
+    if state.epoch <= warmup(trainer.recipe.epochs, trainer.recipe.warmup_epochs):
+        return
+    if reason := trainer.method.collapsed(loss, trainer.batch, spread):
+        raise StageFailed(f"{reason} in epoch {state.epoch}; lower base_lr, or take a larger batch")

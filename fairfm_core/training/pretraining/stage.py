@@ -1,0 +1,119 @@
+"""The pretrain stage: self-supervised training on a corpus, ending in a file like a published one.
+
+The weights that are kept are those of the epoch with the lowest mean loss among the last 5 %
+(section 4.2). Killed after any step, it continues from its last checkpoint to the same weights, on
+a CPU bit for bit.
+
+It may run as one of several workers of torch.distributed, each on its share of every batch: their
+losses and gradients are those of one worker but for rounding. All are in the same state after each
+step; the first one alone writes checkpoints and weights.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.zoo import MAPPING_REVISION
+from fairfm_core.data.corpora.corpus import corpus_text, open_corpora, pretraining_corpus
+from fairfm_core.errors import BadInput
+from fairfm_core.models.weights.converted import WEIGHTS, tensors_sha256, write_weights
+from fairfm_core.models.weights.provenance import About
+from fairfm_core.stages import Report, Stage
+from fairfm_core.training.checkpoint import TrainingState
+from fairfm_core.training.device import forget_peak, pick_device
+from fairfm_core.training.pretraining.corpus_images import corpus_images
+from fairfm_core.training.pretraining.epoch import training_epoch
+from fairfm_core.training.pretraining.trainer import Pretrainer, make_pretrainer
+from fairfm_core.training.pretraining.workers import SharedCheckpoints, as_first, is_first
+
+REPORT_SECONDS = 1.0
+
+
+def pretrain(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
+    """Write `weights.safetensors` (the encoder, in timm's names) and `history.json`.
+
+    Raises BadInput where the corpora are not the planned ones, StageFailed for a loss that is not
+    finite, an exploding gradient or a collapsed encoder: the last checkpoint stays.
+    """
+    values = stage.config["pretraining"] | {"corpora": stage.corpora}
+    recipe = Pretraining.model_validate(values)
+    backbone, device = Backbone(**stage.config["backbone"]), pick_device()
+    datasets, evaluation = open_corpora(stage.corpora), open_corpora([stage.dataset])
+    corpus = pretraining_corpus(
+        datasets,
+        evaluation,
+        fraction=recipe.fraction,
+        seed=recipe.seed,
+        exclude_eval_patients=recipe.exclude_eval_patients,
+    )
+    if corpus.digest != stage.digest:
+        raise BadInput("the corpora are not those that the study was planned on; plan it again")
+    forget_peak(device)
+    trainer = make_pretrainer(
+        recipe, backbone, corpus_images(corpus, datasets, recipe.seed), device
+    )
+    state = run(trainer, store, stage.fingerprint, report)
+    if is_first():
+        _write(folder, trainer, state, backbone, stage, corpus_text(corpus))
+
+
+def run(
+    trainer: Pretrainer, store: ArtifactStore, fingerprint: str, report: Report
+) -> TrainingState:
+    """Train to the end, from the last checkpoint if there is one; leaves the kept weights."""
+    parts = {
+        "network": trainer.method.network,
+        "optimizer": trainer.optimizer,
+        "scaler": trainer.scaler,
+    }
+    checkpoints = SharedCheckpoints(store, fingerprint, parts, trainer.device)
+    state = checkpoints.restore(trainer.device)
+    reported = time.monotonic()
+    while state.epoch < trainer.recipe.epochs:
+        state.history.append(training_epoch(trainer, state, checkpoints))
+        if checkpoints.due:
+            checkpoints.save(state)
+        # By one clock: whoever follows several workers expects a report of each or of none.
+        if as_first(time.monotonic() - reported >= REPORT_SECONDS, trainer.device):
+            report(state.history[-1])
+            reported = time.monotonic()
+    assert state.best_weights is not None
+    trainer.method.encoder.load_state_dict(state.best_weights)
+    return state
+
+
+def _write(
+    folder: Path,
+    trainer: Pretrainer,
+    state: TrainingState,
+    backbone: Backbone,
+    stage: Stage,
+    corpus: str,
+) -> None:
+    tensors = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in trainer.method.encoder.state_dict().items()
+    }
+    about = About(
+        model=trainer.recipe.method,
+        format="fairfm",
+        source_sha256=stage.fingerprint,
+        tensors_sha256=tensors_sha256(tensors),
+        mapping_revision=MAPPING_REVISION,
+        licence="follows from its training data",
+        loaded=len(tensors),
+        backbone=backbone,
+    )
+    write_weights(tensors, about, folder / WEIGHTS)
+    record = {
+        "history": state.history,
+        "kept_epoch": state.best_epoch,
+        "steps": state.step,
+        "corpus": corpus.splitlines(),
+    }
+    (folder / "history.json").write_text(json.dumps(record, indent=1))

@@ -1,0 +1,75 @@
+"""What pre-training sees of an image: one random view for MAE, two for MoCo v3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.training.augmentation.augment_tensor import RandomViews
+from fairfm_core.training.augmentation.augmentation import uniforms
+from fairfm_core.training.augmentation.distortions import ASYMMETRIC, Chances, distorted
+from fairfm_core.training.augmentation.random_operations import RandomOperations
+from fairfm_core.training.augmentation.transforms import normalised, paper_augmentation, resized
+
+Seeds = Sequence[int]
+View = Callable[[Tensor, Seeds], Tensor]
+"""uint8 [B, H, W] and one seed an image -> normalised float32 [B, C, S, S]."""
+
+
+def views_of(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
+    """The first and the second view of an image; MAE takes the first alone."""
+    return VIEWS[recipe.augmentation](recipe, backbone)
+
+
+def _crop(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
+    """Random resized crop and flip p = 0.5."""
+    crop = _cropped(recipe, backbone, InterpolationMode.BICUBIC)
+
+    def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+        return normalised(crop(pixels_BHW, seeds).unsqueeze(1).float() / 255, backbone)
+
+    return view, view
+
+
+def _paper(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
+    """Crop and resize, flip p = 0.5, rotation within 7 degrees, as one resampling (section 3)."""
+
+    def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+        draws_5B = uniforms(seeds, 5)
+        x_B1SS = paper_augmentation(resized(pixels_BHW, backbone), draws_5B, recipe.crop_scale)
+        return normalised(x_B1SS, backbone)
+
+    return view, view
+
+
+def _mocov3(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
+    """MoCo v3's own: crop, flip, jitter, blur, solarisation, the two views unlike.
+
+    Of colour jitter a grey image knows brightness and contrast; greying it changes nothing.
+    """
+    crop = _cropped(recipe, backbone, InterpolationMode.BILINEAR)
+
+    def view_with(chances: Chances) -> View:
+        def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
+            x_B1SS = crop(pixels_BHW, seeds).unsqueeze(1).float() / 255
+            # Further numbers of the seeds' streams than the crop draws by another generator.
+            return normalised(distorted(x_B1SS, uniforms(seeds, 7), chances), backbone)
+
+        return view
+
+    first, second = (view_with(chances) for chances in ASYMMETRIC)
+    return first, second
+
+
+def _cropped(
+    recipe: Pretraining, backbone: Backbone, interpolation: InterpolationMode
+) -> RandomViews:
+    nothing = RandomOperations(0, 0.0, backbone.image_size, fill=0)
+    return RandomViews(backbone.image_size, recipe.crop_scale, nothing, interpolation)
+
+
+VIEWS = {"crop": _crop, "paper": _paper, "mocov3": _mocov3}

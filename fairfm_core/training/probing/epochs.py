@@ -1,0 +1,122 @@
+"""An epoch of a group of heads: its steps, validation and what is kept of it.
+
+Array suffixes: K heads, P pathologies, D features, N images, B images of a batch, S steps of an
+epoch.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fairfm_core.training.probing.groups import Group, batches, learning_rates
+from fairfm_core.training.probing.heads import (
+    Heads,
+    Weights,
+    logits,
+    normalised,
+    silence,
+    train_step,
+)
+from fairfm_core.training.probing.optimizers import RULES, StepSizes
+from fairfm_core.training.probing.tasks import as_tensor
+from fairfm_core.training.probing.validation_auc import mean_aucs
+
+BLOCK = 2**24
+"""Scores of the validation split held at once, so that memory does not grow with the heads."""
+
+Row = dict[str, float]
+
+
+def run_epoch(
+    group: Group, heads: Heads, train_ND: Tensor, val_ND: Tensor, epoch: int
+) -> list[Row | None]:
+    """Train the group for epoch number `epoch`, from 0, and validate; a row for each sound head."""
+    if all(heads.failure):
+        return [None] * len(heads.failure)
+    started = time.time()
+    rates_SK = learning_rates(group, epoch)
+    loss_SK = _train(group, heads, train_ND, rates_SK, epoch)
+    _note_failures(heads, loss_SK, epoch)
+    aucs = _validate(group, heads, val_ND)
+    _keep_best(heads, aucs, epoch)
+    columns = zip(loss_SK.mean(axis=0, dtype=np.float64), aucs, rates_SK[-1], strict=True)
+    rows = [
+        {"epoch": epoch + 1.0, "loss": float(x), "val_auc": a, "lr": float(r)}
+        for x, a, r in columns
+    ]
+    return _logged(heads, rows, started)
+
+
+def _logged(heads: Heads, rows: list[Row], started: float) -> list[Row | None]:
+    """The rows of sound heads with their times, added to the histories; None for the others."""
+    sound = [failure is None for failure in heads.failure]
+    now = time.time()
+    times = {"seconds": (now - started) / max(1, sum(sound)), "time": now}
+    kept = [row | times if fine else None for row, fine in zip(rows, sound, strict=True)]
+    for row, history in zip(kept, heads.history, strict=True):
+        history += [] if row is None else [row]
+    return kept
+
+
+def _train(
+    group: Group, heads: Heads, train_ND: Tensor, rates_SK: NDArray[np.float64], epoch: int
+) -> NDArray[np.float32]:
+    """The steps of an epoch; returns the losses [S, K]."""
+    recipe, rule = group.recipes[0], RULES[group.recipes[0].optimizer]
+    sound_K = np.array([failure is None for failure in heads.failure])
+    rates_SK1 = as_tensor(np.where(sound_K, rates_SK, 0.0), group.device).unsqueeze(2)
+    decays = torch.tensor([r.weight_decay for r in group.recipes], dtype=torch.float64)
+    decay_K1 = decays.to(group.device).unsqueeze(1)
+    losses = []
+    for rate_K1, (x_BD, y_PB) in zip(rates_SK1, batches(group, train_ND, epoch), strict=True):
+        if recipe.normalise:
+            x_BD = normalised(x_BD, heads.now, training=True)
+        sizes = StepSizes(heads.step + 1, rate_K1, decay_K1)
+        losses.append(train_step(heads, x_BD, y_PB, sizes, rule))
+    found: NDArray[np.float32] = torch.stack(losses).cpu().numpy()
+    return found
+
+
+def _note_failures(heads: Heads, loss_SK: NDArray[np.float32], epoch: int) -> None:
+    """Put down the first step whose loss is not finite, and zero what such a head has become."""
+    first_step = heads.step - len(loss_SK) + 1
+    for k in np.flatnonzero(~np.isfinite(loss_SK).all(axis=0)):
+        if heads.failure[k] is not None:
+            continue
+        bad = int(np.flatnonzero(~np.isfinite(loss_SK[:, k]))[0])
+        heads.failure[k] = (
+            f"loss is {float(loss_SK[bad, k])} at step {first_step + bad} (epoch {epoch + 1}); "
+            "lower the learning rate or check the images"
+        )
+        silence(heads, int(k))
+
+
+def _validate(group: Group, heads: Heads, val_ND: Tensor) -> list[float]:
+    """Validation mean AUC of each head after an epoch."""
+    if group.recipes[0].normalise:
+        val_ND = normalised(val_ND, heads.now, training=False)
+    count = max(1, BLOCK // (group.y_NP.shape[1] * len(val_ND)))
+    aucs: list[float] = []
+    for begin in range(0, len(group.recipes), count):
+        parts = (tensor[begin : begin + count] for tensor in vars(heads.now).values())
+        scores_KPN = logits(Weights(*parts), val_ND).sigmoid_().cpu().numpy()
+        aucs += mean_aucs(scores_KPN, group.known)
+    return aucs
+
+
+def _keep_best(heads: Heads, aucs: list[float], epoch: int) -> None:
+    """Remember each head's weights if they are its best so far; ties keep the earlier epoch."""
+    better = [
+        k
+        for k, (auc, best) in enumerate(zip(aucs, heads.best_auc, strict=True))
+        if heads.failure[k] is None and auc > best
+    ]
+    for k in better:
+        heads.best_auc[k], heads.best_epoch[k] = aucs[k], epoch + 1
+    if better:
+        heads.best.take_over(heads.now, better)

@@ -1,0 +1,146 @@
+"""Heads that see the same batches, trained side by side: one wide matrix product for all.
+
+Tensor suffixes: K heads, P pathologies, D features, B images of a batch, N images of a split, S
+steps of an epoch. The product has the images last, so that what follows it runs along memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fairfm_core.seeding import stream_seed
+from fairfm_core.training.probing.optimizers import Memory, Rule, StepSizes
+
+NORM_EPSILON, NORM_MOMENTUM = 1e-6, 0.1
+"""Of the batch normalisation before the linear layer (MAE)."""
+
+
+def initial_weight(width: int, pathologies: int, seed: int) -> Tensor:
+    """The linear layer's first weight [P, D], MAE's: truncated normal, 0.01; the bias is zero."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "init", "head"))
+    return nn.init.trunc_normal_(torch.empty(pathologies, width), std=0.01, generator=generator)
+
+
+@dataclass
+class Weights:
+    """What the K heads predict with."""
+
+    weight_KPD: Tensor
+    bias_KP: Tensor
+    mean_KD: Tensor
+    """Running mean of the features: each head's own where these are its best epoch's, else one row
+    that all heads share in memory."""
+    variance_KD: Tensor
+
+    def take_over(self, other: Weights, chosen: list[int]) -> None:
+        """Copy the chosen heads of `other`."""
+        for name, mine in vars(self).items():
+            mine[chosen] = getattr(other, name)[chosen]
+
+    def clone(self) -> Weights:
+        """A copy that shares nothing."""
+        return Weights(*(tensor.clone() for tensor in vars(self).values()))
+
+
+@dataclass
+class Heads:
+    """K heads after `step` steps, with the optimiser's memory and each head's best epoch."""
+
+    now: Weights
+    best: Weights
+    memory: dict[str, Memory]
+    """Of "weight" [K, P * D] and "bias" [K, P]."""
+    best_auc: list[float]
+    best_epoch: list[int]
+    """0 before a head has had a validation AUC."""
+    failure: list[str | None]
+    history: list[list[dict[str, float]]]
+    step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values, as `torch.load(weights_only=True)` takes them."""
+        return vars(self) | {"now": vars(self.now), "best": vars(self.best)}
+
+    @staticmethod
+    def of_state(state: dict[str, Any]) -> Heads:
+        """The heads that `state_dict` describes."""
+        return Heads(**state | {name: Weights(**state[name]) for name in ("now", "best")})
+
+
+def new_heads(weight_KPD: Tensor, rule: Rule) -> Heads:
+    """Untrained heads: zero bias, no memory."""
+    heads, pathologies, width = weight_KPD.shape
+    bias_KP, mean_D = weight_KPD.new_zeros(heads, pathologies), weight_KPD.new_zeros(width)
+    shared = (row_D.expand(heads, -1) for row_D in (mean_D, torch.ones_like(mean_D)))
+    now = Weights(weight_KPD, bias_KP, *shared)
+    shapes = {"weight": weight_KPD.flatten(1), "bias": bias_KP}
+    return Heads(
+        now=now,
+        best=now.clone(),
+        memory={
+            name: {memory: torch.zeros_like(like) for memory in rule.remembers}
+            for name, like in shapes.items()
+        },
+        best_auc=[float("-inf")] * heads,
+        best_epoch=[0] * heads,
+        failure=[None] * heads,
+        history=[[] for _ in range(heads)],
+    )
+
+
+def normalised(x_BD: Tensor, weights: Weights, training: bool) -> Tensor:
+    """Batch normalisation without affine terms, as nn.BatchNorm1d; training moves the running rows.
+
+    It is the same for all heads, whose running rows are one.
+    """
+    running = weights.mean_KD[0], weights.variance_KD[0]
+    return F.batch_norm(x_BD, *running, None, None, training, NORM_MOMENTUM, NORM_EPSILON)
+
+
+def logits(weights: Weights, x_BD: Tensor) -> Tensor:
+    """Logits [K, P, B]."""
+    weight_QD, bias_Q1 = weights.weight_KPD.flatten(0, 1), weights.bias_KP.view(-1, 1)
+    return torch.addmm(bias_Q1, weight_QD, x_BD.T).view(*weights.bias_KP.shape, len(x_BD))
+
+
+def train_step(heads: Heads, x_BD: Tensor, y_PB: Tensor, sizes: StepSizes, rule: Rule) -> Tensor:
+    """One step of every head on one batch; returns the losses [K] before it.
+
+    The loss is `masked_bce`: binary cross-entropy, the mean over known labels. Its gradient by the
+    logits is (sigmoid - label) / known labels, so there is nothing to differentiate.
+    """
+    known_PB = (~torch.isnan(y_PB)).float()
+    known_PB /= known_PB.sum().clamp(min=1)
+    y_PB = y_PB.nan_to_num()
+    z_KPB = logits(heads.now, x_BD)
+    loss_K = _losses(z_KPB, y_PB, known_PB)
+    slope_KPB = z_KPB.sigmoid_().sub_(y_PB).mul_(known_PB)
+    gradient_QD = slope_KPB.flatten(0, 1) @ x_BD
+    weight_KX = heads.now.weight_KPD.flatten(1)
+    rule.weights(weight_KX, gradient_QD.view_as(weight_KX), heads.memory["weight"], sizes)
+    rule.biases(heads.now.bias_KP, slope_KPB.sum(dim=2), heads.memory["bias"], sizes)
+    heads.step += 1
+    return loss_K
+
+
+def _losses(z_KPB: Tensor, y_PB: Tensor, share_PB: Tensor) -> Tensor:
+    """Cross-entropies summed with weights: log(1 + exp(-|z|)) + max(z, 0) - z y.
+
+    torch's own function, with its many temporaries, takes longer than the matrix product.
+    """
+    loss_KPB = z_KPB.abs().neg_().exp_().log1p_()
+    loss_KPB.add_(z_KPB.clamp(min=0)).addcmul_(z_KPB, y_PB, value=-1)
+    return loss_KPB.flatten(1) @ share_PB.flatten()
+
+
+def silence(heads: Heads, k: int) -> None:
+    """Zero head k, which has failed, so that no arithmetic with NaN slows the others down."""
+    parts = [heads.now.weight_KPD, heads.now.bias_KP]
+    parts += [tensor for memory in heads.memory.values() for tensor in memory.values()]
+    for tensor in parts:
+        tensor[k] = 0.0

@@ -1,0 +1,105 @@
+"""`fairfm sweep`: plan, run and status of a study."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from sweeps.execution.runner import Outcome
+    from sweeps.status.status import Standing
+
+STUDY = click.argument("study", type=click.Path(path_type=Path))
+RESULTS = click.option(
+    "--results", default="results", show_default=True, help="Folder or URI of all artifacts."
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+
+
+@click.group()
+def sweep() -> None:
+    """Plan, run and follow a study."""
+
+
+@sweep.command()
+@STUDY
+@RESULTS
+@AS_JSON
+def plan(study: Path, results: str, as_json: bool) -> None:
+    """Show the trials, the distinct stages, what is done and what it costs; start nothing."""
+    standing = _standing(study, results, count_networks=True)
+    click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.plan_text())
+
+
+@sweep.command()
+@STUDY
+@RESULTS
+@AS_JSON
+def status(study: Path, results: str, as_json: bool) -> None:
+    """Show which trials are done, half-done, failed (and why) or still to run."""
+    standing = _standing(study, results, count_networks=False)
+    click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.status_text())
+
+
+@sweep.command()
+@STUDY
+@RESULTS
+@click.option("--address", default=None, help="Ray cluster to run on; default: this machine.")
+def run(study: Path, results: str, address: str | None) -> None:
+    """Run a study, or continue it: what is done is never done again."""
+    from sweeps.execution.runner import run_study
+    from sweeps.planning.study import read_study
+
+    written = read_study(study)
+    click.echo(f"study {written.study}: {written.claim}".rstrip(": "))
+    command = f"fairfm sweep run {study} --results {results}"
+    click.echo(f"resume after any interruption with: {command}")
+    outcome = run_study(written, results, address)
+    _tell(outcome, results)
+    if outcome.failures:
+        sys.exit(1)
+
+
+def _standing(study: Path, results: str, count_networks: bool) -> Standing:
+    from fairfm_core.artifacts import check_schema, open_store
+    from sweeps.planning.plan import make_plan
+    from sweeps.planning.study import read_study
+    from sweeps.status.pretraining_networks import count_pretrainings
+    from sweeps.status.status import Standing, count_parameters
+
+    planned = make_plan(read_study(study))
+    store = open_store(results)
+    check_schema(store)
+    if not count_networks:
+        return Standing(planned, store)
+    networks = count_parameters([trial.trial for trial in planned.trials])
+    return Standing(planned, store, networks, count_pretrainings(planned))
+
+
+def _tell(outcome: Outcome, results: str) -> None:
+    """The end of a run: failures, the front, the report, and where to look further."""
+    from analysis.commands.study_work import write_front, write_report
+    from sweeps.commands.track import experiment_url
+
+    name = outcome.plan.study.study
+    total = len(outcome.plan.trials)
+    click.echo(f"{total - len(outcome.failures)} of {total} trials done")
+    for trial, reason in outcome.failures.items():
+        click.echo(f"  failed {trial}: {reason}")
+    if len(outcome.failures) < total:
+        click.echo(write_front(results, name))
+        click.echo(f"report: {write_report(results, name)}")
+    if outcome.degraded:
+        click.echo(
+            f"warning: MLflow is incomplete ({outcome.degraded}); "
+            f"mend it with: fairfm track sync {results} --study {name}",
+            err=True,
+        )
+    if outcome.experiment is not None:
+        click.echo(f"MLflow: {experiment_url(outcome.uri, outcome.experiment)}")
+        if outcome.uri.startswith("sqlite"):
+            click.echo(f"  (start it with: fairfm ui --results {results})")

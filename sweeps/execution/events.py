@@ -1,0 +1,109 @@
+"""What happens to stages while a sweep runs, and the Tune callback that tells listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.stages import Stage
+from sweeps.execution.interrupts import Check
+from sweeps.execution.jobs import Job
+from sweeps.execution.stage_scheduler import failures_of
+from sweeps.execution.trainable import ROWS
+
+
+class Listener(Protocol):
+    """Follows the stages of a running sweep; must never raise and never wait long."""
+
+    def stage_started(self, stage: Stage) -> None:
+        """A worker has begun the stage."""
+
+    def stage_reported(self, stage: Stage, row: Mapping[str, float]) -> None:
+        """An epoch's values, or the validation metrics of an evaluation."""
+
+    def stage_finished(self, stage: Stage) -> None:
+        """The stage is done and its artifact published."""
+
+    def stage_failed(self, stage: Stage, reason: str) -> None:
+        """The stage cannot finish."""
+
+
+class StageEvents(tune.Callback):  # type: ignore[misc]
+    """Translates Tune's trial events into stage events."""
+
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        listeners: Sequence[Listener],
+        store: ArtifactStore,
+        check_interrupt: Check,
+    ) -> None:
+        self._check_interrupt = check_interrupt
+        self._jobs = jobs
+        self._listeners = listeners
+        self._store = store
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune snapshots its callbacks; listeners hold threads and streams and stay behind."""
+        return {"_jobs": self._jobs, "_listeners": (), "_store": self._store}
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Every tenth of a second at most: where a sweep can be interrupted."""
+        self._check_interrupt()
+
+    def on_trial_start(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Tune has given the job to an actor."""
+        for stage in self._job(trial).wanted:
+            self._tell("stage_started", stage)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Rows of an epoch; the row that ends a job is told by `on_trial_complete`."""
+        rows = result.get(ROWS) or {}
+        for stage in self._job(trial).wanted:
+            if stage.fingerprint in rows:
+                self._tell("stage_reported", stage, rows[stage.fingerprint])
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """The job has returned: each stage with success or with the reason of its failure."""
+        job = self._job(trial)
+        failed = failures_of(job, trial.last_result)
+        for stage in job.wanted:
+            if stage.fingerprint in failed:
+                self._tell("stage_failed", stage, failed[stage.fingerprint])
+            else:
+                self._tell("stage_finished", stage)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """The worker itself was lost, again and again."""
+        cause = str(trial.get_error() or "no cause known").strip().splitlines()[0]
+        reason = f"its worker was lost again and again ({cause})"
+        for stage in self._job(trial).wanted:
+            if self._store.is_done(stage.kind, stage.fingerprint):
+                self._tell("stage_finished", stage)
+                continue
+            self._store.record_failure(stage.fingerprint, reason)
+            self._tell("stage_failed", stage, reason)
+
+    def _job(self, trial: TuneTrial) -> Job:
+        return self._jobs[trial.config["job"]]
+
+    def _tell(self, event: str, *values: Any) -> None:
+        for listener in self._listeners:
+            getattr(listener, event)(*values)

@@ -1,0 +1,73 @@
+"""What one worker does at a time: a stage, or all probes that can be trained in one pass.
+
+Which probes go together follows from the study alone, not from what is done already: so a study
+that is killed and resumed trains the same heads side by side and ends in the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from fairfm_core.config.adaptation import LinearProbe
+from fairfm_core.config.fingerprint import canonical_json
+from fairfm_core.stages import Stage
+
+MAX_HEADS = 64
+"""Heads in one pass: beyond, a second worker is better than a wider product."""
+OWN = {"lr", "lr_scaling", "weight_decay"}
+"""Values of a probe in which the heads of one pass may differ; as may seed, sampling, labels."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Stages that are done together."""
+
+    stages: tuple[Stage, ...]
+    wanted: tuple[Stage, ...]
+    """Those of them that are not done, which the job is for."""
+
+    @cached_property
+    def name(self) -> str:
+        """The first stage's fingerprint."""
+        return self.stages[0].fingerprint
+
+    @cached_property
+    def inputs(self) -> set[str]:
+        """Fingerprints of the stages that must be done before."""
+        return {need for stage in self.stages for need in stage.inputs.values()}
+
+
+def make_jobs(stages: Mapping[str, Stage], missing: Mapping[str, Stage]) -> dict[str, Job]:
+    """The jobs by name that do the `missing` among a study's `stages`."""
+    jobs = [Job((s,), (s,)) for s in missing.values() if not _is_probe(s)]
+    for together in _passes(stages):
+        wanted = tuple(stage for stage in together if stage.fingerprint in missing)
+        if wanted:
+            jobs.append(Job(together, wanted))
+    return {job.name: job for job in jobs}
+
+
+def _passes(stages: Mapping[str, Stage]) -> list[tuple[Stage, ...]]:
+    """The study's probes as they are trained together, in the order of the study."""
+    groups: dict[str, list[Stage]] = {}
+    for stage in stages.values():
+        if _is_probe(stage):
+            groups.setdefault(_shared(stage), []).append(stage)
+    return [
+        tuple(group[start : start + MAX_HEADS])
+        for group in groups.values()
+        for start in range(0, len(group), MAX_HEADS)
+    ]
+
+
+def _shared(stage: Stage) -> str:
+    """What the heads of one pass have in common."""
+    recipe = LinearProbe.model_validate(stage.config["adaptation"])
+    values = recipe.model_dump(mode="json", exclude=OWN)
+    return canonical_json([stage.inputs, stage.digest, stage.config["pathologies"], values])
+
+
+def _is_probe(stage: Stage) -> bool:
+    return bool(stage.config.get("adaptation", {}).get("method") == "linear_probe")

@@ -1,0 +1,113 @@
+"""One job as a Tune trial: does it, passes its epochs on, and says why it failed if it did."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from ray import tune
+
+from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.errors import BadInput, StageFailed
+from fairfm_core.stages import run_stage, run_together
+from sweeps.execution.data_parallel import WorkersLost, run_workers
+from sweeps.execution.jobs import Job
+from sweeps.execution.resources import WORKERS
+from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, UNWRITABLE
+
+log = logging.getLogger(__name__)
+
+ROWS = "rows"
+"""Key of a report that holds an epoch's values by stage."""
+
+DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+
+
+def run_as_trial(
+    config: dict[str, Any],
+    jobs: Mapping[str, Job],
+    location: str,
+    bundles: Mapping[str, Mapping[str, float]],
+    scratch: str = "",
+) -> None:
+    """Do the job that `config` names; the last report holds a failure's reason.
+
+    Raises nothing but WorkersLost, which has Tune start the trial again. Several workers need
+    `scratch`, a place for files that nobody reads again.
+    """
+    job, bundle = jobs[config["job"]], bundles[config["job"]]
+    if not bundle.get("GPU"):
+        # Actors are reused only for equal bundles, so this process never gets a GPU later.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    store = open_store(location)
+    try:
+        if WORKERS in bundle:
+            outcome = _done_by_workers(job, store, bundle, scratch)
+        else:
+            _prepare_process(max(1, int(bundle["CPU"])))
+            outcome = _done(job, store)
+    except WorkersLost:
+        raise
+    except OSError as error:
+        outcome = {FAILED: _failed(store, job, str(error))}
+        if error.errno in DISK_ERRORS:
+            outcome[UNWRITABLE] = True
+    except (StageFailed, BadInput) as error:
+        outcome = {FAILED: _failed(store, job, str(error))}
+    except Exception as error:  # a worker's boundary: a bug in one stage must not end the sweep
+        log.error("%s", traceback.format_exc())
+        outcome = {FAILED: _failed(store, job, f"{type(error).__name__}: {error}")}
+    finally:
+        _release_memory()
+    tune.report(outcome)
+
+
+def _done(job: Job, store: ArtifactStore) -> dict[str, Any]:
+    """Do the job; the last report of one that did not fail as a whole."""
+    if len(job.stages) == 1:
+        (stage,) = job.stages
+        run_stage(stage, store, lambda row: tune.report({ROWS: {stage.fingerprint: dict(row)}}))
+        return {"finished": True}
+    failed = run_together(job.stages, store, lambda rows: tune.report({ROWS: _plain(rows)}))
+    for fingerprint, reason in failed.items():
+        store.record_failure(fingerprint, reason)
+    return {"finished": True, FAILED_STAGES: list(failed.items())}
+
+
+def _done_by_workers(
+    job: Job, store: ArtifactStore, bundle: Mapping[str, float], scratch: str
+) -> dict[str, Any]:
+    (stage,) = job.stages
+    run_workers(stage, store.location, bundle, scratch, ROWS)
+    return {"finished": True}
+
+
+def _plain(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return {fingerprint: dict(row) for fingerprint, row in rows.items()}
+
+
+def _prepare_process(threads: int) -> None:
+    from fairfm_core.training.device import make_deterministic
+
+    make_deterministic(threads)
+
+
+def _release_memory() -> None:
+    """Actors are reused: leave no GPU memory behind for the next stage."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _failed(store: ArtifactStore, job: Job, reason: str) -> str:
+    for stage in job.wanted:
+        try:
+            store.record_failure(stage.fingerprint, reason)
+        except OSError as error:
+            log.warning("the failure of %s could not be recorded: %s", stage.fingerprint, error)
+    return reason

@@ -1,0 +1,80 @@
+"""One Tune run over a study's jobs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from ray import tune
+
+from fairfm_core.artifacts import ArtifactStore
+from sweeps.execution.events import Listener, StageEvents
+from sweeps.execution.interrupts import interrupts_noted
+from sweeps.execution.jobs import Job
+from sweeps.execution.resources import held
+from sweeps.execution.stage_scheduler import StageSearcher
+from sweeps.execution.trainable import run_as_trial
+
+MAX_WORKER_LOSSES = 3
+"""How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
+
+Bundles = Mapping[str, Mapping[str, float]]
+"""Resource bundle by job."""
+
+
+def fit_jobs(
+    jobs: Mapping[str, Job],
+    done: set[str],
+    store: ArtifactStore,
+    bundles: Bundles,
+    slots: int,
+    listeners: Sequence[Listener],
+    scratch: str,
+) -> str | None:
+    """Do the jobs, each after its inputs; needs a running Ray.
+
+    Tune's own files go to `scratch`, which every node must see. Returns why the run stopped early,
+    if the results folder takes nothing any more.
+    """
+    # Tune asks a searcher for one trial at a time unless told how many may wait for an actor.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    with_jobs = tune.with_parameters(
+        run_as_trial,
+        jobs=dict(jobs),
+        location=store.location,
+        bundles={name: dict(bundles[name]) for name in jobs},
+        scratch=scratch,
+    )
+    with_resources = tune.with_resources(
+        with_jobs,
+        lambda config: tune.PlacementGroupFactory([held(bundles[config["job"]])]),
+    )
+    searcher = StageSearcher(jobs, done)
+    tune_config = tune.TuneConfig(
+        search_alg=searcher,
+        num_samples=len(jobs),
+        reuse_actors=True,
+        trial_dirname_creator=lambda trial: trial.trial_id,
+    )
+    with interrupts_noted() as check_interrupt:
+        run_config = tune.RunConfig(
+            name="fairfm",
+            storage_path=scratch,
+            verbose=0,
+            callbacks=[StageEvents(jobs, listeners, store, check_interrupt)],
+            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
+        )
+        tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
+    return searcher.stopped
+
+
+@contextmanager
+def tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
+    """Where Tune keeps files that nobody reads again: on a cluster, a place that all nodes see."""
+    if address is not None:
+        yield f"{store.location}/tune"
+        return
+    with tempfile.TemporaryDirectory(prefix="fairfm-tune-") as folder:
+        yield folder

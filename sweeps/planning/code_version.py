@@ -1,0 +1,26 @@
+"""Which version of this program's code runs."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+
+def code_version() -> str:
+    """Package version, with the git commit and `+dirty` where the code is a checkout."""
+    version = metadata.version("fairfm")
+    folder = Path(__file__).resolve().parents[1]
+    try:
+        commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+        dirty = "+dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else ""
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return f"{version} {commit}{dirty}"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()

@@ -1,0 +1,51 @@
+"""What the corpora of a study hold: found when it is planned, once for each pre-training."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.trial import Trial
+from fairfm_core.data.corpora.corpus import Corpus, open_corpora, pretraining_corpus
+from fairfm_core.stages import Stage
+
+
+def planned_corpus(trial: Trial) -> Pretraining:
+    """The trial's pre-training with absolute folders and the digest of what they hold.
+
+    Raises BadInput for a folder that is no prepared data set, or a corpus without an image.
+    """
+    recipe = trial.pretraining
+    assert recipe is not None
+    folders = tuple(str(Path(folder).absolute()) for folder in recipe.corpora)
+    found = _corpus(
+        folders, trial.data.dataset, recipe.fraction, recipe.seed, recipe.exclude_eval_patients
+    )
+    return recipe.model_copy(update={"corpora": folders, "digest": found.digest})
+
+
+def recipe_of(stage: Stage) -> Pretraining:
+    """How a pretrain stage trains."""
+    return Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
+
+
+def corpus_of(stage: Stage) -> Corpus:
+    """What a pretrain stage trains on."""
+    recipe = recipe_of(stage)
+    return _corpus(
+        stage.corpora, stage.dataset, recipe.fraction, recipe.seed, recipe.exclude_eval_patients
+    )
+
+
+@cache
+def _corpus(
+    folders: tuple[str, ...], judged: str, fraction: float, seed: int, exclude: bool
+) -> Corpus:
+    return pretraining_corpus(
+        open_corpora(folders),
+        open_corpora([judged]),
+        fraction=fraction,
+        seed=seed,
+        exclude_eval_patients=exclude,
+    )

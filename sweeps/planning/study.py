@@ -1,0 +1,197 @@
+"""A study: the YAML file that asks the question, and the trials it expands to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.trial import Trial
+from fairfm_core.config.yaml_input import read_yaml, validated
+from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+
+
+class Resources(Frozen):
+    """What one training stage asks of the cluster."""
+
+    cpus: float | None = Field(None, gt=0)
+    """Null means one; beside a GPU, its share of the node's cores up to 8, which prepare images."""
+    gpus: float | None = Field(None, ge=0)
+    """GPUs of a training stage, fractions allowed; null means one where the cluster has any."""
+    workers: int = Field(1, ge=1)
+    """Among how many a pre-training's batches are shared, with these cpus and gpus for each."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_above_one(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise BadInput(f"{gpus:g} GPUs cannot be given: above one only whole numbers")
+        return gpus
+
+
+class Tracking(Frozen):
+    """Where MLflow runs go."""
+
+    uri: str | None = None
+    """Null means MLFLOW_TRACKING_URI, else SQLite inside the results folder."""
+
+
+class Study(Frozen):
+    """A study as written: `base` and the axes that vary over it."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    claim: str = ""
+    base: dict[str, Any]
+    matrix: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)
+    """Axis (a dotted path into a trial) -> its values, or a mapping of labels to values."""
+    include: tuple[dict[str, Any], ...] = ()
+    """Further trials, each a partial trial over `base`."""
+    exclude: tuple[dict[str, Any], ...] = ()
+    """Cells to leave out, each a mapping of axes to labels."""
+    seeds: tuple[int, ...] = (0,)
+    objectives: tuple[Objective, ...] = ()
+    """What the front is over; AUC and the gap of every evaluated attribute unless given."""
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise BadInput(f"seeds must be distinct and at least one, not {list(seeds)}")
+        return seeds
+
+    @field_validator("matrix")
+    @classmethod
+    def _usable_axes(cls, matrix: dict[str, Any]) -> dict[str, Any]:
+        if "seed" in matrix:
+            raise BadInput("axis 'seed' is not an axis of the matrix: list the seeds under 'seeds'")
+        for axis, values in matrix.items():
+            if not values:
+                raise BadInput(f"axis {axis!r} has no value; give one or more, or leave it out")
+        return matrix
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_objectives(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("objectives") is not None:
+            return values
+        evaluation = values.get("evaluation")
+        given = evaluation.get("attributes") if isinstance(evaluation, dict) else None
+        attributes = given or EvaluationSettings().attributes
+        gaps = [{"metric": f"val/gap_{name}", "goal": "minimize"} for name in attributes]
+        return {**values, "objectives": [{"metric": "val/auc", "goal": "maximize"}, *gaps]}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        for cell in self.exclude:
+            for axis, label in cell.items():
+                _check_excluded(self.matrix, axis, str(label))
+        given = [objective.model_dump() for objective in self.objectives]
+        parse_objectives(given, self.evaluation.attributes)
+        return self
+
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """One trial of a study with the names its axes give it."""
+
+    name: str
+    axes: dict[str, str]
+    """Axis -> label of the value this trial holds."""
+    trial: Trial
+
+
+def read_study(path: Path) -> Study:
+    """The study in a YAML file; raises BadInput in one line for anything it does not know."""
+    return validated(Study, read_yaml(path), str(path))
+
+
+def expand(study: Study) -> list[StudyTrial]:
+    """Every trial of the study: each cell of the matrix and each included one, at every seed."""
+    cells = [*_matrix_cells(study), *_included_cells(study)]
+    return [
+        _study_trial(study, axes, values, seed) for axes, values in cells for seed in study.seeds
+    ]
+
+
+def _matrix_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """(labels by axis, raw trial values) of each cell that is not excluded."""
+    axes = {axis: _labelled(values) for axis, values in study.matrix.items()}
+    for choice in itertools.product(*(values.items() for values in axes.values())):
+        labels = dict(zip(axes, (label for label, _ in choice), strict=True))
+        if any(_matches(labels, cell) for cell in study.exclude):
+            continue
+        values = study.base
+        for axis, (_, value) in zip(axes, choice, strict=True):
+            values = _merged(values, _nested(axis, value))
+        yield labels, values
+
+
+def _included_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    for number, extra in enumerate(study.include):
+        extra = dict(extra)
+        name = str(extra.pop("name", f"extra{number}"))
+        yield {"include": name}, _merged(study.base, extra)
+
+
+def _study_trial(
+    study: Study, axes: dict[str, str], values: dict[str, Any], seed: int
+) -> StudyTrial:
+    name = ".".join([*axes.values(), f"s{seed}"])
+    trial = validated(Trial, {**values, "seed": seed}, f"study {study.study}, trial {name}")
+    return StudyTrial(name, axes, trial)
+
+
+def _labelled(values: list[Any] | dict[str, Any]) -> dict[str, Any]:
+    """Values by label: a mapping as it is, a list under the values' own text."""
+    if isinstance(values, dict):
+        return values
+    if unlabelled := [value for value in values if isinstance(value, dict)]:
+        raise BadInput(
+            f"a list of mappings, such as {unlabelled[0]}, gives trials no names; write an axis as "
+            "a mapping of labels to values"
+        )
+    return {str(value): value for value in values}
+
+
+def _nested(axis: str, value: Any) -> dict[str, Any]:
+    for part in reversed(axis.split(".")):
+        value = {part: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`, mapping by mapping."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _matches(labels: dict[str, str], cell: dict[str, Any]) -> bool:
+    return all(labels[axis] == str(label) for axis, label in cell.items())
+
+
+def _check_excluded(matrix: dict[str, Any], axis: str, label: str) -> None:
+    if axis not in matrix:
+        raise BadInput(
+            f"exclude names axis {axis!r}{did_you_mean(axis, matrix)}; "
+            f"axes of the matrix: {', '.join(matrix) or 'none'}"
+        )
+    labels = list(_labelled(matrix[axis]))
+    if label not in labels:
+        raise BadInput(
+            f"exclude names {axis}: {label!r}{did_you_mean(label, labels)}; "
+            f"its values: {', '.join(labels)}"
+        )

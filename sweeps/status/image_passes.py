@@ -1,0 +1,59 @@
+"""How many images each kind of stage sends through a network: its cost, whatever the hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.data.balancing import group_sizes
+from fairfm_core.data.dataset import PreparedData
+from fairfm_core.stages import Stage
+from sweeps.planning.corpora import corpus_of, recipe_of
+
+
+def image_passes(stage: Stage, data: Iterable[PreparedData]) -> int:
+    """Images that the stage sends through a network; `data` are all that its study is about."""
+    counted = IMAGE_PASSES.get(stage.kind)
+    return counted(stage, data) if counted else 0
+
+
+def _of_pretraining(stage: Stage, data: Iterable[PreparedData]) -> int:
+    return recipe_of(stage).epochs * corpus_of(stage).images
+
+
+def _of_features(stage: Stage, data: Iterable[PreparedData]) -> int:
+    """Every image once, those of training further times where their views vary."""
+    counts, views = _counts(_frame(stage, data)), stage.config.get("views", 1)
+    return sum(counts.values()) + (views * counts.get("train", 0) if views > 1 else 0)
+
+
+def _of_adaptation(stage: Stage, data: Iterable[PreparedData]) -> int:
+    """Of fine-tuning; a probe reads features."""
+    if "backbone" not in stage.config:
+        return 0
+    frame = _frame(stage, data)
+    training, val, test = (_counts(frame).get(name, 0) for name in ("train", "val", "test"))
+    if stage.config["sampling"] == "balanced":
+        sizes = group_sizes(frame[frame["split"] == "train"], stage.config["balance"])
+        training = int(sizes.min() * len(sizes))
+    epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
+    return epochs * (training + val) + val + test
+
+
+def _frame(stage: Stage, data: Iterable[PreparedData]) -> pd.DataFrame:
+    return next(each for each in data if each.digest == stage.digest).frame
+
+
+def _counts(frame: pd.DataFrame) -> dict[str, int]:
+    """Images by split."""
+    return {str(name): int(count) for name, count in frame["split"].value_counts().items()}
+
+
+IMAGE_PASSES: dict[str, Callable[[Stage, Iterable[PreparedData]], int]] = {
+    "pretrain": _of_pretraining,
+    "features": _of_features,
+    "adapt": _of_adaptation,
+}
+"""By kind of stage; any other has no network."""

@@ -1,0 +1,116 @@
+"""A network of pre-training in one line: its parts, and what each worker's takes in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.trial import Trial
+from fairfm_core.stages import Stage
+from fairfm_core.training.pretraining.shares import COMPARED
+from sweeps.planning.corpora import recipe_of
+from sweeps.planning.plan import Plan
+from sweeps.status.networks import described, in_parts, memory_text, saving
+
+if TYPE_CHECKING:  # with torch, which a driver is spared
+    from fairfm_core.training.pretraining.memory import PretrainingMemory
+from fairfm_core.training.pretraining.shares import check_shares, real_batch
+from sweeps.planning.corpora import corpus_of
+
+
+def shared_batch(stage: Stage, workers: int) -> int:
+    """Images of a step, of all workers: no more than the corpus has.
+
+    Raises BadInput where the training would: so many workers cannot share them.
+    """
+    recipe = recipe_of(stage)
+    batch = real_batch(recipe.batch_size, corpus_of(stage).images)
+    check_shares(recipe.method, batch, workers)
+    return batch
+
+
+BEST = "the best epoch's encoder"
+"""What stays beside what other trainings keep."""
+
+
+@dataclass(frozen=True)
+class PretrainingNetwork:
+    """A distinct network of pre-training and what each worker's takes, as its recipe trains it."""
+
+    name: str
+    workers: int
+    saving: str
+    """What would about halve the activations; empty where nothing does."""
+    memory: PretrainingMemory
+
+    def text(self) -> str:
+        """One line, in GB of 1e9 bytes."""
+        parts = ", ".join(f"{name} {count:,}" for name, count in self.memory.parts.items())
+        who = "each worker" if self.workers > 1 else "training"
+        line = (
+            f"{self.name}: {self.memory.parameter_count:,} parameters ({parts}); "
+            f"{who} takes {memory_text(self.memory, BEST)}"
+        )
+        return f"{line}; {self.saving}" if self.saving else line
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a program; memory of one worker in bytes."""
+        return {"name": self.name, "workers": self.workers, **asdict(self.memory)}
+
+
+def check_pretrainings(trials: Sequence[Trial]) -> None:
+    """Build each distinct pre-training's network, without memory; raises BadInput if it cannot."""
+    import torch
+
+    from fairfm_core.training.pretraining.methods import NETWORKS
+
+    starts = {
+        (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): (t.pretraining, t.backbone)
+        for t in trials
+        if t.pretraining is not None
+    }
+    for recipe, backbone in starts.values():
+        with torch.device("meta"):
+            NETWORKS[recipe.method](recipe, backbone)
+
+
+def count_pretrainings(plan: Plan) -> list[PretrainingNetwork]:
+    """The distinct networks of the study's pre-trainings; done ones too.
+
+    Raises BadInput for a network that cannot be built, or a batch that cannot be shared.
+    """
+    found: dict[str, PretrainingNetwork] = {}
+    for stage in plan.stages.values():
+        if stage.kind == "pretrain":
+            network = _counted(stage, plan.study.resources.workers)
+            # Another seed or number of epochs is another pre-training of the same size.
+            found[network.text()] = network
+    return list(found.values())
+
+
+def _counted(stage: Stage, workers: int) -> PretrainingNetwork:
+    from fairfm_core.training.pretraining.memory import pretraining_memory
+
+    recipe, backbone = recipe_of(stage), Backbone(**stage.config["backbone"])
+    batch = shared_batch(stage, workers)
+    largest_share = -(-batch // workers)
+    memory = pretraining_memory(recipe, backbone, largest_share, workers)
+    name = _name(recipe, backbone, batch, workers)
+    return PretrainingNetwork(name, workers, _saving(recipe, batch, workers, memory.images), memory)
+
+
+def _name(recipe: Pretraining, backbone: Backbone, batch: int, workers: int) -> str:
+    parts = "" if recipe.method in COMPARED else in_parts(recipe.micro_batch)
+    shared = f" on {workers} workers" if workers > 1 else ""
+    return ", ".join([recipe.method, *described(backbone), f"batch {batch}{shared}{parts}"])
+
+
+def _saving(recipe: Pretraining, batch: int, workers: int, images: int) -> str:
+    """Smaller parts where a batch has them, more workers where they compare its images."""
+    if recipe.method not in COMPARED:
+        return saving(images // 2) if images >= 4 else ""
+    fits = batch % (2 * workers) == 0 and images >= 4
+    return f"workers: {2 * workers} about halves the activations" if fits else ""

@@ -1,0 +1,162 @@
+"""Writes runs to MLflow: find or create by identity, batched, at the times values arose."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+"""MLflow's limit of metrics in one call."""
+
+TRACKED = {
+    *("loss", "val_auc", "lr", "images_per_second", "data_fraction", "memory_gb"),
+    *("gradient_norm", "spread"),
+}
+"""Values of an epoch that a run shows; which of them, depends on the kind of training."""
+
+Row = Mapping[str, float]
+
+
+def quiet_mlflow() -> None:
+    """No telemetry, no chatter, and short patience with a server that is down."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    # It prints a traceback for each attempt; the writer says once what went wrong.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def open_experiment(uri: str, study: str, artifacts: str) -> tuple[MlflowClient, str]:
+    """Client and id of the study's experiment; makes the schema before any worker starts."""
+    quiet_mlflow()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    name = f"fairfm-{study}"
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return client, str(found.experiment_id)
+    location = Path(artifacts).absolute().as_uri() if uri.startswith("sqlite") else None
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return client, str(client.create_experiment(name, artifact_location=location, tags=tags))
+
+
+class RunWriter:
+    """Writes trials as flat runs of one experiment; every method may be called again safely."""
+
+    def __init__(self, client: MlflowClient, experiment: str, study: str) -> None:
+        self._client = client
+        self.experiment = experiment
+        self._study = study
+        self._runs: dict[str, str] = {}
+        self._status: dict[str, str] = {}
+        self._tags: dict[str, dict[str, str]] = defaultdict(dict)
+        self._params: dict[str, set[str]] = defaultdict(set)
+        self._read_existing()
+
+    def _read_existing(self) -> None:
+        """Ids, statuses, tags and names of parameters by identity, read once."""
+        token = None
+        while True:
+            page = self._client.search_runs([self.experiment], max_results=1000, page_token=token)
+            for run in page:
+                identity = run.data.tags.get("fairfm.fingerprint", "")
+                if identity in self._runs:
+                    log.warning("two MLflow runs of %s: %s", identity, run.info.run_id)
+                self._runs[identity] = run.info.run_id
+                self._status[identity] = run.info.status
+                self._tags[identity] = dict(run.data.tags)
+                self._params[identity] = set(run.data.params)
+            token = page.token
+            if not token:
+                return
+
+    def finished(self, identity: str) -> bool:
+        """Whether the run of this identity stands as FINISHED."""
+        return self._status.get(identity) == "FINISHED"
+
+    def tag_of(self, identity: str, key: str) -> str | None:
+        """The value of a run's tag, or None."""
+        return self._tags[identity].get(key)
+
+    def close_stale(self) -> None:
+        """End as KILLED the runs that a dead driver left RUNNING; a resumed one runs again."""
+        for identity, status in list(self._status.items()):
+            if status == "RUNNING":
+                self.end(identity, "KILLED", int(time.time() * 1000))
+
+    def start(self, identity: str, name: str, kind: str, tags: Mapping[str, str]) -> str:
+        """The run of this identity, found or created, and RUNNING."""
+        if identity in self._runs:
+            if self._status[identity] != "RUNNING":
+                self._client.update_run(self._runs[identity], status="RUNNING", name=name)
+        else:
+            own = {"fairfm.fingerprint": identity, "fairfm.kind": kind, "fairfm.study": self._study}
+            run = self._client.create_run(self.experiment, run_name=name, tags={**own, **tags})
+            self._runs[identity] = run.info.run_id
+        self._status[identity] = "RUNNING"
+        return self._runs[identity]
+
+    def params(self, identity: str, values: Mapping[str, str]) -> None:
+        """Log the parameters that the run lacks: MLflow's never change, a study's labels may."""
+        from mlflow.entities import Param
+
+        lacking = {key: values[key] for key in values if key not in self._params[identity]}
+        params = [Param(key, value) for key, value in lacking.items()]
+        self._client.log_batch(self._runs[identity], params=params)
+        self._params[identity].update(lacking)
+
+    def rows(self, identity: str, rows: Sequence[Row]) -> None:
+        """Log training rows: `train/<key>` at step = epoch, at the time the row arose."""
+        from mlflow.entities import Metric
+
+        metrics = [
+            Metric(f"train/{key}", value, int(row["time"] * 1000), int(row["epoch"]))
+            for row in rows
+            for key, value in row.items()
+            if key in TRACKED and math.isfinite(value)
+        ]
+        for start in range(0, len(metrics), BATCH):
+            self._client.log_batch(self._runs[identity], metrics=metrics[start : start + BATCH])
+
+    def final(self, identity: str, values: Row, timestamp: int, files: Sequence[Path]) -> None:
+        """Log final values at step 0 and the files behind them."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(key, value, timestamp, 0) for key, value in values.items()]
+        self._client.log_batch(self._runs[identity], metrics=metrics)
+        for file in files:
+            self._client.log_artifact(self._runs[identity], str(file))
+
+    def config(self, identity: str, config: dict[str, Any]) -> None:
+        """Keep the full resolved trial as `config.yaml`."""
+        self._client.log_dict(self._runs[identity], config, "config.yaml")
+
+    def tag(self, identity: str, key: str, value: str) -> None:
+        """Set one tag of a run."""
+        self._client.set_tag(self._runs[identity], key, value)
+        self._tags[identity][key] = value
+
+    def untag(self, identity: str, key: str) -> None:
+        """Remove a tag that no longer holds."""
+        if self._tags[identity].pop(key, None) is not None:
+            self._client.delete_tag(self._runs[identity], key)
+
+    def end(self, identity: str, status: str, timestamp: int) -> None:
+        """Terminate the run."""
+        self._client.set_terminated(self._runs[identity], status=status, end_time=timestamp)
+        self._status[identity] = status

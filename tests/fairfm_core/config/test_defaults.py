@@ -1,0 +1,114 @@
+"""Defaults stay out of fingerprints, so a changed default must raise the stage's revision.
+
+When a test here fails: raise `REVISIONS` of the stage kind in fairfm_core/stages.py, then write the
+new default down here.
+"""
+
+from __future__ import annotations
+
+from fairfm_core.config.adaptation import EndToEnd, LinearProbe
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.trial import METRIC_FAMILIES
+from fairfm_core.evaluation.metrics import FAMILIES
+from fairfm_core.stages import REVISIONS
+
+
+def test_defaults_and_revisions_are_pinned_together() -> None:
+    assert REVISIONS == {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
+    assert Backbone(name="x").model_dump() == {
+        "name": "x",
+        "image_size": 224,
+        "channels": 3,
+        "normalisation": "cxr",
+        "options": {},
+        "crop_pct": 1.0,
+    }
+    assert EndToEnd(method="end_to_end").model_dump() == {
+        "method": "end_to_end",
+        "epochs": 100,
+        "batch_size": 128,
+        "base_lr": 2.5e-4,
+        "lr_scaling": "linear256",
+        "min_lr": 1e-5,
+        "warmup_epochs": 5,
+        "weight_decay": 0.05,
+        "betas": (0.9, 0.95),
+        "layer_decay": 1.0,
+        "layer_decay_granularity": "block",
+        "drop_path": 0.2,
+        "pool": "auto",
+        "augmentation": "paper",
+        "augmentation_path": "tensor",
+        "magnitude": 6.0,
+        "crop_scale": (0.08, 1.0),
+        "select": "val_best",
+        "ema_decay": None,
+        "precision": "auto",
+        "micro_batch": None,
+        "checkpoint_activations": False,
+        "channels_last": False,
+        "compile": False,
+        "deterministic": True,
+    }
+    assert LinearProbe(method="linear_probe").model_dump() == {
+        "method": "linear_probe",
+        "epochs": 90,
+        "batch_size": 1024,
+        "optimizer": "adamw",
+        "lr": 1e-2,
+        "lr_scaling": "absolute",
+        "warmup_epochs": 10,
+        "weight_decay": 0.0,
+        "normalise": True,
+        "pool": "auto",
+        "views": 1,
+        "precision": "auto",
+        "select": "val_best",
+    }
+    assert Pretraining(method="mae", corpora=("c",)).model_dump(exclude={"method", "corpora"}) == {
+        "fraction": 1.0,
+        "exclude_eval_patients": True,
+        "epochs": 800,
+        "warmup_epochs": 40,
+        "batch_size": 4096,
+        "base_lr": 1.5e-4,
+        "min_lr": 0.0,
+        "weight_decay": 0.05,
+        "betas": (0.9, 0.95),
+        "augmentation": "crop",
+        "crop_scale": (0.2, 1.0),
+        "mask_ratio": 0.75,
+        "norm_pix": True,
+        "decoder_dim": 512,
+        "decoder_depth": 8,
+        "decoder_heads": 16,
+        "temperature": 0.2,
+        "momentum": 0.99,
+        "hidden_dim": 4096,
+        "projection_dim": 256,
+        "precision": "auto",
+        "micro_batch": None,
+        "seed": 0,
+        "digest": None,
+    }
+    settings = EvaluationSettings().model_dump()
+    assert {
+        name: settings[name]
+        for name in (
+            *("protocols", "attributes", "age_edges", "replicates", "permutations"),
+            *("metrics", "operating_points", "resampling", "intervals"),
+        )
+    } == {
+        "protocols": ("full",),
+        "attributes": ("sex", "race"),
+        "age_edges": (40.0, 60.0, 80.0),
+        "replicates": 200,
+        "permutations": 200,
+        "metrics": METRIC_FAMILIES,
+        "operating_points": ("fpr=0.2",),
+        "resampling": "patients",
+        "intervals": "bootstrap",
+    }
+    assert tuple(FAMILIES) == METRIC_FAMILIES

@@ -1,0 +1,73 @@
+"""YAML of users: every mistake is one line that says where it is and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fairfm_core.config.trial import Trial
+from fairfm_core.config.yaml_input import read_yaml, validated
+from fairfm_core.errors import BadInput
+
+GOOD = {
+    "backbone": {"name": "test_vit"},
+    "adaptation": {"method": "end_to_end"},
+    "data": {"dataset": "x"},
+}
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_numbers_without_a_dot_are_numbers(tmp_path: Path) -> None:
+    assert read_yaml(write(tmp_path, "a: 1e-4\nb: 1E3\nc: '1e-4'\n")) == {
+        "a": 1e-4,
+        "b": 1e3,
+        "c": "1e-4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2\n", "'a' stands twice"),
+        ("a:\n  b: 1\n  b: 2\n", "'b' stands twice"),
+        ("a: [1\n", "not valid YAML"),
+        ("- 1\n", "must hold a mapping"),
+        ("", "must hold a mapping"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        read_yaml(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sede": 1}, "unknown key 'sede' .did you mean 'seed'"),
+        ({"backbone": {"name": "x", "img_size": 3}}, "did you mean 'image_size'"),
+        (
+            {"adaptation": {"method": "end_to_end", "epoch": 3}},
+            "unknown key 'adaptation.end_to_end.epoch' .did you mean 'epochs'",
+        ),
+        ({"seed": -1}, "seed: .*greater than or equal to 0"),
+        ({"adaptation": {"method": "none"}}, "adaptation: .*linear_probe"),
+        ({"adaptation": {"method": "end_to_end", "recipe": "papr"}}, "did you mean 'paper'"),
+    ],
+)
+def test_wrong_keys_name_the_nearest(change: dict[str, object], message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        validated(Trial, GOOD | change, "study.yaml")
+    assert str(caught.value).startswith("study.yaml: ")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,47 @@
+"""A group that one split lacks is never silently left out of that split's gap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.predictions import Predictions
+
+
+def predictions(split: str, races: list[str]) -> Predictions:
+    draw = np.random.default_rng(len(races))
+    race = np.array(races * 20)
+    names = [f"{split}{number}" for number in range(len(race))]
+    return Predictions(
+        pd.DataFrame(
+            {
+                "image_id": names,
+                "patient_id": names,
+                "split": split,
+                "race": race,
+                "y_Edema": draw.integers(0, 2, len(race)).astype(float),
+                "p_Edema": draw.random(len(race)).astype(np.float32),
+            }
+        )
+    )
+
+
+def test_the_gap_of_a_split_without_a_group_is_null_with_its_reason() -> None:
+    parts = [
+        predictions("val", ["White", "Asian"]),
+        predictions("test", ["White", "Asian", "Black"]),
+    ]
+    settings = EvaluationSettings(
+        attributes=("race",), replicates=5, permutations=5, metrics=("auc",)
+    )
+    evaluation = evaluate(parts, settings)
+    gaps = evaluation.gaps.set_index(["split", "definition"])
+    assert gaps.loc[("test", "gap_of_mean"), "value"] > 0
+    missing = gaps.loc[("val", "gap_of_mean")]
+    assert pd.isna(missing["value"])
+    assert "Black" in missing["reason"]
+    cells = evaluation.metrics
+    cell = cells[(cells["split"] == "val") & (cells["group"] == "Black")].iloc[0]
+    assert (cell["n"], bool(pd.isna(cell["value"]))) == (0, True)

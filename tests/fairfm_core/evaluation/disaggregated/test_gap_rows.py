@@ -1,0 +1,453 @@
+"""Gaps and differences: every column from plain loops, and what a fair model shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.disaggregated.counts import cell_aucs
+from fairfm_core.evaluation.disaggregated.gaps import fairness_scores, worst_and_best, worst_value
+from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.groups import everybody, groups_of
+from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.predictions import Predictions, sample_of
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.resampling.bootstrap import patient_draws
+from fairfm_core.evaluation.resampling.permutation import permuted_aucs, permuted_groups
+from fairfm_core.evaluation.resampling.permutation_values import permuted_values
+
+SETTINGS = EvaluationSettings(attributes=("sex", "race"), replicates=60, permutations=80)
+AUC_ONLY = SETTINGS.model_copy(update={"metrics": ("auc",)})
+IDEAL = {
+    **{"auc": 1, "auprc": 1, "tpr": 1, "fpr": 0, "fnr": 0, "brier": 0, "ece": 0},
+    **{"calibration_slope": 1, "calibration_intercept": 0},
+}
+PAIRS = {"sex": [("F", "M")], "race": [("Asian", "Black"), ("Asian", "White"), ("Black", "White")]}
+
+
+def pick(frame, **where):
+    for name, value in where.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1, where
+    return frame.iloc[0]
+
+
+def val_and_test(make_frame, images=400, **changes):
+    return [Predictions(make_frame(images, split, **changes)) for split in ("val", "test")]
+
+
+def aucs_of(frame, attribute, kind, count):
+    """AUCs [.., P, G] of the replicates or of the permutations of a table."""
+    sample = sample_of([frame], "test", ("Edema", "Fracture"))
+    groups = everybody(len(frame))
+    if attribute != "overall":
+        groups = groups_of(frame, attribute, (40,))
+    if kind == "null":
+        return permuted_aucs(sample, groups, count, seed=0)[:, 0]
+    return cell_aucs(sample, groups, patient_draws(sample.patient_ids, count, seed=0))[:, 0]
+
+
+def gap_by_loops(table_PG, definition):
+    """A maximum minus a minimum, of the means or of each pathology."""
+    if definition == "gap_of_mean":
+        means = [sum(row[g] for row in table_PG) / len(table_PG) for g in range(len(table_PG[0]))]
+        return max(means) - min(means)
+    return sum(max(row) - min(row) for row in table_PG) / len(table_PG)
+
+
+@pytest.mark.parametrize("definition", ["gap_of_mean", "mean_of_gaps"])
+@pytest.mark.parametrize("attribute", ["sex", "race"])
+def test_every_column_of_a_gap_is_what_it_says(make_frame, attribute, definition):
+    frame = make_frame(300).sort_values("image_id")
+    gaps = evaluate(Predictions(frame), AUC_ONLY).gaps
+    row = pick(gaps, attribute=attribute, definition=definition)
+    draws, null = (
+        np.array([gap_by_loops(table, definition) for table in aucs_of(frame, attribute, *kind)])
+        for kind in (("bootstrap", 60), ("null", 80))
+    )
+    assert row["bias_corrected"] == pytest.approx(2 * row["value"] - draws.mean(), abs=1e-12)
+    assert row["bias_corrected"] < row["value"], "resampling moves a gap upward"
+    assert row["lo"] == pytest.approx(np.quantile(draws, 0.025), abs=1e-12)
+    assert row["hi"] == pytest.approx(np.quantile(draws, 0.975), abs=1e-12)
+    assert row["null_mean"] == pytest.approx(null.mean(), abs=1e-12)
+    assert row["null_hi"] == pytest.approx(np.quantile(null, 0.95), abs=1e-12)
+    assert row["excess"] == pytest.approx(row["value"] - null.mean(), abs=1e-12)
+    as_large = sum(1 for gap in null if gap >= row["value"] - 1e-12)
+    assert row["p_value"] == (1 + as_large) / 81
+    assert 1 / 81 <= row["p_value"] <= 1
+
+
+def off_by_loops(table_PG, ideal):
+    """How far each group's mean over pathologies is from the ideal."""
+    means = [sum(row[g] for row in table_PG) / len(table_PG) for g in range(len(table_PG[0]))]
+    return means, [abs(mean - ideal) for mean in means]
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    st.sampled_from([0.0, 1.0]),
+    st.lists(
+        st.lists(st.sampled_from([-0.5, 0.25, 0.5, 1.0, 1.5]), min_size=3, max_size=3),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_the_worst_group_is_the_farthest_from_the_ideal(ideal, table):
+    means, off = off_by_loops(table, ideal)
+    worst, best = worst_and_best(np.array(table), ("a", "b", "c"), ideal)
+    assert off["abc".index(worst)] == max(off)
+    assert off["abc".index(best)] == min(off)
+    assert worst == "abc"[off.index(max(off))], "the first by name of equal ones"
+    assert worst_value(np.array(table), ideal) == means["abc".index(worst)]
+    undefined = np.array(table)
+    undefined[0, 1] = np.nan
+    assert worst_and_best(undefined, ("a", "b", "c"), ideal) is None
+    assert np.isnan(worst_value(undefined, ideal))
+
+
+def test_worst_and_best_of_every_metric_end_to_end(make_frame):
+    """Also where 0 is ideal (fpr, fnr, brier), and where 1 lies in the middle (slope)."""
+    result = evaluate(val_and_test(make_frame, harm=0.8), SETTINGS)
+    metrics = result.metrics[result.metrics["split"] == "test"]
+    gaps = result.gaps[result.gaps["split"] == "test"]
+    seen = set()
+    for _, row in gaps[~gaps["metric"].str.startswith("equalized_odds")].iterrows():
+        name, attribute = row["metric"], row["attribute"]
+        ideal = IDEAL[name.partition("@")[0]]
+        means = metrics[
+            (metrics["attribute"] == attribute)
+            & (metrics["metric"] == name)
+            & (metrics["pathology"] == "mean")
+        ].set_index("group")["value"]
+        off = (means - ideal).abs()
+        assert row["worst_group"] == off.idxmax(), name
+        assert row["best_group"] == off.idxmin(), name
+        worst = pick(metrics, attribute=attribute, metric=f"worst_group_{name}")
+        assert worst["group"] == row["worst_group"]
+        assert worst["value"] == pytest.approx(means[off.idxmax()], abs=1e-12)
+        seen.add((name.partition("@")[0], means.idxmax() == off.idxmax()))
+    assert {name for name, _ in seen} == IDEAL.keys()
+    assert {("fpr", True), ("brier", True), ("tpr", False)} <= seen
+
+
+def test_a_slope_on_both_sides_of_1_is_no_matter_of_the_largest():
+    table = np.array([[0.4, 1.1, 1.5]])
+    assert worst_and_best(table, ("a", "b", "c"), ideal=1.0) == ("a", "b")
+    assert worst_value(table, 1.0) == 0.4
+
+
+def test_differences_are_signed_relative_and_complete(make_frame):
+    result = evaluate(val_and_test(make_frame), SETTINGS)
+    cells = result.metrics.set_index(["split", "attribute", "group", "pathology", "metric"])
+    assert set(result.differences["split"]) == {"val", "test"}
+    for split in ("val", "test"):
+        rows = result.differences[result.differences["split"] == split]
+        for attribute, pairs in PAIRS.items():
+            groups = sorted({name for pair in pairs for name in pair})
+            wanted = {(group, "overall") for group in groups} | set(pairs)
+            for _, table in rows[rows["attribute"] == attribute].groupby(["pathology", "metric"]):
+                assert len(table) == len(wanted)
+                assert set(zip(table["group"], table["reference"], strict=True)) == wanted
+        assert set(rows["pathology"]) == {"Edema", "Fracture", "mean"}
+        for _, row in rows.iterrows():
+            key = row["pathology"], row["metric"]
+            mine = cells.loc[(split, row["attribute"], row["group"], *key), "value"]
+            other = (split, row["attribute"], row["reference"], *key)
+            if row["reference"] == "overall":
+                other = (split, "overall", "all", *key)
+            theirs = cells.loc[other, "value"]
+            assert row["value"] == pytest.approx(mine - theirs, abs=1e-12)
+            assert row["relative"] == pytest.approx((mine - theirs) / theirs, abs=1e-9)
+
+
+def test_intervals_and_p_values_of_differences_equal_loops(make_frame):
+    frame = make_frame(300).sort_values("image_id")
+    rows = evaluate(Predictions(frame), AUC_ONLY).differences
+    whole_BP = aucs_of(frame, "overall", "bootstrap", 60)[..., 0]
+    once = cell_aucs(
+        sample_of([frame], "test", ("Edema", "Fracture")),
+        *(everybody(len(frame)), np.ones((1, frame["patient_id"].nunique()), dtype=np.uint16)),
+    )[0, 0, :, 0]
+    for attribute in ("sex", "race"):
+        names = sorted(frame[attribute].unique())
+        draws_BPG, null_RPG = (
+            aucs_of(frame, attribute, *kind) for kind in (("bootstrap", 60), ("null", 80))
+        )
+        for _, row in rows[rows["attribute"] == attribute].iterrows():
+            g = names.index(row["group"])
+            drawn, null = draws_BPG[..., g], null_RPG[..., g]
+            if row["reference"] == "overall":
+                drawn, null = drawn - whole_BP, null - once
+            else:
+                h = names.index(row["reference"])
+                drawn, null = drawn - draws_BPG[..., h], null - null_RPG[..., h]
+            place = {"Edema": [0], "Fracture": [1], "mean": [0, 1]}[row["pathology"]]
+            drawn, null = drawn[:, place].mean(axis=1), null[:, place].mean(axis=1)
+            assert row["lo"] == pytest.approx(np.quantile(drawn, 0.025), abs=1e-12)
+            assert row["hi"] == pytest.approx(np.quantile(drawn, 0.975), abs=1e-12)
+            as_large = sum(1 for each in null if abs(each) >= abs(row["value"]) - 1e-12)
+            assert row["p_value"] == (1 + as_large) / 81
+
+
+def test_a_difference_the_other_way_round_is_its_negative(make_frame):
+    """The other order comes of another name: `F` and `M` against `Woman` and `M`."""
+    parts = val_and_test(make_frame)
+    renamed = [
+        Predictions(part.frame.assign(sex=part.frame["sex"].replace("F", "Woman")))
+        for part in parts
+    ]
+    settings = SETTINGS.model_copy(update={"attributes": ("sex",)})
+    first, turned = (evaluate(each, settings).differences for each in (parts, renamed))
+    key = ["split", "pathology", "metric"]
+    first = first[first["reference"] == "M"].set_index(key)
+    turned = turned[turned["reference"] == "Woman"].set_index(key)
+    assert len(first)
+    np.testing.assert_allclose(turned["value"], -first["value"], atol=1e-12)
+    np.testing.assert_allclose(turned["lo"], -first["hi"], atol=1e-12)
+    np.testing.assert_allclose(turned["hi"], -first["lo"], atol=1e-12)
+    np.testing.assert_allclose(turned["p_value"], first["p_value"], atol=1e-12)
+
+
+def test_an_undefined_side_makes_a_difference_null_with_its_reason(make_frame):
+    frame = make_frame(300)
+    frame.loc[frame["race"] == "Black", "y_Fracture"] = 0.0
+    rows = evaluate(Predictions(frame), AUC_ONLY).differences
+    race = rows[rows["attribute"] == "race"]
+    touched = (race["group"] == "Black") | (race["reference"] == "Black")
+    fracture, mean = race["pathology"] == "Fracture", race["pathology"] == "mean"
+    lost = touched & (fracture | mean)
+    assert race[lost][["value", "lo", "hi", "relative", "p_value"]].isna().all(axis=None)
+    assert race[touched & fracture]["reason"].str.startswith("0 positives among").all()
+    assert (race[touched & mean]["reason"] == "undefined for 1 of 2 pathologies").all()
+    assert race[~lost]["value"].notna().all()
+
+
+gaps_of_models = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+@given(gaps_of_models, st.sampled_from([0.01, 1.0]))
+def test_fairness_scores_are_equation_1(gaps, margin):
+    scores = fairness_scores(np.array(gaps), margin)
+    for gap, score in zip(gaps, scores, strict=True):
+        assert score == pytest.approx(max(gaps) + margin - gap, abs=1e-15)
+    assert scores.min() == margin, "the least fair model of a plot has the margin exactly"
+    for i, one in enumerate(gaps):
+        for j, other in enumerate(gaps):
+            assert one < other or scores[i] <= scores[j], "the order is reversed"
+
+
+def test_an_undefined_gap_has_no_fairness_score_and_spoils_no_other():
+    scores = fairness_scores(np.array([0.02, np.nan, 0.05]))
+    assert scores[[0, 2]] == pytest.approx([0.04, 0.01])
+    assert np.isnan(scores[1])
+
+
+def test_permutations_that_are_the_data_or_its_mirror_have_p_value_1(make_frame):
+    """One patient whose images are of two groups: every permutation shows the same gap."""
+    frame = make_frame(80).assign(patient_id="only")
+    frame["race"] = ["A", "B"] * 40
+    settings = SETTINGS.model_copy(
+        update={
+            "attributes": ("race",),
+            "metrics": ("auc", "auprc", "brier", "ece", "calibration"),
+        }
+    )
+    gaps = evaluate(Predictions(frame), settings).gaps.set_index(["metric", "definition"])
+    # A recalibration is judged as its null is made, by a step from everybody's fit.
+    plain = ~gaps.index.get_level_values("metric").str.startswith("calibration")
+    np.testing.assert_allclose(gaps["null_mean"][plain], gaps["value"][plain], atol=1e-9)
+    np.testing.assert_allclose(gaps["excess"], 0.0, atol=1e-9)
+    assert (gaps["p_value"] == 1).all()
+
+
+def fair_cohort(seed, patients=60, pathologies=1):
+    """Two images a patient with a patient's effect; three unequal groups that do not matter."""
+    rng = np.random.default_rng([seed, 7])
+    patient_N = np.repeat(np.arange(patients), 2)
+    race_Q = rng.choice(["a", "b", "c"], p=[0.3, 0.3, 0.4], size=patients)
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{n:05d}" for n in range(len(patient_N))],
+            "patient_id": [f"p{n:05d}" for n in patient_N],
+            "split": "test",
+            "race": race_Q[patient_N],
+        }
+    )
+    for p in range(pathologies):
+        label_N = (rng.random(len(frame)) < 0.4).astype(float)
+        logit_N = label_N + 0.7 * rng.normal(size=patients)[patient_N] + rng.normal(size=len(frame))
+        frame[f"y_P{p}"], frame[f"p_P{p}"] = label_N, 1 / (1 + np.exp(-logit_N))
+    return frame
+
+
+def distance_from_uniform(p_values):
+    """Kolmogorov's distance."""
+    ordered = np.sort(p_values)
+    return np.abs(ordered - np.arange(1, len(ordered) + 1) / len(ordered)).max()
+
+
+def test_p_values_are_uniform_where_groups_do_not_matter():
+    settings = EvaluationSettings(
+        attributes=("race",), replicates=0, permutations=99, metrics=("auc", "brier")
+    )
+    found: dict[tuple[str, ...], list[float]] = {}
+    for seed in range(200):
+        result = evaluate(Predictions(fair_cohort(seed)), settings)
+        for _, row in result.gaps[result.gaps["definition"] == "gap_of_mean"].iterrows():
+            found.setdefault(("gap", row["metric"]), []).append(row["p_value"])
+        rows = result.differences[result.differences["pathology"] == "mean"]
+        for _, row in rows.iterrows():
+            key = (row["group"], row["reference"], row["metric"])
+            found.setdefault(key, []).append(row["p_value"])
+    assert len(found) == 2 * (1 + 3 + 3)
+    for key, p_values in found.items():
+        assert len(p_values) == 200
+        assert distance_from_uniform(p_values) < 0.12, key
+
+
+def test_a_planted_gap_is_found_by_gap_and_differences(make_frame):
+    frame = make_frame(1500, harm=1.0)
+    result = evaluate(Predictions(frame), AUC_ONLY)
+    for definition in ("gap_of_mean", "mean_of_gaps"):
+        gap = pick(result.gaps, attribute="race", definition=definition)
+        assert gap["p_value"] == pytest.approx(1 / 81)
+        assert gap["bias_corrected"] > gap["null_hi"]
+        assert gap["worst_group"] == "Black"
+    for group, reference in (("Black", "overall"), ("Asian", "Black"), ("Black", "White")):
+        row = pick(result.differences, group=group, reference=reference, pathology="mean")
+        sign = -1 if group == "Black" else 1
+        assert sign * row["value"] > 0.05
+        assert row["p_value"] == pytest.approx(1 / 81)
+        assert row["lo"] * row["hi"] > 0, "the interval excludes 0"
+    row = pick(result.differences, group="F", reference="M", pathology="mean")
+    assert row["lo"] < 0 < row["hi"]
+
+
+def test_a_planted_gap_in_calibration_is_found(make_frame):
+    parts = val_and_test(make_frame, 1500)
+    for part in parts:
+        black = part.frame["race"] == "Black"
+        for name in ("p_Edema", "p_Fracture"):
+            logit = np.log(part.frame[name] / (1 - part.frame[name])) + 1.0 * black
+            part.frame[name] = (1 / (1 + np.exp(-logit))).astype(np.float32)
+    result = evaluate(parts, SETTINGS)
+    for metric in ("fpr@fpr=0.2", "brier", "ece", "calibration_intercept"):
+        where = {"split": "test", "attribute": "race", "metric": metric}
+        gap = pick(result.gaps, definition="gap_of_mean", **where)
+        assert gap["p_value"] == pytest.approx(1 / 81), metric
+        assert gap["worst_group"] == "Black", metric
+    auc = {"split": "test", "attribute": "race", "metric": "auc", "definition": "gap_of_mean"}
+    assert pick(result.gaps, **auc)["p_value"] > 0.05, "the order of scores is as it was"
+
+
+PREVALENCES = (
+    *(0.087, 0.048, 0.128, 0.506, 0.040, 0.259, 0.066),
+    *(0.025, 0.152, 0.094, 0.406, 0.014, 0.040, 0.554),
+)
+"""Of the fourteen labels in CheXpert's test split."""
+
+
+def null_simulation(seed, images=38_240, patients=12_866, prevalences=PREVALENCES):
+    """A perfectly fair model of AUC .83 on a split of the size and the groups of CheXpert's."""
+    rng = np.random.default_rng(seed)
+    patient_N = rng.integers(patients, size=images)
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{n:06d}" for n in range(images)],
+            "patient_id": [f"p{n:06d}" for n in patient_N],
+            "split": "test",
+            "sex": rng.choice(["F", "M"], p=[0.41, 0.59], size=patients)[patient_N],
+            "race": rng.choice(["Asian", "Black", "White"], p=[0.15, 0.07, 0.78], size=patients)[
+                patient_N
+            ],
+        }
+    )
+    names = ["No Finding", "Pleural Effusion", *(f"label {p}" for p in range(2, len(prevalences)))]
+    for name, prevalence in zip(names, prevalences, strict=True):
+        label_N = (rng.random(images) < prevalence).astype(float)
+        patient_effect_N = rng.normal(size=patients)[patient_N]
+        logit_N = 1.35 * label_N + 0.6 * patient_effect_N + 0.8 * rng.normal(size=images)
+        frame[f"y_{name}"] = label_N
+        frame[f"p_{name}"] = (1 / (1 + np.exp(-logit_N))).astype(np.float32)
+    return frame.assign(age=rng.uniform(18, 90, size=images).round())
+
+
+CELLS = ("sex", "race", "race x sex")
+
+
+@pytest.mark.parametrize(
+    ("repeats", "definitions"),
+    [
+        (4, ("mean_of_gaps",)),
+        pytest.param(10, ("mean_of_gaps", "gap_of_mean"), marks=pytest.mark.slow),
+    ],
+)
+def test_the_noise_floor_of_a_fair_model_is_the_published_one(repeats, definitions):
+    """Points of AUC on drawn balanced sets: means over simulations, within 40 %."""
+    settings = EvaluationSettings(
+        protocols=("resample",), attributes=CELLS, replicates=0, permutations=1,
+        metrics=("auc",), resample_factor=1.0,
+    )  # fmt: skip
+    tables = []
+    for seed in range(repeats):
+        drawn = settings.model_copy(update={"resample_seed": seed})
+        gaps = evaluate(Predictions(null_simulation(seed)), drawn).gaps
+        tables.append(100 * gaps.set_index(["definition", "attribute"])["value"])
+    mean = pd.DataFrame(tables).mean()
+    published = {
+        "mean_of_gaps": {"sex": 1.20, "race": 2.17, "race x sex": 4.71},
+        "gap_of_mean": {"sex": 0.37, "race": 0.71, "race x sex": 1.53},
+    }
+    for definition in definitions:
+        for attribute, wanted in published[definition].items():
+            assert mean[definition, attribute] == pytest.approx(wanted, rel=0.4)
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_a_fair_model_shows_what_its_null_shows(protocol):
+    """Also where the protocol weighs the groups: means of 24 simulations within 20 %."""
+    settings = EvaluationSettings(
+        protocols=(protocol,), attributes=CELLS, replicates=0, permutations=8, metrics=("auc",)
+    )
+    tables = []
+    for seed in range(24):
+        frame = null_simulation(seed, 4000, 1300, (0.15, 0.4, 0.25, 0.5))
+        drawn = settings.model_copy(update={"resample_seed": seed, "seed": seed})
+        gaps = evaluate(Predictions(frame), drawn).gaps.set_index(["definition", "attribute"])
+        tables.append(gaps.loc["mean_of_gaps", ["value", "null_mean"]])
+    mean = sum(tables) / len(tables)
+    ratio = mean["value"] / mean["null_mean"]
+    assert ratio.between(0.8, 1.2).all(), ratio.to_dict()
+
+
+def test_a_joint_attribute_of_balanced_ones_is_balanced_anew_in_its_null(make_frame):
+    """As the null of one balanced attribute is: cells are alike in every permutation."""
+    frame = make_frame(600)
+    sample = sample_of([frame], "test", ("Edema", "Fracture"))
+    weighting = PROTOCOLS["balanced"](sample, SETTINGS)
+    groups = groups_of(frame, "race x sex", (40,))
+    permuted = permuted_groups(sample, groups, 1, seed=0)
+    values = permuted_values(sample, weighting, permuted, Request(("auc", "brier")))
+    races, sexes = zip(*(name.split(" x ") for name in groups.names), strict=True)
+    code_N = permuted.code_BU[0, permuted.unit_N]
+    shuffled = frame.assign(race=np.array(races)[code_N], sex=np.array(sexes)[code_N])
+    wanted = evaluate(
+        Predictions(shuffled),
+        EvaluationSettings(
+            protocols=("balanced",), attributes=("race x sex",), replicates=0, permutations=0,
+            metrics=("auc", "brier"),
+        ),
+    ).metrics  # fmt: skip
+    for p, pathology in enumerate(sample.pathologies):
+        for g, group in enumerate(groups.names):
+            for metric in ("auc", "brier"):
+                row = pick(
+                    wanted, pathology=pathology, group=group, metric=metric, attribute="race x sex"
+                )
+                got = values[metric][0, 0, p, g]
+                assert got == pytest.approx(row["value"], abs=1e-9), (pathology, group, metric)

@@ -1,0 +1,119 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.selection.selection import RULES, choose, front, validation_table
+
+OBJECTIVES = [
+    Objective(metric="val/auc", goal="maximize"),
+    Objective(metric="val/gap_sex", goal="minimize"),
+]
+
+
+def _table(rows):
+    """Rows of fingerprint, AUC, AUC of F, AUC of M."""
+    names = ["fingerprint", "val/auc", "val/auc[sex=F]", "val/auc[sex=M]"]
+    table = pd.DataFrame(rows, columns=names).assign(split="val")
+    gap = (table["val/auc[sex=F]"] - table["val/auc[sex=M]"]).abs()
+    return table.assign(**{"val/gap_sex": gap})
+
+
+TABLE = _table(
+    [
+        ("a", 0.80, 0.90, 0.70),
+        ("b", 0.79, 0.82, 0.78),
+        ("c", 0.78, 0.77, 0.77),
+        ("d", 0.7, 0.8, 0.6),
+    ]
+)
+
+
+def test_rules():
+    assert choose("overall", TABLE).fingerprint == "a"
+    assert choose("pareto", TABLE).fingerprint == "b"
+    assert choose("dto", TABLE).fingerprint == "b"
+    assert choose("pareto", TABLE, attribute="sex").candidates == ("a", "b", "c", "d")
+    assert front(TABLE, OBJECTIVES).tolist() == [True, True, True, False]
+
+
+def test_dto_by_hand():
+    table = _table([("x", 0.8, 0.9, 0.7), ("y", 0.8, 0.6, 0.8)])
+    distance_x = np.hypot(0, 1 - 0.7 / 0.8)
+    distance_y = np.hypot(1 - 0.6 / 0.9, 0)
+    assert choose("dto", table).fingerprint == ("x" if distance_x < distance_y else "y")
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_ties_are_broken_the_same_way_in_any_row_order(rule):
+    table = _table([("b", 0.8, 0.8, 0.8), ("a", 0.8, 0.8, 0.8), ("c", 0.7, 0.7, 0.7)])
+    assert choose(rule, table).fingerprint == "a"
+    assert choose(rule, table[::-1]).fingerprint == "a"
+
+
+def test_tie_in_auc_goes_to_the_lower_gap():
+    table = _table([("a", 0.8, 0.9, 0.7), ("b", 0.8, 0.81, 0.79)])
+    assert choose("overall", table).fingerprint == "b"
+
+
+def test_undefined_candidates_are_excluded_and_named():
+    table = _table([("a", 0.9, np.nan, 0.7), ("b", 0.8, 0.8, 0.8)])
+    choice = choose("pareto", table)
+    assert (choice.fingerprint, choice.excluded) == ("b", ("a",))
+    assert choose("overall", table).fingerprint == "a"
+    with pytest.raises(BadInput, match="val/gap_sex of a is nan"):
+        front(table, OBJECTIVES)
+    with pytest.raises(BadInput, match="no candidate"):
+        choose("dto", table.head(1))
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (TABLE.assign(split=["val", "test", "val", "val"]), "rows of split 'test'"),
+        (TABLE.assign(**{"test/auc": 0.9}), "'test/auc'"),
+        (TABLE.assign(**{"test_ci/auc_lo": 0.9}), "'test_ci/auc_lo'"),
+    ],
+)
+def test_test_numbers_are_refused(table, says):
+    for act in (lambda: choose("overall", table), lambda: front(table, OBJECTIVES)):
+        with pytest.raises(BadInput, match=says):
+            act()
+
+
+def test_bad_requests():
+    with pytest.raises(BadInput, match="did you mean 'pareto'"):
+        choose("paretto", TABLE)
+    with pytest.raises(BadInput, match="needs subgroup AUCs"):
+        choose("dto", TABLE, attribute="race")
+    with pytest.raises(BadInput, match="no column 'val/auc'"):
+        choose("overall", TABLE.drop(columns="val/auc"))
+
+
+def test_changing_test_values_never_changes_the_choice(make_frame):
+    settings = EvaluationSettings(replicates=0, permutations=0)
+
+    def table(spoil):
+        evaluations = {}
+        for model in range(4):
+            val = make_frame(split="val", model=model)
+            test = spoil(make_frame(split="test", seed=1, model=model), model)
+            evaluations[f"m{model}"] = evaluate([Predictions(val), Predictions(test)], settings)
+        return validation_table(evaluations)
+
+    plain = table(lambda frame, model: frame)
+    spoilt = table(lambda frame, model: frame.assign(p_Edema=model / 4, sex="F"))
+    pd.testing.assert_frame_equal(plain, spoilt, check_exact=True)
+    assert "val/auc[race=Asian]" in plain
+    for rule in RULES:
+        assert choose(rule, plain) == choose(rule, spoilt)
+    np.testing.assert_array_equal(front(plain, OBJECTIVES), front(spoilt, OBJECTIVES))
+
+
+def test_no_candidates():
+    with pytest.raises(BadInput, match="no candidate"):
+        choose("overall", validation_table({}))

@@ -1,0 +1,107 @@
+"""A step's gradient is the whole batch's, however it is divided and whatever memory does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.errors import BadInput, StageFailed
+from fairfm_core.training.checkpoint import TrainingState
+from fairfm_core.training.device import compute_dtype, grad_scaler
+from fairfm_core.training.finetuning.stage import learner_of
+from fairfm_core.training.finetuning.steps import Learner, masked_bce, train_step
+
+CPU = torch.device("cpu")
+
+
+class Narrow(nn.Module):
+    """A network whose memory holds at most `room` images."""
+
+    def __init__(self, room: int = 10**6) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.room = room
+        self.seen: list[int] = []
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        self.seen.append(len(x_BD))
+        if len(x_BD) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        out: Tensor = self.linear(x_BD)
+        return out
+
+
+def learner(room: int = 10**6, **fields: Any) -> Learner:
+    torch.manual_seed(0)
+    recipe = EndToEnd(method="end_to_end", base_lr=0.1, lr_scaling="absolute", **fields)
+    return learner_of(Narrow(room), recipe, 0, CPU)
+
+
+@pytest.fixture
+def batch() -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    targets = torch.randint(0, 2, (16, 3), generator=draw).float()
+    targets[torch.rand(16, 3, generator=draw) < 0.4] = float("nan")
+    targets[:4] = float("nan")  # a part without any known label
+    return torch.randn(16, 6, generator=draw), targets
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 4, 16, 100])
+def test_parts_give_the_gradient_of_the_whole(
+    batch: tuple[Tensor, Tensor], micro_batch: int
+) -> None:
+    whole, parts = learner(), learner(micro_batch=micro_batch)
+    losses = [train_step(one, TrainingState(), *batch) for one in (whole, parts)]
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(losses[0], masked_bce(learner().model(batch[0]), batch[1]).detach())
+    torch.testing.assert_close(whole.model.state_dict(), parts.model.state_dict())
+    assert isinstance(parts.model, Narrow)
+    assert max(parts.model.seen) == min(micro_batch, 16)
+
+
+def test_where_memory_runs_out_the_parts_are_halved_and_the_step_made_again(
+    batch: tuple[Tensor, Tensor],
+) -> None:
+    whole, narrow = learner(), learner(room=5)
+    state = TrainingState()
+    for _ in range(2):
+        train_step(whole, TrainingState(), *batch)
+        train_step(narrow, state, *batch)
+    assert state.micro_batch == 4
+    assert isinstance(narrow.model, Narrow)
+    assert narrow.model.seen == [16, 8, *[4] * 8]  # and it stays there
+    torch.testing.assert_close(whole.model.state_dict(), narrow.model.state_dict())
+
+
+def test_one_image_that_does_not_fit_says_what_to_do(batch: tuple[Tensor, Tensor]) -> None:
+    with pytest.raises(StageFailed, match=r"one image does not fit .*checkpoint_activations"):
+        train_step(learner(room=0), TrainingState(), *batch)
+
+
+def test_the_average_follows_its_formula(batch: tuple[Tensor, Tensor]) -> None:
+    one = learner(ema_decay=0.9)
+    expected = one.model.state_dict()["linear.weight"].clone()
+    for step in range(3):
+        train_step(one, TrainingState(step=step), *batch)
+        expected = 0.9 * expected + 0.1 * one.model.state_dict()["linear.weight"]
+    torch.testing.assert_close(one.predictor.state_dict()["linear.weight"], expected)
+    assert one.predictor is not one.model
+
+
+def test_precision_follows_the_device() -> None:
+    assert compute_dtype(CPU) == torch.float32
+    assert compute_dtype(CPU, "bf16") == torch.bfloat16
+    assert not grad_scaler(CPU, "bf16").is_enabled()
+    with pytest.raises(BadInput, match="precision fp16 is not for this cpu"):
+        compute_dtype(CPU, "fp16")
+
+
+def test_bf16_learns_nearly_the_same(batch: tuple[Tensor, Tensor]) -> None:
+    exact, coarse = learner(), learner(precision="bf16")
+    losses = [train_step(one, TrainingState(), *batch).item() for one in (exact, coarse)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert coarse.model.state_dict()["linear.weight"].dtype == torch.float32

@@ -1,0 +1,174 @@
+"""Both adaptations end in predictions; killed after any epoch they end in the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.trial import Trial
+from fairfm_core.data.dataset import PreparedData
+from fairfm_core.errors import BadInput, StageFailed
+from fairfm_core.evaluation.predictions import read_predictions
+from fairfm_core.stages import Stage, run_stage, stages_of
+from fairfm_core.training import checkpoint
+from fairfm_core.training.finetuning import fitting
+
+TUNE = {"method": "end_to_end", "recipe": "smoke", "epochs": 3, "drop_path": 0.1}
+PROBE = {"method": "linear_probe", "recipe": "smoke", "epochs": 4}
+VIT = {"name": "test_vit", "image_size": 32, "channels": 1, "options": {"patch_size": 8}}
+CNN = {"name": "test_efficientnet", "image_size": 48, "channels": 3}
+
+
+class Killed(BaseException):
+    """Stands for a kill at a point that the test chooses."""
+
+
+def stages(
+    phantom: PreparedData, adaptation: dict[str, Any], backbone: dict[str, Any], **data: Any
+) -> list[Stage]:
+    trial = Trial.model_validate(
+        {
+            "backbone": backbone,
+            "adaptation": adaptation,
+            "data": {"dataset": str(phantom.folder), **data},
+        }
+    )
+    settings = EvaluationSettings(replicates=10, permutations=10)
+    return stages_of(trial, phantom.digest, phantom.pathologies, settings)
+
+
+def run_all(found: list[Stage], store: ArtifactStore) -> dict[str, bytes]:
+    for stage in found:
+        run_stage(stage, store, lambda row: None)
+    adapt = found[-2].fingerprint
+    return {
+        split: store.read_bytes("adapt", adapt, "predictions", f"{split}.parquet")
+        for split in ("val", "test")
+    }
+
+
+@pytest.fixture
+def checkpoint_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVING_SHARE", float("inf"))
+    monkeypatch.setattr(fitting, "REPORT_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize(("adaptation", "backbone"), [(TUNE, VIT), (TUNE, CNN), (PROBE, CNN)])
+def test_predictions_hold_every_image_of_the_split(
+    phantom: PreparedData, tmp_path: Path, adaptation: dict[str, Any], backbone: dict[str, Any]
+) -> None:
+    store = open_store(str(tmp_path))
+    found = stages(phantom, adaptation, backbone)
+    run_all(found, store)
+    with store.local_copy("adapt", found[-2].fingerprint, "predictions/test.parquet") as path:
+        frame = read_predictions(path).frame
+    expected = phantom.frame[phantom.frame["split"] == "test"]
+    assert set(frame["image_id"]) == set(expected["image_id"])
+    assert {"sex", "race", "age", "y_Edema", "p_Edema"} <= set(frame.columns)
+    assert frame["p_Edema"].nunique() > 10
+    assert store.is_done("evaluate", found[-1].fingerprint)
+    assert not store.exists("checkpoints", found[-2].fingerprint)
+
+
+@pytest.mark.parametrize(("adaptation", "backbone"), [(TUNE, VIT), (PROBE, CNN)])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_interrupted_equals_uninterrupted_bit_for_bit(
+    phantom: PreparedData,
+    tmp_path: Path,
+    checkpoint_every_epoch: None,
+    adaptation: dict[str, Any],
+    backbone: dict[str, Any],
+    epoch: int,
+) -> None:
+    found = stages(phantom, adaptation, backbone)
+    whole = run_all(found, open_store(str(tmp_path / "whole")))
+    store = open_store(str(tmp_path / "killed"))
+    for stage in found[:-2]:
+        run_stage(stage, store, lambda row: None)
+
+    def kill(row: Any) -> None:
+        if row["epoch"] == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_stage(found[-2], store, kill)
+    assert store.checkpoint_epoch(found[-2].fingerprint) == epoch
+    assert not store.is_done("adapt", found[-2].fingerprint)
+    assert run_all(found, store) == whole
+    history = store.read_json("adapt", found[-2].fingerprint, "history.json")["history"]
+    assert [row["epoch"] for row in history] == list(range(1, adaptation["epochs"] + 1))
+
+
+def test_a_finished_stage_is_never_run_again(phantom: PreparedData, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    found = stages(phantom, PROBE, CNN)
+    run_all(found, store)
+    finished = store.done_record("adapt", found[-2].fingerprint)["finished"]
+    run_all(found, store)
+    assert store.done_record("adapt", found[-2].fingerprint)["finished"] == finished
+
+
+def test_balanced_sampling_trains_on_equal_groups(phantom: PreparedData, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    standard, balanced = (
+        stages(phantom, PROBE | {"batch_size": 2}, CNN, sampling=sampling, balance="sex")
+        for sampling in ("standard", "balanced")
+    )
+    assert run_all(standard, store) != run_all(balanced, store)
+    sexes = phantom.frame.loc[phantom.frame["split"] == "train", "sex"].value_counts()
+    steps = store.read_json("adapt", balanced[-2].fingerprint, "history.json")["steps"]
+    assert steps == sexes.min() * PROBE["epochs"]  # batches of two images, two groups
+    kept = store.read_bytes("adapt", balanced[-2].fingerprint, "sampling.csv").decode()
+    assert kept.splitlines()[0] == "attribute,group,images,kept,share,kept_share"
+    counts = [line.split(",")[3] for line in kept.splitlines() if line.startswith("sex,")]
+    assert counts == [str(sexes.min())] * 2
+    assert not store.exists("adapt", standard[-2].fingerprint, "sampling.csv")
+
+
+def test_a_diverged_loss_fails_with_its_step(phantom: PreparedData, tmp_path: Path) -> None:
+    recipe = TUNE | {"base_lr": 1e30, "warmup_epochs": 0}
+    found = stages(phantom, recipe, VIT)
+    with pytest.raises(StageFailed, match=r"loss is (nan|inf) at step \d+ \(epoch \d"):
+        run_all(found, open_store(str(tmp_path)))
+
+
+def test_other_data_than_planned_are_refused(phantom: PreparedData, tmp_path: Path) -> None:
+    found = stages(phantom, TUNE, VIT)[0]
+    moved = Stage(found.kind, found.config, found.dataset, "another digest")
+    with pytest.raises(BadInput, match="not the data this study was planned on"):
+        run_stage(moved, open_store(str(tmp_path)), lambda row: None)
+
+
+def test_a_probe_learns_what_a_linear_model_can(phantom: PreparedData, tmp_path: Path) -> None:
+    """The head on cached features reaches scikit-learn's logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.preprocessing import StandardScaler
+
+    store = open_store(str(tmp_path))
+    found = stages(phantom, PROBE | {"epochs": 200}, CNN, pathologies=["Pleural Effusion"])
+    run_all(found, store)
+    split = {
+        name: phantom.frame[phantom.frame["split"] == name].sort_values("row")
+        for name in ("train", "test")
+    }
+    x = {
+        name: np.load(store.path("features", found[0].fingerprint, f"{name}.npy")) for name in split
+    }
+    scaler = StandardScaler().fit(x["train"])
+    label = "y_Pleural Effusion"
+    model = LogisticRegression(C=0.1, max_iter=2000)
+    model.fit(scaler.transform(x["train"]), split["train"][label])
+    expected = roc_auc_score(
+        split["test"][label], model.decision_function(scaler.transform(x["test"]))
+    )
+    with store.local_copy("adapt", found[1].fingerprint, "predictions/test.parquet") as path:
+        frame = read_predictions(path).frame
+    reached = roc_auc_score(frame[label], frame["p_Pleural Effusion"])
+    assert reached > expected - 0.08

@@ -1,0 +1,174 @@
+"""A plan tells what each pre-training takes in the memory of a worker."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fairfm_core.artifacts import open_store
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.recipes import pretraining_values
+from fairfm_core.errors import BadInput
+from fairfm_core.training.checkpoint import TrainingState
+from fairfm_core.training.pretraining.memory import pretraining_memory
+from fairfm_core.training.pretraining.methods import METHODS
+from sweeps.planning.corpora import corpus_of
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.study import Study
+from sweeps.status.pretraining_networks import count_pretrainings
+from sweeps.status.progress import Progress
+from sweeps.status.status import Standing, count_parameters
+
+from ..conftest import Fairfm, WriteStudy
+
+VIT = {"name": "test_vit", "image_size": 32, "channels": 1, "options": {"patch_size": 8}}
+PROBE = {"method": "linear_probe", "recipe": "smoke"}
+
+
+def changes(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any]) -> dict[str, Any]:
+    """A study of one probe for each pre-training on its own images."""
+    data = values["base"]["data"]
+    smoke = {"recipe": "smoke", "batch_size": 64, "corpora": [data["dataset"]]}
+    return {
+        "base": {"data": data, "backbone": VIT, "adaptation": PROBE},
+        "matrix": {
+            "weights": {name: {"pretraining": smoke | given} for name, given in recipes.items()}
+        },
+        "seeds": [0],
+        "resources": {"workers": workers},
+    }
+
+
+def plan(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any]) -> Plan:
+    return make_plan(Study.model_validate(values | changes(values, workers, **recipes)))
+
+
+MAE, MOCO = {"method": "mae"}, {"method": "mocov3"}
+
+
+def test_the_plan_tells_what_each_pretraining_takes(
+    study_values: dict[str, Any], write_study: WriteStudy, fairfm: Fairfm, tmp_path: Path
+) -> None:
+    study = write_study(**changes(study_values, workers=4, mae=MAE, moco=MOCO))
+    printed = fairfm("sweep", "plan", study, "--results", tmp_path / "results")
+    assert printed.returncode == 0, printed.stderr
+    number = r"[\d.]+"
+    assert re.search(
+        r"\npre-trainings:\n"
+        r"  mae, test_vit, patch_size 8, 32 px, batch 64 on 4 workers: [\d,]+ parameters "
+        r"\(encoder [\d,]+, decoder [\d,]+\); each worker takes about "
+        rf"{number} GB in fp32 \({number} weights, gradients, AdamW and the best epoch's encoder; "
+        rf"{number} activations\), {number} GB in 16 bits; micro_batch: 8 about halves the "
+        r"activations\n"
+        r"  mocov3, test_vit, patch_size 8, 32 px, batch 64 on 4 workers: [\d,]+ parameters "
+        r"\(encoder [\d,]+, projector [\d,]+, predictor [\d,]+\); each worker takes about "
+        rf"{number} GB in fp32 \({number} weights, gradients, AdamW, their moving average and the "
+        rf"best epoch's encoder; {number} activations\), {number} GB in 16 bits; workers: 8 about "
+        r"halves the activations\ncorpora:\n"
+        r"  \w+ \(phantom\): \d+ images of \d+ patients; \d+ images of \d+ validation and test "
+        r"patients left out\ndistinct stages",
+        printed.stdout,
+    )
+
+
+def test_a_program_reads_the_same_memory_in_bytes(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    made = plan(study_values, mae=MAE | {"micro_batch": 16})
+    networks = count_parameters([trial.trial for trial in made.trials])
+    standing = Standing(made, open_store(str(tmp_path)), networks, count_pretrainings(made))
+    (found,) = json.loads(json.dumps(standing.as_json()))["pretrainings"]
+    assert found["name"].endswith("batch 64 in parts of 16")
+    assert (found["workers"], found["images"]) == (1, 16)
+    assert found["parameters"] == 4 * found["parameter_count"] > found["gradients"] > 0
+    assert sum(found["parts"].values()) == found["parameter_count"]
+    assert found["best"] == 4 * found["parts"]["encoder"]
+    assert found["activations"] > 0 < found["activations_16"]
+
+
+def test_a_running_pretraining_tells_how_long_the_rest_takes(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    made = plan(study_values, mae=MAE | {"epochs": 10})
+    shown = Progress(Standing(made, open_store(str(tmp_path))), 1, io.StringIO())
+    (stage,) = (stage for stage in made.stages.values() if stage.kind == "pretrain")
+    shown.stage_started(stage)
+    assert "time left not known yet" in shown.line()
+    shown.stage_reported(stage, {"epoch": 1.0})
+    assert "time left not known yet" not in shown.line()
+
+
+@pytest.mark.parametrize("method", ["mae", "mocov3"])
+def test_the_best_epochs_encoder_stays_beside_the_trained_one(method: str) -> None:
+    backbone = Backbone(name="test_resnet" if method == "mocov3" else "test_vit", image_size=64)
+    values = pretraining_values({"method": method, "recipe": "smoke", "corpora": ("data",)})
+    recipe = Pretraining.model_validate(values)
+    state = TrainingState()
+    state.keep_best(0.0, METHODS[method](recipe, backbone, torch.device("cpu")).encoder)
+    assert state.best_weights is not None
+    memory = pretraining_memory(recipe, backbone, 4)
+    assert memory.best == sum(tensor.nbytes for tensor in state.best_weights.values())
+    trained = memory.parameters + memory.gradients + memory.optimizer
+    assert memory.state == trained + memory.average + memory.best
+
+
+def test_only_what_decides_about_memory_makes_another_line(study_values: dict[str, Any]) -> None:
+    made = plan(study_values, a=MAE, b=MAE | {"epochs": 3}, c=MAE | {"decoder_depth": 2})
+    assert len(made.pretrainings) == 3
+    first, second = count_pretrainings(made)
+    assert first.memory.parts["decoder"] < second.memory.parts["decoder"]
+    assert first.text().endswith("micro_batch: 32 about halves the activations")
+
+
+def test_a_batch_is_no_larger_than_the_corpus(study_values: dict[str, Any]) -> None:
+    made = plan(study_values, mae=MAE | {"batch_size": 4096})
+    assert count_pretrainings(made)[0].memory.images < 4096
+
+
+def test_where_nothing_is_left_to_halve_nothing_is_advised(study_values: dict[str, Any]) -> None:
+    texts = {
+        name: count_pretrainings(plan(study_values, 2, x=values | {"batch_size": 4}))[0].text()
+        for name, values in {"mae": MAE, "mocov3": MOCO}.items()
+    }
+    assert all(text.endswith("GB in 16 bits") for text in texts.values())
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(study_values: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="64 images cannot be shared by 3 workers"):
+        count_pretrainings(plan(study_values, 3, moco=MOCO))
+
+
+def test_what_is_not_counted_is_not_told(study_values: dict[str, Any], tmp_path: Path) -> None:
+    made, store = plan(study_values, mae=MAE), open_store(str(tmp_path))
+    assert "pre-trainings" not in Standing(made, store).plan_text()
+    counted = count_pretrainings(made)
+    assert (
+        f"pre-trainings:\n  {counted[0].text()}\n" in Standing(made, store, (), counted).plan_text()
+    )
+
+
+def test_a_trial_is_half_done_while_its_pretraining_is(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    made, store = plan(study_values, mae=MAE), open_store(str(tmp_path))
+    (trial,) = made.trials
+    assert Standing(made, store).state(trial) == "to do"
+    store.save_checkpoint(trial.stages[0].fingerprint, 12, b"state")
+    assert Standing(made, store).state(trial) == "half done: pretrain, after epoch 12"
+    with store.publish("pretrain", trial.stages[0].fingerprint, {}):
+        pass
+    assert Standing(made, store).state(trial) == "to do"
+
+
+def test_every_image_passes_once_an_epoch(study_values: dict[str, Any], tmp_path: Path) -> None:
+    made = plan(study_values, mae=MAE | {"epochs": 7})
+    pretrain, *_ = made.stages.values()
+    standing = Standing(made, open_store(str(tmp_path)))
+    assert standing.image_passes(pretrain) == 7 * corpus_of(pretrain).images
