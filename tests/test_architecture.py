@@ -1,10 +1,17 @@
-"""Imports run only downwards: sweeps -> analysis -> fairfm_core; the core knows no framework."""
+"""Imports run only downwards: between packages, between the rooms inside them, without a circle.
+
+The rooms of each package stand in `ORDER` from the ground up. A room is a folder, or a module that
+stands beside folders; it may import the rooms above its own line in the list and nothing else of
+its package. Imports under TYPE_CHECKING and inside functions count like any other.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,6 +23,63 @@ FORBIDDEN = {
     "analysis": {"sweeps", "torch", "timm", *FRAMEWORKS},
     "sweeps": set(),
 }
+ORDER = {
+    "fairfm_core": """
+        errors seeding cores compiled
+        config
+        artifacts
+        stages
+        data.groups data.cohort_checks
+        data.cohort data.splits data.manifest
+        data.balancing
+        data.image_store
+        data.dataset
+        data.summary data.summary_figure
+        data.readers
+        data.synthetic
+        data.preparation
+        data.corpora
+        evaluation.arrays evaluation.tables
+        evaluation.predictions evaluation.auc
+        evaluation.groups evaluation.operating_points
+        evaluation.metrics
+        evaluation.summary evaluation.pairing
+        evaluation.protocols
+        evaluation.kernels
+        evaluation.resampling
+        evaluation.disaggregated
+        evaluation.evaluate
+        evaluation.stage evaluation.selection
+        evaluation.ensembles
+        models.position_tables models.synchronised_norm models.backbones
+        models.mae models.moco_v3
+        models.memory
+        models.weights
+        models.checkpoints
+        training.augmentation training.checkpoint training.device training.optim
+        training.batches
+        training.loading training.forward training.adapt_data
+        training.features
+        training.finetuning training.probing training.pretraining
+        training.adapt_stage
+        commands
+    """,
+    "analysis": """
+        results
+        wording
+        evaluation front
+        ensembles report
+        commands
+    """,
+    "sweeps": """
+        cli
+        __main__
+        planning
+        status tracking
+        execution
+        commands
+    """,
+}
 # What analysis may take of the core: nothing that trains.
 ANALYSIS_MAY_USE = (
     "artifacts",
@@ -25,24 +89,52 @@ ANALYSIS_MAY_USE = (
     "errors",
     "evaluation",
     "seeding",
-    "yaml_input",
 )
+LARGEST_ROOM = 13
 
 
-def imported(file: Path) -> set[str]:
+def files(package: str) -> list[Path]:
+    """The package's modules; the empty ones that make folders packages are none."""
+    listed = sorted((ROOT / package).rglob("*.py"))
+    assert listed
+    return listed
+
+
+def module_of(file: Path) -> str:
+    """The dotted name of a file."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+@cache
+def imported(file: Path) -> frozenset[str]:
+    """Every name that a file imports, as `module` and `module.name`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return names
+            assert node.level == 0, f"{file}: imports are written out"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
 
 
-def files(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found
-    return found
+def edges(package: str) -> dict[str, set[str]]:
+    """Which modules of the package each of its modules imports."""
+    modules = {module_of(file): file for file in files(package) if file.name != "__init__.py"}
+    return {name: set(modules) & imported(file) - {name} for name, file in modules.items()}
+
+
+def levels(package: str) -> dict[str, int]:
+    """The level of each room, from the ground up."""
+    lines = [line.split() for line in ORDER[package].strip().splitlines()]
+    return {f"{package}.{room}": level for level, line in enumerate(lines) for room in line}
+
+
+def room_of(module: str, rooms: dict[str, int]) -> str:
+    """The room that a module stands in."""
+    held = [room for room in rooms if f"{module}.".startswith(f"{room}.")]
+    assert len(held) == 1, f"{module} stands in no room of ORDER, or in two: {held}"
+    return held[0]
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
@@ -56,6 +148,44 @@ def test_packages_import_only_downwards(package: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("package", ORDER)
+def test_rooms_import_only_downwards(package: str) -> None:
+    rooms = levels(package)
+    wrong = []
+    for module, targets in edges(package).items():
+        room = room_of(module, rooms)
+        for target in targets:
+            other = room_of(target, rooms)
+            if other != room and rooms[other] >= rooms[room]:
+                wrong.append(f"{module} -> {target}")
+    assert not sorted(wrong)
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_no_module_imports_itself_through_others(package: str) -> None:
+    try:
+        TopologicalSorter(edges(package)).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {error.args[1]}")
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_every_room_of_the_order_exists(package: str) -> None:
+    rooms = levels(package)
+    assert {room_of(module, rooms) for module in edges(package)} == set(rooms)
+
+
+def test_rooms_stay_small() -> None:
+    crowded = {
+        folder: len(modules)
+        for package in ORDER
+        for folder in {file.parent for file in files(package)}
+        if len(modules := [f for f in folder.glob("*.py") if f.name != "__init__.py"])
+        > LARGEST_ROOM
+    }
+    assert not crowded
+
+
 def test_analysis_takes_only_the_quiet_rooms_of_the_core() -> None:
     allowed = tuple(f"fairfm_core.{room}" for room in ANALYSIS_MAY_USE)
     wrong = {
@@ -67,12 +197,11 @@ def test_analysis_takes_only_the_quiet_rooms_of_the_core() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("room", ["evaluation", "data"])
-def test_evaluation_never_imports_torch(room: str) -> None:
+@pytest.mark.parametrize("room", ["evaluation", "data", "config", "commands"])
+def test_quiet_rooms_never_import_torch(room: str) -> None:
     wrong = {
         f"{file.name}: {name}"
         for file in files(f"fairfm_core/{room}")
-        if file.name != "transforms.py"
         for name in imported(file)
         if name.split(".")[0] in {"torch", "timm", "torchvision"}
     }
@@ -82,6 +211,14 @@ def test_evaluation_never_imports_torch(room: str) -> None:
 @pytest.mark.parametrize("package", ["fairfm_core", "sweeps", "analysis"])
 def test_package_files_import_nothing(package: str) -> None:
     assert not [f for f in files(package) if f.name == "__init__.py" and imported(f)]
+
+
+def test_tests_are_laid_out_as_the_source() -> None:
+    """Every folder of tests is a folder of the source."""
+    folders = {
+        file.parent.relative_to(ROOT / "tests") for file in (ROOT / "tests").rglob("test_*.py")
+    }
+    assert not sorted(str(folder) for folder in folders if not (ROOT / folder).is_dir())
 
 
 @pytest.mark.parametrize("command", ["--help", "data --help", "sweep --help", "pareto --help"])
