@@ -24,7 +24,7 @@ from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import LinearProbe
-from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.evaluation import AGE_EDGES, EvaluationSettings
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.label_policies import policies_of
 from fairfm_core.config.pretraining import Pretraining
@@ -121,8 +121,17 @@ def feature_stages(trial: Trial, digest: str) -> list[Stage]:
     return [*before, Stage("features", config, trial.data.dataset, digest, _inputs(before))]
 
 
-def adapt_stages(trial: Trial, digest: str, pathologies: tuple[str, ...]) -> list[Stage]:
-    """The stages that end in the trial's predictions, in the order they run."""
+def adapt_stages(
+    trial: Trial,
+    digest: str,
+    pathologies: tuple[str, ...],
+    age_edges: tuple[float, ...],
+) -> list[Stage]:
+    """The stages that end in the trial's predictions, in the order they run.
+
+    A training set that is balanced over age depends on the edges of the age bins; the default ones
+    stay out of the identity.
+    """
     predicted = list(trial.data.pathologies or pathologies)
     config: dict[str, Any] = {
         "adaptation": trial.adaptation.content(),
@@ -132,6 +141,8 @@ def adapt_stages(trial: Trial, digest: str, pathologies: tuple[str, ...]) -> lis
     }
     if trial.data.sampling == "balanced":
         config["balance"] = trial.data.balance
+        if "age" in trial.data.balanced_over and age_edges != AGE_EDGES:
+            config["age_edges"] = list(age_edges)
     if policies := policies_of(trial.data.labels, predicted, pathologies):
         config["labels"] = policies
     if isinstance(trial.adaptation, LinearProbe):
@@ -163,7 +174,7 @@ def stages_of(
     trial: Trial, digest: str, pathologies: tuple[str, ...], settings: EvaluationSettings
 ) -> list[Stage]:
     """All stages of a trial, inputs before their consumers; the last one is its evaluation."""
-    stages = adapt_stages(trial, digest, pathologies)
+    stages = adapt_stages(trial, digest, pathologies, settings.age_edges)
     return [*stages, evaluate_stage(stages[-1], settings)]
 
 

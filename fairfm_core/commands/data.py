@@ -154,7 +154,7 @@ def check(folder: str, as_json: bool, figure: str | None) -> None:
 
 
 def _print_counts(prepared: PreparedData) -> None:
-    from fairfm_core.data.summary import LEAST, small_groups
+    from fairfm_core.data.summary import FEWEST_PATIENTS, small_groups
     from fairfm_core.errors import first_ten
 
     manifest = prepared.manifest
@@ -167,4 +167,6 @@ def _print_counts(prepared: PreparedData) -> None:
     click.echo(f"  pathologies: {', '.join(prepared.pathologies)}")
     click.echo(f"  attributes: {', '.join(prepared.attributes) or 'none'}")
     if small := small_groups(prepared.frame):
-        click.echo(f"  warning: groups of fewer than {LEAST} patients: {first_ten(small)}")
+        click.echo(
+            f"  warning: groups of fewer than {FEWEST_PATIENTS} patients: {first_ten(small)}"
+        )

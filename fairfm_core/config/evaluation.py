@@ -11,6 +11,8 @@ from fairfm_core.config.frozen import Frozen, some_and_distinct
 from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, METRIC_FAMILIES, MetricFamily, ProtocolName
 from fairfm_core.errors import BadInput, did_you_mean
 
+AGE_EDGES = (40.0, 60.0, 80.0)
+"""Inner edges of the age bins in years, unless a study sets others."""
 WITH_RATE = ("fpr", "sensitivity")
 WITHOUT_RATE = ("f1",)
 
@@ -48,7 +50,7 @@ class EvaluationSettings(Frozen):
     """Families of metrics; the AUC is always among them."""
     operating_points: tuple[str, ...] = ("fpr=0.2",)
     """Where rates stand, chosen on validation: fpr=0.2, sensitivity=0.8, f1."""
-    age_edges: tuple[float, ...] = (40.0, 60.0, 80.0)
+    age_edges: tuple[float, ...] = AGE_EDGES
     """Inner edges of the age groups in years: (40, 60) makes <40, 40-59 and 60+."""
     replicates: int = Field(200, ge=0)
     """Bootstrap replicates."""

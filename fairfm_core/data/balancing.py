@@ -1,4 +1,4 @@
-"""Resampled training sets: equal numbers of images for every group of an attribute."""
+"""Balanced training sets: as many images from every group of an attribute (section 4.3)."""
 
 from __future__ import annotations
 
@@ -9,46 +9,56 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import attributes
-from fairfm_core.data.groups import MOST_GROUPS, groups_of
+from fairfm_core.data.groups import MOST_GROUPS, Grouping, combined, grouping, has_groups
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
 
-JOINT = " x "
 COMPOSITION = ("attribute", "group", "images", "kept", "share", "kept_share")
 
 
 def balanced_subset(
-    frame: pd.DataFrame, attribute: str | Sequence[str], seed: int
+    frame: pd.DataFrame, attribute: str | Sequence[str], age_edges: Sequence[float], seed: int
 ) -> NDArray[np.int64]:
     """Positions in `frame`, ascending, of a subset balanced over an attribute (section 4.3).
 
-    Every group keeps as many images as the smallest has, drawn without replacement; rows whose
-    group is null are left out, and age is taken in its bins. Of several attributes every
-    combination of groups is kept alike, such as race x sex. Which images are kept depends on the
-    seed and the images' ids, never on the order of rows.
+    Every group keeps as many images as the smallest has, drawn without replacement; images whose
+    group is null are left out. With several attributes every combination of groups keeps that many,
+    such as race x sex. Which images are kept depends on the seed and the images' ids, never on the
+    order of rows; each group is drawn by a random stream of its own.
+
+    Args:
+        frame: a training split.
+        attribute: one attribute or several.
+        age_edges: inner edges of the age bins in years, those of the study's evaluation.
+        seed: of the draw.
 
     Raises:
         BadInput: no such attribute, fewer than two groups, too many values to be groups, or a
             combination of groups that no image has.
     """
-    name, groups = _groups(frame, attribute)
-    sizes = groups.value_counts()
+    groups = _balanced_groups(frame, attribute, age_edges)
+    smallest = groups.sizes_G.min()
     ids = frame["image_id"].to_numpy(dtype=object)
     kept = []
-    for group in sorted(sizes.index):
-        members = np.flatnonzero((groups == group).to_numpy())
+    for g, name in enumerate(groups.names):
+        members = np.flatnonzero(groups.code_N == g)
         members = members[np.argsort(ids[members])]
-        order = stream(seed, "balanced", name, group).permutation(len(members))
-        kept.append(members[order[: sizes.min()]])
+        order = stream(seed, "balanced", groups.attribute, name).permutation(len(members))
+        kept.append(members[order[:smallest]])
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
-def group_sizes(frame: pd.DataFrame, attribute: str | Sequence[str]) -> pd.Series:
-    """Images of each group that `balanced_subset` makes alike; raises BadInput as it does."""
-    return _groups(frame, attribute)[1].value_counts()
+def balanced_size(
+    frame: pd.DataFrame, attribute: str | Sequence[str], age_edges: Sequence[float]
+) -> int:
+    """Number of images that `balanced_subset` keeps; raises BadInput as it does."""
+    sizes_G = _balanced_groups(frame, attribute, age_edges).sizes_G
+    return int(sizes_G.min() * len(sizes_G))
 
 
-def composition(frame: pd.DataFrame, kept: NDArray[np.int64]) -> pd.DataFrame:
+def composition(
+    frame: pd.DataFrame, kept: NDArray[np.int64], age_edges: Sequence[float]
+) -> pd.DataFrame:
     """What a subset does to every attribute: one row per group, before and after.
 
     Columns: `attribute, group, images, kept, share, kept_share`; shares are of the images whose
@@ -57,53 +67,48 @@ def composition(frame: pd.DataFrame, kept: NDArray[np.int64]) -> pd.DataFrame:
     """
     records = []
     for attribute in attributes(frame):
-        groups = groups_of(frame, attribute)
-        if groups is None:
+        if not has_groups(frame, attribute):
             continue
-        before, after = groups.value_counts().sort_index(), groups.iloc[kept].value_counts()
-        for group, images in before.items():
-            count = int(after.get(group, 0))
-            shares = {"share": images / before.sum(), "kept_share": count / max(1, after.sum())}
-            records.append(
-                {"attribute": attribute, "group": group, "images": images, "kept": count} | shares
-            )
+        groups = grouping(frame, attribute, age_edges)
+        before_G = groups.sizes_G
+        after_G = Grouping(attribute, groups.names, groups.code_N[kept]).sizes_G
+        shares_G, kept_shares_G = before_G / before_G.sum(), after_G / max(1, after_G.sum())
+        columns = (groups.names, before_G, after_G, shares_G, kept_shares_G)
+        records += sorted((attribute, *row) for row in zip(*columns, strict=True))
     return pd.DataFrame(records, columns=COMPOSITION)
 
 
-def _groups(frame: pd.DataFrame, attribute: str | Sequence[str]) -> tuple[str, pd.Series]:
-    """The balancing attribute's name and the group of each row, or those of a combination."""
+def _balanced_groups(
+    frame: pd.DataFrame, attribute: str | Sequence[str], age_edges: Sequence[float]
+) -> Grouping:
+    """The groups of the balancing attribute, or every combination of those of several."""
     names = [attribute] if isinstance(attribute, str) else sorted(attribute)
-    parts = [_checked_groups(frame, name) for name in names]
-    joint = parts[0]
-    for part in parts[1:]:
-        joint = joint.str.cat(part, sep=JOINT)
-    wanted = pd.MultiIndex.from_product([sorted(part.dropna().unique()) for part in parts])
-    combinations = {JOINT.join(group) for group in wanted} if len(parts) > 1 else set()
-    if missing := sorted(combinations - set(joint.dropna())):
+    groups = combined([_checked_groups(frame, name, age_edges) for name in names])
+    empty = sorted(groups.names[g] for g in np.flatnonzero(groups.sizes_G == 0))
+    if empty:
         raise BadInput(
-            f"no image is {first_ten(missing)}: balancing {JOINT.join(names)} needs images of every"
+            f"no image is {first_ten(empty)}: balancing {groups.attribute} needs images of every"
             f" combination; balance one attribute"
         )
-    return JOINT.join(names), joint
+    return groups
 
 
-def _checked_groups(frame: pd.DataFrame, attribute: str) -> pd.Series:
+def _checked_groups(frame: pd.DataFrame, attribute: str, age_edges: Sequence[float]) -> Grouping:
     known = attributes(frame)
     if attribute not in known:
         raise BadInput(
             f"attribute {attribute!r} is not in the cohort{did_you_mean(attribute, known)}; "
             f"it has {', '.join(known) or 'none'}"
         )
-    groups = groups_of(frame, attribute)
-    if groups is None:
+    if not has_groups(frame, attribute):
         raise BadInput(
             f"attribute {attribute!r} has {frame[attribute].nunique()} values, more than "
-            f"{MOST_GROUPS}: balance an attribute of groups, such as one of {', '.join(known)}"
+            f"{MOST_GROUPS}: balance an attribute with groups, such as one of {', '.join(known)}"
         )
-    sizes = groups.value_counts()
-    if len(sizes) < 2:
+    groups = grouping(frame, attribute, age_edges)
+    if len(groups.names) < 2:
         raise BadInput(
-            f"attribute {attribute!r} has only the group {', '.join(sizes.index)} here: balancing "
+            f"attribute {attribute!r} has only the group {groups.names[0]} here: balancing "
             f"needs two; the cohort has {', '.join(known)}"
         )
     return groups

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.groups import TIMES
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.evaluation.groups import TIMES
 from fairfm_core.evaluation.predictions import Predictions, Sample
 
 

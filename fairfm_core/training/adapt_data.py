@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairfm_core.config.evaluation import AGE_EDGES
 from fairfm_core.data.balancing import balanced_subset, composition
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import StageFailed
@@ -48,8 +49,10 @@ def open_adapting(stage: Stage, folder: Path) -> Adapting:
     if stage.config["sampling"] == "standard":
         chosen_N = np.arange(len(splits["train"].frame))
     else:
-        chosen_N = balanced_subset(splits["train"].frame, stage.config["balance"], seed)
-        kept = composition(splits["train"].frame, chosen_N)
+        training = splits["train"].frame
+        age_edges = stage.config.get("age_edges", AGE_EDGES)
+        chosen_N = balanced_subset(training, stage.config["balance"], age_edges, seed)
+        kept = composition(training, chosen_N, age_edges)
         kept.to_csv(folder / "sampling.csv", index=False, lineterminator="\n")
     return Adapting(data, splits, chosen_N, pathologies, seed)
 

@@ -13,7 +13,7 @@ from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import GLOCKER_LABELS, Trial
-from fairfm_core.data.balancing import balanced_subset
+from fairfm_core.data.balancing import balanced_size
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
@@ -70,6 +70,8 @@ class PlannedTrial:
         for name in ("file", "model"):
             content.get("weights", {}).pop(name, None)
         content.get("pretraining", {}).pop("corpora", None)
+        if "age_edges" in self.adapt.config:
+            content["data"]["age_edges"] = self.adapt.config["age_edges"]
         return fingerprint([content, self.adapt.digest])
 
     def _fingerprint_of(self, kind: str) -> str | None:
@@ -171,14 +173,14 @@ def _planned(
     resolved = trial.trial.model_copy(update={"data": absolute, "weights": weights})
     if resolved.pretraining is not None:
         resolved = resolved.model_copy(update={"pretraining": planned_corpus(resolved)})
-    _check_data(resolved, data)
+    _check_data(resolved, data, study.evaluation.age_edges)
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
     return PlannedTrial(trial.name, trial.axes, resolved, tuple(stages))
 
 
-def _check_data(trial: Trial, data: PreparedData) -> None:
+def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) -> None:
     for label in trial.data.pathologies or ():
         if label not in data.pathologies:
             raise BadInput(
@@ -190,7 +192,7 @@ def _check_data(trial: Trial, data: PreparedData) -> None:
             raise BadInput(f"{data.folder} has no image in split {split!r}; prepare it with one")
     if trial.data.sampling == "balanced":
         training = data.frame[data.frame["split"] == "train"]
-        balanced_subset(training, trial.data.balance, trial.seed)
+        balanced_size(training, trial.data.balance, age_edges)
 
 
 def _check_glocker(trial: Trial, data: PreparedData) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from fairfm_core.config.adaptation import EndToEnd
-from fairfm_core.data.balancing import group_sizes
+from fairfm_core.config.evaluation import AGE_EDGES
+from fairfm_core.data.balancing import balanced_size
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.stages import Stage
 from sweeps.planning.corpora import corpus_of, recipe_of
@@ -36,8 +37,9 @@ def _of_adaptation(stage: Stage, data: Iterable[PreparedData]) -> int:
     frame = _frame(stage, data)
     training, val, test = (_counts(frame).get(name, 0) for name in ("train", "val", "test"))
     if stage.config["sampling"] == "balanced":
-        sizes = group_sizes(frame[frame["split"] == "train"], stage.config["balance"])
-        training = int(sizes.min() * len(sizes))
+        age_edges = stage.config.get("age_edges", AGE_EDGES)
+        in_training = frame[frame["split"] == "train"]
+        training = balanced_size(in_training, stage.config["balance"], age_edges)
     epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
     return epochs * (training + val) + val + test
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.evaluation import AGE_EDGES, EvaluationSettings
 from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage, stages_of
 
@@ -74,6 +74,29 @@ def test_one_balancing_attribute_in_a_list_is_that_attribute() -> None:
     assert single == listed != joint
     turned = stages(trial(balance=["race", "sex"], sampling="balanced"))["adapt"].fingerprint
     assert joint == turned
+
+
+def test_age_edges_count_where_training_is_balanced_over_age() -> None:
+    """The edges of the study bin ages in training too; the default ones move no identity."""
+
+    def adapt(balance: Any, edges: tuple[float, ...] | None, sampling: str = "balanced") -> Stage:
+        given = {} if edges is None else {"age_edges": edges}
+        return stages(trial(balance=balance, sampling=sampling), **given)["adapt"]
+
+    for balance in ("age", ["age", "sex"]):
+        unset, default, other = (adapt(balance, edges) for edges in (None, AGE_EDGES, (40, 60)))
+        assert unset.fingerprint == default.fingerprint != other.fingerprint
+        assert "age_edges" not in default.config
+        assert other.config["age_edges"] == [40, 60]
+    for balance, sampling in (("race", "balanced"), ("age", "standard")):
+        first, second = (adapt(balance, edges, sampling) for edges in (None, (40, 60)))
+        assert first.fingerprint == second.fingerprint
+
+
+def test_a_training_set_balanced_over_age_keeps_its_identity() -> None:
+    """Stored before the edges could differ."""
+    balanced = stages(trial(balance="age", sampling="balanced"))
+    assert balanced["adapt"].fingerprint == "d4898a3df370024487ef"
 
 
 def test_all_pathologies_are_the_default() -> None:

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.evaluation import AGE_EDGES
 from fairfm_core.config.trial import Data
-from fairfm_core.data.balancing import balanced_subset, composition, group_sizes
-from fairfm_core.data.groups import age_groups
+from fairfm_core.data.balancing import balanced_size, balanced_subset, composition
+from fairfm_core.data.groups import binned
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.groups import group_labels
 
 
 def images(races: list[str | None]) -> pd.DataFrame:
@@ -40,7 +39,7 @@ races = st.lists(st.sampled_from(["White", "Asian", "Black", None]), min_size=4,
 def test_groups_are_equal_and_row_order_does_not_matter(values, seed, shuffle) -> None:
     values = ["White", "Black", *values]
     frame = images(values)
-    kept = frame.iloc[balanced_subset(frame, "race", seed)]
+    kept = frame.iloc[balanced_subset(frame, "race", AGE_EDGES, seed)]
     smallest = frame["race"].value_counts().min()
     assert set(kept["race"].value_counts()) == {smallest}
     assert set(kept["race"]) == set(frame["race"].dropna())
@@ -48,37 +47,49 @@ def test_groups_are_equal_and_row_order_does_not_matter(values, seed, shuffle) -
     order = list(range(len(frame)))
     shuffle.shuffle(order)
     again = frame.iloc[order]
-    assert set(again.iloc[balanced_subset(again, "race", seed)]["image_id"]) == set(
+    assert set(again.iloc[balanced_subset(again, "race", AGE_EDGES, seed)]["image_id"]) == set(
         kept["image_id"]
     )
 
 
 def test_seeds_choose_differently_and_repeatably() -> None:
     frame = images(["White"] * 60 + ["Black"] * 20)
-    first = balanced_subset(frame, "race", 0)
-    assert first.tolist() == balanced_subset(frame, "race", 0).tolist()
-    assert first.tolist() != balanced_subset(frame, "race", 1).tolist()
+    first = balanced_subset(frame, "race", AGE_EDGES, 0)
+    assert first.tolist() == balanced_subset(frame, "race", AGE_EDGES, 0).tolist()
+    assert first.tolist() != balanced_subset(frame, "race", AGE_EDGES, 1).tolist()
     assert first.tolist() == sorted(first)
+
+
+def test_each_group_is_drawn_by_a_stream_of_its_own() -> None:
+    """More images of one group leave the draw of the others alone, and no two draw alike."""
+
+    def kept(asian: int) -> dict[str, list[int]]:
+        sizes = {"Asian": asian, "Black": 40, "White": 40, "other": 10}
+        frame = images([race for race, size in sizes.items() for _ in range(size)])
+        place = frame.groupby("race").cumcount()
+        frame["image_id"] = frame["race"] + place.map("{:03d}".format)
+        drawn = place.iloc[balanced_subset(frame, "race", AGE_EDGES, 0)]
+        return {race: members.tolist() for race, members in drawn.groupby(frame["race"])}
+
+    few, many = kept(30), kept(200)
+    assert few["Black"] == many["Black"]
+    assert few["White"] == many["White"]
+    assert few["Asian"] != many["Asian"]
+    assert few["Black"] != few["White"]  # as many images, so one stream would take the same places
 
 
 def test_age_is_balanced_over_its_bins() -> None:
     frame = images(["White"] * 75)
-    kept = frame.iloc[balanced_subset(frame, "age", 0)]
-    assert age_groups(kept["age"]).value_counts().nunique() == 1
+    kept = frame.iloc[balanced_subset(frame, "age", AGE_EDGES, 0)]
+    assert binned(kept["age"], AGE_EDGES).value_counts().nunique() == 1
 
 
-def test_age_groups_have_closed_lower_edges_and_keep_nulls() -> None:
-    ages = pd.Series([39.9, 40.0, 59.99, 60.0, 80.0, np.nan])
-    groups = age_groups(ages)
-    assert groups[:5].tolist() == ["<40", "40-59", "40-59", "60-79", "80+"]
-    assert pd.isna(groups[5])
-
-
-def test_age_groups_are_those_of_the_evaluation() -> None:
-    ages = pd.Series([0.0, 39.9, 40, 59.99, 60, 79, 80, 90, np.nan])
-    frame = pd.DataFrame({"age": ages})
-    evaluated = group_labels(frame, "age", EvaluationSettings().age_edges)
-    assert [None if pd.isna(name) else name for name in age_groups(ages)] == evaluated.tolist()
+def test_age_is_balanced_over_the_bins_of_the_study() -> None:
+    frame = images(["White"] * 75)
+    kept = frame.iloc[balanced_subset(frame, "age", (30.5, 50.0), 0)]
+    sizes = binned(kept["age"], (30.5, 50.0)).value_counts()
+    assert set(sizes.index) == {"<30.5", "30.5-<50", "50+"}
+    assert sizes.nunique() == 1
 
 
 @pytest.mark.parametrize(
@@ -92,7 +103,7 @@ def test_age_groups_are_those_of_the_evaluation() -> None:
 )
 def test_attributes_that_cannot_be_balanced_are_refused(attribute, message) -> None:
     with pytest.raises(BadInput, match=message):
-        balanced_subset(images(["White", "Black"] * 20), attribute, 0)
+        balanced_subset(images(["White", "Black"] * 20), attribute, AGE_EDGES, 0)
 
 
 def study_population(n: int = 3000) -> pd.DataFrame:
@@ -107,8 +118,8 @@ def study_population(n: int = 3000) -> pd.DataFrame:
 def test_every_race_at_the_size_of_the_smallest_makes_sex_more_even() -> None:
     """Section 4.3, and what the paper reports of it."""
     frame = study_population()
-    kept = balanced_subset(frame, "race", 0)
-    table = composition(frame, kept).set_index(["attribute", "group"])
+    kept = balanced_subset(frame, "race", AGE_EDGES, 0)
+    table = composition(frame, kept, AGE_EDGES).set_index(["attribute", "group"])
     smallest = (frame["race"] == "Black").sum()
     assert table.loc["race", "kept"].tolist() == [smallest] * 3
     assert table.loc[("race", "Black"), "images"] == smallest
@@ -122,29 +133,38 @@ def test_every_race_at_the_size_of_the_smallest_makes_sex_more_even() -> None:
 
 def test_composition_leaves_out_unknown_groups() -> None:
     frame = images(["White", "Black", None] * 10)
-    kept = balanced_subset(frame, "race", 0)
-    table = composition(frame, kept)
+    kept = balanced_subset(frame, "race", AGE_EDGES, 0)
+    table = composition(frame, kept, AGE_EDGES)
     assert table.loc[table["attribute"] == "race", "images"].tolist() == [10, 10]
     assert "weight" not in set(table["attribute"])  # too many values to be groups
 
 
+def test_shares_are_of_the_images_whose_group_is_known() -> None:
+    frame = images(["White", "White", "White", "Black", None, None, None, None])
+    kept = np.array([0, 1, 3, 4, 5])
+    race = composition(frame, kept, AGE_EDGES).query("attribute == 'race'").set_index("group")
+    assert race["share"].to_dict() == {"Black": 1 / 4, "White": 3 / 4}
+    assert race["kept_share"].to_dict() == {"Black": 1 / 3, "White": 2 / 3}
+
+
 def test_race_and_sex_are_balanced_jointly() -> None:
     frame = study_population()
-    kept = frame.iloc[balanced_subset(frame, ("race", "sex"), 0)]
+    kept = frame.iloc[balanced_subset(frame, ("race", "sex"), AGE_EDGES, 0)]
     sizes = kept.groupby(["race", "sex"]).size()
     assert len(sizes) == 6
     smallest = frame.groupby(["race", "sex"]).size().min()
-    assert set(sizes) == {smallest} == {group_sizes(frame, ["race", "sex"]).min()}
-    other = frame.iloc[balanced_subset(frame, ("sex", "race"), 0)]
+    assert set(sizes) == {smallest}
+    assert balanced_size(frame, ["race", "sex"], AGE_EDGES) == 6 * smallest
+    other = frame.iloc[balanced_subset(frame, ("sex", "race"), AGE_EDGES, 0)]
     assert other["image_id"].tolist() == kept["image_id"].tolist()
 
 
 def test_a_combination_that_no_image_has_is_refused() -> None:
     frame = images(["White", "Black"] * 20).assign(sex=["F", "M"] * 20)
     with pytest.raises(BadInput, match="no image is Black x F, White x M: balancing race x sex"):
-        balanced_subset(frame, ("race", "sex"), 0)
+        balanced_subset(frame, ("race", "sex"), AGE_EDGES, 0)
     with pytest.raises(BadInput, match="'sxe' is not in the cohort"):
-        balanced_subset(frame, ("race", "sxe"), 0)
+        balanced_subset(frame, ("race", "sxe"), AGE_EDGES, 0)
 
 
 def test_the_setting_is_one_attribute_or_several() -> None:

@@ -1,9 +1,13 @@
+"""Groups of an evaluation: those of all splits, and what combinations consist of."""
+
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.groups import age_group_names, group_labels, groups_of
+from fairfm_core.evaluation.groups import groups_of, joint_groups
 
 FRAME = pd.DataFrame(
     {
@@ -16,7 +20,6 @@ FRAME = pd.DataFrame(
 
 
 def test_values_as_they_are_and_null_is_no_group():
-    assert list(group_labels(FRAME, "sex", (40,))) == ["F", "M", None, "F", "M"]
     groups = groups_of(FRAME, "sex", (40,))
     assert groups.names == ("F", "M")
     assert list(groups.code_N) == [0, 1, -1, 0, 1]
@@ -26,10 +29,8 @@ def test_values_as_they_are_and_null_is_no_group():
 
 def test_age_has_named_bins_in_order():
     groups = groups_of(FRAME, "age", (40, 60, 80))
-    assert age_group_names((40, 60, 80)) == ("<40", "40-59", "60-79", "80+")
     assert groups.names == ("<40", "40-59", "80+")
     assert list(groups.code_N) == [0, 1, 2, -1, 1]
-    assert age_group_names((0.5, 18)) == ("<0.5", "0.5 to <18", "18+")
 
 
 def test_age_that_is_already_in_words_is_left_alone():
@@ -37,14 +38,31 @@ def test_age_that_is_already_in_words_is_left_alone():
     assert groups_of(frame, "age", (40,)).names == ("old", "young")
 
 
+def test_a_group_of_another_split_is_a_group_without_images():
+    part = FRAME.iloc[[1, 3]]
+    assert groups_of(part, "age", (40, 60, 80)).names == ("40-59",)
+    groups = groups_of(part, "age", (40, 60, 80), FRAME)
+    assert groups.names == ("<40", "40-59", "80+")
+    assert list(groups.code_N) == [1, -1]
+    joint = groups_of(part, "sex x site", (40,), FRAME)
+    assert joint.names == ("F x 1", "M x 1", "M x 2")
+    assert list(joint.code_N) == [2, 0]
+    assert list(joint.level("site")) == [0, 0, 1]
+    assert joint.level("age") is None
+
+
+def test_the_combination_of_nothing_is_everybody():
+    assert joint_groups([], 3).names == ("all",)
+
+
 @pytest.mark.parametrize("edges", [(), (60, 40), (40, 40)])
 def test_bad_age_edges(edges):
-    with pytest.raises(BadInput, match="must be increasing"):
+    with pytest.raises(BadInput, match="in increasing order"):
         groups_of(FRAME, "age", edges)
 
 
 def test_unknown_attribute():
     with pytest.raises(BadInput, match=r"unknown attribute 'sexx'.*did you mean 'sex'"):
-        group_labels(FRAME, "sexx", (40,))
+        groups_of(FRAME, "sexx", (40,))
     with pytest.raises(BadInput, match="unknown attribute 'image_id'"):
-        group_labels(FRAME, "image_id", (40,))
+        groups_of(FRAME, "image_id", (40,))

@@ -16,11 +16,13 @@ from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.stages import Stage, run_stage, stages_of
 from fairfm_core.training import checkpoint
+from fairfm_core.training.adapt_data import open_adapting
 from fairfm_core.training.finetuning import fitting
 
 TUNE = {"method": "end_to_end", "recipe": "smoke", "epochs": 3, "drop_path": 0.1}
 PROBE = {"method": "linear_probe", "recipe": "smoke", "epochs": 4}
 VIT = {"name": "test_vit", "image_size": 32, "channels": 1, "options": {"patch_size": 8}}
+SETTINGS = EvaluationSettings(replicates=10, permutations=10)
 CNN = {"name": "test_efficientnet", "image_size": 48, "channels": 3}
 
 
@@ -29,7 +31,11 @@ class Killed(BaseException):
 
 
 def stages(
-    phantom: PreparedData, adaptation: dict[str, Any], backbone: dict[str, Any], **data: Any
+    phantom: PreparedData,
+    adaptation: dict[str, Any],
+    backbone: dict[str, Any],
+    settings: EvaluationSettings = SETTINGS,
+    **data: Any,
 ) -> list[Stage]:
     trial = Trial.model_validate(
         {
@@ -38,7 +44,6 @@ def stages(
             "data": {"dataset": str(phantom.folder), **data},
         }
     )
-    settings = EvaluationSettings(replicates=10, permutations=10)
     return stages_of(trial, phantom.digest, phantom.pathologies, settings)
 
 
@@ -129,6 +134,20 @@ def test_balanced_sampling_trains_on_equal_groups(phantom: PreparedData, tmp_pat
     counts = [line.split(",")[3] for line in kept.splitlines() if line.startswith("sex,")]
     assert counts == [str(sexes.min())] * 2
     assert not store.exists("adapt", standard[-2].fingerprint, "sampling.csv")
+
+
+def test_training_is_balanced_over_the_age_bins_of_the_study(
+    phantom: PreparedData, tmp_path: Path
+) -> None:
+    edges = EvaluationSettings(age_edges=(62,))
+    stage = stages(phantom, PROBE, CNN, edges, sampling="balanced", balance="age")[-2]
+    task = open_adapting(stage, tmp_path)
+    older = task.splits["train"].frame["age"].iloc[task.chosen_N] >= 62
+    assert older.mean() == 0.5
+    table = (tmp_path / "sampling.csv").read_text()
+    assert [line.split(",")[1] for line in table.splitlines() if line[:3] == "age"] == [
+        *("62+", "<62")
+    ]
 
 
 def test_a_diverged_loss_fails_with_its_step(phantom: PreparedData, tmp_path: Path) -> None:

@@ -101,6 +101,23 @@ def test_a_joint_balance_is_checked_by_attribute(study_values: dict[str, Any]) -
                 plan(study_values, **changes)
 
 
+def test_balancing_uses_the_age_edges_of_the_study(study_values: dict[str, Any]) -> None:
+    base = study_values["base"]
+    changes = {
+        "base": {**base, "data": {**base["data"], "sampling": "balanced", "balance": "age"}},
+        "matrix": {"adaptation": study_values["matrix"]["adaptation"]},
+    }
+    default, two = (
+        plan(study_values, evaluation={"attributes": ["sex", "age"], **edges}, **changes)
+        for edges in ({}, {"age_edges": [50]})
+    )
+    for before, after in zip(default.trials, two.trials, strict=True):
+        assert before.adapt.fingerprint != after.adapt.fingerprint
+        assert before.group != after.group
+    with pytest.raises(BadInput, match="'age' has only the group <119"):
+        plan(study_values, evaluation={"attributes": ["sex", "age"], "age_edges": [119]}, **changes)
+
+
 def test_a_study_without_a_cell_is_refused(study_values: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="no trial left"):
         plan(study_values, exclude=[{"adaptation": "probe"}, {"adaptation": "tune"}])

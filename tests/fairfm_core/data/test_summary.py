@@ -1,4 +1,4 @@
-"""Groups too small for a gap are named."""
+"""Groups that are too small for a gap are reported."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def test_patients_are_counted_by_split_and_group() -> None:
         }
     )
     few = ["sex F in train (1)", "sex F in test (1)", "sex M in test (1)"]
-    assert small_groups(frame, least=2) == few
-    assert small_groups(frame, least=1) == []
+    assert small_groups(frame, fewest=2) == few
+    assert small_groups(frame, fewest=1) == []
     assert "age <40 in test (3)" in small_groups(frame)
 
 
@@ -35,4 +35,4 @@ def test_a_group_that_is_absent_from_a_split_counts_as_zero() -> None:
             "split": ["train", "train", "test"],
         }
     )
-    assert small_groups(frame, least=1) == ["sex M in test (0)"]
+    assert small_groups(frame, fewest=1) == ["sex M in test (0)"]
