@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import yaml
@@ -23,7 +23,7 @@ TESTS: dict[str, list[str]] = yaml.safe_load((HERE / "modules.yaml").read_text()
 LEAST = 0.9
 
 
-def survivors_of(module: str) -> tuple[list[Mutant], int]:
+def survivors_of(module: str, reasons: Collection[str]) -> tuple[list[Mutant], int]:
     """The mutants of a module that no test notices, and how many mutants it has."""
     file = ROOT / Path(*module.split(".")).with_suffix(".py")
     every = list(mutants(file.read_text(), str(file)))
@@ -34,7 +34,8 @@ def survivors_of(module: str) -> tuple[list[Mutant], int]:
     for mutant in every:
         if not run(module, mutant.code, tests, seconds):
             left.append(mutant)
-            print(f"  survived, line {mutant.line}: {mutant.name}", flush=True)
+            known = "" if mutant.name in reasons else " (no reason listed)"
+            print(f"  line {mutant.line} survives{known}: {mutant.name}", flush=True)
     print(f"  {len(every) - len(left)} of {len(every)} noticed in {time.time() - began:.0f} s")
     return left, len(every)
 
@@ -46,11 +47,10 @@ def main(words: Sequence[str]) -> int:
     preload()
     alive = total = wrong = 0
     for module in chosen:
-        left, count = survivors_of(module)
+        reasons = allowed.get(module, {})
+        left, count = survivors_of(module, reasons)
         alive, total = alive + len(left), total + count
-        names, reasons = {mutant.name for mutant in left}, allowed.get(module, {})
-        for name in sorted(names - reasons.keys()):
-            print(f"  NOT LISTED: {name}")
+        names = {mutant.name for mutant in left}
         for name in sorted(reasons.keys() - names):
             print(f"  listed but not alive: {name}")
         wrong += len(names ^ reasons.keys())

@@ -1,6 +1,6 @@
 """Every small change of a module that a test should notice: its mutants, one syntax tree each.
 
-Messages of errors, docstrings and annotations change no number and are left alone.
+Messages of errors, docstrings, annotations and the `strict` of zip change no number: they stay.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ RENAMED = {
 RENAMED |= {"all": "any", "sin": "cos"}
 UNTOUCHED = (ast.Raise, ast.Import, ast.ImportFrom, ast.JoinedStr)
 UNTOUCHED_FIELDS = {"annotation", "returns", "decorator_list", "type_params"}
+UNTOUCHED_KEYWORD = "strict"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def mutants(source: str, file: str) -> Iterator[Mutant]:
     for place, scope, statement in _places(tree):
         node, line = _held(place), _line(place)
         for new in _mutations(place):
-            name = f"{scope}: {_text(node)} -> {_text(new)} in {_heading(statement)}"
+            name = f"{scope}: {_difference(node, new)} in {_heading(statement)}"
             seen[name] += 1
             _put(place, new)
             code = compile(ast.fix_missing_locations(copy.deepcopy(tree)), file, "exec")
@@ -94,7 +95,7 @@ def _places(
             continue
         children = enumerate(value) if isinstance(value, list) else [(None, value)]
         for index, child in children:
-            if not isinstance(child, ast.AST) or isinstance(child, UNTOUCHED) or _docstring(child):
+            if not isinstance(child, ast.AST) or isinstance(child, UNTOUCHED) or _asserts(child):
                 continue
             within = child if isinstance(child, ast.stmt) else statement
             if within is not None:
@@ -105,8 +106,10 @@ def _places(
             yield from _places(child, below, within)
 
 
-def _docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def _asserts(node: ast.AST) -> bool:
+    """A docstring, or the `strict` of zip."""
+    docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return docstring or (isinstance(node, ast.keyword) and node.arg == UNTOUCHED_KEYWORD)
 
 
 def _held(place: Place) -> ast.AST:
@@ -134,9 +137,9 @@ def _mutations(place: Place) -> Iterator[ast.AST]:
     for kind, changes in CHANGES.items():
         if isinstance(node, kind):
             yield from changes(node)
-    if place[1] == "test" or (place[1] == "ifs" and isinstance(place[0], ast.comprehension)):
-        if not isinstance(node, ast.Compare) or len(node.ops) > 1:
-            yield ast.UnaryOp(ast.Not(), node)
+    condition = place[1] == "test" or place[1] == "ifs"
+    if condition and not (isinstance(node, ast.Compare) and len(node.ops) == 1):
+        yield ast.UnaryOp(ast.Not(), node)
 
 
 def _constant(node: ast.Constant) -> Iterator[ast.AST]:
@@ -170,7 +173,7 @@ def _without_sign(node: ast.UnaryOp) -> Iterator[ast.AST]:
 
 def _call(node: ast.Call) -> Iterator[ast.AST]:
     for i, keyword in enumerate(node.keywords):
-        if keyword.arg is not None:
+        if keyword.arg not in {None, UNTOUCHED_KEYWORD}:
             yield _changed(node, keywords=[*node.keywords[:i], *node.keywords[i + 1 :]])
 
 
@@ -227,6 +230,13 @@ def _changed(node: ast.AST, **fields: object) -> ast.AST:
     for name, value in fields.items():
         setattr(new, name, value)
     return new
+
+
+def _difference(old: ast.AST, new: ast.AST) -> str:
+    if isinstance(old, ast.Call) and isinstance(new, ast.Call) and old.keywords != new.keywords:
+        (left,) = (keyword for keyword in old.keywords if keyword not in new.keywords)
+        return f"{_text(old.func)} without {_text(left)}"
+    return f"{_text(old)} -> {_text(new)}"
 
 
 def _text(node: ast.AST) -> str:

@@ -197,7 +197,7 @@ def test_a_real_sigkill(phantom: PreparedData, tmp_path: Path, one_thread: None)
         target=die_after, args=(stage, store.location, 3)
     )
     process.start()
-    process.join(120)
+    process.join()
     assert process.exitcode == -signal.SIGKILL
     for each in (whole, store):
         run_stage(stage, each, lambda row: None)
