@@ -81,6 +81,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "patience"), [(signal.SIGKILL, 3600), (signal.SIGSTOP, 2)], ids=["killed", "stopped"]
 )
