@@ -119,6 +119,17 @@ def test_channels_and_normalisation_are_the_backbones(kind: tuple[str, str]) -> 
     assert (apart < 0.01).float().mean() > 0.6
 
 
+def test_constants_are_the_published_ones() -> None:
+    """Medical MAE's radiographs, ImageNet, BiT; section 3 of the paper."""
+    assert NORMALISATION == {
+        "cxr": ((0.5056, 0.5056, 0.5056), (0.252, 0.252, 0.252)),
+        "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    }
+    assert math.degrees(MAX_ROTATION) == pytest.approx(7)
+    assert AREAS == (0.6, 1.0)
+
+
 def test_normalisation_equals_its_formula() -> None:
     x = torch.rand(2, 1, 3, 3)
     for name, (mean, std) in NORMALISATION.items():
