@@ -13,7 +13,7 @@ from fairfm_core.data.groups import (
     MOST_GROUPS,
     bin_names,
     binned,
-    combined,
+    combinations,
     grouping,
     has_groups,
 )
@@ -82,7 +82,9 @@ def test_an_age_has_one_group_everywhere(ages, edges) -> None:
 def test_combinations_have_one_name_everywhere(ages, edges) -> None:
     frame = cohort([age for age in ages for _ in "FM"] + [edges[0] - 0.25] * 2 + [edges[-1]] * 2)
     evaluated = groups_of(frame, "age x sex", edges)
-    assert evaluated.names == combined([grouping(frame, a, edges) for a in ("age", "sex")]).names
+    assert (
+        evaluated.names == combinations([grouping(frame, a, edges) for a in ("age", "sex")]).names
+    )
     kept = balanced_subset(frame, ("sex", "age"), edges, 0)
     sizes = np.bincount(evaluated.code_N[evaluated.code_N >= 0])
     assert np.bincount(evaluated.code_N[kept]).tolist() == [sizes.min()] * len(sizes)
@@ -125,7 +127,7 @@ def test_a_combination_without_images_is_a_group_of_size_0() -> None:
     frame = pd.DataFrame(
         {"race": ["B", "W", "W", None, None, "W"], "sex": ["F", "F", "M", "M", "F", None]}
     )
-    groups = combined([grouping(frame, name, ()) for name in ("race", "sex")])
+    groups = combinations([grouping(frame, name, ()) for name in ("race", "sex")])
     assert groups.attribute == "race x sex"
     assert groups.names == ("B x F", "B x M", "W x F", "W x M")
     assert groups.sizes_G.tolist() == [1, 0, 1, 1]
