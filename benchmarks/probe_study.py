@@ -16,7 +16,7 @@ import torch
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.preparation.prepare import prepare
-from fairfm_core.stages import run_stage, run_together
+from fairfm_core.running import run_stage, run_together
 from sweeps.execution.jobs import make_jobs
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.planning.study import Study

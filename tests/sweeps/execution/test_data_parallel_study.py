@@ -15,7 +15,7 @@ import yaml
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
-from fairfm_core.stages import run_stage
+from fairfm_core.running import run_stage
 from fairfm_core.training.checkpoint import TrainingState
 from sweeps.execution.resources import Cluster, concurrent_stages, held, stage_bundle
 from sweeps.planning.corpora import corpus_of
