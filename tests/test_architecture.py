@@ -29,7 +29,7 @@ ORDER = {
         config
         artifacts
         stages
-        running
+        running snapshot
         data.groups data.cohort_checks
         data.cohort data.splits data.manifest
         data.balancing
