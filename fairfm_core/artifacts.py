@@ -28,6 +28,11 @@ SCHEMA = 1
 """Version of the results layout; a folder of another version is refused, never guessed at."""
 
 DONE = "done"
+"""Name of the marker file that makes a stage's folder a finished artifact."""
+CHECKPOINTS = "checkpoints"
+"""Folder of half-done trainings: `checkpoints/<fingerprint>/<epoch>.<batch>-<hash>`."""
+FAILURES = "failures"
+"""Folder of the reasons of failed stages: `failures/<fingerprint>.json`."""
 CHECKPOINTS_KEPT = 2
 
 
@@ -62,6 +67,20 @@ class ArtifactStore:
         """The content of one JSON file."""
         return json.loads(self.read_bytes(*parts))
 
+    def files(self, *parts: str) -> list[str]:
+        """Paths below a folder, relative to it and sorted, from one listing.
+
+        Temporary files are left out; a missing folder holds nothing.
+        """
+        folder = self.path(*parts)
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+        listed = [
+            info.path.removeprefix(f"{folder}/")
+            for info in self.filesystem.get_file_info(selector)
+            if info.type == fs.FileType.File
+        ]
+        return sorted(path for path in listed if not path.rsplit("/", 1)[-1].startswith("."))
+
     def write_bytes(self, content: bytes, *parts: str) -> None:
         """Write one file under a temporary name and move it into place."""
         self.filesystem.create_dir(self.path(*parts[:-1]), recursive=True)
@@ -81,6 +100,21 @@ class ArtifactStore:
     def is_done(self, kind: str, fingerprint: str) -> bool:
         """Whether the stage is finished: its `done` marker exists."""
         return self.exists(kind, fingerprint, DONE)
+
+    def finished(self, kind: str) -> list[str]:
+        """Fingerprints of every finished stage of a kind, sorted.
+
+        One listing in an object store. On a disk, where a listing looks up every file, only the
+        folders are listed and their markers looked up.
+        """
+        if not self.is_local:
+            parts = [path.split("/") for path in self.files(kind)]
+            return [each[0] for each in parts if each[1:] == [DONE]]
+        selector = fs.FileSelector(self.path(kind), allow_not_found=True)
+        folders = sorted(info.path for info in self.filesystem.get_file_info(selector))
+        markers = self.filesystem.get_file_info([f"{folder}/{DONE}" for folder in folders])
+        found = zip(folders, markers, strict=True)
+        return [Path(f).name for f, marker in found if marker.type != fs.FileType.NotFound]
 
     def done_record(self, kind: str, fingerprint: str) -> dict[str, Any]:
         """What the `done` marker says: files with sizes, seconds, and the stage's own record."""
@@ -137,56 +171,60 @@ class ArtifactStore:
         """
         digest = hashlib.sha256(content).hexdigest()[:16]
         name = f"{epoch:06d}.{batch:08d}-{digest}"
-        self.write_bytes(content, "checkpoints", fingerprint, name)
+        self.write_bytes(content, CHECKPOINTS, fingerprint, name)
         names = self._checkpoints(fingerprint)
         # Later ones than this were passed over when the training was restored: they are rotten.
         earlier = [other for other in names if other <= name]
         for stale in {*names} - {*earlier[-CHECKPOINTS_KEPT:]}:
-            self._discard(self.path("checkpoints", fingerprint, stale))
+            self._discard(self.path(CHECKPOINTS, fingerprint, stale))
 
     def latest_checkpoint(self, fingerprint: str) -> bytes | None:
         """The newest checkpoint whose content matches the hash in its name, or None."""
         for name in reversed(self._checkpoints(fingerprint)):
-            content = self.read_bytes("checkpoints", fingerprint, name)
+            content = self.read_bytes(CHECKPOINTS, fingerprint, name)
             if hashlib.sha256(content).hexdigest()[:16] == name.split("-")[1]:
                 return content
         return None
 
     def checkpoint_epoch(self, fingerprint: str) -> int | None:
-        """The number of epochs a half-done training has behind it, or None."""
+        """The number of whole epochs that a half-done training has completed, or None."""
         names = self._checkpoints(fingerprint)
-        return int(re.split("[.-]", names[-1])[0]) if names else None
+        return epoch_of(names[-1]) if names else None
 
     def drop_checkpoints(self, fingerprint: str) -> None:
         """Remove a finished training's checkpoints."""
-        if self.exists("checkpoints", fingerprint):
-            self.filesystem.delete_dir(self.path("checkpoints", fingerprint))
+        if self.exists(CHECKPOINTS, fingerprint):
+            self.filesystem.delete_dir(self.path(CHECKPOINTS, fingerprint))
 
     def _checkpoints(self, fingerprint: str) -> list[str]:
-        selector = fs.FileSelector(self.path("checkpoints", fingerprint), allow_not_found=True)
-        names = [Path(info.path).name for info in self.filesystem.get_file_info(selector)]
-        return sorted(name for name in names if not name.startswith("."))
+        return self.files(CHECKPOINTS, fingerprint)
 
     # Failures: why a stage could not finish; cleared when it does.
 
     def record_failure(self, fingerprint: str, reason: str) -> None:
         """Remember why a stage failed, for `fairfm sweep status`."""
-        self.write_json({"reason": reason}, "failures", f"{fingerprint}.json")
+        self.write_json({"reason": reason}, FAILURES, f"{fingerprint}.json")
 
     def clear_failure(self, fingerprint: str) -> None:
         """Forget a failure: the stage finished."""
-        self._discard(self.path("failures", f"{fingerprint}.json"))
+        self._discard(self.path(FAILURES, f"{fingerprint}.json"))
 
     def failure(self, fingerprint: str) -> str | None:
         """Why the stage failed last time, or None."""
-        if not self.exists("failures", f"{fingerprint}.json"):
+        try:
+            reason: str = self.read_json(FAILURES, f"{fingerprint}.json")["reason"]
+        except FileNotFoundError:
             return None
-        reason: str = self.read_json("failures", f"{fingerprint}.json")["reason"]
         return reason
 
     def _discard(self, path: str) -> None:
         if self.filesystem.get_file_info(path).type == fs.FileType.File:
             self.filesystem.delete_file(path)
+
+
+def epoch_of(checkpoint: str) -> int:
+    """The whole epochs behind a checkpoint, from its name."""
+    return int(re.split("[.-]", checkpoint)[0])
 
 
 def open_store(location: str) -> ArtifactStore:

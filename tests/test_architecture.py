@@ -29,6 +29,7 @@ ORDER = {
         config
         artifacts
         stages
+        running snapshot
         data.groups data.cohort_checks
         data.cohort data.splits data.manifest
         data.balancing

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from sweeps.execution.runner import Outcome
-    from sweeps.status.status import Standing
+    from sweeps.execution.runner import RunOutcome
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RESULTS = click.option(
@@ -31,8 +30,12 @@ def sweep() -> None:
 @AS_JSON
 def plan(study: Path, results: str, as_json: bool) -> None:
     """Show the trials, the distinct stages, what is done and what it costs; start nothing."""
-    standing = _standing(study, results, count_networks=True)
-    click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.plan_text())
+    from fairfm_core.artifacts import open_store
+    from sweeps.planning.study import read_study
+    from sweeps.status.status import study_cost
+
+    summary = study_cost(read_study(study), open_store(results))
+    click.echo(json.dumps(summary.as_json(), indent=1) if as_json else summary.plan_text())
 
 
 @sweep.command()
@@ -41,8 +44,12 @@ def plan(study: Path, results: str, as_json: bool) -> None:
 @AS_JSON
 def status(study: Path, results: str, as_json: bool) -> None:
     """Show which trials are done, half-done, failed (and why) or still to run."""
-    standing = _standing(study, results, count_networks=False)
-    click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.status_text())
+    from fairfm_core.artifacts import open_store
+    from sweeps.planning.study import read_study
+    from sweeps.status.status import study_status
+
+    summary = study_status(read_study(study), open_store(results))
+    click.echo(json.dumps(summary.as_json(), indent=1) if as_json else summary.status_text())
 
 
 @sweep.command()
@@ -64,28 +71,12 @@ def run(study: Path, results: str, address: str | None) -> None:
         sys.exit(1)
 
 
-def _standing(study: Path, results: str, count_networks: bool) -> Standing:
-    from fairfm_core.artifacts import check_schema, open_store
-    from sweeps.planning.plan import make_plan
-    from sweeps.planning.study import read_study
-    from sweeps.status.pretraining_networks import count_pretrainings
-    from sweeps.status.status import Standing, count_parameters
-
-    planned = make_plan(read_study(study))
-    store = open_store(results)
-    check_schema(store)
-    if not count_networks:
-        return Standing(planned, store)
-    networks = count_parameters([trial.trial for trial in planned.trials])
-    return Standing(planned, store, networks, count_pretrainings(planned))
-
-
-def _tell(outcome: Outcome, results: str) -> None:
+def _tell(outcome: RunOutcome, results: str) -> None:
     """The end of a run: failures, the front, the report, and where to look further."""
     from analysis.commands.study_work import write_front, write_report
     from sweeps.commands.track import experiment_url
 
-    name = outcome.plan.study.study
+    name = outcome.plan.spec.study
     total = len(outcome.plan.trials)
     click.echo(f"{total - len(outcome.failures)} of {total} trials done")
     for trial, reason in outcome.failures.items():

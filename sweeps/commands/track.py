@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def sync(results: str, study: str | None, uri: str | None) -> None:
     """Write every finished trial of RESULTS into MLflow, once each; safe to repeat."""
     from analysis.results.results import known_studies
     from fairfm_core.artifacts import check_schema, open_store
+    from fairfm_core.snapshot import take_snapshot
 
     store = open_store(results)
     check_schema(store)
@@ -38,11 +40,12 @@ def sync(results: str, study: str | None, uri: str | None) -> None:
     if not known or (study is not None and study not in known):
         hint = did_you_mean(study or "", known)
         raise BadInput(f"{results} holds no study {study or ''}{hint}; it has {known or 'none'}")
+    done = take_snapshot(store).done
     for name in [study] if study else known:
-        click.echo(_sync_study(store, name, uri))
+        click.echo(_sync_study(store, done, name, uri))
 
 
-def _sync_study(store: ArtifactStore, study: str, uri: str | None) -> str:
+def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
@@ -51,9 +54,9 @@ def _sync_study(store: ArtifactStore, study: str, uri: str | None) -> str:
     own = store.read_json("studies", study, "study.json")["spec"]["tracking"]["uri"]
     target = uri or tracking_uri(own, store)
     trials = read_trial_records(store, study)
-    finished = [trial for trial in trials if store.is_done("evaluate", trial.evaluate)]
+    finished = [trial for trial in trials if trial.evaluate in done]
     pretrainings = read_pretraining_records(store, study)
-    pretrained = [each for each in pretrainings if store.is_done("pretrain", each.identity)]
+    pretrained = [each for each in pretrainings if each.identity in done]
     try:
         writer = open_writer(store, study, target)
         records: list[RunRecord] = [*pretrained, *finished]

@@ -14,7 +14,7 @@ from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput, StageFailed
-from fairfm_core.stages import run_stage, run_together
+from fairfm_core.running import run_stage, run_together
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
 from sweeps.execution.resources import WORKERS

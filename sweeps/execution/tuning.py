@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 
 from ray import tune
@@ -26,7 +26,7 @@ Bundles = Mapping[str, Mapping[str, float]]
 
 def fit_jobs(
     jobs: Mapping[str, Job],
-    done: set[str],
+    done: Set[str],
     store: ArtifactStore,
     bundles: Bundles,
     slots: int,

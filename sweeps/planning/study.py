@@ -43,7 +43,7 @@ class Tracking(Frozen):
     """Null means MLFLOW_TRACKING_URI, else SQLite inside the results folder."""
 
 
-class Study(Frozen):
+class StudySpec(Frozen):
     """A study as written: `base` and the axes that vary over it."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -91,7 +91,7 @@ class Study(Frozen):
         return {**values, "objectives": [{"metric": "val/auc", "goal": "maximize"}, *gaps]}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Study:
+    def _consistent(self) -> StudySpec:
         for cell in self.exclude:
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
@@ -110,12 +110,12 @@ class StudyTrial:
     trial: Trial
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path) -> StudySpec:
     """The study in a YAML file; raises BadInput in one line for anything it does not know."""
-    return validated(Study, read_yaml(path), str(path))
+    return validated(StudySpec, read_yaml(path), str(path))
 
 
-def expand(study: Study) -> list[StudyTrial]:
+def expand(study: StudySpec) -> list[StudyTrial]:
     """Every trial of the study: each cell of the matrix and each included one, at every seed."""
     cells = [*_matrix_cells(study), *_included_cells(study)]
     return [
@@ -123,7 +123,7 @@ def expand(study: Study) -> list[StudyTrial]:
     ]
 
 
-def _matrix_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def _matrix_cells(study: StudySpec) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     """(labels by axis, raw trial values) of each cell that is not excluded."""
     axes = {axis: _labelled(values) for axis, values in study.matrix.items()}
     for choice in itertools.product(*(values.items() for values in axes.values())):
@@ -136,7 +136,7 @@ def _matrix_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]
         yield labels, values
 
 
-def _included_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def _included_cells(study: StudySpec) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     for number, extra in enumerate(study.include):
         extra = dict(extra)
         name = str(extra.pop("name", f"extra{number}"))
@@ -144,7 +144,7 @@ def _included_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, An
 
 
 def _study_trial(
-    study: Study, axes: dict[str, str], values: dict[str, Any], seed: int
+    study: StudySpec, axes: dict[str, str], values: dict[str, Any], seed: int
 ) -> StudyTrial:
     name = ".".join([*axes.values(), f"s{seed}"])
     trial = validated(Trial, {**values, "seed": seed}, f"study {study.study}, trial {name}")

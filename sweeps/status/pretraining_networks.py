@@ -12,7 +12,7 @@ from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage
 from fairfm_core.training.pretraining.shares import COMPARED
 from sweeps.planning.corpora import recipe_of
-from sweeps.planning.plan import Plan
+from sweeps.planning.plan import StudyPlan
 from sweeps.status.networks import described, in_parts, memory_text, saving
 
 if TYPE_CHECKING:  # with torch, which a driver is spared
@@ -77,7 +77,7 @@ def check_pretrainings(trials: Sequence[Trial]) -> None:
             NETWORKS[recipe.method](recipe, backbone)
 
 
-def count_pretrainings(plan: Plan) -> list[PretrainingNetwork]:
+def count_pretrainings(plan: StudyPlan) -> list[PretrainingNetwork]:
     """The distinct networks of the study's pre-trainings; done ones too.
 
     Raises BadInput for a network that cannot be built, or a batch that cannot be shared.
@@ -85,7 +85,7 @@ def count_pretrainings(plan: Plan) -> list[PretrainingNetwork]:
     found: dict[str, PretrainingNetwork] = {}
     for stage in plan.stages.values():
         if stage.kind == "pretrain":
-            network = _counted(stage, plan.study.resources.workers)
+            network = _counted(stage, plan.spec.resources.workers)
             # Another seed or number of epochs is another pre-training of the same size.
             found[network.text()] = network
     return list(found.values())

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter
 from fairfm_core.config.adaptation import Adaptation
 from fairfm_core.stages import Stage
 from sweeps.planning.corpora import recipe_of
-from sweeps.planning.plan import Plan
-from sweeps.status.status import Standing
+from sweeps.status.status import StudyStatus
 from sweeps.status.time_left import TimeLeft, duration
 
 QUIET_SECONDS = 10.0
@@ -22,12 +21,12 @@ QUIET_SECONDS = 10.0
 class Progress:
     """One line that is rewritten on a terminal; elsewhere a line now and then and at each end."""
 
-    def __init__(self, standing: Standing, slots: int, out: TextIO) -> None:
-        plan: Plan = standing.plan
+    def __init__(self, status: StudyStatus, slots: int, out: TextIO) -> None:
+        plan = status.plan
         self._trial_of = {trial.evaluate.fingerprint: trial.name for trial in plan.trials}
         self._needs = {t.name: {s.fingerprint for s in t.stages} for t in plan.trials}
-        self._left = plan.missing(standing.store)
-        self._time = TimeLeft({f: standing.image_passes(s) for f, s in self._left.items()})
+        self._left = dict(status.missing)
+        self._time = TimeLeft({f: status.image_passes(s) for f, s in self._left.items()})
         self._running: set[str] = set()
         self._failed: set[str] = set()
         self._slots = slots

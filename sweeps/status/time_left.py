@@ -14,7 +14,7 @@ Clock = float
 class TimeLeft:
     """Learns seconds per image pass of each backbone, and seconds of stages without a network.
 
-    `passes` counts the images a stage sends through a network (see `Standing.image_passes`): the
+    `passes` counts the images a stage sends through a network (see `StudyStatus.image_passes`): the
     one measure in which a feature extraction, a short and a long training can be compared.
     """
 

@@ -16,12 +16,12 @@ from sweeps.execution.jobs import Job, make_jobs
 from sweeps.execution.resources import Cluster, concurrent_stages, stage_bundle
 from sweeps.execution.stage_scheduler import StageSearcher
 from sweeps.planning.plan import make_plan
-from sweeps.planning.study import Resources, Study
+from sweeps.planning.study import Resources, StudySpec
 
 
 @pytest.fixture
 def stages(study_values: dict[str, Any]) -> dict[str, Stage]:
-    return make_plan(Study.model_validate(study_values)).stages
+    return make_plan(StudySpec.model_validate(study_values)).stages
 
 
 @pytest.fixture

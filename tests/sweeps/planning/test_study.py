@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from fairfm_core.errors import BadInput
-from sweeps.planning.study import Study, expand, read_study
+from sweeps.planning.study import StudySpec, expand, read_study
 
 from ..conftest import WriteStudy
 
 
-def study(values: dict[str, Any], **changes: Any) -> Study:
-    return Study.model_validate({**values, **changes})
+def study(values: dict[str, Any], **changes: Any) -> StudySpec:
+    return StudySpec.model_validate({**values, **changes})
 
 
 def test_every_cell_at_every_seed(study_values: dict[str, Any]) -> None:
