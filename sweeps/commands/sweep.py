@@ -82,7 +82,8 @@ def _standing(study: Path, results: str, count_networks: bool) -> Standing:
 
 def _tell(outcome: Outcome, results: str) -> None:
     """The end of a run: failures, the front, the report, and where to look further."""
-    from analysis.commands.study_work import write_front, write_report
+    from analysis.front.outputs import write_front
+    from analysis.report.page import write_report
     from sweeps.commands.track import experiment_url
 
     name = outcome.plan.study.study

@@ -48,8 +48,9 @@ def _sync_study(store: ArtifactStore, study: str, uri: str | None) -> str:
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
     from sweeps.tracking.runs import log_run, open_writer, tracking_uri
 
-    own = store.read_json("studies", study, "study.json")["spec"]["tracking"]["uri"]
-    target = uri or tracking_uri(own, store)
+    spec = store.read_json("studies", study, "study.json")["spec"]
+    target = uri or tracking_uri(spec["tracking"]["uri"], store)
+    objectives = [each["metric"].removeprefix("val/") for each in spec["objectives"]]
     trials = read_trial_records(store, study)
     finished = [trial for trial in trials if store.is_done("evaluate", trial.evaluate)]
     pretrainings = read_pretraining_records(store, study)
@@ -58,7 +59,7 @@ def _sync_study(store: ArtifactStore, study: str, uri: str | None) -> str:
         writer = open_writer(store, study, target)
         records: list[RunRecord] = [*pretrained, *finished]
         for record in records:
-            log_run(writer, record, store)
+            log_run(writer, record, store, objectives)
     except MlflowException as error:
         raise BadInput(f"MLflow at {target}: {str(error).splitlines()[0]}") from error
     return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,8 +86,9 @@ def open_tracking(plan: Plan, store: ArtifactStore, uri: str) -> TrackingThread 
         print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
         return None
     pretrainings = plan.pretrainings
+    objectives = [objective.name for objective in plan.study.objectives]
     tracker = TrackingThread(
-        writer, records, pretrainings, lambda w, r: log_run(w, r, store), start_run
+        writer, records, pretrainings, lambda w, r: log_run(w, r, store, objectives), start_run
     )
     for before in pretrainings:
         done = store.is_done("pretrain", before.identity)
@@ -121,10 +122,12 @@ def start_run(writer: RunWriter, record: RunRecord) -> None:
         start_pretraining(writer, record)
 
 
-def log_run(writer: RunWriter, record: RunRecord, store: ArtifactStore) -> None:
-    """Write what is finished from its artifacts."""
+def log_run(
+    writer: RunWriter, record: RunRecord, store: ArtifactStore, objectives: Sequence[str] = ()
+) -> None:
+    """Write what is finished from its artifacts; `objectives` as in `log_trial`."""
     if isinstance(record, TrialRecord):
-        log_trial(writer, record, store)
+        log_trial(writer, record, store, objectives)
     else:
         log_pretraining(writer, record, store)
 
@@ -136,9 +139,12 @@ def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
     writer.params(trial.adapt, {**axes, "seed": str(trial.seed)})
 
 
-def log_trial(writer: RunWriter, trial: TrialRecord, store: ArtifactStore) -> None:
+def log_trial(
+    writer: RunWriter, trial: TrialRecord, store: ArtifactStore, objectives: Sequence[str] = ()
+) -> None:
     """Write a finished trial from its artifacts: the same values and times whenever it is done.
 
+    The study's `objectives` are logged beside the usual numbers, by name: `gap_ece_sex`.
     Where the run holds another evaluation of the trial, the values get the time of now, so that
     they stand as the latest.
     """
@@ -152,7 +158,7 @@ def log_trial(writer: RunWriter, trial: TrialRecord, store: ArtifactStore) -> No
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[0]) as metrics,
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[1]) as gaps,
     ):
-        values = final_metrics(read_evaluation(metrics.parent))
+        values = final_metrics(read_evaluation(metrics.parent), objectives)
         values["cost/training_seconds"] = sum(row["seconds"] for row in history)
         writer.final(trial.adapt, values, timestamp, [metrics, gaps])
     writer.params(trial.adapt, loaded_weights(trial, store))
