@@ -44,7 +44,8 @@ ORDER = {
         evaluation.predictions evaluation.auc
         evaluation.groups evaluation.operating_points
         evaluation.metrics
-        evaluation.summary evaluation.pairing
+        evaluation.numbers evaluation.pairing
+        evaluation.summary
         evaluation.protocols
         evaluation.kernels
         evaluation.resampling

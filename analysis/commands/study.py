@@ -21,7 +21,7 @@ def pareto(results: str, study: str | None, as_json: bool) -> None:
     RESULTS is the folder or URI of `fairfm sweep run`. The front holds the configurations that no
     other one beats in every objective on validation; the numbers shown are those on test.
     """
-    from analysis.commands.study_work import json_front, write_front
+    from analysis.front.outputs import json_front, write_front
 
     click.echo(json_front(results, study) if as_json else write_front(results, study))
 
@@ -35,6 +35,6 @@ def report(results: str, study: str | None) -> None:
     RESULTS is the folder or URI of `fairfm sweep run`. The page needs no network: open it in any
     browser, print it, or send it.
     """
-    from analysis.commands.study_work import write_report
+    from analysis.report.page import write_report
 
     click.echo(write_report(results, study))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.ensembles.members import Files, check_not_read, read_pool
-from analysis.results.numbers import named_numbers
 from analysis.wording import aligned, title_of, with_interval, with_null
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
@@ -20,6 +19,7 @@ from fairfm_core.evaluation.ensembles.ensemble import (
 from fairfm_core.evaluation.ensembles.pool import Pool
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import write_predictions
+from fairfm_core.evaluation.summary import summary_rows
 
 FOLDER = "table3"
 
@@ -70,7 +70,7 @@ def _row(
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     write_predictions(ensemble.frame, out / FOLDER / f"{rule.name}.parquet")
     split = "test" if "test" in pool.splits else pool.splits[-1]
-    numbers = named_numbers(evaluate(ensemble, settings), split)
+    numbers = summary_rows(evaluate(ensemble, settings), split)
     gaps = [numbers[f"gap_{attribute}"] for attribute in settings.attributes]
     shown = [f"{with_interval(gap)} [{with_null(gap)}]" for gap in gaps]
     return [rule.name, " + ".join(members), with_interval(numbers["auc"]), *shown]

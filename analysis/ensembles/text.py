@@ -5,11 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analysis.results.numbers import Number, is_gap, named_numbers
+from analysis.results.numbers import Number, is_gap
 from analysis.wording import UNDEFINED, aligned, definition_of
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.ensembles.report import Reported
 from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch
+from fairfm_core.evaluation.summary import summary_rows
 
 NONE = "none"
 
@@ -37,7 +38,7 @@ def search_text(
 
 
 def _lines(number: str, each: Reported) -> Iterator[list[str]]:
-    shown, protocol = named_numbers(each.evaluation, "test"), str(each.evaluation.protocol)
+    shown, protocol = summary_rows(each.evaluation, "test"), str(each.evaluation.protocol)
     for name, value in each.val.items():
         flattered = f"{each.optimism[name]:+.4f}" if name in each.optimism else NONE
         test = shown.get(name)

@@ -16,10 +16,10 @@ from analysis.wording import aligned
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import evaluate, join_splits
+from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.pairing import check_pairing
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
 from fairfm_core.evaluation.selection.comparison import COLUMNS, Family, Side, compared
-from fairfm_core.evaluation.summary import gap_name
 
 FILE = "comparisons.parquet"
 TEXTS, COUNTS = ("a", "b", "protocol", "split", "name", "reason"), ("seeds_a", "seeds_b")

@@ -1,4 +1,4 @@
-"""The configuration that each selection rule chooses on validation, and what it shows on test."""
+"""The configuration that each selection rule chooses on validation, and its test numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.front.front import Front
-from analysis.front.rows import Row, number_of
+from analysis.front.rows import number_of
 from analysis.results.numbers import Number
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.selection.selection import RULES, choose, validation_table
-from fairfm_core.evaluation.tables import Evaluation
+from fairfm_core.evaluation.tables import Evaluation, Row
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Chosen:
 
     rule: str
     space: str
-    """What the rule looks at."""
+    """The numbers that the rule compares."""
     row: Row | None
     """The front's row of the configuration; None where the rule could not choose."""
     excluded: int
@@ -39,7 +39,7 @@ class Chosen:
         return number_of(self.row, split, name)
 
     def optimism(self, name: str) -> float | None:
-        """Validation minus test: how much the choice flatters itself."""
+        """Validation minus test: how optimistic the choice was; None where either is undefined."""
         val, test = self.number("val", name)["value"], self.number("test", name)["value"]
         return None if val is None or test is None else float(val - test)
 
@@ -53,11 +53,11 @@ def choices(front: Front, evaluations: Mapping[str, Evaluation]) -> list[Chosen]
 
 def distinct(chosen: Sequence[Chosen]) -> list[tuple[str, Chosen]]:
     """Rules that agree as one entry, `overall, dto`, in the order of the rules."""
-    found: dict[str, list[Chosen]] = {}
+    by_group: dict[str, list[Chosen]] = {}
     for each in chosen:
         if each.row is not None:
-            found.setdefault(each.row["group"], []).append(each)
-    return [(", ".join(each.rule for each in same), same[0]) for same in found.values()]
+            by_group.setdefault(each.row["group"], []).append(each)
+    return [(", ".join(each.rule for each in same), same[0]) for same in by_group.values()]
 
 
 def _chosen(rule: str, table: pd.DataFrame, rows: Mapping[str, Row]) -> Chosen:

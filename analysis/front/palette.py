@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.front.rows import Row
+from fairfm_core.evaluation.tables import Row
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 """Colours that colour-blind readers tell apart (Okabe and Ito 2008), dark next to light."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.front.front import Front
-from analysis.front.rows import Row
 from analysis.wording import points, signed
+from fairfm_core.evaluation.tables import Row
 
 
 @dataclass(frozen=True)

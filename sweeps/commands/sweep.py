@@ -73,7 +73,8 @@ def run(study: Path, results: str, address: str | None) -> None:
 
 def _tell(outcome: RunOutcome, results: str) -> None:
     """The end of a run: failures, the front, the report, and where to look further."""
-    from analysis.commands.study_work import write_front, write_report
+    from analysis.front.outputs import write_front
+    from analysis.report.page import write_report
     from sweeps.commands.track import experiment_url
 
     name = outcome.plan.spec.study

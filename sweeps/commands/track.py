@@ -51,8 +51,9 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
     from sweeps.tracking.runs import log_run, open_writer, tracking_uri
 
-    own = store.read_json("studies", study, "study.json")["spec"]["tracking"]["uri"]
-    target = uri or tracking_uri(own, store)
+    spec = store.read_json("studies", study, "study.json")["spec"]
+    target = uri or tracking_uri(spec["tracking"]["uri"], store)
+    objectives = [each["metric"].removeprefix("val/") for each in spec["objectives"]]
     trials = read_trial_records(store, study)
     finished = [trial for trial in trials if trial.evaluate in done]
     pretrainings = read_pretraining_records(store, study)
@@ -61,7 +62,7 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
         writer = open_writer(store, study, target)
         records: list[RunRecord] = [*pretrained, *finished]
         for record in records:
-            log_run(writer, record, store)
+            log_run(writer, record, store, objectives)
     except MlflowException as error:
         raise BadInput(f"MLflow at {target}: {str(error).splitlines()[0]}") from error
     return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"

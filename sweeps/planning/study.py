@@ -96,7 +96,7 @@ class StudySpec(Frozen):
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
         given = [objective.model_dump() for objective in self.objectives]
-        parse_objectives(given, self.evaluation.attributes)
+        parse_objectives(given, self.evaluation)
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,14 @@ TRACKED = {
 """Values of an epoch that a run shows; which of them, depends on the kind of training."""
 
 Row = Mapping[str, float]
+
+
+def mlflow_key(name: str) -> str:
+    """A metric's name with the characters that MLflow allows: `gap_tpr@f1_sex` has no `@` there.
+
+    MLflow takes letters, digits and `_-. :/`: `@` becomes `_at_`, any other one `_`.
+    """
+    return re.sub(r"[^A-Za-z0-9_\-. :/]", "_", name.replace("@", "_at_"))
 
 
 def quiet_mlflow() -> None:
@@ -137,7 +146,7 @@ class RunWriter:
         """Log final values at step 0 and the files behind them."""
         from mlflow.entities import Metric
 
-        metrics = [Metric(key, value, timestamp, 0) for key, value in values.items()]
+        metrics = [Metric(mlflow_key(key), value, timestamp, 0) for key, value in values.items()]
         self._client.log_batch(self._runs[identity], metrics=metrics)
         for file in files:
             self._client.log_artifact(self._runs[identity], str(file))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,8 +74,9 @@ def open_tracking(
     except Exception as error:  # the tracker's boundary: it may never end a sweep
         print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
         return None
+    objectives = [objective.name for objective in plan.study.objectives]
     tracker = TrackingThread(
-        writer, trials, pretrainings, lambda w, r: log_run(w, r, store), start_run
+        writer, trials, pretrainings, lambda w, r: log_run(w, r, store, objectives), start_run
     )
     for pretraining in pretrainings:
         if pretraining.identity in done and not writer.finished(pretraining.identity):
@@ -108,10 +109,12 @@ def start_run(writer: RunWriter, record: RunRecord) -> None:
         start_pretraining(writer, record)
 
 
-def log_run(writer: RunWriter, record: RunRecord, store: ArtifactStore) -> None:
-    """Write a finished trial or pre-training from its artifacts."""
+def log_run(
+    writer: RunWriter, record: RunRecord, store: ArtifactStore, objectives: Sequence[str] = ()
+) -> None:
+    """Write a finished trial or pre-training from its artifacts; `objectives` as in `log_trial`."""
     if isinstance(record, TrialRecord):
-        log_trial(writer, record, store)
+        log_trial(writer, record, store, objectives)
     else:
         log_pretraining(writer, record, store)
 
@@ -123,9 +126,12 @@ def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
     writer.params(trial.adapt, {**axes, "seed": str(trial.seed)})
 
 
-def log_trial(writer: RunWriter, trial: TrialRecord, store: ArtifactStore) -> None:
+def log_trial(
+    writer: RunWriter, trial: TrialRecord, store: ArtifactStore, objectives: Sequence[str] = ()
+) -> None:
     """Write a finished trial from its artifacts: the same values and times every time.
 
+    The study's `objectives` are logged beside the usual numbers, by name: `gap_ece_sex`.
     Where the run holds another evaluation of the trial, the values are dated now, so that MLflow
     shows them as the latest.
     """
@@ -139,7 +145,7 @@ def log_trial(writer: RunWriter, trial: TrialRecord, store: ArtifactStore) -> No
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[0]) as metrics,
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[1]) as gaps,
     ):
-        values = final_metrics(read_evaluation(metrics.parent))
+        values = final_metrics(read_evaluation(metrics.parent), objectives)
         values["cost/training_seconds"] = sum(row["seconds"] for row in history)
         writer.final(trial.adapt, values, timestamp, [metrics, gaps])
     writer.params(trial.adapt, loaded_weights(trial, store))

@@ -1,8 +1,8 @@
 """Choosing a model on validation, to be reported on test.
 
-A table of candidates has one row each: `fingerprint`, `split` (always `val`), the numbers of
-`validation_metrics` and one column `val/auc[<attribute>=<group>]` for each subgroup. Every function
-here refuses a table with a test number; test values are joined after the choice.
+A table of candidates has one row for each: `fingerprint`, `split` (always `val`), the numbers of
+`validation_metrics`, the objectives, and one column `val/auc[<attribute>=<group>]` for each group.
+Every function here refuses a table with a test number; test values are joined after the choice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import pandas as pd
 
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.arrays import Floats
-from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.numbers import number_named
+from fairfm_core.evaluation.selection.objectives import PREFIX, Objective
 from fairfm_core.evaluation.selection.pareto import Mask, non_dominated
 from fairfm_core.evaluation.summary import validation_metrics
 from fairfm_core.evaluation.tables import Evaluation
@@ -36,11 +37,17 @@ class Choice:
     """Candidates with an undefined number that the rule needs."""
 
 
-def validation_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
-    """Table of candidates from their evaluations, by fingerprint; only validation rows are read."""
+def validation_table(
+    evaluations: Mapping[str, Evaluation], objectives: Sequence[Objective] = ()
+) -> pd.DataFrame:
+    """Table of candidates from their evaluations, by fingerprint; only validation rows are read.
+
+    An undefined number is NaN.
+    """
+    names = [objective.name for objective in objectives]
     rows = [
         {"fingerprint": name, "split": "val"}
-        | {**validation_metrics(evaluation), **_subgroup_aucs(evaluation)}
+        | {**validation_metrics(evaluation, names), **_subgroup_aucs(evaluation)}
         for name, evaluation in sorted(evaluations.items())
     ]
     return pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", AUC])
@@ -143,10 +150,21 @@ def _subgroup_aucs(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _largest_gap(table: pd.DataFrame) -> Floats:
-    names = [name for name in table.columns if name.startswith("val/gap_")]
+    """The largest AUC gap [N] over attributes, by `gap_of_mean`; infinite where one is undefined.
+
+    Gaps of other metrics have other units, so they break no tie.
+    """
+    names = [name for name in table.columns if _is_auc_gap(name)]
     gap_NA = table[names].to_numpy(dtype=np.float64)
     largest: Floats = np.where(np.isnan(gap_NA), np.inf, gap_NA).max(axis=1, initial=-np.inf)
     return largest
+
+
+def _is_auc_gap(column: str) -> bool:
+    if not column.startswith(PREFIX) or column.startswith(SUBGROUP):
+        return False
+    number = number_named(column.removeprefix(PREFIX))
+    return number.of_auc and number.kind == "gap_of_mean"
 
 
 def _require(table: pd.DataFrame, metric: str) -> None:

@@ -13,16 +13,17 @@ import pytest
 from click.testing import CliRunner
 
 from analysis.commands.study import pareto
-from analysis.commands.study_work import analysed, json_front, write_front
 from analysis.front.front import Front
+from analysis.front.outputs import json_front, write_front
 from analysis.front.rows import number_of
+from analysis.front.study_analysis import analyse_study
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
 
 
 @pytest.fixture(scope="module")
 def front(results_folder: Path) -> Front:
-    return analysed(str(results_folder), None).front
+    return analyse_study(str(results_folder), None).front
 
 
 def test_front_equals_brute_force_on_validation(front: Front) -> None:
@@ -73,7 +74,7 @@ def test_test_labels_never_change_the_front(
     tmp_path: Path, write_trials: Callable[[ArtifactStore, bool], None], front: Front
 ) -> None:
     write_trials(open_store(str(tmp_path)), True)
-    other = analysed(str(tmp_path), None).front
+    other = analyse_study(str(tmp_path), None).front
     kept = ["label", "on_front", "reason", "val_auc", "val_gap_sex", "val_gap_race"]
     assert other.table[kept].equals(front.table[kept])
     assert other.hypervolume == front.hypervolume
@@ -146,7 +147,7 @@ def test_results_without_replicates_have_no_certainty(
     write_trials(open_store(str(tmp_path)), False)
     for file in tmp_path.glob("evaluate/*/replicates.parquet"):
         file.unlink()
-    found = analysed(str(tmp_path), None).front
+    found = analyse_study(str(tmp_path), None).front
     assert found.no_certainty is not None
     assert "no stored replicates" in found.no_certainty
     assert found.members[0]["test_p_front"] is None
