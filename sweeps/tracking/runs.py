@@ -74,7 +74,7 @@ def open_tracking(
     except Exception as error:  # the tracker's boundary: it may never end a sweep
         print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
         return None
-    objectives = [objective.name for objective in plan.study.objectives]
+    objectives = [objective.name for objective in plan.spec.objectives]
     tracker = TrackingThread(
         writer, trials, pretrainings, lambda w, r: log_run(w, r, store, objectives), start_run
     )
