@@ -22,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from fairfm_core.data.image_store.store import open_store
+from fairfm_core.data.image_store.store import open_images
 from fairfm_core.data.preparation.filling import decoder, fill_store
 from fairfm_core.data.preparation.partial import partial_store
 from fairfm_core.data.synthetic.phantom import draw_phantom, phantom_cohort
@@ -81,7 +81,7 @@ def _decoding(name: str, files: Sequence[Path], folder: Path) -> float:
     for _ in range(ROUNDS):
         plain, loop = _timed(lambda: _with_a_loop(files, folder / "plain.npy"))
         store, all_cores = _timed(lambda: _fill(files, folder))
-        np.testing.assert_array_equal(open_store(store), open_store(plain))
+        np.testing.assert_array_equal(open_images(store), open_images(plain))
         one_core = _timed(lambda: _fill(files, folder, workers=1))[1]
         rates.append((len(files) / loop, len(files) / one_core, len(files) / all_cores))
     pil, alone, ours = (statistics.median(rate) for rate in zip(*rates, strict=True))
@@ -116,7 +116,7 @@ def _fill(files: Sequence[Path], folder: Path, workers: int | None = None) -> Pa
 
 def _reading(files: Sequence[Path], folder: Path) -> float:
     """The ratio of rates at which one core gets a batch of images."""
-    store = open_store(_fill(files, folder))
+    store = open_images(_fill(files, folder))
     rng = np.random.default_rng(0)
     rates: list[tuple[float, float]] = []
     for _ in range(ROUNDS):

@@ -23,7 +23,7 @@ from PIL import Image
 
 from benchmarks.pretraining_sides import Steps, data_path, plain_training, recipe_of, training
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.data.image_store.store import open_store
+from fairfm_core.data.image_store.store import open_images
 from fairfm_core.training.pretraining.corpus_images import CorpusImages
 
 BATCH, STORED, ROUNDS = 16, 256, 7
@@ -63,7 +63,7 @@ def _images(path: Path) -> CorpusImages:
     big = [Image.fromarray(c).resize((STORED, STORED), Image.Resampling.BICUBIC) for c in coarse]
     np.save(path, np.stack([np.asarray(image) for image in big]))
     places = np.arange(BATCH)
-    return CorpusImages((open_store(path),), np.zeros_like(places), places, seed=0)
+    return CorpusImages((open_images(path),), np.zeros_like(places), places, seed=0)
 
 
 def _case(name: str, images: CorpusImages, values: dict[str, Any]) -> bool:

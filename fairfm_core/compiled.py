@@ -1,4 +1,4 @@
-"""Loops in machine code: compiled on first use, kept on disk where that is possible."""
+"""Loops as machine code: compiled on first use, cached on disk where possible."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 
 
 def compiled(function: Callable[..., Any], reordered: bool = False) -> Callable[..., Any]:
-    """`function` compiled by numba, running outside the interpreter lock.
+    """`function` compiled by numba to run outside the interpreter lock.
 
-    `reordered` lets the processor add several terms of a sum at once, in another order.
+    The machine code is cached beside the package or in the user's cache folder, so that the workers
+    of a sweep do not each compile it. If neither is writable, every process compiles it.
 
-    The machine code is kept beside the package, or in the user's cache, so that the workers of a
-    sweep do not each compile again; where neither folder can be written it is made anew.
+    Args:
+        function: a function in the subset of Python that numba compiles.
+        reordered: allow the terms of a sum to be added in another order, several at a time.
     """
     from numba import njit
 
-    how = {"nogil": True, "error_model": "numpy"}
-    how["fastmath"] = {"reassoc", "contract"} if reordered else False
+    options = {"nogil": True, "error_model": "numpy"}
+    options["fastmath"] = {"reassoc", "contract"} if reordered else False
     try:
-        return njit(cache=True, **how)(function)
-    except RuntimeError:  # numba found no folder for its cache
-        return njit(**how)(function)
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no writable folder for the cache
+        return njit(**options)(function)

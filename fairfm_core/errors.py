@@ -1,4 +1,4 @@
-"""Errors that a user can mend; the command line shows them as one line and exits with 2."""
+"""Errors that a user can fix; the command line prints them as one line and exits with code 2."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class BadInput(ValueError):
-    """What the user gave cannot be used: says what was given, what is allowed, how to mend it."""
+    """Invalid input; the message says what was given, what is allowed and how to fix it."""
 
 
 class StageFailed(RuntimeError):
-    """A stage cannot finish for a reason that a retry will not change (a diverged loss, say)."""
+    """A stage cannot finish for a reason that a retry will not change, such as a diverged loss."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -21,7 +21,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def first_ten(items: Iterable[object]) -> str:
-    """The first ten items and, where there are more, how many: for errors that list culprits."""
+    """The first ten items, and the number of all if there are more: for lists in error messages."""
     listed = [str(item) for item in items]
     rest = f", ... ({len(listed)} in all)" if len(listed) > 10 else ""
     return ", ".join(listed[:10]) + rest

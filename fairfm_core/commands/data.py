@@ -1,4 +1,4 @@
-"""The command line of the core: `fairfm data`. Imports wait inside commands, so help is quick."""
+"""`fairfm data`: prepare and check data sets. Commands import what they need, so help is fast."""
 
 from __future__ import annotations
 
@@ -9,64 +9,93 @@ import click
 
 if TYPE_CHECKING:
     from fairfm_core.data.dataset import PreparedData
+    from fairfm_core.data.preparation.kinds import Kind
+
+
+class Prepare(click.Command):
+    """`fairfm data prepare`, whose help lists the kinds of data sets from their records."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The kinds, then the options."""
+        from fairfm_core.data.preparation.kinds import KINDS
+
+        with formatter.section("Kinds, their SOURCE and the options they take"):
+            formatter.write_dl([(name, _kind_text(kind)) for name, kind in KINDS.items()])
+        super().format_options(ctx, formatter)
 
 
 @click.group()
 def data() -> None:
-    """Prepare data sets and check them."""
+    """Prepare and check data sets."""
 
 
-@data.command()
+@data.command(cls=Prepare)
 @click.argument("kind")
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(), help="Folder to make.")
-@click.option("--size", type=int, help="Pixels a side [224; a phantom world's own].")
-@click.option("--split-seed", type=int, default=0, show_default=True, help="Seed of a split.")
+@click.option("--out", required=True, type=click.Path(), help="Output folder.")
+@click.option(
+    "--size",
+    type=int,
+    help="Height and width of the stored images [default: 224; phantom: the world's].",
+)
+@click.option(
+    "--split-seed", type=int, default=0, show_default=True, help="Random seed of the split."
+)
 @click.option(
     "--fractions",
     type=float,
     nargs=3,
     default=(0.6, 0.1, 0.3),
     show_default=True,
-    help="Shares of patients in train, val and test.",
+    help="Fractions of patients in train, val and test.",
 )
 @click.option(
     "--split-list",
     type=click.Path(),
-    help="csv with `split` and Image Index [chestxray14], index [chexpert], dicom_id [mimic-cxr].",
+    help="CSV file with columns split and Image Index (chestxray14), index (chexpert) or dicom_id.",
 )
 @click.option(
-    "--random-split", is_flag=True, help="Not the official split [chestxray14, mimic-cxr]."
+    "--random-split",
+    is_flag=True,
+    help="Draw a random split instead of the official one.",
 )
 @click.option(
     "--demographics",
     type=click.Path(),
-    help="CHEXPERT DEMO.xlsx [chexpert], folder of MIMIC-IV's tables [mimic-cxr].",
+    help="CHEXPERT DEMO.xlsx (chexpert) or the folder of MIMIC-IV's tables (mimic-cxr).",
 )
-@click.option("--no-demographics", is_flag=True, help="Leave race null [chexpert, mimic-cxr].")
+@click.option(
+    "--no-demographics",
+    is_flag=True,
+    help="Leave race null, and with mimic-cxr also sex and age.",
+)
 @click.option(
     "--population",
     type=click.Choice(["study", "frontal"]),
     default="study",
     show_default=True,
-    help="Glocker's, or every frontal image [chexpert, mimic-cxr].",
+    help="Study population of Glocker 2022, or all frontal images.",
 )
 @click.option(
     "--labeller",
     type=click.Choice(["chexpert", "negbio"]),
     default="chexpert",
     show_default=True,
-    help="Who read the labels out of the reports [mimic-cxr].",
+    help="Report labeller.",
 )
 @click.option(
     "--allow-missing",
     type=int,
-    help="Images that may be absent or unreadable [all but phantom, photographs].",
+    help="Maximum number of missing or unreadable images [default: 0].",
 )
-@click.option("--effect", type=float, help="Size of what is planted, 0 = fair [phantom].")
-@click.option("--patients", type=int, help="Number of patients [phantom].")
-@click.option("--seed", type=int, help="Seed of the world or the patches [phantom, photographs].")
-@click.option("--patches", type=int, help="Number of patches in all, 2000 [photographs].")
+@click.option(
+    "--effect",
+    type=float,
+    help="Scale of the planted differences between groups; 0 is fair.",
+)
+@click.option("--patients", type=int, help="Number of patients.")
+@click.option("--seed", type=int, help="Random seed of the world or of the patches.")
+@click.option("--patches", type=int, help="Number of patches in total [default: 2000].")
 def prepare(
     kind: str,
     source: str,
@@ -86,12 +115,9 @@ def prepare(
     seed: int | None,
     patches: int | None,
 ) -> None:
-    """Read a data set once: cohort and decoded images.
+    """Read a data set and store its cohort and decoded images in a folder.
 
-    KIND is phantom, photographs, chexpert, chestxray14, mimic-cxr or table. SOURCE is the folder of
-    the data set, or its table; for phantom a world's name (unfair, fair, skewed) or a YAML file of
-    its fields; for photographs a folder of them or sklearn; for table the YAML file that describes
-    it.
+    An interrupted run is resumed by the same command; a finished data set is reused.
     """
     from fairfm_core.data.preparation.prepare import prepare as prepare_data
     from fairfm_core.data.preparation.progress import ProgressLine
@@ -122,10 +148,15 @@ def prepare(
 
 @data.command()
 @click.argument("folder", metavar="DIR", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-@click.option("--figure", type=click.Path(), help="Draw the cohort into this .pdf, .svg or .png.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--figure", type=click.Path(), help="Also draw the cohort to this .pdf, .svg or .png file."
+)
 def check(folder: str, as_json: bool, figure: str | None) -> None:
-    """Verify digests, leakage, labels and groups of DIR; print its cohort."""
+    """Verify the prepared data set in DIR and print its cohort.
+
+    Checks the digests, patients in several splits, labels and groups.
+    """
     import json
 
     from fairfm_core.data.dataset import verify
@@ -134,7 +165,7 @@ def check(folder: str, as_json: bool, figure: str | None) -> None:
     if figure is not None:
         from fairfm_core.data.summary_figure import figure_form
 
-        figure_form(figure)  # a wrong name is told before every byte is read
+        figure_form(figure)  # refuses a wrong name before every byte is read
     checked = verify(folder)
     summary = cohort_summary(checked.frame)
     if figure is not None:
@@ -148,9 +179,14 @@ def check(folder: str, as_json: bool, figure: str | None) -> None:
         click.echo(json.dumps({"manifest": manifest, "cohort": records, "small_groups": small}))
         return
     _print_counts(checked)
-    click.echo("prevalence in percent (positive images), uncertain labels taken as absent:")
+    click.echo("prevalence in percent (positive images); uncertain labels count as absent:")
     click.echo(summary_text(summary))
     click.echo("all checks passed")
+
+
+def _kind_text(kind: Kind) -> str:
+    options = sorted(f"--{name.replace('_', '-')}" for name in kind.options)
+    return f"{kind.source}; {', '.join(options)}"
 
 
 def _print_counts(prepared: PreparedData) -> None:
@@ -168,5 +204,5 @@ def _print_counts(prepared: PreparedData) -> None:
     click.echo(f"  attributes: {', '.join(prepared.attributes) or 'none'}")
     if small := small_groups(prepared.frame):
         click.echo(
-            f"  warning: groups of fewer than {FEWEST_PATIENTS} patients: {first_ten(small)}"
+            f"  warning: groups with fewer than {FEWEST_PATIENTS} patients: {first_ten(small)}"
         )

@@ -1,4 +1,4 @@
-"""The command line of the zoo: `fairfm model`. Imports wait inside commands, so help is quick."""
+"""`fairfm model`: the zoo of foundation models. Commands import what they need, so help is fast."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ COLUMNS = ("id", "backbone", "method", "domain", "corpora", "licence", "source")
 
 @click.group()
 def model() -> None:
-    """Foundation models: list them, convert their published weights, check converted ones."""
+    """List foundation models, convert their published weights and check converted ones."""
 
 
 @model.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, with all fields.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with all fields.")
 def list_models(as_json: bool) -> None:
-    """List the zoo: networks, how they were pre-trained, licences, where to get the weights."""
+    """List the foundation models: network, pre-training, licence, where to get the weights."""
     import json
     from dataclasses import asdict
 
@@ -37,11 +37,15 @@ def list_models(as_json: bool) -> None:
 @model.command()
 @click.argument("name")
 @click.argument("file", required=False, type=click.Path())
-@click.option("--out", required=True, type=click.Path(), help="The .safetensors file to make.")
-@click.option("--format", "form", help="How FILE was published, where not as the zoo says.")
-@click.option("--backbone", help="Network in timm, where not the zoo's.")
-@click.option("--image-size", type=int, help="Pixels a side in pre-training [224].")
-@click.option("--channels", type=click.Choice(["1", "3"]), help="Input channels of FILE [3].")
+@click.option("--out", required=True, type=click.Path(), help="Output file, .safetensors.")
+@click.option("--format", "form", help="Format of FILE [default: the zoo's].")
+@click.option("--backbone", help="Name of the network in timm [default: the zoo's].")
+@click.option(
+    "--image-size", type=int, help="Height and width of images in pre-training [default: 224]."
+)
+@click.option(
+    "--channels", type=click.Choice(["1", "3"]), help="Input channels of FILE [default: 3]."
+)
 def convert(
     name: str,
     file: str | None,
@@ -51,17 +55,20 @@ def convert(
     image_size: int | None,
     channels: str | None,
 ) -> None:
-    """Turn published weights into safetensors; refused unless they fill the whole backbone.
+    """Convert published weights to safetensors.
 
-    NAME is an id of `fairfm model list`, or a name of your own with --format and --backbone. FILE
-    is the published file or folder; effnet_lite0 finds that of its installed package by itself.
+    Weights that do not fill the whole backbone are refused.
+
+    NAME is an id from `fairfm model list`, or a name of your own together with --format and
+    --backbone. FILE is the published file or folder; effnet_lite0 needs none, because an installed
+    package contains its weights.
     """
     from fairfm_core.models.checkpoints.registry import convert as convert_file
     from fairfm_core.models.checkpoints.sources import bundled_file
     from fairfm_core.models.weights.provenance import files_sha256
 
-    said = {"format": form, "backbone": backbone, "image_size": image_size}
-    record = _record(name, file, said | {"channels": int(channels) if channels else None})
+    given = {"format": form, "backbone": backbone, "image_size": image_size}
+    record = _record(name, file, given | {"channels": int(channels) if channels else None})
     source = Path(file) if file is not None else bundled_file(record)
     converted = convert_file(record, source)
     converted.write(Path(out))
@@ -77,9 +84,13 @@ def convert(
 
 @model.command()
 @click.argument("file", metavar="W.safetensors", type=click.Path())
-@click.option("--model", "name", help="Check against this model's backbone [the file's own].")
+@click.option(
+    "--model",
+    "name",
+    help="Check against the backbone of this model [default: the one in the file].",
+)
 def check(file: str, name: str | None) -> None:
-    """Say what a converted file holds, and that it fills its backbone."""
+    """Check that a converted file fills its backbone, and print what it holds."""
     from fairfm_core.config.zoo import foundation_model
     from fairfm_core.models.weights.converted import read_weights
     from fairfm_core.models.weights.coverage import file_pool, meta_network
@@ -97,18 +108,18 @@ def check(file: str, name: str | None) -> None:
     click.echo(f"  sha256: {weights.sha256}")
 
 
-def _record(name: str, file: str | None, said: dict[str, Any]) -> FoundationModel:
-    """The zoo's record with what the user says instead, or a record of the user's own."""
+def _record(name: str, file: str | None, given: dict[str, Any]) -> FoundationModel:
+    """The zoo's record with the options the user gave, or a record made from these options."""
     from dataclasses import replace
 
     from fairfm_core.config.zoo import ZOO, check_format, foundation_model, user_model
 
-    said = {key: value for key, value in said.items() if value is not None}
-    if "format" in said:
-        check_format(said["format"])
-    if name not in ZOO and {"format", "backbone"} <= set(said):
-        return user_model(file or name, id=name, title=name, **said)
-    return replace(foundation_model(name), **said)
+    given = {key: value for key, value in given.items() if value is not None}
+    if "format" in given:
+        check_format(given["format"])
+    if name not in ZOO and {"format", "backbone"} <= set(given):
+        return user_model(file or name, id=name, title=name, **given)
+    return replace(foundation_model(name), **given)
 
 
 def _print_coverage(coverage: Coverage, total: int) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import attributes
-from fairfm_core.data.groups import MOST_GROUPS, Grouping, combined, grouping, has_groups
+from fairfm_core.data.groups import MOST_GROUPS, Grouping, combinations, grouping, has_groups
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
 
@@ -83,7 +83,7 @@ def _balanced_groups(
 ) -> Grouping:
     """The groups of the balancing attribute, or every combination of those of several."""
     names = [attribute] if isinstance(attribute, str) else sorted(attribute)
-    groups = combined([_checked_groups(frame, name, age_edges) for name in names])
+    groups = combinations([_checked_groups(frame, name, age_edges) for name in names])
     empty = sorted(groups.names[g] for g in np.flatnonzero(groups.sizes_G == 0))
     if empty:
         raise BadInput(

@@ -1,10 +1,11 @@
-"""The cohort: one table, one row per image, that every other part of the program reads.
+"""The cohort: one table with one row per image, which every other part of the program reads.
 
 Columns: `image_id` and `patient_id` text; `sex` F, M or null; `race` text or null; `age` years or
 null; any further attribute; `y_<pathology>` 0, 1 or null; `split` train, val, test or null; `row`,
-the position of the image in the image store. Where a source knows uncertain labels, `u_<pathology>`
-is 1 for them and 0 elsewhere; their `y_` is null until a trial's label policy says what they are.
-Attributes are data: any column that is no key, label or mark of uncertainty can be one.
+the position of the image in the image store. Where a source has uncertain labels, `u_<pathology>`
+is 1 for them and 0 elsewhere; their `y_` is null until a trial's label policy settles them
+(`settled`). Attributes are data: any column that is not a key, a label or a mark of uncertainty can
+be one.
 """
 
 from __future__ import annotations
@@ -27,25 +28,8 @@ from fairfm_core.data.cohort_checks import (
 )
 from fairfm_core.errors import BadInput
 
-MEANING = {"u_zeros": 0.0, "u_ones": 1.0}
-
-
-def settled(frame: pd.DataFrame, policies: Mapping[str, str]) -> pd.DataFrame:
-    """`frame` with every uncertain label 0, 1 or null, after the policy of its pathology.
-
-    Pathologies that `policies` leaves out have `u_zeros`. Labels that are null without a mark of
-    uncertainty stay null.
-    """
-    columns = {}
-    for mark in (name for name in frame.columns if name.startswith(UNCERTAIN_PREFIX)):
-        pathology = mark.removeprefix(UNCERTAIN_PREFIX)
-        meaning = MEANING.get(policies.get(pathology, "u_zeros"))
-        if meaning is not None:
-            label = frame[LABEL_PREFIX + pathology]
-            columns[LABEL_PREFIX + pathology] = label.mask(frame[mark] == 1, meaning)
-    return frame.assign(**columns)
-
-
+LABEL_OF_POLICY = {"u_zeros": 0.0, "u_ones": 1.0}
+"""What a policy makes of an uncertain label; others leave it null."""
 FIRST_ATTRIBUTES = ("sex", "race", "age")
 NUMBERED = (LABEL_PREFIX, UNCERTAIN_PREFIX)
 
@@ -53,8 +37,8 @@ NUMBERED = (LABEL_PREFIX, UNCERTAIN_PREFIX)
 def pathologies(frame: pd.DataFrame) -> tuple[str, ...]:
     """The names of the label columns without their `y_`, in alphabetical order.
 
-    The order is that of the names, not of the file, because it becomes the order of a model's
-    outputs and must be the same for two files of the same content.
+    They are sorted because their order becomes that of a model's outputs, which must be the same
+    for two files with the same content.
     """
     labels = [name for name in frame.columns if name.startswith(LABEL_PREFIX)]
     return tuple(sorted(name.removeprefix(LABEL_PREFIX) for name in labels))
@@ -63,7 +47,7 @@ def pathologies(frame: pd.DataFrame) -> tuple[str, ...]:
 def attributes(frame: pd.DataFrame) -> tuple[str, ...]:
     """The columns that can be protected attributes: sex, race, age, then the others by name.
 
-    A column that is null in every row (NIH publishes no race, say) is not offered.
+    A column that is null in every row is left out (NIH, for example, publishes no race).
     """
     offered = {
         name
@@ -74,8 +58,24 @@ def attributes(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(first + sorted(offered - set(first)))
 
 
-def normalised(frame: pd.DataFrame) -> pd.DataFrame:
-    """The checked cohort with its column types, ordered by `row`; raises BadInput as checked."""
+def settled(frame: pd.DataFrame, policies: Mapping[str, str]) -> pd.DataFrame:
+    """`frame` with every uncertain label set to 0, 1 or null by the policy of its pathology.
+
+    Pathologies that are not in `policies` have `u_zeros`. Labels that are null without a mark of
+    uncertainty stay null.
+    """
+    columns = {}
+    for mark in (name for name in frame.columns if name.startswith(UNCERTAIN_PREFIX)):
+        pathology = mark.removeprefix(UNCERTAIN_PREFIX)
+        meaning = LABEL_OF_POLICY.get(policies.get(pathology, "u_zeros"))
+        if meaning is not None:
+            label = frame[LABEL_PREFIX + pathology]
+            columns[LABEL_PREFIX + pathology] = label.mask(frame[mark] == 1, meaning)
+    return frame.assign(**columns)
+
+
+def checked_cohort(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cohort with its column types, ordered by `row`; raises BadInput unless it is valid."""
     check_cohort(frame)
     typed = dict.fromkeys(TEXT_COLUMNS, "str") | {"age": "float64", "row": "int64"}
     typed |= {name: "float64" for name in frame.columns if name.startswith(NUMBERED)}
@@ -84,7 +84,7 @@ def normalised(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_cohort(path: Path) -> pd.DataFrame:
-    """The checked cohort in a parquet file, ordered by `row`; BadInput where it is none."""
+    """The cohort in a parquet file, checked and ordered by `row`; BadInput unless it is valid."""
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"no cohort at {path}: expected a parquet file with one row per image")
@@ -95,20 +95,20 @@ def read_cohort(path: Path) -> pd.DataFrame:
         raise BadInput(
             f"{path} is not a readable parquet file ({reason}); prepare the data set again"
         ) from error
-    return normalised(table.to_pandas())
+    return checked_cohort(table.to_pandas())
 
 
 def write_cohort(frame: pd.DataFrame, path: Path) -> None:
-    """Writes a checked cohort as parquet (zstd), ordered by `row`."""
-    table = pa.Table.from_pandas(normalised(frame), preserve_index=False)
+    """Checks a cohort and writes it as parquet (zstd), ordered by `row`."""
+    table = pa.Table.from_pandas(checked_cohort(frame), preserve_index=False)
     pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
 
 
 def cohort_digest(frame: pd.DataFrame) -> str:
-    """SHA-256 (hex) of what a cohort says, whatever the order of its rows and columns or its file.
+    """SHA-256 (hex) of a cohort's content, whatever the order of its rows and columns.
 
-    Numbers are compared as float64 and text as UTF-8, so that int and float labels, `string` and
-    `large_string` and dictionary columns of equal values have equal digests.
+    Numbers are digested as float64 and text as UTF-8, so equal values have equal digests whether
+    they are int or float, `string`, `large_string` or dictionary columns.
     """
     ordered = frame.sort_values("image_id")
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What must hold in a cohort before anything is computed from it; each check is one function."""
+"""What must be true of a cohort before anything is computed from it; one function per check."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ def check_cohort(frame: pd.DataFrame) -> None:
 def _check_columns(frame: pd.DataFrame) -> None:
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
-        raise BadInput(f"the cohort has columns twice: {first_ten(repeated)}; name each once")
+        raise BadInput(
+            f"the cohort has repeated columns: {first_ten(repeated)}; give each a name of its own"
+        )
     missing = [name for name in REQUIRED if name not in frame.columns]
     if missing:
         raise BadInput(
             f"the cohort lacks the column(s) {', '.join(missing)}; it has "
-            f"{first_ten(frame.columns)} (unknown values are null, but the column must be there)"
+            f"{first_ten(frame.columns)} (a column is required even if all its values are null)"
         )
     if not any(name.startswith(LABEL_PREFIX) for name in frame.columns):
         raise BadInput(
@@ -52,9 +54,11 @@ def _check_columns(frame: pd.DataFrame) -> None:
 
 
 def _check_names(frame: pd.DataFrame) -> None:
-    """Names that predictions give another meaning are refused before anything is trained."""
+    """Refuses names that mean something else in predictions, before anything is trained."""
     if "y_mean" in frame.columns:
-        raise BadInput("a pathology may not be called 'mean', the mean over pathologies; rename it")
+        raise BadInput(
+            "a pathology may not be called 'mean', which is the mean over pathologies; rename it"
+        )
     taken = [name for name in frame.columns if str(name).startswith("p_")]
     if taken:
         raise BadInput(
@@ -65,7 +69,7 @@ def _check_names(frame: pd.DataFrame) -> None:
 
 def _check_not_empty(frame: pd.DataFrame) -> None:
     if frame.empty:
-        raise BadInput("the cohort is empty: it needs at least one row, one per image")
+        raise BadInput("the cohort is empty: it needs one row per image")
 
 
 def _check_ids(frame: pd.DataFrame) -> None:
@@ -74,13 +78,13 @@ def _check_ids(frame: pd.DataFrame) -> None:
             raise BadInput(f"{name} must be text in every row of the cohort, never null or empty")
     twice = frame["image_id"][frame["image_id"].duplicated()].unique()
     if len(twice):
-        raise BadInput(f"{len(twice)} image id(s) stand in more than one row: {first_ten(twice)}")
+        raise BadInput(f"{len(twice)} image id(s) are in more than one row: {first_ten(twice)}")
 
 
 def _check_rows(frame: pd.DataFrame) -> None:
     row = frame["row"]
     if not pd.api.types.is_integer_dtype(row) or row.isna().any() or (row < 0).any():
-        raise BadInput("row must be a whole number from 0 on: the image's position in the store")
+        raise BadInput("row must be a whole number, 0 or more: the image's position in the store")
     twice = row[row.duplicated()].unique()
     if len(twice):
         raise BadInput(f"{len(twice)} row number(s) belong to two images: {first_ten(twice)}")

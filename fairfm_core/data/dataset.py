@@ -1,4 +1,4 @@
-"""Prepared data sets: opened by every trial, verified on demand."""
+"""Prepared data sets: opened by every trial, verified byte by byte on demand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import attributes, cohort_digest, pathologies, read_cohort
-from fairfm_core.data.image_store.store import open_store, store_digest
+from fairfm_core.data.image_store.store import open_images, store_digest
 from fairfm_core.data.manifest import COHORT, IMAGES, Manifest, read_manifest
 from fairfm_core.errors import BadInput
 
@@ -20,11 +20,11 @@ class PreparedData:
     """A cohort and its decoded images.
 
     Attributes:
-        folder: where it lies; never part of an identity.
+        folder: where it is on this machine; never part of an identity.
         frame: the cohort, ordered by `row`; `images[frame["row"]]` are its images.
         images: uint8 [N, S, S], a read-only memory map.
         digest: identity of the content: images, cohort, size and interpolation.
-        image_size: S.
+        image_size: S, height and width of the images.
         pathologies: label names in alphabetical order.
         attributes: columns that can be protected attributes: sex, race, age, then others.
         manifest: where the data came from, with counts and notes.
@@ -41,16 +41,16 @@ class PreparedData:
 
 
 def open_dataset(folder: str | Path) -> PreparedData:
-    """The prepared data set in `folder`, after cheap checks that its parts belong together.
+    """The prepared data set in `folder`, after quick checks that its parts belong together.
 
     Raises:
         BadInput: no such folder or manifest (with the command that makes one), another schema
-            version, a cohort that does not pass its checks, or parts of different length.
+            version, an invalid cohort, or parts of different lengths.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     frame = read_cohort(folder / COHORT)
-    images = open_store(folder / IMAGES)
+    images = open_images(folder / IMAGES)
     expected = (manifest.counts["images"], manifest.size, manifest.size)
     if images.shape != expected or images.dtype != np.uint8:
         raise BadInput(
@@ -75,10 +75,10 @@ def open_dataset(folder: str | Path) -> PreparedData:
 
 
 def verify(folder: str | Path) -> PreparedData:
-    """The data set after every byte was checked: digests, leakage, labels and groups.
+    """The data set in `folder`, with every byte checked: digests, leakage, labels and groups.
 
     Raises:
-        BadInput: as `open_dataset`, or where content differs from its digest.
+        BadInput: as `open_dataset`, or where the content differs from its digest.
     """
     data = open_dataset(folder)
     found = {"images": store_digest(data.folder / IMAGES), "cohort": cohort_digest(data.frame)}
@@ -86,7 +86,7 @@ def verify(folder: str | Path) -> PreparedData:
     wrong = [name for name in expected if found[name] != expected[name]]
     if wrong:
         raise BadInput(
-            f"the {' and '.join(wrong)} of {folder} changed after they were prepared (SHA-256 "
-            f"differs from the manifest's); prepare the data set again"
+            f"the {' and '.join(wrong)} of {folder} changed after preparation (SHA-256 differs "
+            f"from the manifest's); prepare the data set again"
         )
     return data

@@ -76,7 +76,7 @@ def has_groups(frame: pd.DataFrame, attribute: str) -> bool:
     return attribute == AGE or frame[attribute].nunique() <= MOST_GROUPS
 
 
-def combined(parts: Sequence[Grouping]) -> Grouping:
+def combinations(parts: Sequence[Grouping]) -> Grouping:
     """Every combination of the groups of one or more attributes, `Black x F`.
 
     A combination that no image has is a group of size 0; an image that lacks one of the attributes

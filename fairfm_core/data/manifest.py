@@ -1,4 +1,4 @@
-"""The manifest of a prepared data set: written last, so that its presence means it is whole."""
+"""The manifest of a prepared data set: written last, so its presence means a complete set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Digests(Frozen):
 
 
 class Manifest(Frozen):
-    """What a prepared folder holds and where it came from; no paths, no times."""
+    """What a prepared folder holds and where it came from, without paths or times."""
 
     schema_version: int = SCHEMA
     kind: str
@@ -39,7 +39,7 @@ class Manifest(Frozen):
     origin: dict[str, Any]
     digests: Digests
     request: str
-    """Identity of what was asked: the same request finds its finished store again."""
+    """Identity of the request: the same request reuses the finished store."""
 
     @property
     def digest(self) -> str:
@@ -60,7 +60,7 @@ def read_manifest(folder: Path) -> Manifest:
         if found != SCHEMA:
             raise BadInput(
                 f"{folder} was prepared with schema {found}, this version reads schema {SCHEMA}; "
-                f"make it again in a new folder with: {PREPARE} NEW_FOLDER"
+                f"prepare it again in a new folder with: {PREPARE} NEW_FOLDER"
             )
         digest = fields.pop("digest", None)
         manifest = Manifest.model_validate(fields)
@@ -73,7 +73,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Writes the manifest under a temporary name, then puts it in place in one step."""
+    """Writes the manifest under a temporary name, then renames it in one step."""
     partial = folder / f".{MANIFEST}.partial"
     fields = manifest.model_dump(mode="json") | {"digest": manifest.digest}
     with open(partial, "w", encoding="utf-8") as file:

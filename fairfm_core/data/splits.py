@@ -1,4 +1,4 @@
-"""Patient-disjoint splits: drawn by seed, or read from a data set's official lists."""
+"""Patient-disjoint splits: random, or read from a data set's official lists."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def random_split(
     fractions: Sequence[float] = FRACTIONS,
     stratify: Sequence[str] = STRATIFY,
 ) -> pd.Series:
-    """The split (train, val or test) of each row of `frame`, on its index; patients stay together.
+    """A random split (train, val or test) of the rows of `frame`, on its index, by patient.
 
-    Patients are split within strata of their `stratify` attributes (those the frame has). The
+    Patients are split within strata of their `stratify` attributes (those that the frame has). The
     split of a patient depends on the seed and the set of patients, never on the order of rows.
 
     Raises:
-        BadInput: where `fractions` are not three shares (train, val, test) that sum to one.
+        BadInput: `fractions` are not three shares (train, val, test) that sum to one.
     """
     check_fractions(fractions)
     strata = _strata(frame, [name for name in stratify if name in frame.columns])
@@ -45,19 +45,19 @@ def listed_split(
     fractions: Sequence[float] = FRACTIONS,
     stratify: Sequence[str] = STRATIFY,
 ) -> pd.Series:
-    """The split of each row of `frame` after lists of image ids; null for images on no list.
+    """The split of each row of `frame` by lists of image ids; null for images on no list.
 
-    A list is named train, val, test or train_val; the patients of train_val are divided by `seed`
-    into train and val in the proportion of the first two `fractions`.
+    A list is named train, val, test or train_val. The patients of train_val are split at random, by
+    `seed`, into train and val in the proportion of the first two `fractions`.
 
     Raises:
-        BadInput: an unknown list name, an image on two lists, or no image of the frame listed.
+        BadInput: an unknown name of a list, an image on two lists, or no image on any list.
     """
     named = _list_of_images(lists)
     split = frame["image_id"].map(named).astype("str").rename("split")
     if split.isna().all():
         raise BadInput(
-            f"none of the {len(frame)} images is on a split list; the cohort's ids look like "
+            f"none of the {len(frame)} images is on a split list: the cohort's ids look like "
             f"{frame['image_id'].iloc[0]!r}, the lists' like {next(iter(named), 'nothing')!r}"
         )
     undivided = split == "train_val"
@@ -74,8 +74,8 @@ def check_fractions(fractions: Sequence[float]) -> None:
     if not good or abs(sum(fractions) - 1) > 1e-6:
         given = " ".join(f"{share:g}" for share in fractions)
         raise BadInput(
-            f"fractions {given}: expected the shares of train, val and test, not negative, with "
-            f"some training data and a sum of 1, such as 0.6 0.1 0.3"
+            f"fractions {given}: give the shares of train, val and test, none negative, the first "
+            f"above 0, with a sum of 1, such as 0.6 0.1 0.3"
         )
 
 
@@ -85,7 +85,7 @@ def _strata(frame: pd.DataFrame, stratify: list[str]) -> dict[str, list[str]]:
         return {"": sorted(frame["patient_id"].unique())}
     patients = frame[["patient_id", *stratify]].astype("str").fillna("null").drop_duplicates()
     value = patients[stratify[0]].str.cat(patients[stratify[1:]], sep="|")
-    # A patient with two values of an attribute (two races on file) forms a stratum of both.
+    # A patient with two values of an attribute (two races on record) is in the stratum of both.
     values = value.sort_values().groupby(patients["patient_id"]).agg("+".join)
     return {str(stratum): sorted(members.index) for stratum, members in values.groupby(values)}
 
@@ -95,18 +95,18 @@ def _divide(
 ) -> dict[str, str]:
     """Patients in random order, cut at the cumulative fractions.
 
-    The random offset leaves the expected shares exact in strata too small to be cut evenly.
+    The random offset keeps the expected shares exact in strata too small to be cut evenly.
     """
     order = rng.permutation(len(patients))
     positions = (order + rng.random()) / len(patients)
     cuts = np.cumsum(np.asarray(fractions, dtype=np.float64))[:2]
-    last = int(np.flatnonzero(fractions)[-1])  # rounding of the cuts must not open an empty split
+    last = int(np.flatnonzero(fractions)[-1])  # rounding must not fill a split of share 0
     which = np.minimum(np.searchsorted(cuts, positions, side="right"), last)
     return {patient: SPLITS[i] for patient, i in zip(patients, which, strict=True)}
 
 
 def _list_of_images(lists: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Image id -> the one list that names it."""
+    """Image id -> the one list that it is on."""
     named: dict[str, str] = {}
     twice: list[str] = []
     for name, images in lists.items():

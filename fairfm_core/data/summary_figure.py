@@ -1,13 +1,16 @@
 """The figure of a cohort: images, patients and prevalences by split and group, for print.
 
-It is drawn here, beside the numbers it shows, because `fairfm data check` needs no trained model
-and no results. Its bytes depend on the numbers alone.
+A summary (`summary.py`) becomes a grid of cells, each a text and a shade, and the grid becomes a
+figure. It is drawn here, beside the numbers it shows, because `fairfm data check` needs no trained
+model and no results. Its bytes depend on the numbers alone.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +26,36 @@ from fairfm_core.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
-import math
-from dataclasses import dataclass
 
 EVERYBODY = "everybody"
 MOST_FOLD = 2.0
-"""Prevalences that differ by this factor or more have the full colour."""
+"""Ratio of prevalences from which on the colour no longer deepens."""
 LEAST_EXPECTED = 10
-"""A group that would hold fewer positive images at everybody's prevalence has no colour: noise."""
+"""Positive images expected at everybody's prevalence below which a cell has no colour: noise."""
 PREVALENCE = "prevalence_"
+UNDATED: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "png": {"Software": None},
+}
+STYLE: dict[RcKeyType, Any] = {
+    "font.size": 7,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "fairfm",
+    "svg.fonttype": "none",
+}
+CELL = (0.58, 0.3)
+"""Width and height of a cell in inches: room for two lines of seven digits."""
+MARGIN = (2.0, 1.7)
+RESOLUTION = 200
+
+SummaryRow = dict[str, Any]
+"""One row of a summary."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A text of two lines and a shade; null where there is nothing to shade."""
+class GridCell:
+    """A text of two lines and a shade; None for a cell without one."""
 
     text: str
     shade: float | None
@@ -53,24 +72,39 @@ class Grid:
             of the split, 0 to 1.
         pathologies: label names.
         prevalences: for each pathology the prevalence in percent (and positive images) in each
-            group, over all splits, shaded by its ratio to everybody's: -1 half or less, 1 double
-            or more, null where ten positive images are not to be expected.
+            group, over all splits, shaded by its ratio to everybody's: -1 for half or less, 1 for
+            double or more, None where fewer than ten positive images are expected.
     """
 
     columns: tuple[str, ...]
     splits: tuple[str, ...]
-    sizes: tuple[tuple[Cell, ...], ...]
+    sizes: tuple[tuple[GridCell, ...], ...]
     pathologies: tuple[str, ...]
-    prevalences: tuple[tuple[Cell, ...], ...]
+    prevalences: tuple[tuple[GridCell, ...], ...]
 
 
-Row = dict[str, Any]
-"""One row of a summary."""
+def write_figure(summary: pd.DataFrame, manifest: Manifest, path: str) -> None:
+    """Draws a data set's summary into a file, whose format follows from its name."""
+    counts = {name: f"{count:,}" for name, count in manifest.counts.items()}
+    title = f"{manifest.kind}: {counts['images']} images of {counts['patients']} patients"
+    drawn = grid_bytes(summary_grid(summary), title, figure_form(path))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(drawn)
+
+
+def figure_form(path: str) -> str:
+    """The format of a file by the ending of its name: pdf, svg or png; BadInput for any other."""
+    form = Path(path).suffix.lower().removeprefix(".")
+    if form not in UNDATED:
+        raise BadInput(
+            f"figure {path}: the name must end in .pdf, .svg or .png{did_you_mean(form, UNDATED)}"
+        )
+    return form
 
 
 def summary_grid(summary: pd.DataFrame) -> Grid:
-    """The grid of a `summary.cohort_summary`."""
-    by_split: dict[str, dict[str, Row]] = {}
+    """The grid that shows a summary, as `summary.cohort_summary` makes it."""
+    by_split: dict[str, dict[str, SummaryRow]] = {}
     for record in summary.to_dict("records"):
         row = {str(key): value for key, value in record.items()}
         by_split.setdefault(row["split"], {})[_group(row)] = row
@@ -92,73 +126,37 @@ def summary_grid(summary: pd.DataFrame) -> Grid:
     )
 
 
-def _group(row: Row) -> str:
+def _group(row: SummaryRow) -> str:
     return EVERYBODY if row["attribute"] == "overall" else f"{row['attribute']} {row['group']}"
 
 
-def _size(row: Row | None, everybody: Row) -> Cell:
+def _size(row: SummaryRow | None, everybody: SummaryRow) -> GridCell:
     images, patients = (row["images"], row["patients"]) if row else (0, 0)
-    return Cell(f"{images:,}\n({patients:,})", images / everybody["images"])
+    return GridCell(f"{images:,}\n({patients:,})", images / everybody["images"])
 
 
-def _prevalence(row: Row, everybody: Row, pathology: str) -> Cell:
+def _prevalence(row: SummaryRow, everybody: SummaryRow, pathology: str) -> GridCell:
     share, overall = row[PREVALENCE + pathology], everybody[PREVALENCE + pathology]
     if math.isnan(share):
-        return Cell("not\nlabelled", None)
+        return GridCell("not\nlabelled", None)
     text = f"{100 * share:.1f}\n({row[f'positive_{pathology}']:,})"
     if row[f"labelled_{pathology}"] * overall < LEAST_EXPECTED:
-        return Cell(text, None)
+        return GridCell(text, None)
     fold = math.log(share / overall, MOST_FOLD) if share else -1.0
-    return Cell(text, min(max(fold, -1.0), 1.0))
+    return GridCell(text, min(max(fold, -1.0), 1.0))
 
 
-UNDATED: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None},
-    "svg": {"Date": None},
-    "png": {"Software": None},
-}
-STYLE: dict[RcKeyType, Any] = {
-    "font.size": 7,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "fairfm",
-    "svg.fonttype": "none",
-}
-CELL = (0.58, 0.3)
-"""Width and height of a cell in inches: seven digits and their brackets in two lines."""
-MARGIN = (2.0, 1.7)
-RESOLUTION = 200
-
-
-def write_figure(summary: pd.DataFrame, manifest: Manifest, path: str) -> None:
-    """Draws a data set's summary into a file, in the form that its name asks for."""
-    counts = {name: f"{count:,}" for name, count in manifest.counts.items()}
-    title = f"{manifest.kind}: {counts['images']} images of {counts['patients']} patients"
-    drawn = figure_bytes(summary_grid(summary), title, figure_form(path))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(drawn)
-
-
-def figure_form(path: str) -> str:
-    """The form that a file's name asks for: pdf, svg or png; BadInput for any other."""
-    form = Path(path).suffix.lower().removeprefix(".")
-    if form not in UNDATED:
-        raise BadInput(
-            f"figure {path}: the name must end in .pdf, .svg or .png{did_you_mean(form, UNDATED)}"
-        )
-    return form
-
-
-def figure_bytes(grid: Grid, title: str, form: str) -> bytes:
-    """The figure as `pdf`, `svg` or `png`: equal grids and titles give equal bytes."""
+def grid_bytes(grid: Grid, title: str, form: str) -> bytes:
+    """The figure as `pdf`, `svg` or `png`; equal grids and titles give equal bytes."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure = draw(grid, title)
+        figure = draw_grid(grid, title)
         figure.savefig(buffer, format=form, metadata=UNDATED[form], dpi=RESOLUTION)
     return buffer.getvalue()
 
 
-def draw(grid: Grid, title: str) -> Figure:
-    """Two blocks over the same groups: sizes by split, and prevalences by pathology."""
+def draw_grid(grid: Grid, title: str) -> Figure:
+    """Two blocks with the same groups as columns: sizes by split, prevalences by pathology."""
     rows = (len(grid.splits), len(grid.pathologies))
     width = MARGIN[0] + CELL[0] * len(grid.columns)
     figure = Figure((width, MARGIN[1] + CELL[1] * sum(rows)), layout="constrained")
@@ -181,11 +179,11 @@ def draw(grid: Grid, title: str) -> Figure:
 def _draw_block(
     axes: Axes,
     names: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
+    rows: Sequence[Sequence[GridCell]],
     colours: str,
     limits: tuple[float, float],
 ) -> QuadMesh:
-    """Shaded cells with their texts; the limits keep every shade light enough to read on."""
+    """Shaded cells with their texts; `limits` keep every shade light enough for the text."""
     shades = [[np.nan if cell.shade is None else cell.shade for cell in row] for row in rows]
     low, high = limits
     mesh = axes.pcolormesh(
@@ -209,5 +207,5 @@ def _draw_key(figure: Figure, axes: Axes, mesh: QuadMesh) -> None:
 
 
 def _plain(text: str) -> str:
-    """The text as it is, not as mathematics."""
+    """The text with $ escaped, so that matplotlib does not typeset mathematics."""
     return text.replace("$", r"\$")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fairfm_core.data.groups import TIMES, Grouping, combined, grouping
+from fairfm_core.data.groups import TIMES, Grouping, combinations, grouping
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.predictions import KEYS
@@ -71,7 +71,7 @@ def joint_groups(parts: Sequence[Grouping], images: int) -> Groups:
     """
     if not parts:
         return everybody(images)
-    joint = combined(parts)
+    joint = combinations(parts)
     return Groups(joint.attribute, joint.names, joint.code_N)
 
 
@@ -98,8 +98,8 @@ def _combinations(
     """The combinations of the groups of several attributes that occur in any split."""
     of_whole = [_known(whole, each, age_edges) for each in attributes]
     parts = [_named_as(_known(frame, each.attribute, age_edges), each) for each in of_whole]
-    joint = combined(parts)
-    present = np.flatnonzero(combined(of_whole).sizes_G)
+    joint = combinations(parts)
+    present = np.flatnonzero(combinations(of_whole).sizes_G)
     place = np.full(len(joint.names) + 1, -1, dtype=np.int64)
     place[present] = np.arange(len(present))
     names = tuple(joint.names[c] for c in present)

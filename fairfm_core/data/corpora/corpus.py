@@ -1,7 +1,7 @@
-"""Pre-training corpora: images of one or more prepared data sets, drawn and cleaned by patient.
+"""Pre-training corpora: images of one or more prepared data sets, sampled by patient.
 
-Patients of the evaluation's validation and test splits leave the corpus unless they are asked to
-stay (`patients.py`); otherwise labels, groups and splits play no part.
+Patients in the validation and test splits of the evaluation are left out unless a study keeps them
+(`patients.py` says who is the same person). Labels, groups and splits play no other part.
 """
 
 from __future__ import annotations
@@ -15,18 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.data.corpora.patients import by_source, called, judged
+from fairfm_core.data.corpora.patients import by_source, display_name, evaluation_patients
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput
 from fairfm_core.seeding import stream_seed
-
-
-def open_corpora(folders: Sequence[str]) -> dict[str, PreparedData]:
-    """Prepared data sets by the name of their source; raises BadInput where two have the same."""
-    return by_source(open_dataset(folder) for folder in folders)
-
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,23 +30,23 @@ class Count:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a corpus takes of one data set.
+class CorpusPart:
+    """The images of one data set in a corpus.
 
     Attributes:
-        called: what its user knows it by: the name of its folder, and its kind.
-        rows: of its image store, ascending.
-        count: what is in the corpus.
-        overlap: what of the corpus belongs to patients of the evaluation; zero where these were
-            left out.
-        excluded: what was left out for that reason.
-        shared: data sets of the evaluation that are of another source, where patients count as
-            theirs because they have the same ids.
-        content: identity of the images: the data set's digest and that of their ids.
+        name: what its user calls it: the name of its folder, and its kind.
+        rows: positions in its image store, ascending.
+        count: patients and images in the corpus.
+        overlap: those in the corpus that belong to patients of the evaluation; zero where these
+            were left out.
+        excluded: those left out because they belong to patients of the evaluation.
+        shared: names of data sets of the evaluation that are of another source but have some of
+            the same patient ids, which count as the same people.
+        content: identity of the images: the digests of the data set and of the image ids.
     """
 
-    called: str
-    rows: Rows
+    name: str
+    rows: NDArray[np.int64]
     count: Count
     overlap: Count
     excluded: Count
@@ -64,15 +56,16 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """What a model is pre-trained on.
+    """The images that a model is pre-trained on.
 
     Attributes:
-        parts: by the data sets' names, in the order of their content. A training numbers the images
-            in this order and draws by number, so no order in which a study names them may enter.
-        digest: identity of the images by content: data sets' digests and image ids, no names.
+        parts: by the names of the data sets, in the order of their content. A training numbers the
+            images in this order and draws them by number, so the order in which a study lists
+            the data sets must not matter.
+        digest: identity of the images by content: digests of data sets and image ids, no names.
     """
 
-    parts: Mapping[str, Drawn]
+    parts: Mapping[str, CorpusPart]
     digest: str
 
     @property
@@ -82,8 +75,13 @@ class Corpus:
 
     @property
     def patients(self) -> int:
-        """Number of patients; those of different data sets are counted as different people."""
+        """Number of patients; patients of different data sets count as different people."""
         return sum(part.count.patients for part in self.parts.values())
+
+
+def open_corpora(folders: Sequence[str]) -> dict[str, PreparedData]:
+    """Prepared data sets by the name of their source; BadInput where two are of one source."""
+    return by_source(open_dataset(folder) for folder in folders)
 
 
 def pretraining_corpus(
@@ -96,32 +94,32 @@ def pretraining_corpus(
 ) -> Corpus:
     """The union of `datasets`, or the images of a `fraction` of their patients (Table 5).
 
-    A patient is in the corpus if a number that is hashed from the seed, the data set and the
-    patient lies below `fraction`: so a smaller fraction of the same seed is inside a larger one,
-    and the share of patients is `fraction` up to chance. No order of rows or data sets decides
-    who is in it.
+    A patient is in the corpus if a hash of the seed, the data set and the patient, as a number from
+    0 to 1, lies below `fraction`. So a smaller fraction is part of a larger one of the same seed,
+    the share of patients is `fraction` up to chance, and the order of rows and data sets does not
+    matter.
 
     Args:
-        datasets: prepared data sets by name, each of a source of its own; all their images, of any
-            split.
-        evaluation: data sets by name whose validation and test patients models are judged on.
+        datasets: prepared data sets by name, each of another source; the images of all their
+            splits are used.
+        evaluation: data sets by name on whose validation and test patients models are evaluated.
         fraction: share of patients, above 0 and up to 1.
-        seed: of the fraction; 1.0 does not depend on it.
-        exclude_eval_patients: whether patients of the evaluation leave the corpus.
+        seed: of the fraction; a fraction of 1.0 does not depend on it.
+        exclude_eval_patients: whether patients of the evaluation are left out.
 
     Raises:
-        BadInput: no data set, two of one source, a fraction out of range, or nothing left.
+        BadInput: no data set, two of one source, a fraction out of range, or no image left.
     """
     if not datasets:
         raise BadInput("a corpus needs at least one prepared data set; none was given")
     if not 0 < fraction <= 1:
-        raise BadInput(f"fraction {fraction:g} of a corpus: expected above 0 and up to 1")
+        raise BadInput(f"fraction {fraction:g} of a corpus: give a number above 0 and up to 1")
     by_source(datasets.values())
-    drawn = {}
+    sampled = {}
     for name, data in datasets.items():
         inside = data.frame[_sampled(data.frame["patient_id"], name, fraction, seed)]
-        drawn[name] = _drawn(data, inside, evaluation, exclude_eval_patients)
-    parts = dict(sorted(drawn.items(), key=lambda item: item[1].content))
+        sampled[name] = _part(data, inside, evaluation, exclude_eval_patients)
+    parts = dict(sorted(sampled.items(), key=lambda item: item[1].content))
     digest = fingerprint({"corpus": [part.content for part in parts.values()]})
     corpus = Corpus(parts, digest)
     if not corpus.images:
@@ -134,23 +132,23 @@ def pretraining_corpus(
 
 
 def corpus_text(corpus: Corpus) -> str:
-    """The corpus in lines: images and patients of each data set, and who else is judged on."""
+    """The corpus in words, one line per data set: images, patients, overlap with the evaluation."""
     return "\n".join(_lines(corpus))
 
 
-def _drawn(
+def _part(
     data: PreparedData, frame: pd.DataFrame, evaluation: Mapping[str, PreparedData], exclude: bool
-) -> Drawn:
-    """What the corpus takes of the sampled rows `frame` of a data set."""
-    theirs, shared = judged(data, frame["patient_id"], evaluation)
+) -> CorpusPart:
+    """The part of the corpus that comes from the sampled rows `frame` of a data set."""
+    theirs, shared = evaluation_patients(data, frame["patient_id"], evaluation)
     kept = frame[~theirs] if exclude else frame
-    known, nobody = _count(frame[theirs]), Count(0, 0)
-    return Drawn(
-        called=called(data),
+    overlap, nobody = _count(frame[theirs]), Count(0, 0)
+    return CorpusPart(
+        name=display_name(data),
         rows=np.sort(kept["row"].to_numpy(dtype=np.int64)),
         count=_count(kept),
-        overlap=nobody if exclude else known,
-        excluded=known if exclude else nobody,
+        overlap=nobody if exclude else overlap,
+        excluded=overlap if exclude else nobody,
         shared=shared,
         content=(data.digest, _ids_digest(kept["image_id"])),
     )
@@ -160,8 +158,8 @@ def _lines(corpus: Corpus) -> list[str]:
     return [_line(part) for part in corpus.parts.values()]
 
 
-def _line(part: Drawn) -> str:
-    line = f"{part.called}: {_in_words(part.count)} patients"
+def _line(part: CorpusPart) -> str:
+    line = f"{part.name}: {_in_words(part.count)} patients"
     shared = f", who share their ids with patients of {', '.join(part.shared)}"
     for count, what in ((part.excluded, "left out"), (part.overlap, "kept")):
         if count.patients:
@@ -178,9 +176,9 @@ def _sampled(patient: pd.Series, name: str, fraction: float, seed: int) -> NDArr
     """Whether each image's patient is in the fraction."""
     if fraction == 1:
         return np.ones(len(patient), dtype=np.bool_)
-    codes, patients = pd.factorize(patient)
+    code_N, patients = pd.factorize(patient)
     place = [stream_seed(seed, "corpus", name, each) / 2**63 for each in patients]
-    inside: NDArray[np.bool_] = (np.array(place) < fraction)[codes]
+    inside: NDArray[np.bool_] = (np.array(place) < fraction)[code_N]
     return inside
 
 

@@ -1,80 +1,86 @@
-"""Whose images a data set holds: which patients of two data sets are the same people.
+"""Which patients of two data sets are the same people.
 
-A patient is known by source and id: two prepared folders of one source (all of CheXpert, and the
-cohort that models are tested on) hold the same people, and one id in two sources is two people
-(every phantom world has a p000000). A described table has no source but itself, and can be of
-anybody, CheXpert's patients too: where either of two data sets is a table, patients of one id are
-taken for one person. Ids are compared as they are written, so a table that names the same people
-otherwise (7 for patient00007) shares none with them, and this goes unseen.
+A patient is identified by source and id. Two prepared folders of one source (all of CheXpert, and
+the cohort that models are tested on) hold the same people, and the same id in two sources is two
+people (every phantom world has a p000000). A described table has no source but itself and may hold
+any patients, including CheXpert's: where either of two data sets is a table, equal ids are taken
+for the same person. Ids are compared as they are written, so a table that writes them differently
+(7 for patient00007) appears to share no patient; this cannot be detected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.data.dataset import PreparedData
+from fairfm_core.data.preparation.kinds import KINDS
 from fairfm_core.errors import BadInput
 
 EVALUATION_SPLITS = ("val", "test")
-ORIGIN_OF: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "phantom": lambda origin: str(origin["world"]["seed"]),
-    "table": lambda origin: str(origin["table_sha256"]),
-    "photographs": lambda origin: fingerprint(sorted(origin["photographs"].values())),
-}
-"""What tells apart the sources of a kind that names no public data set."""
-ANYBODYS = frozenset({"table"})
-"""Kinds whose patients may be those of any other data set."""
 
 
 def by_source(datasets: Iterable[PreparedData]) -> dict[str, PreparedData]:
-    """Data sets by the name of their source; raises BadInput where two have the same."""
-    found: dict[str, PreparedData] = {}
+    """Data sets by the name of their source; BadInput where two are of one source."""
+    named: dict[str, PreparedData] = {}
     for data in datasets:
         source = source_of(data)
-        if source in found:
+        if source in named:
             raise BadInput(
-                f"{found[source].folder} and {data.folder} are of one source ({source}), so their"
-                " patients are the same people: name one of the two folders"
+                f"{named[source].folder} and {data.folder} are of one source ({source}), so their"
+                " patients are the same people: give one of the two folders"
             )
-        found[source] = data
-    return found
+        named[source] = data
+    return named
 
 
 def source_of(data: PreparedData) -> str:
-    """Whose patients these are: a public data set's, or those of this very table or phantom.
+    """The source of a data set: the public data set, or this very table or phantom world.
 
-    At any size, split and label policy: one table prepared twice is one source.
+    It does not depend on size, split or label policy: one table prepared twice is one source.
     """
-    kind, origin = data.manifest.kind, data.manifest.origin
-    own = ORIGIN_OF[kind](origin) if kind in ORIGIN_OF else ""
-    return f"{kind} {own}".strip()
+    name, kind = data.manifest.kind, KINDS.get(data.manifest.kind)
+    distinct = "" if kind is None else kind.distinct(data.manifest.origin)
+    return f"{name} {distinct}".strip()
 
 
-def judged(
+def evaluation_patients(
     data: PreparedData, patient: pd.Series, evaluation: Mapping[str, PreparedData]
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Whether each image's patient is judged on, and the other sources that share such ids."""
+    """Whether each image's patient is in an evaluation split, and which other sources share ids.
+
+    Args:
+        data: a data set of the corpus.
+        patient: the patient of each of N of its images.
+        evaluation: the data sets that models are evaluated on.
+
+    Returns:
+        A mask [N], and the names of data sets of another source with patients of the same ids.
+    """
     theirs, shared = np.zeros(len(patient), dtype=np.bool_), []
     for other in evaluation.values():
         of_one_source = source_of(other) == source_of(data)
-        if of_one_source or ANYBODYS & {data.manifest.kind, other.manifest.kind}:
-            found = patient.isin(_judged_patients(other.frame)).to_numpy()
-            theirs |= found
-            if found.any() and not of_one_source:
-                shared.append(called(other))
+        if of_one_source or _any_patients(data) or _any_patients(other):
+            same_N = patient.isin(_evaluated(other.frame)).to_numpy()
+            theirs |= same_N
+            if same_N.any() and not of_one_source:
+                shared.append(display_name(other))
     return theirs, tuple(shared)
 
 
-def called(data: PreparedData) -> str:
-    """What its user knows a data set by: the name of its folder, and its kind."""
+def display_name(data: PreparedData) -> str:
+    """What its user calls a data set: the name of its folder, and its kind."""
     return f"{data.folder.name} ({data.manifest.kind})"
 
 
-def _judged_patients(frame: pd.DataFrame) -> set[str]:
+def _any_patients(data: PreparedData) -> bool:
+    """Whether a data set may hold the patients of any other."""
+    kind = KINDS.get(data.manifest.kind)
+    return kind is not None and kind.any_patients
+
+
+def _evaluated(frame: pd.DataFrame) -> set[str]:
     return set(frame.loc[frame["split"].isin(EVALUATION_SPLITS), "patient_id"])

@@ -1,7 +1,7 @@
-"""Image files as grey pixels: JPEG, PNG and DICOM, whatever their colours and depth.
+"""Image files as grey pixels: JPEG, PNG, TIFF, BMP and DICOM, whatever their colours and depth.
 
-The pixels are those PIL gives, to the bit. JPEG goes through simplejpeg, the same decoder with less
-around it; what simplejpeg does not read as a plain JPEG is left to PIL.
+The pixels are PIL's, bit for bit. JPEG files are decoded by simplejpeg, the same decoder with less
+overhead; those that simplejpeg cannot read as plain JPEG are left to PIL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fairfm_core.data.image_store.pixels import check_pixels
 from fairfm_core.data.image_store.resizing import Grey, luminance, resize
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
-"""What PIL may find in a file, whatever its name says; it also knows formats that run programs."""
+"""The formats that PIL may try, whatever a file's name; some of its others run programs."""
 JPEG, DICOM = b"\xff\xd8", b"DICM"
 DICOM_PREAMBLE = 128
 HALF_JPEG = "premature end"
@@ -39,16 +39,16 @@ def decode_image(path: Path, size: int) -> Grey:
     """An image file as grey uint8 [size, size]: the whole image, squeezed (bicubic, antialiased).
 
     Colour is turned to luminance, transparency is dropped and 16 bits are scaled to 8. A DICOM file
-    is shown as its header asks: rescaled, windowed, and inverted where low values are bright.
+    is shown as its header says: rescaled, windowed, and inverted where low values are bright.
 
     Raises:
-        One of `UNREADABLE`: there is no such file, it is damaged, cut off or too large to be true.
+        One of `UNREADABLE`: a file that is absent, damaged, truncated or implausibly large.
     """
     return resize(decode_grey(path), size)
 
 
 def decode_grey(path: Path) -> Grey:
-    """An image file as grey uint8 [H, W], at its own size; otherwise as `decode_image`."""
+    """An image file as grey uint8 [H, W] at its own size; otherwise as `decode_image`."""
     data = path.read_bytes()
     if data.startswith(JPEG):
         return _decode_jpeg(data)
@@ -68,7 +68,7 @@ def _decode_jpeg(data: bytes) -> Grey:
         if colours == "YCbCr":
             return luminance(simplejpeg.decode_jpeg(data, "RGB"))
     except ValueError as error:
-        # PIL would fill the missing half with grey if only the end mark is there.
+        # PIL would fill the missing half with grey as long as the end marker is there.
         if HALF_JPEG in str(error):
             raise
     return _decode_with_pil(data)

@@ -1,7 +1,7 @@
-"""DICOM radiographs as grey pixels: rescaled, windowed and the right way up in brightness.
+"""DICOM radiographs as grey pixels: rescaled, windowed and, if need be, inverted.
 
 The steps are those of the standard's greyscale pipeline (PS3.3 C.11.1, C.11.2): modality values,
-then the window or look-up table of interest, then the sense of black and white.
+then the window or look-up table of interest, then the polarity of black and white.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ DAMAGED = (
     TypeError,
     struct.error,
 )
-"""What pydicom raises for files that are cut off, lack an element or are packed in an odd way."""
+"""What pydicom raises for files that are truncated, incomplete or compressed in an unusual way."""
 DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 HEAD = 4096
-"""Bytes at the start of a file that hold how the rest is packed."""
+"""Bytes at the start of a file that contain its transfer syntax."""
 GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def decode_dicom(data: bytes) -> Grey:
-    """The one frame in a DICOM file as grey uint8 [H, W].
+    """The single frame of a DICOM file as grey uint8 [H, W].
 
-    Without a window the darkest and the brightest value of the image become 0 and 255.
+    Without a window the lowest and the highest value of the image become 0 and 255.
 
     Raises:
-        ValueError: the file is damaged, or holds no single frame of pixels.
+        ValueError: the file is damaged, or does not hold exactly one frame.
     """
     if DEFLATED in data[:HEAD]:
-        raise ValueError("deflated DICOM, whose unpacked size is not known")
+        raise ValueError("deflated DICOM, whose decompressed size is unknown")
     try:
         return _shown(pydicom.dcmread(io.BytesIO(data)))
     except DAMAGED as error:
@@ -76,7 +76,7 @@ def _shown(dataset: pydicom.Dataset) -> Grey:
 
 
 def _of_interest(values: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.float64]:
-    """Modality values as shares of full brightness, 0 to 1."""
+    """Modality values as fractions of full brightness, 0 to 1."""
     if dataset.get("VOILUTSequence"):
         bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
         looked_up = apply_voi(values.astype(np.int64), dataset)
@@ -91,7 +91,7 @@ def _of_interest(values: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.f
 def windowed(
     values: NDArray[Any], centre: float, width: float, function: str = "LINEAR"
 ) -> NDArray[np.float64]:
-    """Values seen through a window, 0 to 1 (PS3.3 C.11.2.1.2)."""
+    """Values mapped through a window to 0 to 1 (PS3.3 C.11.2.1.2)."""
     if not width > 0:
         raise ValueError(f"window width {width:g}")
     if function == "SIGMOID":
@@ -105,7 +105,7 @@ def windowed(
 
 
 def _first(value: Any) -> float | None:
-    """The first of several windows; null where there is none."""
+    """The first of several windows; None without a window."""
     if value is None or value == "":
         return None
     return float(value[0] if isinstance(value, MultiValue) else value)

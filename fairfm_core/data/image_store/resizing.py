@@ -1,9 +1,9 @@
-"""Antialiased bicubic resizing of grey images: PIL's arithmetic to the bit, several times faster.
+"""Antialiased bicubic resizing of grey images: PIL's arithmetic bit for bit, several times faster.
 
-PIL weighs the pixels under each result pixel with whole numbers, first along rows, then along
-columns. Along columns neighbouring pixels share their weights, so a processor weighs many at once;
-rows are done the same way on the transposed image. Shapes: H and W pixels of the source, S of the
-result, T taps (source pixels under one result pixel).
+PIL sums the pixels under each result pixel with integer coefficients, first along rows, then along
+columns. Along columns, neighbouring pixels share their coefficients, so a processor handles many at
+once; rows are done the same way on the transposed image. Shapes: H and W pixels of the source, S of
+the result, T taps (source pixels under one result pixel).
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ SUPPORT = 2.0
 SHARPNESS = -0.5
 """The kernel's parameter a, as in PIL."""
 BITS = 22
-"""Weights are multiples of 2**-22: 32 bits less 8 for a pixel and 2 for overshoot."""
+"""Coefficients are multiples of 2**-22: 32 bits less 8 for a pixel and 2 for overshoot."""
 
 
-class Weights(NamedTuple):
-    """What makes each of S result pixels: `count_S[s]` source pixels from `first_S[s]` on."""
+class Coefficients(NamedTuple):
+    """The coefficients of each of S result pixels: `count_S[s]` source pixels from `first_S[s]`."""
 
     first_S: NDArray[np.int64]
     count_S: NDArray[np.int64]
-    weights_ST: NDArray[np.int32]
+    value_ST: NDArray[np.int32]
 
 
 def resize(grey: Grey, size: int) -> Grey:
-    """A grey image [H, W] squeezed to [size, size]: what PIL's `resize(..., BICUBIC)` gives."""
+    """A grey image [H, W] as [size, size]; equal to PIL's `resize(..., BICUBIC)`."""
     height, width = grey.shape
-    across, down = bicubic_weights(width, size), bicubic_weights(height, size)
+    across, down = bicubic_coefficients(width, size), bicubic_coefficients(height, size)
     resized: Grey = _machine_code().resized(np.ascontiguousarray(grey), *across, *down)
     return resized[:, :size]
 
 
 def luminance(rgb: NDArray[np.uint8]) -> Grey:
-    """Colour [H, W, 3] as grey [H, W]: ITU-R 601-2 luma in PIL's whole numbers."""
+    """Colour [H, W, 3] as grey [H, W]: ITU-R 601-2 luma in PIL's integer arithmetic."""
     grey: Grey = _machine_code().luminance(rgb)
     return grey
 
 
 @lru_cache(maxsize=256)
-def bicubic_weights(source: int, size: int) -> Weights:
-    """The weights that turn `source` pixels into `size`, widened when shrinking (antialiasing)."""
+def bicubic_coefficients(source: int, size: int) -> Coefficients:
+    """The coefficients from `source` to `size` pixels, widened to antialias when shrinking."""
     scale = source / size
     stretch = max(scale, 1.0)
     centre_S = (np.arange(size) + 0.5) * scale
@@ -58,10 +58,10 @@ def bicubic_weights(source: int, size: int) -> Weights:
     count_S = end_S - first_S
     tap_T = np.arange(count_S.max())
     distance_ST = (tap_T + first_S[:, None] - centre_S[:, None] + 0.5) * (1 / stretch)
-    weight_ST = np.where(tap_T < count_S[:, None], _bicubic(np.abs(distance_ST)), 0.0)
-    weight_ST /= weight_ST.sum(axis=1, keepdims=True)
-    whole_ST = np.trunc(weight_ST * (1 << BITS) + np.copysign(0.5, weight_ST))
-    return Weights(first_S, count_S, whole_ST.astype(np.int32))
+    value_ST = np.where(tap_T < count_S[:, None], _bicubic(np.abs(distance_ST)), 0.0)
+    value_ST /= value_ST.sum(axis=1, keepdims=True)
+    whole_ST = np.trunc(value_ST * (1 << BITS) + np.copysign(0.5, value_ST))
+    return Coefficients(first_S, count_S, whole_ST.astype(np.int32))
 
 
 def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,35 +78,35 @@ class _MachineCode(NamedTuple):
 
 @cache
 def _machine_code() -> _MachineCode:
-    """The loops below in machine code that runs outside the interpreter lock.
+    """The loops below as machine code that runs outside the interpreter lock.
 
-    Compiled on first use, in about two seconds: only preparing image files needs it. It is not
-    cached on disk, which fails where neither the package's folder nor a home can be written.
+    They are compiled on first use, in about two seconds; only preparing image files needs them.
+    They are not cached on disk: that fails where neither the package nor a home is writable.
     """
     from numba import njit
 
     compiled = njit(nogil=True)
-    weighed, transposed = compiled(_weighed), compiled(_transposed)
+    summed, transposed = compiled(_summed), compiled(_transposed)
 
     def resized(
         grey: Any, first_W: Any, count_W: Any, across: Any, first_H: Any, count_H: Any, down: Any
     ) -> Any:
-        narrow = transposed(weighed(transposed(grey), first_W, count_W, across))
-        return weighed(narrow, first_H, count_H, down)
+        narrow = transposed(summed(transposed(grey), first_W, count_W, across))
+        return summed(narrow, first_H, count_H, down)
 
     return _MachineCode(compiled(resized), compiled(_luminance))
 
 
-def _weighed(grey: Any, first_S: Any, count_S: Any, weights_ST: Any) -> Any:
-    """Each of S rows from the rows under it, rounded to nearest."""
+def _summed(grey: Any, first_S: Any, count_S: Any, value_ST: Any) -> Any:
+    """Each of S rows [S, W] from the rows of `grey` [H, W] under it, rounded to nearest."""
     result = np.empty((len(first_S), grey.shape[1]), dtype=np.uint8)
     total = np.empty(grey.shape[1], dtype=np.int32)
     for s in range(len(first_S)):
         total[:] = 1 << (BITS - 1)
         for t in range(count_S[s]):
-            weight, row = weights_ST[s, t], first_S[s] + t
+            value, row = value_ST[s, t], first_S[s] + t
             for x in range(len(total)):
-                total[x] += np.int32(np.int32(grey[row, x]) * weight)
+                total[x] += np.int32(np.int32(grey[row, x]) * value)
         for x in range(len(total)):
             result[s, x] = min(max(total[x] >> BITS, 0), 255)
     return result
@@ -115,7 +115,7 @@ def _weighed(grey: Any, first_S: Any, count_S: Any, weights_ST: Any) -> Any:
 def _transposed(grey: Any) -> Any:
     """The transposed image, its rows padded with zeros to a multiple of eight pixels.
 
-    Eight rows are gathered into words of eight pixels: one store instead of eight far apart.
+    Eight rows are gathered into words of eight pixels: one write instead of eight far apart.
     """
     height, width = grey.shape
     eights = np.zeros((width, -(-height // 8)), dtype=np.uint64)

@@ -1,7 +1,7 @@
 """The decoded image store: one uint8 array [N, S, S] on disk, memory-mapped by every trial.
 
-All trials of a machine share the one copy that the operating system keeps of the file. It is
-written row by row, never mapped while it grows, so preparing it takes the memory of a few images.
+All trials on a machine share the operating system's one cached copy of the file. It is written row
+by row and not mapped while it grows, so preparing it takes the memory of a few images.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 from fairfm_core.errors import BadInput
 
 HEADER = 128
-"""Bytes before the first pixel: numpy pads the description of any such array to these."""
+"""Bytes before the first pixel; numpy pads the header of every such array to this length."""
 PIECE = 1 << 24
 """Bytes that are read at a time."""
 
 
 def store_bytes(count: int, size: int) -> int:
-    """Size of the store's file: 127,118 images at 224 are 6.38 GB."""
+    """Size of the store's file in bytes; 127,118 images of 224 x 224 are 6.38 GB."""
     return HEADER + count * size * size
 
 
 def create_store(path: Path, count: int, size: int) -> None:
-    """A store of black images, as a sparse file: rows take room on disk when they are written."""
+    """Creates a store of black images as a sparse file: rows take disk space once written."""
     with open(path, "wb") as file:
         shape = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
         write_array_header_1_0(file, shape)
@@ -47,10 +47,10 @@ class StoreRows:
         self._size = size
 
     def write(self, row: int, pixels: bytes) -> None:
-        """Puts the bytes of one image into its row."""
+        """Writes the bytes of one image into its row."""
         assert len(pixels) == self._size**2
         place = HEADER + row * self._size**2
-        while pixels:  # a nearly full disk takes a part before it refuses
+        while pixels:  # a nearly full disk may take only part
             written = os.pwrite(self._file.fileno(), pixels, place)
             pixels, place = pixels[written:], place + written
 
@@ -69,7 +69,7 @@ class StoreRows:
 
 
 def copy_rows(source: Path, rows: Sequence[int], size: int, target: Path) -> None:
-    """Writes a new store of some rows of another, in their order, and waits for the disk."""
+    """Writes some rows of a store, in the order given, as a new store and syncs it to disk."""
     create_store(target, len(rows), size)
     ends = [0, *(i for i in range(1, len(rows)) if rows[i] != rows[i - 1] + 1), len(rows)]
     with open(source, "rb") as old, open(target, "r+b") as new:
@@ -88,8 +88,8 @@ def _copy(old: BinaryIO, new: BinaryIO, length: int) -> None:
         length -= len(piece)
 
 
-def open_store(path: Path) -> NDArray[np.uint8]:
-    """The store as a read-only memory map; BadInput where it is absent or no such array."""
+def open_images(path: Path) -> NDArray[np.uint8]:
+    """The store as a read-only memory map; BadInput if it is absent or damaged."""
     try:
         store = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -101,8 +101,8 @@ def open_store(path: Path) -> NDArray[np.uint8]:
 
 
 def store_digest(path: Path) -> str:
-    """SHA-256 (hex) of the array's kind, shape and content, read in pieces."""
-    store = open_store(path)
+    """SHA-256 (hex) of the array's type, shape and content, read in pieces."""
+    store = open_images(path)
     digest = hashlib.sha256(f"{store.dtype.str} {store.shape}".encode())
     with open(path, "rb") as file:
         file.seek(path.stat().st_size - store.nbytes)

@@ -1,4 +1,4 @@
-"""Fills a store's rows on every core: decoded from files, or drawn."""
+"""Fills the rows of an image store on every core: decodes files, or draws images."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from numpy.typing import NDArray
 from fairfm_core.data.image_store.decoding import UNREADABLE, decode_image
 from fairfm_core.data.preparation.partial import PartialStore
 
-Rows = NDArray[np.int64]
-Progress = Callable[[int, int], None]
+RowNumbers = NDArray[np.int64]
+ProgressCallback = Callable[[int, int], None]
+"""Takes the number of finished rows and the number of all rows."""
 POLL = 0.1
-"""Seconds between two looks at how far the threads are; they wait for nobody in between."""
+"""Seconds between two progress reports; the threads do not wait for them."""
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the pixels of rows, or says for a row why it cannot.
+    """Makes the pixels of rows, or gives the reason why a row cannot be made.
 
     Attributes:
-        make: from row numbers to one uint8 image [S, S] or one reason each.
-        group: rows that are made together.
+        make: row numbers -> for each a uint8 image [S, S], or the reason why there is none.
+        group: number of rows that are made together.
     """
 
-    make: Callable[[Rows], Iterable[NDArray[np.uint8] | str]]
+    make: Callable[[RowNumbers], Iterable[NDArray[np.uint8] | str]]
     group: int
 
 
 def decoder(files: Sequence[Path], size: int) -> Maker:
-    """Decodes the file of each row."""
+    """A maker that decodes the file of each row."""
 
-    def decode(rows: Rows) -> Iterator[NDArray[np.uint8] | str]:
+    def decode(rows: RowNumbers) -> Iterator[NDArray[np.uint8] | str]:
         for row in rows:
             try:
                 yield decode_image(files[row], size)
@@ -48,27 +49,27 @@ def decoder(files: Sequence[Path], size: int) -> Maker:
     return Maker(decode, 4)
 
 
-def drawer(draw: Callable[[Rows], NDArray[np.uint8]]) -> Maker:
-    """Draws each row."""
+def drawer(draw: Callable[[RowNumbers], NDArray[np.uint8]]) -> Maker:
+    """A maker that draws each row."""
     return Maker(draw, 64)
 
 
 def fill_store(
     partial: PartialStore,
     maker: Maker,
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
     workers: int | None = None,
 ) -> dict[int, str]:
-    """Makes every row that is not done yet; the rows that cannot be made, and why.
+    """Makes every row that is not done yet; returns the rows that cannot be made, with reasons.
 
-    Threads do it, each taking the next group: decoding, resizing and drawing run outside the
+    Threads take one group of rows after another: decoding, resizing and drawing run outside the
     interpreter lock.
 
     Args:
-        partial: where rows are kept as they are made.
+        partial: stores rows as they are made.
         maker: makes them.
-        progress: told how many rows of how many are done, first those of an earlier run.
-        workers: threads; null is one for each core.
+        progress: called with finished and all rows, first with those of an earlier run.
+        workers: number of threads; by default one per core.
     """
     total = len(partial.done_N)
     todo = np.flatnonzero(~partial.done_N)
@@ -80,7 +81,7 @@ def fill_store(
         while groups:
             try:
                 rows = groups.popleft()
-            except IndexError:  # another thread took the last
+            except IndexError:  # another thread took the last group
                 return
             failed.update(_fill_rows(partial, maker, rows))
             finished.append(len(rows))
@@ -102,8 +103,8 @@ def fill_store(
     return dict(sorted(failed.items()))
 
 
-def _fill_rows(partial: PartialStore, maker: Maker, rows: Rows) -> dict[int, str]:
-    """Makes a group of rows; those that cannot be made, and why."""
+def _fill_rows(partial: PartialStore, maker: Maker, rows: RowNumbers) -> dict[int, str]:
+    """Makes a group of rows; returns those that cannot be made, with reasons."""
     reasons = {}
     for row, pixels in zip(rows.tolist(), maker.make(rows), strict=True):
         if isinstance(pixels, str):

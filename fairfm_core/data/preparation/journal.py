@@ -1,8 +1,9 @@
-"""The journal of a half-made image store: which rows hold the pixels of which file.
+"""The journal of an unfinished image store: which rows hold the pixels of which file.
 
-One record of 16 bytes a row, appended after its pixels were written. A record carries a checksum of
-the pixels, so it needs no ordering of writes to be believed: after a power cut, a row whose pixels
-did not reach the disk is known by its checksum, and a record that was cut off by its length.
+One record of 16 bytes is appended for each row after its pixels are written. A record contains a
+checksum of the pixels, so it can be trusted whatever the order of writes: after a power cut, a row
+whose pixels did not reach the disk is recognised by its checksum, and a truncated record by its
+length.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ RECORD = np.dtype([("row", "<u4"), ("checksum", "<u4"), ("signature", "<u8")])
 
 
 def file_signature(path: Path, status: os.stat_result) -> int:
-    """Identity of a file as it lies: path, size and time of change; another file has another."""
+    """Identity of a file on disk: its path, size and time of modification."""
     text = f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
     return int.from_bytes(blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest())
 
@@ -37,17 +38,17 @@ class Journal:
         self._path = path
 
     def record(self, row: int, signature: int, pixels: bytes) -> None:
-        """Notes that a row holds these pixels, made from the file of this signature."""
+        """Records that a row holds these pixels, made from the file with this signature."""
         self._file.write(struct.pack(PACKED, row, zlib.crc32(pixels), signature))
 
     def finished(
         self, signatures_N: NDArray[np.uint64], read: Callable[[int], bytes]
     ) -> NDArray[np.bool_]:
-        """Which of N rows are made of the files they are now wanted from, and are whole.
+        """Which of N rows are complete and were made from the files that are wanted now, [N].
 
         Args:
-            signatures_N: the signature wanted in each row.
-            read: the bytes that are in a row.
+            signatures_N: the signature of the file wanted in each row.
+            read: row number -> the bytes stored in that row.
         """
         done_N = np.zeros(len(signatures_N), dtype=np.bool_)
         records = np.fromfile(self._path, dtype=RECORD)

@@ -1,19 +1,21 @@
-"""The data sets that `fairfm data prepare` reads: adding one is a file and a record here."""
+"""The kinds of data sets that `fairfm data prepare` reads.
+
+A new kind is one file in readers/ (or synthetic/), with a function from `source` and `ReadOptions`
+to a `Source`, and one record in `KINDS`. Help texts and checks follow from the record.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from fairfm_core.data.cohort_checks import check_leakage
-from fairfm_core.data.readers.chestxray14 import read_chestxray14
-from fairfm_core.data.readers.chexpert import read_chexpert
-from fairfm_core.data.readers.mimic_cxr import read_mimic_cxr
-from fairfm_core.data.readers.source import ReadOptions, Source
-from fairfm_core.data.readers.table import read_described_table
-from fairfm_core.data.synthetic.phantom import read_phantom
-from fairfm_core.data.synthetic.photographs import read_photographs
+from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.errors import BadInput, did_you_mean
+
+if TYPE_CHECKING:
+    from fairfm_core.data.readers.source import ReadOptions, Source
 
 COMMON_OPTIONS = frozenset({"size", "split_seed", "fractions"})
 FILES = frozenset({"split_list", "allow_missing"})
@@ -21,42 +23,83 @@ RACE = frozenset({"demographics", "no_demographics", "population"})
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How one kind of data set is read, and which options it takes beyond the common ones."""
+class Kind:
+    """One kind of data set.
 
-    read: Callable[[str, ReadOptions], Source]
+    Attributes:
+        reader: module and function that read it; imported on use, so that help needs no pandas.
+        source: what the source is, for the help text.
+        options: fields of `ReadOptions` that it takes besides the common ones.
+        distinct: from the origin in a manifest to what distinguishes sources of this kind; a public
+            data set is one source, whatever its files.
+        any_patients: whether it may hold the patients of any other data set.
+    """
+
+    reader: str
+    source: str
     options: frozenset[str]
+    distinct: Callable[[Mapping[str, Any]], str] = lambda origin: ""
+    any_patients: bool = False
 
 
-READERS = {
-    "phantom": Reader(read_phantom, frozenset({"effect", "patients", "seed"})),
-    "chestxray14": Reader(read_chestxray14, FILES | {"random_split"}),
-    "chexpert": Reader(read_chexpert, FILES | RACE),
-    "mimic-cxr": Reader(read_mimic_cxr, FILES | RACE | {"random_split", "labeller"}),
-    "table": Reader(read_described_table, frozenset({"allow_missing"})),
-    "photographs": Reader(read_photographs, frozenset({"patches", "seed"})),
+KINDS = {
+    "chexpert": Kind(
+        "fairfm_core.data.readers.chexpert:read_chexpert",
+        "folder of CheXpert, or one of its tables",
+        FILES | RACE,
+    ),
+    "chestxray14": Kind(
+        "fairfm_core.data.readers.chestxray14:read_chestxray14",
+        "folder of NIH's ChestX-ray14, or its table",
+        FILES | {"random_split"},
+    ),
+    "mimic-cxr": Kind(
+        "fairfm_core.data.readers.mimic_cxr:read_mimic_cxr",
+        "folder of MIMIC-CXR-JPG",
+        FILES | RACE | {"random_split", "labeller"},
+    ),
+    "table": Kind(
+        "fairfm_core.data.readers.table:read_described_table",
+        "YAML file that describes any table of images",
+        frozenset({"allow_missing"}),
+        distinct=lambda origin: str(origin["table_sha256"]),
+        any_patients=True,
+    ),
+    "phantom": Kind(
+        "fairfm_core.data.synthetic.phantom:read_phantom",
+        "name of a phantom world (unfair, fair, skewed), or YAML file of its fields",
+        frozenset({"effect", "patients", "seed"}),
+        distinct=lambda origin: str(origin["world"]["seed"]),
+    ),
+    "photographs": Kind(
+        "fairfm_core.data.synthetic.photographs:read_photographs",
+        "folder of photographs, or the word sklearn for the two of scikit-learn",
+        frozenset({"patches", "seed"}),
+        distinct=lambda origin: fingerprint(sorted(origin["photographs"].values())),
+    ),
 }
 
 
-def read_source(kind: str, source: str, options: ReadOptions) -> Source:
-    """The data set `source` of a known kind; no patient of it is in two splits.
+def read_kind(kind: str, source: str, options: ReadOptions) -> Source:
+    """Reads a data set of a known kind; no patient is in two splits.
 
     Raises:
-        BadInput: an unknown kind, an option that is not for that kind, or as the reader does.
+        BadInput: an unknown kind, an option that this kind does not take, or as the reader.
     """
-    if kind not in READERS:
+    from fairfm_core.data.cohort_checks import check_leakage
+
+    if kind not in KINDS:
         raise BadInput(
-            f"data set kind {kind!r} is not known{did_you_mean(kind, READERS)}; "
-            f"known: {', '.join(READERS)}"
+            f"data set kind {kind!r} is not known{did_you_mean(kind, KINDS)}; "
+            f"known: {', '.join(KINDS)}"
         )
-    reader = READERS[kind]
-    foreign = options.content().keys() - COMMON_OPTIONS - reader.options
-    for name in sorted(foreign):
-        allowed = ", ".join(sorted(COMMON_OPTIONS | reader.options))
-        raise BadInput(f"{kind} takes no option {name}; it takes {allowed}")
+    known = COMMON_OPTIONS | KINDS[kind].options
+    for name in sorted(options.content().keys() - known):
+        raise BadInput(f"{kind} takes no option {name}; it takes {', '.join(sorted(known))}")
     if options.random_split and options.split_list is not None:
         raise BadInput("--random-split and --split-list exclude each other")
-    found = reader.read(source, options)
-    if "split" in found.frame.columns:
-        check_leakage(found.frame)
-    return found
+    module, function = KINDS[kind].reader.split(":")
+    data: Source = getattr(importlib.import_module(module), function)(source, options)
+    if "split" in data.frame.columns:
+        check_leakage(data.frame)
+    return data

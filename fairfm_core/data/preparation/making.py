@@ -1,4 +1,4 @@
-"""Makes a prepared data set's parts in a partial folder and puts them in place, manifest last."""
+"""Makes the parts of a prepared data set in a partial folder and publishes them, manifest last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fairfm_core.data.cohort import cohort_digest, write_cohort
 from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.image_store.store import copy_rows, store_digest
 from fairfm_core.data.manifest import COHORT, IMAGES, Digests, Manifest, write_manifest
-from fairfm_core.data.preparation.filling import Progress, decoder, drawer, fill_store
+from fairfm_core.data.preparation.filling import ProgressCallback, decoder, drawer, fill_store
 from fairfm_core.data.preparation.journal import file_signature
 from fairfm_core.data.preparation.partial import PartialStore, partial_store
 from fairfm_core.data.readers.source import MISSING, Source
@@ -27,16 +27,16 @@ DROPPED = "images unreadable, dropped"
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a preparation.
+class PreparationRequest:
+    """What a preparation was asked to make.
 
     Attributes:
-        kind: of the data set.
+        kind: kind of data set.
         size: height and width of the stored images.
-        identity: of all that is asked; a finished data set of this identity is reused.
-        rows: the same without the sizes of the files: a file that was fetched again costs its own
-            row, not the others'.
-        signatures_N: identity of what makes each row.
+        identity: identity of the whole request; a finished data set of this identity is reused.
+        rows: the same without the sizes of the files, so that after a new download of one file only
+            its own row is made again.
+        signatures_N: signature of the file of each row.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Request:
 def row_signatures(
     count: int, files: Sequence[Path], status: Sequence[os.stat_result]
 ) -> NDArray[np.uint64]:
-    """The signature of each row's file; drawn rows are told apart by the request alone."""
+    """The signature of each row's file; 0 for drawn rows, which the request alone identifies."""
     if not files:
         return np.zeros(count, dtype=np.uint64)
     pairs = zip(files, status, strict=True)
@@ -58,59 +58,59 @@ def row_signatures(
 
 def make_dataset(
     out: Path,
-    request: Request,
-    found: Source,
+    request: PreparationRequest,
+    data: Source,
     frame: pd.DataFrame,
     allow_missing: int | None,
     say: Callable[[str], None],
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> None:
     """Fills `out`, which holds no manifest yet, and writes the manifest when all is in place.
 
     Raises:
-        BadInput: more images are missing or cannot be read than is allowed; those that were decoded
-            are kept for the next run.
+        BadInput: more images are missing or unreadable than is allowed; the decoded ones are kept
+            for the next run.
     """
     with partial_store(out, request.rows, request.size, request.signatures_N) as partial:
         done = int(partial.done_N.sum())
         if done:
-            say(f"{out}: {done} of {len(frame)} images are there from an earlier run")
-        draw = found.draw
-        maker = drawer(draw) if draw is not None else decoder(found.files, request.size)
+            say(f"{out}: {done} of {len(frame)} images are already there from an earlier run")
+        draw = data.draw
+        maker = drawer(draw) if draw is not None else decoder(data.files, request.size)
         unreadable = fill_store(partial, maker, progress)
-        _check_unreadable(unreadable, len(frame), found.notes.get(MISSING, 0), allow_missing)
+        _check_unreadable(unreadable, len(frame), data.notes.get(MISSING, 0), allow_missing)
         rows = [row for row in range(len(frame)) if row not in unreadable]
         images = _whole_store(partial, rows, request.size)
     kept = frame.iloc[rows].assign(row=range(len(rows)))
-    _publish(out, partial.folder, images, kept, request, found, len(unreadable))
+    _publish(out, partial.folder, images, kept, request, data, len(unreadable))
 
 
 def _check_unreadable(
     unreadable: dict[int, str], total: int, missing: int, allow_missing: int | None
 ) -> None:
-    """Raises BadInput unless no more images are lost than may be."""
+    """Raises BadInput if more images are missing or unreadable than is allowed."""
     count = len(unreadable)
     if count and count + missing > (allow_missing or 0):
         raise BadInput(
-            f"{count} of {total} images cannot be read: {first_ten(unreadable.values())}; fetch "
-            f"them again, or pass --allow-missing {count + missing} to go on without them"
+            f"{count} of {total} images cannot be read: {first_ten(unreadable.values())}; download "
+            f"them again, or pass --allow-missing {count + missing} to leave them out"
         )
     if count == total:
         raise BadInput(f"none of the {total} images can be read: {first_ten(unreadable.values())}")
 
 
 def _whole_store(partial: PartialStore, rows: Sequence[int], size: int) -> Path:
-    """The file of the rows that could be made: the partial store itself, or a copy without holes.
+    """The file of the rows that could be made: the partial store itself, or a copy without gaps.
 
-    The copy leaves the partial store as its journal says, so that an interruption costs the copy.
+    The copy leaves the partial store and its journal intact: an interruption costs only the copy.
     """
     images = partial.folder / IMAGES
     if len(rows) == len(partial.done_N):
         partial.sync()
         return images
-    closed = partial.folder / f"closed-{IMAGES}"
-    copy_rows(images, rows, size, closed)
-    return closed
+    copy = partial.folder / f"closed-{IMAGES}"
+    copy_rows(images, rows, size, copy)
+    return copy
 
 
 def _publish(
@@ -118,20 +118,20 @@ def _publish(
     folder: Path,
     images: Path,
     frame: pd.DataFrame,
-    request: Request,
-    found: Source,
+    request: PreparationRequest,
+    data: Source,
     dropped: int,
 ) -> None:
-    """Puts the parts in place, each whole and on the disk, then the manifest."""
+    """Moves the finished parts into place and syncs them to disk, then writes the manifest."""
     cohort = folder / COHORT
     write_cohort(frame, cohort)
     manifest = Manifest(
         kind=request.kind,
         size=request.size,
-        interpolation=found.interpolation,
+        interpolation=data.interpolation,
         counts=_counts(frame),
-        notes=dict(found.notes) | ({DROPPED: dropped} if dropped else {}),
-        origin=dict(found.origin),
+        notes=dict(data.notes) | ({DROPPED: dropped} if dropped else {}),
+        origin=dict(data.origin),
         digests=Digests(images=store_digest(images), cohort=cohort_digest(frame)),
         request=request.identity,
     )

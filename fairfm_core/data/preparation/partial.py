@@ -1,4 +1,4 @@
-"""A half-made image store: kept when a run is interrupted, taken up by the next of the request."""
+"""An unfinished image store: kept when a run is interrupted, resumed by the next run."""
 
 from __future__ import annotations
 
@@ -17,23 +17,15 @@ from fairfm_core.data.preparation.journal import Journal
 from fairfm_core.errors import BadInput
 
 PARTIAL = ".partial-"
-
-
-def remove_partial(out: Path) -> None:
-    """Remove what an interrupted preparation left beside a finished store."""
-    for folder in out.glob(f"{PARTIAL}*"):
-        shutil.rmtree(folder)
-
-
 JOURNAL = "journal"
 
 
 class PartialStore:
-    """Rows of a store that is being made.
+    """The rows of a store that is being made.
 
     Attributes:
-        folder: where it lies until it is published; gone when all is done.
-        done_N: the rows that an earlier run finished.
+        folder: where the store is until it is published; removed afterwards.
+        done_N: whether an earlier run finished each row.
     """
 
     def __init__(self, folder: Path, size: int, signatures_N: NDArray[np.uint64]) -> None:
@@ -44,7 +36,7 @@ class PartialStore:
         self.done_N = self._journal.finished(signatures_N, self._rows.read)
 
     def keep(self, row: int, pixels: NDArray[np.uint8]) -> None:
-        """Writes one image, then its record."""
+        """Writes one image, then its record in the journal."""
         data = pixels.tobytes()
         self._rows.write(row, data)
         self._journal.record(row, int(self._signatures_N[row]), data)
@@ -63,16 +55,16 @@ class PartialStore:
 def partial_store(
     out: Path, request: str, size: int, signatures_N: NDArray[np.uint64]
 ) -> Iterator[PartialStore]:
-    """The half-made store of a request in `out`, new or as an earlier run left it.
+    """The unfinished store of a request in `out`, new or as an earlier run left it.
 
-    What a run of another request left is removed. A failure or an interruption leaves the store for
-    the next run; the caller removes the folder when everything is published.
+    What a run of another request left is removed. After a failure or an interruption the store is
+    kept for the next run; the caller removes its folder when everything is published.
 
     Args:
-        out: the folder that is prepared, held by this process alone.
-        request: identity of the rows and their order: another request never takes them up.
+        out: the folder that is prepared; this process must hold its lock.
+        request: identity of the rows and their order; another request does not reuse them.
         size: height and width of the images.
-        signatures_N: identity of what makes each row; a row of another signature is made again.
+        signatures_N: signature of each row's file; a row of another signature is made again.
     """
     folder = out / f"{PARTIAL}{request[:16]}"
     for other in out.glob(f"{PARTIAL}*"):
@@ -92,6 +84,12 @@ def partial_store(
         yield store
     finally:
         store.close()
+
+
+def remove_partial(out: Path) -> None:
+    """Removes what an interrupted preparation left beside a finished store."""
+    for folder in out.glob(f"{PARTIAL}*"):
+        shutil.rmtree(folder)
 
 
 def _check_room(folder: Path, wanted: int) -> None:

@@ -1,4 +1,4 @@
-"""Prepares a data set once: reader -> cohort and image store; interrupted, it is taken up again."""
+"""Prepares a data set once: reader -> cohort and image store; an interrupted run is resumed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ import pandas as pd
 
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.yaml_input import validated
-from fairfm_core.data.cohort import cohort_digest, normalised
+from fairfm_core.data.cohort import checked_cohort, cohort_digest
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.manifest import COHORT, IMAGES, MANIFEST, read_manifest
-from fairfm_core.data.preparation.filling import Progress
-from fairfm_core.data.preparation.kinds import read_source
-from fairfm_core.data.preparation.making import DROPPED, Request, make_dataset, row_signatures
+from fairfm_core.data.preparation.filling import ProgressCallback
+from fairfm_core.data.preparation.kinds import read_kind
+from fairfm_core.data.preparation.making import (
+    DROPPED,
+    PreparationRequest,
+    make_dataset,
+    row_signatures,
+)
 from fairfm_core.data.preparation.partial import PARTIAL, remove_partial
 from fairfm_core.data.readers.source import DEFAULT_SIZE, MISSING, ReadOptions, Source
 from fairfm_core.data.splits import check_fractions, random_split
@@ -36,101 +41,101 @@ def prepare(
     size: int | None = None,
     *,
     say: Callable[[str], None] = logger.info,
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
     **options: Any,
 ) -> PreparedData:
     """Reads a data set, decodes its images and opens the result.
 
-    A finished store of the same request in `out` is reused, and the images that an interrupted run
-    of it decoded are kept. Until the manifest is written, which happens last, `out` is not a data
-    set, so an interruption leaves nothing that looks finished.
+    A finished data set of the same request in `out` is reused, and so are the images that an
+    interrupted run of the request decoded. The manifest is written last and `out` is not a data set
+    without it, so an interruption leaves nothing that looks finished.
 
     Args:
-        kind: a name in `readers.READERS`.
-        source: a folder or file; for a phantom also a world's name.
+        kind: a name in `kinds.KINDS`.
+        source: a folder or file; for a phantom also the name of a world.
         out: the folder to make.
-        size: height and width of the stored images; 224 unless a phantom world says otherwise.
-        say: told in one line what was done instead of preparing anew.
-        progress: told how many images of how many are done.
+        size: height and width of the stored images; by default 224, or a phantom world's own.
+        say: called with a line of text when a finished or unfinished data set is reused.
+        progress: called with the number of finished images and of all images.
         options: further fields of `source.ReadOptions`.
 
     Raises:
-        BadInput: anything wrong with the source or the options, images that are missing or
-            cannot be read, or an `out` that holds something else.
+        BadInput: an invalid source or invalid options, images that are missing or unreadable, or an
+            `out` that holds something else.
     """
     out = Path(out)
     asked = validated(ReadOptions, {**options, "size": size}, f"options of {kind}")
     check_fractions(asked.fractions)
-    found = read_source(kind, str(source), asked)
-    frame = _with_split(found, asked)
-    request = _request(kind, found, frame, found.size or asked.size or DEFAULT_SIZE)
+    data = read_kind(kind, str(source), asked)
+    frame = _with_split(data, asked)
+    request = _request(kind, data, frame, data.size or asked.size or DEFAULT_SIZE)
     with _alone_in(out):
         if (out / MANIFEST).exists():
             _check_same_request(out, request, asked.allow_missing)
             remove_partial(out)
-            say(f"{out} already holds this data set: reused{_changed_since(out, found)}")
+            say(f"{out} already holds this data set: reused{_changed_since(out, data)}")
         else:
-            make_dataset(out, request, found, frame, asked.allow_missing, say, progress)
+            make_dataset(out, request, data, frame, asked.allow_missing, say, progress)
     return open_dataset(out)
 
 
-def _with_split(found: Source, asked: ReadOptions) -> pd.DataFrame:
-    frame = found.frame
+def _with_split(data: Source, asked: ReadOptions) -> pd.DataFrame:
+    frame = data.frame
     if "split" not in frame.columns:
         frame = frame.assign(split=random_split(frame, asked.split_seed, asked.fractions))
-    return normalised(frame)
+    return checked_cohort(frame)
 
 
-def _request(kind: str, found: Source, frame: pd.DataFrame, size: int) -> Request:
-    """What is asked, from the table and the names and sizes of the image files."""
-    status = [file.stat() for file in found.files]
-    names = [file.name for file in found.files]
+def _request(kind: str, data: Source, frame: pd.DataFrame, size: int) -> PreparationRequest:
+    """The request, identified by the cohort and the names and sizes of the image files."""
+    status = [file.stat() for file in data.files]
+    names = [file.name for file in data.files]
     sizes = [[name, was.st_size] for name, was in zip(names, status, strict=True)]
-    asked = {"kind": kind, "size": size, "origin": dict(found.origin)}
+    asked = {"kind": kind, "size": size, "origin": dict(data.origin)}
     asked |= {"cohort": cohort_digest(frame)}
-    return Request(
+    return PreparationRequest(
         kind=kind,
         size=size,
         identity=fingerprint(asked | {"files": sizes}),
         rows=fingerprint(asked | {"files": names}),
-        signatures_N=row_signatures(len(frame), found.files, status),
+        signatures_N=row_signatures(len(frame), data.files, status),
     )
 
 
-def _check_same_request(out: Path, request: Request, allow_missing: int | None) -> None:
-    """Raises BadInput where the finished store in `out` answers another request."""
+def _check_same_request(out: Path, request: PreparationRequest, allow_missing: int | None) -> None:
+    """Raises BadInput unless the finished data set in `out` is what this request would make."""
     manifest = read_manifest(out)
     if manifest.request != request.identity:
         raise BadInput(
             f"{out} already holds another data set (kind {manifest.kind}, size {manifest.size}, "
-            f"{manifest.counts['images']} images): choose another --out or remove that folder"
+            f"{manifest.counts['images']} images): choose another --out or remove this folder"
         )
     dropped = manifest.notes.get(DROPPED, 0)
     left_out = dropped + manifest.notes.get(MISSING, 0)
     if dropped and left_out > (allow_missing or 0):
         raise BadInput(
             f"{out} holds this data set without {dropped} unreadable image(s): pass "
-            f"--allow-missing {left_out}, or fetch them again and choose another --out"
+            f"--allow-missing {left_out}, or download them again and choose another --out"
         )
 
 
-def _changed_since(out: Path, found: Source) -> str:
-    """A warning where source files are newer than the store that was made from them."""
+def _changed_since(out: Path, data: Source) -> str:
+    """A warning if source files are newer than the data set that was made from them."""
     made = (out / MANIFEST).stat().st_mtime
-    newer = [file.name for file in found.files if file.stat().st_mtime > made]
+    newer = [file.name for file in data.files if file.stat().st_mtime > made]
     if not newer:
         return ""
     return (
         f"; {len(newer)} source file(s) were written since ({first_ten(newer)}): if their images "
-        f"changed, remove {out} and prepare it anew"
+        f"changed, remove {out} and prepare it again"
     )
 
 
 @contextmanager
 def _alone_in(out: Path) -> Iterator[None]:
-    """Holds `out` against a second preparation; what an interrupted one left may lie there."""
+    """Locks `out` against a second preparation; it may hold what an interrupted one left."""
     if out.exists() and not out.is_dir():
-        raise BadInput(f"{out} is a file: --out names a folder")
+        raise BadInput(f"{out} is a file: --out must be a folder")
     out.mkdir(parents=True, exist_ok=True)
     ours = {MANIFEST, COHORT, IMAGES, LOCK, f".{MANIFEST}.partial"}
     names = sorted(name for name in os.listdir(out) if not name.startswith(PARTIAL))

@@ -1,4 +1,4 @@
-"""How far a long command is: images done, images a second, time left."""
+"""The progress line of a long command: images done, images per second, time left."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TextIO
 
 REWRITE, REPEAT = 0.2, 10.0
-"""Seconds between two states of a terminal's line, and between two lines of a log."""
+"""Seconds between two updates of a terminal's line, and between two lines of a log."""
 
 
 class ProgressLine:
-    """Called with images done and in all; a terminal's line is rewritten, a log gets a line.
+    """Called with the images done and all images; rewrites a terminal's line, or adds one to a log.
 
-    The first call tells what an earlier run did: it counts as done, not as speed.
+    What the first call reports was done by an earlier run and does not count towards the speed.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +25,7 @@ class ProgressLine:
         self._any = False
 
     def __call__(self, done: int, total: int) -> None:
-        """Shows the state, where one is due."""
+        """Shows the progress if the last update is old enough."""
         now = self._clock()
         if self._started is None:
             self._started, self._shown = (now, done), now
@@ -33,7 +33,7 @@ class ProgressLine:
         if now - self._shown < (REWRITE if self._terminal else REPEAT) and not last:
             return
         if last and not (self._terminal or self._any):
-            return  # a log is not told of what took no time
+            return  # a log needs no line for what took no time
         self._shown, self._any = now, True
         self._show(self._state(done, total, now), last)
 
@@ -44,9 +44,9 @@ class ProgressLine:
         if not rate:
             return f"{done:,} of {total:,} images"
         if done == total:
-            return f"{done:,} images, {rate:,.0f} a second"
-        left = duration((total - done) / rate)
-        return f"{done:,} of {total:,} images, {rate:,.0f} a second, {left} left"
+            return f"{done:,} images, {rate:,.0f} per second"
+        left = clock_text((total - done) / rate)
+        return f"{done:,} of {total:,} images, {rate:,.0f} per second, {left} left"
 
     def _show(self, text: str, last: bool) -> None:
         if self._terminal:
@@ -58,7 +58,7 @@ class ProgressLine:
         self._stream.flush()
 
 
-def duration(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
     """A time span as 0:09, 12:34 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,7 +1,7 @@
-"""ChestX-ray14 (NIH): the reader of its own table, image folders and official split lists.
+"""ChestX-ray14 (NIH): the reader of its table, image folders and official split lists.
 
 Cite Wang et al., CVPR 2017, and acknowledge the NIH Clinical Center. NIH publishes no race. Ages
-differ between releases of the table, so the origin records which file was read.
+differ between releases of the table, so the manifest records which file was read.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ FULL_TABLE = 112_120
 WHERE = "the images and tables are at https://nihcc.app.box.com/v/ChestXray-NIHCC"
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """NIH's table as a cohort without `split` and `row`, in the file's order, and its notes.
+def read_chestxray14_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """NIH's table as a cohort without `split` and `row`, in the order of the file, and notes.
 
-    Ages may be years (57), or a number with a unit (060Y, 013M, 001D); impossible ones become
-    null and are counted, as is a sex that is neither M nor F.
+    Ages may be years (57) or a number with a unit (060Y, 013M, 001D). Impossible ages and a sex
+    that is neither M nor F become null and are counted.
     """
     text, replaced = read_text_table(path)
     table = choose_columns(text, COLUMNS, f"ChestX-ray14's table {path}")
@@ -67,7 +67,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     frame = pd.DataFrame(
         {
             "image_id": table["image_id"],
-            # 00000013 and 13 are one patient in different releases.
+            # 00000013 and 13 are the same patient in different releases.
             "patient_id": table["patient_id"].str.replace(r"^0+(?=\d)", "", regex=True),
             "sex": sex.where(sex.isin(["F", "M"])),
             "race": pd.Series(index=table.index, dtype="str"),
@@ -85,10 +85,14 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
 
 
 def read_chestxray14(source: str, options: ReadOptions) -> Source:
-    """ChestX-ray14 in a folder (table, lists and images), or beside the table that is named."""
+    """ChestX-ray14 from its folder (table, split lists and images) or from one of its tables.
+
+    Raises:
+        BadInput: a table, split lists or images that are absent or damaged.
+    """
     table_path = _find_table(Path(source))
     folder = table_path.parent
-    frame, notes = read_table(table_path)
+    frame, notes = read_chestxray14_table(table_path)
     if table_path.name.startswith("Data_Entry_2017") and len(frame) < FULL_TABLE:
         notes["rows fewer than in NIH's full table"] = FULL_TABLE - len(frame)
     frame = without_contradictions(frame, "sex", notes)
@@ -129,29 +133,31 @@ def _labels(findings: pd.Series, path: Path) -> pd.DataFrame:
 
 
 def _find_table(source: Path) -> Path:
-    """The Data_Entry table in a folder, or the table itself where a file is named."""
+    """The Data_Entry table in a folder, or the table itself."""
     if source.is_file():
         return source
     if not source.is_dir():
-        raise BadInput(f"{source} does not exist: name the folder of ChestX-ray14; {WHERE}")
+        raise BadInput(f"{source} does not exist: give the folder of ChestX-ray14; {WHERE}")
     tables = sorted([*source.glob("Data_Entry*.csv"), *source.glob("Data_Entry*.csv.gz")])
     if not tables:
         raise BadInput(f"no Data_Entry*.csv in {source}; {WHERE}")
     if len(tables) > 1:
         names = first_ten(table.name for table in tables)
-        raise BadInput(f"{source} holds {len(tables)} tables ({names}): name one of the files")
+        raise BadInput(
+            f"{source} holds {len(tables)} tables ({names}): give the path of one of them"
+        )
     return tables[0]
 
 
 def _image_folders(folder: Path) -> list[Path]:
-    """Where NIH's archives unpack to: images_001/images and so on, images, or beside the table."""
+    """The folders that hold images: images, images_001/images and so on, and the table's own."""
     candidates = [folder / "images", *sorted(folder.glob("images_*/images"))]
     candidates += [*sorted(folder.glob("images_*")), folder]
     return [candidate for candidate in candidates if candidate.is_dir()]
 
 
 def _split_lists(folder: Path, split_list: str | None) -> dict[str, set[str]] | None:
-    """Split -> stems of its images, from the file given or the official lists; null if none."""
+    """Split -> stems of its images, from the list given or the official lists; None without any."""
     if split_list is not None:
         path = Path(split_list)
         if not path.is_file():

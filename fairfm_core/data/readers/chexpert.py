@@ -1,8 +1,12 @@
-"""CheXpert: the reader of its table, its demographics and the published split (Glocker 2022).
+"""CheXpert: the reader of its table, its demographics and the published split.
 
 Cite Irvin et al., AAAI 2019. The images, the labels and the demographics are under Stanford's
-agreement. A finding that a report does not mention counts as absent (see `mentions`); race comes
-from the demographics, sex and age from the table itself.
+agreement. Sex and age come from the table itself, race from the demographics
+(`chexpert_demographics.py`). A finding that a report does not mention counts as absent
+(`mentions.py`).
+
+The published split is that of Glocker 2022: a list of rows of train.csv by number, from the
+repository chexploration (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -28,62 +32,6 @@ from fairfm_core.data.readers.tables import (
 from fairfm_core.data.splits import random_split
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
-NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"}
-SPLIT_COLUMNS = {"index": ("index",), "split": ("split",)}
-
-
-def published_split(path: Path, table: pd.DataFrame) -> pd.Series:
-    """The split of each row of CheXpert's `table`, null for rows that the list leaves out.
-
-    Args:
-        path: csv with `index`, the row of train.csv counted from 0, and `split`.
-        table: the whole table in its own order, with `orientation` and `patient_id`.
-
-    Raises:
-        BadInput: a list of another shape, or one that cannot have been made for this table: a row
-            beyond its end, a lateral image, a patient in two splits.
-    """
-    listed = choose_columns(read_text_table(path)[0], SPLIT_COLUMNS, f"split list {path}")
-    for name in sorted(set(listed["split"].fillna("blank")) - set(NAMES)):
-        raise BadInput(
-            f"split list {path}: split {name!r} is not known{did_you_mean(name, NAMES)}; allowed "
-            f"are train, validate and test"
-        )
-    rows = _row_numbers(listed["index"], path)
-    if rows.max() >= len(table):
-        raise _foreign(path, f"it names row {rows.max()}, the table has {len(table)} rows")
-    split = listed["split"].map(NAMES).set_axis(rows).reindex(table.index).astype("str")
-    chosen = table[split.notna()]
-    lateral = chosen.loc[chosen["orientation"] != "Frontal", "image_id"]
-    if len(lateral):
-        raise _foreign(path, f"{len(lateral)} of its images are not frontal: {first_ten(lateral)}")
-    try:
-        check_leakage(table.assign(split=split))
-    except BadInput as error:
-        raise _foreign(path, str(error)) from error
-    return split
-
-
-def _row_numbers(text: pd.Series, path: Path) -> pd.Index:
-    rows = pd.to_numeric(text, errors="coerce")
-    wrong = text[~(rows >= 0) | (rows % 1 != 0)]
-    if len(wrong):
-        raise BadInput(f"split list {path}: index must be a row number, not {first_ten(wrong)}")
-    twice = rows[rows.duplicated()]
-    if len(twice):
-        raise BadInput(
-            f"split list {path}: {len(twice)} row(s) are listed twice: {first_ten(twice)}"
-        )
-    return pd.Index(rows.astype("int64"))
-
-
-def _foreign(path: Path, reason: str) -> BadInput:
-    return BadInput(
-        f"the split file {path} does not belong to this table: {reason}; it counts the rows of "
-        f"CheXpert's whole train.csv from 0, in their own order"
-    )
-
-
 COLUMNS = {
     "path": ("Path",),
     "sex": ("Sex",),
@@ -92,14 +40,52 @@ COLUMNS = {
     "view": ("AP/PA", "Position"),
 }
 PATH = r"((?:train|valid|test)/(patient\d+)/[^/]+/[^/]+)$"
-"""What follows CheXpert-v1.0/ or CheXpert-v1.0-small/, which is all that counts of a path."""
+"""The part of a path after CheXpert-v1.0/ or CheXpert-v1.0-small/; the rest is ignored."""
 FOLDERS = (".", "CheXpert-v1.0-small", "CheXpert-v1.0")
 FULL_TABLE = 223_414
 WHERE = "CheXpert is at https://stanfordmlgroup.github.io/competitions/chexpert/"
+SPLIT_NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"}
+SPLIT_COLUMNS = {"index": ("index",), "split": ("split",)}
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """CheXpert's table as a cohort with `orientation`, in the file's order, and its notes."""
+def read_chexpert(source: str, options: ReadOptions) -> Source:
+    """CheXpert from its folder (train.csv and images) or from one of its tables, such as valid.csv.
+
+    The study population is that of Glocker 2022: frontal images of White, Asian and Black patients
+    who are not Hispanic and, where a split list is given, are on it. Without a list the patients
+    are split at random by the seed. `population: frontal` keeps every frontal image.
+
+    Raises:
+        BadInput: a table, demographics, a split list or images that are absent or damaged.
+    """
+    path = _find_table(Path(source))
+    demographics = find_demographics(path.parent, options)
+    frame, notes = read_chexpert_table(path)
+    origin: dict[str, Any] = {
+        "table": path.name,
+        "table_sha256": file_sha256(path),
+        "population": options.population,
+        "split": "random" if options.split_list is None else "list",
+    }
+    if options.split_list is not None:
+        frame["split"] = published_split(Path(options.split_list), frame)
+    frame = without_contradictions(frame, "sex", notes)
+    if options.split_list is not None and options.population == "study":
+        frame = kept(frame, frame["split"].notna(), "not on the split list", notes)
+    frame = kept(frame, frame["orientation"] == "Frontal", "not frontal", notes)
+    frame = frame.drop(columns="orientation")
+    if demographics is not None:
+        origin["demographics_sha256"] = file_sha256(demographics)
+        frame = with_demographics(frame, demographics, options.population, notes)
+    if options.split_list is None:
+        frame["split"] = random_split(frame, options.split_seed, options.fractions)
+    root = _image_root(path.parent, frame["image_id"].iloc[0])
+    files = locate_images(list(frame["image_id"]), root, options.allow_missing)
+    return source_of_files(frame, files, notes, origin)
+
+
+def read_chexpert_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """CheXpert's table as a cohort with `orientation`, in the order of the file, and notes."""
     what = f"CheXpert's table {path}"
     text, replaced = read_text_table(path)
     table = choose_columns(text, COLUMNS, what)
@@ -131,45 +117,64 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     return frame.join(labels), notes
 
 
-def read_chexpert(source: str, options: ReadOptions) -> Source:
-    """CheXpert in a folder (train.csv and images), or the table that is named (valid.csv, say).
+def published_split(path: Path, table: pd.DataFrame) -> pd.Series:
+    """The split of each row of CheXpert's `table`; null for rows that are not on the list.
 
-    The study population is that of Glocker 2022: frontal images of White, Asian and Black patients
-    who are not Hispanic, and on the split list where one is given; without a list patients of the
-    same population are divided by seed. `population: frontal` keeps every frontal image.
+    Args:
+        path: csv with the columns `index` (row of train.csv, counted from 0) and `split`.
+        table: the whole table in its own order, with `orientation` and `patient_id`.
+
+    Raises:
+        BadInput: a list with other columns, or one that cannot have been made for this table: it
+            has a row beyond the table's end, a lateral image, or a patient in two splits.
     """
-    path = _find_table(Path(source))
-    demographics = find_demographics(path.parent, options)
-    frame, notes = read_table(path)
-    origin: dict[str, Any] = {
-        "table": path.name,
-        "table_sha256": file_sha256(path),
-        "population": options.population,
-        "split": "random" if options.split_list is None else "list",
-    }
-    if options.split_list is not None:
-        frame["split"] = published_split(Path(options.split_list), frame)
-    frame = without_contradictions(frame, "sex", notes)
-    if options.split_list is not None and options.population == "study":
-        frame = kept(frame, frame["split"].notna(), "not on the split list", notes)
-    frame = kept(frame, frame["orientation"] == "Frontal", "not frontal", notes)
-    frame = frame.drop(columns="orientation")
-    if demographics is not None:
-        origin["demographics_sha256"] = file_sha256(demographics)
-        frame = with_demographics(frame, demographics, options.population, notes)
-    if options.split_list is None:
-        frame["split"] = random_split(frame, options.split_seed, options.fractions)
-    root = _image_root(path.parent, frame["image_id"].iloc[0])
-    files = locate_images(list(frame["image_id"]), root, options.allow_missing)
-    return source_of_files(frame, files, notes, origin)
+    listed = choose_columns(read_text_table(path)[0], SPLIT_COLUMNS, f"split list {path}")
+    for name in sorted(set(listed["split"].fillna("blank")) - set(SPLIT_NAMES)):
+        raise BadInput(
+            f"split list {path}: split {name!r} is not known"
+            f"{did_you_mean(name, SPLIT_NAMES)}; allowed are train, validate and test"
+        )
+    rows = _row_numbers(listed["index"], path)
+    if rows.max() >= len(table):
+        raise _foreign(path, f"it lists row {rows.max()}, the table has {len(table)} rows")
+    split = listed["split"].map(SPLIT_NAMES).set_axis(rows).reindex(table.index).astype("str")
+    chosen = table[split.notna()]
+    lateral = chosen.loc[chosen["orientation"] != "Frontal", "image_id"]
+    if len(lateral):
+        raise _foreign(path, f"{len(lateral)} of its images are not frontal: {first_ten(lateral)}")
+    try:
+        check_leakage(table.assign(split=split))
+    except BadInput as error:
+        raise _foreign(path, str(error)) from error
+    return split
+
+
+def _row_numbers(text: pd.Series, path: Path) -> pd.Index:
+    rows = pd.to_numeric(text, errors="coerce")
+    wrong = text[~(rows >= 0) | (rows % 1 != 0)]
+    if len(wrong):
+        raise BadInput(f"split list {path}: index must be a row number, not {first_ten(wrong)}")
+    twice = rows[rows.duplicated()]
+    if len(twice):
+        raise BadInput(
+            f"split list {path}: {len(twice)} row(s) are listed twice: {first_ten(twice)}"
+        )
+    return pd.Index(rows.astype("int64"))
+
+
+def _foreign(path: Path, reason: str) -> BadInput:
+    return BadInput(
+        f"the split list {path} does not belong to this table: {reason}; its row numbers must be "
+        f"those of CheXpert's complete train.csv, counted from 0"
+    )
 
 
 def _find_table(source: Path) -> Path:
-    """The table that is named, or train.csv in a folder or in the release's folder below it."""
+    """The table itself, or train.csv in a folder or in the release's folder below it."""
     if source.is_file():
         return source
     if not source.is_dir():
-        raise BadInput(f"{source} does not exist: name the folder of CheXpert; {WHERE}")
+        raise BadInput(f"{source} does not exist: give the folder of CheXpert; {WHERE}")
     names = [f"{folder}/train.csv{end}" for folder in FOLDERS for end in ("", ".gz")]
     table = next((source / name for name in names if (source / name).is_file()), None)
     if table is None:
@@ -178,6 +183,6 @@ def _find_table(source: Path) -> Path:
 
 
 def _image_root(folder: Path, image: str) -> Path:
-    """The folder that holds train/ and valid/: beside the table, or the release's below it."""
+    """The folder that holds train/ and valid/: the table's own or the release's folder below it."""
     roots = [folder / name for name in FOLDERS]
     return next((root for root in roots if (root / image).is_file()), folder)

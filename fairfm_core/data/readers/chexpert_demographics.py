@@ -22,8 +22,6 @@ COLUMNS = {
     "ethnicity": ("ETHNICITY",),
 }
 NOT_HISPANIC = ("Non-Hispanic/Non-Latino", "Not Hispanic")
-
-
 DAMAGED = (
     ValueError,
     LookupError,
@@ -38,10 +36,12 @@ DAMAGED = (
 
 
 def find_demographics(folder: Path, options: ReadOptions) -> Path | None:
-    """The demographics file: as named, or beside the table or one above; null if not wanted.
+    """The demographics file: the one given, or one beside the table or a folder above it.
+
+    None with `no_demographics`.
 
     Raises:
-        BadInput: no such file, and doing without was not chosen.
+        BadInput: no such file and no `no_demographics`.
     """
     if options.no_demographics:
         if options.demographics is not None:
@@ -55,15 +55,15 @@ def find_demographics(folder: Path, options: ReadOptions) -> Path | None:
         if place.is_file():
             return place
     raise BadInput(
-        f"race needs {FILE!r}, which is neither in {folder} nor in its parent: get it with "
+        f"race needs {FILE!r}, which is neither in {folder} nor in its parent: download it with "
         f"CheXpert, under Stanford's agreement, from "
-        f"https://stanfordmlgroup.github.io/competitions/chexpert/, name it with --demographics "
-        f"FILE, or pass --no-demographics to leave race null"
+        f"https://stanfordmlgroup.github.io/competitions/chexpert/, pass its path with "
+        f"--demographics FILE, or pass --no-demographics to leave race null"
     )
 
 
 def read_demographics(path: Path) -> pd.DataFrame:
-    """Columns patient_id, race_text, ethnicity and race, in the file's order."""
+    """Columns patient_id, race_text, ethnicity and race, in the order of the file."""
     table = read_text_table(path)[0] if ".csv" in path.suffixes else _sheet(path)
     demographics = choose_columns(table, COLUMNS, f"CheXpert's demographics {path}")
     check_not_blank(demographics["patient_id"], "PATIENT", path)
@@ -73,7 +73,7 @@ def read_demographics(path: Path) -> pd.DataFrame:
 def with_demographics(
     frame: pd.DataFrame, path: Path, population: str, notes: dict[str, int]
 ) -> pd.DataFrame:
-    """`frame` with race; the study population keeps three races that are not Hispanic."""
+    """`frame` with race; the study population keeps three races, without Hispanic patients."""
     demographics = read_demographics(path)
     what = f"CheXpert's demographics {path}"
     frame = with_race(frame, demographics, population, notes, what)
@@ -88,7 +88,7 @@ def _sheet(path: Path) -> pd.DataFrame:
     """The first sheet of an Excel file that has a column PATIENT, as text."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl's remarks on styles and validations
+            warnings.simplefilter("ignore")  # openpyxl warns of styles and validations
             sheets = pd.read_excel(
                 path,
                 sheet_name=None,
@@ -99,7 +99,9 @@ def _sheet(path: Path) -> pd.DataFrame:
             )
     except DAMAGED as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"{path} is not a readable Excel file ({reason}); fetch it again") from error
+        raise BadInput(
+            f"{path} is not a readable Excel file ({reason}); download it again"
+        ) from error
     tables = [sheet.rename(columns=lambda name: str(name).strip()) for sheet in sheets.values()]
     table = next((table for table in tables if "PATIENT" in table.columns), tables[0])
     return table.apply(lambda column: column.str.strip())

@@ -1,4 +1,4 @@
-"""Finds the image files of a data set and matches them to the names in its table."""
+"""The image files of a data set, matched to the names in its table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
 
 def index_images(folders: Iterable[Path]) -> dict[str, Path]:
-    """Stem -> image file, for the image files directly in `folders`; the first found is kept.
+    """Stem -> image file, for the image files directly in `folders`; the first of a stem counts.
 
-    Matching by stem lets a data set that was re-encoded (.jpg for .png) keep its table.
+    Files are matched by stem so that a re-encoded data set (.jpg for .png) can keep its table.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -28,10 +28,10 @@ def index_images(folders: Iterable[Path]) -> dict[str, Path]:
 def match_images(
     names: Sequence[str], found: dict[str, Path], source: Path, allow_missing: int | None
 ) -> list[Path | None]:
-    """The file of each name, null where it is absent and absence is allowed.
+    """The file of each name; None for up to `allow_missing` names without a file.
 
     Raises:
-        BadInput: more names have no file than `allow_missing`, or none has one.
+        BadInput: more names than `allow_missing` have no file, or no name has one.
     """
     files = [found.get(os.path.splitext(name)[0]) for name in names]
     _check_missing(names, files, source, allow_missing)
@@ -39,10 +39,10 @@ def match_images(
 
 
 def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -> list[Path | None]:
-    """The file of each name, a path below `root`; null where it is absent and that is allowed.
+    """The file of each name, which is a path below `root`; None as in `match_images`.
 
     Raises:
-        BadInput: names that lead out of `root`, or as `match_images`.
+        BadInput: a name that leads out of `root`, or as `match_images`.
     """
     base = os.path.join(os.path.abspath(root), "")
     paths = [os.path.normpath(os.path.join(base, name)) for name in names]
@@ -50,7 +50,7 @@ def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -
     if outside:
         raise BadInput(
             f"{len(outside)} image path(s) lead out of {root}: {first_ten(outside)}; give paths "
-            f"below it"
+            f"inside it"
         )
     files = [Path(path) if os.path.isfile(path) else None for path in paths]
     _check_missing(names, files, root, allow_missing)
@@ -64,7 +64,7 @@ def _check_missing(
     if len(missing) > (allow_missing or 0):
         raise BadInput(
             f"{len(missing)} of {len(names)} images are missing under {source}: "
-            f"{first_ten(missing)}; fetch them, or pass --allow-missing {len(missing)}"
+            f"{first_ten(missing)}; download them, or pass --allow-missing {len(missing)}"
         )
     if len(missing) == len(names):
-        raise BadInput(f"none of the {len(names)} images of the table is under {source}")
+        raise BadInput(f"none of the {len(names)} images in the table is under {source}")

@@ -1,8 +1,8 @@
-"""Labels that a labeller read out of reports: present, absent, uncertain or not mentioned.
+"""Labels that a report labeller assigned: present, absent, uncertain or not mentioned.
 
-CheXpert and MIMIC-CXR write them 1, 0, -1 and blank. In a cohort a finding that is not mentioned
-counts as absent (0), as everybody in the field has it; an uncertain one has the label null and
-`u_<pathology>` 1, and a trial chooses what becomes of it (`data.labels`).
+CheXpert and MIMIC-CXR write them as 1, 0, -1 and blank. In a cohort a finding that is not mentioned
+counts as absent (0), which is the convention of the field. An uncertain one has a null label and
+`u_<pathology>` 1; the trial decides how it is treated (`data.labels`).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ SPELLINGS = {label: (label,) for label in LABELS} | {
 
 
 def label_columns(mentions: pd.DataFrame, what: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Columns y_<label>, and u_<label> where the label has an uncertain mention; and notes.
+    """Columns y_<label>, columns u_<label> for labels with uncertain mentions, and notes.
 
     Args:
         mentions: text columns named by label, with 1, 0, -1 or null.
-        what: the table's name and file, for the error.
+        what: the table's name and file, for error messages.
     """
     columns: dict[str, pd.Series] = {}
     uncertain: dict[str, pd.Series] = {}

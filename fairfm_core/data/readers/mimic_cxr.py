@@ -1,8 +1,9 @@
 """MIMIC-CXR: the reader of its tables, joined to MIMIC-IV's patients and admissions.
 
-Cite Johnson et al. 2019. Both data sets need PhysioNet's credentialed access. The steps are those
-of Glocker 2022: frontal images (AP, PA) of patients with one recorded race that is Asian, Black or
-White. A finding that a report does not mention counts as absent (see `mentions`).
+Cite Johnson et al. 2019. Both data sets need PhysioNet's credentialed access. MIMIC-IV holds what
+the tables of MIMIC-CXR lack: sex and age (patients) and race (admissions). The steps are those of
+Glocker 2022: frontal images (AP, PA) of patients with one recorded race that is Asian, Black or
+White. A finding that a report does not mention counts as absent (`mentions.py`).
 """
 
 from __future__ import annotations
@@ -29,54 +30,6 @@ from fairfm_core.data.readers.tables import (
 from fairfm_core.data.splits import listed_split, random_split
 from fairfm_core.errors import BadInput, first_ten
 
-PATIENTS = {
-    "patient_id": ("subject_id",),
-    "sex": ("gender",),
-    "anchor_age": ("anchor_age",),
-    "anchor_year": ("anchor_year",),
-}
-ADMISSIONS = {"patient_id": ("subject_id",), "race_text": ("race", "ethnicity")}
-
-
-def read_admissions(path: Path) -> pd.DataFrame:
-    """One row per patient and recorded race: patient_id, race_text and race as mapped.
-
-    The column is `ethnicity` in MIMIC-IV 1.0 and `race`, with finer entries, from 2.0 on.
-    """
-    what = f"MIMIC-IV's admissions {path}"
-    table = choose_columns(read_text_table(path)[0], ADMISSIONS, what).drop_duplicates()
-    check_not_blank(table["patient_id"], "subject_id", path)
-    return table.assign(race=race_by_prefix(table["race_text"]))
-
-
-def with_sex_and_age(frame: pd.DataFrame, path: Path, notes: dict[str, int]) -> pd.DataFrame:
-    """`frame` with sex, and age = anchor_age + year of `date` - anchor_year.
-
-    Dates are shifted, a patient's by one offset, so only their difference to the anchor counts.
-    """
-    table = choose_columns(read_text_table(path)[0], PATIENTS, f"MIMIC-IV's patients {path}")
-    sex = table["sex"].str.upper()
-    patients = table.assign(sex=sex.where(sex.isin(["F", "M"])))
-    twice = contradictory(patients["patient_id"], patients["sex"])
-    frame = without_patients(frame, twice, "with more than one sex", notes)
-    one_each = patients.drop_duplicates("patient_id").set_index("patient_id")
-    of = one_each.reindex(frame["patient_id"]).set_axis(frame.index)
-    year = pd.to_numeric(frame["date"].str[:4], errors="coerce")
-    anchors = of[["anchor_age", "anchor_year"]].apply(pd.to_numeric, errors="coerce")
-    age, ages = possible(anchors["anchor_age"] + year - anchors["anchor_year"])
-    notes |= ages
-    unknown = ~frame["patient_id"].isin(one_each.index)
-    if unknown.all():
-        raise BadInput(
-            f"MIMIC-IV's patients {path} hold none of the patients of these images: "
-            "is it of the same release?"
-        )
-    if unknown.any():
-        notes["images of patients without a record in MIMIC-IV's patients"] = int(unknown.sum())
-    notes["sex neither M nor F, set to null"] = int((of["sex"].isna() & ~unknown).sum())
-    return frame.assign(sex=of["sex"], age=age)
-
-
 STEM = "mimic-cxr-2.0.0-"
 METADATA = {
     "image_id": ("dicom_id",),
@@ -87,20 +40,30 @@ METADATA = {
 }
 STUDY = {"patient_id": ("subject_id",), "study": ("study_id",)}
 SPLIT = {"image_id": ("dicom_id",), "split": ("split",)}
-SPLITS = {"train": "train", "validate": "val", "val": "val", "test": "test"}
+SPLIT_NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"}
 FRONTAL = ("AP", "PA")
 FULL_TABLE = 377_110
 WHERE = "MIMIC-CXR-JPG is at https://physionet.org/content/mimic-cxr-jpg/"
+PATIENTS = {
+    "patient_id": ("subject_id",),
+    "sex": ("gender",),
+    "anchor_age": ("anchor_age",),
+    "anchor_year": ("anchor_year",),
+}
+ADMISSIONS = {"patient_id": ("subject_id",), "race_text": ("race", "ethnicity")}
 
 
 def read_mimic_cxr(source: str, options: ReadOptions) -> Source:
-    """MIMIC-CXR-JPG in a folder: its tables, `files/` and, there or beside, MIMIC-IV's tables.
+    """MIMIC-CXR-JPG from its folder: its tables, the images in `files/` and MIMIC-IV's tables.
 
-    `population: frontal` keeps the AP and PA images of every patient, race null where unknown.
+    `population: frontal` keeps the AP and PA images of every patient, with race null where unknown.
+
+    Raises:
+        BadInput: tables, a split list or images that are absent or damaged.
     """
     folder = Path(source)
     if not folder.is_dir():
-        raise BadInput(f"{source} is not a folder: name the folder of MIMIC-CXR's tables; {WHERE}")
+        raise BadInput(f"{source} is not a folder: give the folder of MIMIC-CXR's tables; {WHERE}")
     metadata = find_table([folder], f"{STEM}metadata", WHERE)
     labels = find_table([folder], f"{STEM}{options.labeller}", WHERE)
     tables = {"table": metadata, "labels": labels}
@@ -139,12 +102,52 @@ def read_images(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     return frame, notes
 
 
+def with_sex_and_age(frame: pd.DataFrame, path: Path, notes: dict[str, int]) -> pd.DataFrame:
+    """`frame` with sex, and age = anchor_age + year of `date` - anchor_year.
+
+    MIMIC shifts all dates of a patient by one offset, so only differences between them mean
+    anything.
+    """
+    table = choose_columns(read_text_table(path)[0], PATIENTS, f"MIMIC-IV's patients {path}")
+    sex = table["sex"].str.upper()
+    patients = table.assign(sex=sex.where(sex.isin(["F", "M"])))
+    twice = contradictory(patients["patient_id"], patients["sex"])
+    frame = without_patients(frame, twice, "with more than one sex", notes)
+    one_each = patients.drop_duplicates("patient_id").set_index("patient_id")
+    of = one_each.reindex(frame["patient_id"]).set_axis(frame.index)
+    year = pd.to_numeric(frame["date"].str[:4], errors="coerce")
+    anchors = of[["anchor_age", "anchor_year"]].apply(pd.to_numeric, errors="coerce")
+    age, ages = possible(anchors["anchor_age"] + year - anchors["anchor_year"])
+    notes |= ages
+    unknown = ~frame["patient_id"].isin(one_each.index)
+    if unknown.all():
+        raise BadInput(
+            f"MIMIC-IV's patients {path} include none of the patients of these images: use the "
+            "table of the same release"
+        )
+    if unknown.any():
+        notes["images of patients without a record in MIMIC-IV's patients"] = int(unknown.sum())
+    notes["sex neither M nor F, set to null"] = int((of["sex"].isna() & ~unknown).sum())
+    return frame.assign(sex=of["sex"], age=age)
+
+
+def read_admissions(path: Path) -> pd.DataFrame:
+    """One row per patient and recorded race: patient_id, race_text and the race it is mapped to.
+
+    The column is called `ethnicity` in MIMIC-IV 1.0 and `race`, with finer entries, from 2.0 on.
+    """
+    what = f"MIMIC-IV's admissions {path}"
+    table = choose_columns(read_text_table(path)[0], ADMISSIONS, what).drop_duplicates()
+    check_not_blank(table["patient_id"], "subject_id", path)
+    return table.assign(race=race_by_prefix(table["race_text"]))
+
+
 def _mimic_iv(folder: Path, options: ReadOptions) -> dict[str, Path]:
-    """MIMIC-IV's two tables, from the folder that is named, or below the source."""
+    """MIMIC-IV's two tables, in the folder given with --demographics or in the source itself."""
     below = folder if options.demographics is None else Path(options.demographics)
     places = [below, below / "core", below / "hosp"]
     where = (
-        "get it from MIMIC-IV at https://physionet.org/content/mimiciv/, name its folder with "
+        "download it from https://physionet.org/content/mimiciv/, pass its folder with "
         "--demographics FOLDER, or pass --no-demographics to leave sex, race and age null"
     )
     return {name: find_table(places, name, where) for name in ("patients", "admissions")}
@@ -157,7 +160,7 @@ def _with_labels(frame: pd.DataFrame, path: Path, notes: dict[str, int]) -> pd.D
     studies = choose_columns(text, {**STUDY, **SPELLINGS}, what)
     twice = studies["study"][studies.duplicated(["patient_id", "study"])]
     if len(twice):
-        raise BadInput(f"{what}: {len(twice)} studies stand in it twice: {first_ten(twice)}")
+        raise BadInput(f"{what}: {len(twice)} studies are listed twice: {first_ten(twice)}")
     labels, mentions = label_columns(studies[list(LABELS)], what)
     notes |= mentions | replaced
     labels = studies[["patient_id", "study"]].join(labels).assign(labelled=True)
@@ -167,7 +170,7 @@ def _with_labels(frame: pd.DataFrame, path: Path, notes: dict[str, int]) -> pd.D
 
 
 def _split_table(folder: Path, options: ReadOptions) -> Path | None:
-    """The split file that is named, or the official one beside the tables, if wanted."""
+    """The split list given, or the official one in the folder; None for a random split."""
     if options.split_list is not None:
         return Path(options.split_list)
     names = [f"{STEM}split.csv", f"{STEM}split.csv.gz"]
@@ -181,7 +184,7 @@ def _split(
     if path is None:
         return random_split(frame, options.split_seed, options.fractions)
     table = choose_columns(read_text_table(path)[0], SPLIT, f"split list {path}").dropna()
-    named = table["split"].replace(SPLITS)
+    named = table["split"].replace(SPLIT_NAMES)
     lists = {str(name): set(ids) for name, ids in table["image_id"].groupby(named)}
     split = listed_split(frame, lists, options.split_seed, options.fractions)
     notes["images on no split list"] = int(split.isna().sum())

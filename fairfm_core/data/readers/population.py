@@ -1,4 +1,4 @@
-"""A study population in steps: what each step drops is counted in the notes."""
+"""Steps that restrict a study population; the notes count what each step drops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_LISTED = 10
 
 
 def kept(frame: pd.DataFrame, mask: pd.Series, reason: str, notes: dict[str, int]) -> pd.DataFrame:
-    """The rows where `mask` holds; `notes` gains how many images were dropped, and why.
+    """The rows where `mask` is true; adds to `notes` how many images were dropped, and why.
 
     Raises:
         BadInput: no row is left.
@@ -24,7 +24,7 @@ def kept(frame: pd.DataFrame, mask: pd.Series, reason: str, notes: dict[str, int
 
 
 def contradictory(patients: pd.Series, values: pd.Series) -> set[str]:
-    """The patients with more than one known value of an attribute that cannot change."""
+    """The patients with more than one known value of an attribute that does not change."""
     pairs = pd.DataFrame({"patient": patients, "value": values}).dropna().drop_duplicates()
     twice = pairs["patient"].duplicated()
     return set(pairs.loc[twice, "patient"])
@@ -33,7 +33,7 @@ def contradictory(patients: pd.Series, values: pd.Series) -> set[str]:
 def without_patients(
     frame: pd.DataFrame, patients: set[str], reason: str, notes: dict[str, int]
 ) -> pd.DataFrame:
-    """`frame` without some patients; `notes` gains how many patients and images they were."""
+    """`frame` without some patients; adds to `notes` how many patients and images were dropped."""
     patients = patients & set(frame["patient_id"])
     if not patients:
         return frame
@@ -46,14 +46,14 @@ def without_contradictions(
 ) -> pd.DataFrame:
     """`frame` without the patients whose rows disagree about `attribute`, counted in `notes`.
 
-    Which of the values is right cannot be known, and a guess would move patients between groups.
+    There is no way to know which value is right, and a guess would move patients between groups.
     """
     patients = contradictory(frame["patient_id"], frame[attribute])
     return without_patients(frame, patients, f"with more than one {attribute}", notes)
 
 
 def frequent(entries: pd.Series, note: Callable[[str], str]) -> dict[str, int]:
-    """Notes of the ten most frequent entries, then one of the others together."""
+    """A note for each of the ten most frequent entries, then one for all others together."""
     counts = entries.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     listed = {note(str(entry)): int(count) for entry, count in counts.iloc[:MOST_LISTED].items()}
     if len(counts) > MOST_LISTED:

@@ -1,4 +1,4 @@
-"""What a reader gives: the cohort's table, where its pixels come from, and what was noticed."""
+"""What a reader is asked for and what it returns: a cohort, its pixels, and notes."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ MISSING = "images missing, dropped"
 
 
 class ReadOptions(Frozen):
-    """Everything that can be asked of `fairfm data prepare`; null means not asked."""
+    """The options of `fairfm data prepare`; None means that an option was not given."""
 
     size: int | None = Field(None, ge=16, le=2048)
-    """Height and width of the stored images; null is 224, or a phantom world's own size."""
+    """Height and width of the stored images; by default 224, or a phantom world's own size."""
     split_seed: int = Field(0, ge=0)
     fractions: tuple[float, float, float] = FRACTIONS
     """Shares of patients in train, val and test."""
     split_list: str | None = None
-    """A csv file that names the split of each image, in the columns of its data set."""
+    """A csv file with the split of each image; its columns depend on the data set."""
     random_split: bool = False
-    """Draw the split although the data set has official lists."""
+    """Draw the split at random although the data set has an official one."""
     demographics: str | None = None
     """CheXpert's demographics file, or the folder of MIMIC-IV's tables."""
     no_demographics: bool = False
-    """Do without: race is null for every image."""
+    """Leave the race of every image null."""
     population: Literal["study", "frontal"] = "study"
     """`study`: White, Asian and Black patients, as Glocker 2022; `frontal`: every frontal image."""
     labeller: Literal["chexpert", "negbio"] = "chexpert"
-    """Which program read MIMIC-CXR's labels out of the reports."""
+    """The report labeller whose labels of MIMIC-CXR are read."""
     allow_missing: int | None = Field(None, ge=0)
-    """How many images of the table may be absent or unreadable; they are dropped and counted."""
+    """Maximum number of missing or unreadable images; they are dropped and counted."""
     effect: float | None = Field(None, ge=0)
     patients: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=0)
     patches: int | None = Field(None, ge=1, le=1_000_000)
-    """How many are cut from photographs in all; null is 2000."""
+    """Number of patches cut from all photographs together; by default 2000."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as a reader found it; either `files` or `draw` gives the pixels.
+    """A data set as read from its source; its pixels come from `files` or from `draw`.
 
     Attributes:
-        frame: the cohort, one row per image; `split` may be absent and is then drawn by seed.
-        notes: counts of what was noticed and mended, such as impossible ages.
-        origin: what the data was made from, without any path: it enters the request's identity.
+        frame: the cohort, one row per image; without `split`, a random split is drawn.
+        notes: counts of what was found and fixed or dropped, such as impossible ages.
+        origin: what the data was made from, without any path; part of the request's identity.
         files: the image file of each row of `frame`, in its order.
         draw: for drawn images, a function from row numbers to uint8 images [n, size, size].
-        size: height and width of drawn images; null where files are resized to what is asked.
-        interpolation: how pixels are made: resized, or drawn at their size.
+        size: height and width of drawn images; None where files are resized.
+        interpolation: how pixels are made: resized, or drawn at this size.
     """
 
     frame: pd.DataFrame
@@ -79,9 +79,10 @@ def source_of_files(
     notes: Mapping[str, int],
     origin: Mapping[str, Any],
 ) -> Source:
-    """A source of image files; rows without a file (already allowed) are dropped and counted.
+    """A source of image files; rows without a file are dropped and counted.
 
-    A column u_<pathology> that marks nothing in the rows that are left is dropped too.
+    The caller has checked that so many may be missing. A column u_<pathology> that marks none of
+    the remaining rows is dropped too.
     """
     present = np.array([file is not None for file in files])
     frame = frame[present].reset_index(drop=True)

@@ -1,4 +1,9 @@
-"""Any table of images, described by a YAML file: fundus photographs, knees, whatever comes next."""
+"""Any table of images, described by a YAML file: fundus photographs, knees, whatever comes next.
+
+`table_description.py` defines the file. It names the columns of the image, the patient, the
+attributes and the labels (a column for each, or one column with all of them and a separator), and
+says what their values mean.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,16 @@ import pandas as pd
 import pyarrow as pa
 
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.data.cohort_checks import LABEL_PREFIX, UNCERTAIN_PREFIX
+from fairfm_core.data.cohort_checks import LABEL_PREFIX, SPLITS, UNCERTAIN_PREFIX
 from fairfm_core.data.groups import binned
 from fairfm_core.data.readers.image_files import locate_images
 from fairfm_core.data.readers.population import frequent, without_contradictions
 from fairfm_core.data.readers.source import ReadOptions, Source, source_of_files
 from fairfm_core.data.readers.table_description import (
+    ColumnValues,
     JoinedLabels,
     Label,
     TableDescription,
-    Values,
     as_text,
     read_description,
 )
@@ -32,73 +37,24 @@ from fairfm_core.data.readers.tables import (
 from fairfm_core.data.splits import random_split
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
-
-def labels_of(
-    table: pd.DataFrame, labels: dict[str, Label] | JoinedLabels, path: Path
-) -> pd.DataFrame:
-    """Columns y_<pathology>, and u_<pathology> for those that know `uncertain`."""
-    if isinstance(labels, JoinedLabels):
-        return _joined(table[labels.column], labels, path)
-    columns: dict[str, pd.Series] = {}
-    for name, label in labels.items():
-        meaning = _meanings(table[label.column], label, f"{path}: label {name!r}")
-        uncertain = meaning == "uncertain"
-        columns[LABEL_PREFIX + name] = meaning.mask(uncertain).astype("float64")
-        if "uncertain" in label.values.values():
-            columns[UNCERTAIN_PREFIX + name] = uncertain.astype("float64")
-    return pd.DataFrame(columns)
-
-
-def _meanings(text: pd.Series, label: Label, what: str) -> pd.Series:
-    """0, 1, "uncertain" or null for each row; BadInput for a value without a meaning."""
-    entries = text.fillna("").astype("str")
-    unknown = [entry for entry in entries.unique() if as_text(entry) not in label.values]
-    if unknown:
-        shown = first_ten(repr(entry) for entry in sorted(unknown))
-        raise BadInput(
-            f"{what}: column {label.column!r} holds {shown}; say under values what each means: "
-            f"1, 0, uncertain or null (unknown)"
-        )
-    return entries.map({entry: label.values[as_text(entry)] for entry in entries.unique()}).astype(
-        object
-    )
-
-
-def _joined(text: pd.Series, labels: JoinedLabels, path: Path) -> pd.DataFrame:
-    """1 for the labels a row names and 0 for the others; null where the row is blank."""
-    entries = text.dropna().unique()
-    sets = {
-        entry: {word.strip() for word in entry.split(labels.separator)} - {""} for entry in entries
-    }
-    known = {*labels.names, *labels.ignore}
-    for word in sorted(set().union(*sets.values()) - known):
-        raise BadInput(
-            f"{path}: label {word!r} in column {labels.column!r} is not among the names"
-            f"{did_you_mean(word, known)}; add it to names or to ignore"
-        )
-    return pd.DataFrame(
-        {
-            LABEL_PREFIX + name: text.map({e: float(name in sets[e]) for e in entries}).astype(
-                "float64"
-            )
-            for name in labels.names
-        }
-    )
-
-
-SEXES = {"F": "F", "M": "M", "f": "F", "m": "M"} | {
+SEX_NAMES = {"F": "F", "M": "M", "f": "F", "m": "M"} | {
     name: name[0].upper() for name in ("Female", "Male", "female", "male", "FEMALE", "MALE")
 }
-SPLITS = {name: name for name in ("train", "val", "test")}
-SPLITS |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
-SPLITS |= {"testing": "test"}
+SPLIT_NAMES = {name: name for name in SPLITS}
+SPLIT_NAMES |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
+SPLIT_NAMES |= {"testing": "test"}
 
 
 def read_described_table(source: str, options: ReadOptions) -> Source:
-    """The table and images that the YAML file `source` describes."""
+    """The table and images that the YAML file `source` describes.
+
+    Raises:
+        BadInput: a description, a table or images that are absent or damaged, or values in the
+            table that the description does not cover.
+    """
     path = Path(source)
     if path.is_dir():
-        raise BadInput(f"{source} is a folder: name the YAML file that describes the table")
+        raise BadInput(f"{source} is a folder: give the YAML file that describes the table")
     described = read_description(path)
     table_path = path.parent / described.table
     table, notes = _read(table_path, described)
@@ -122,14 +78,14 @@ def read_described_table(source: str, options: ReadOptions) -> Source:
 def cohort_of(
     table: pd.DataFrame, described: TableDescription, path: Path, notes: dict[str, int]
 ) -> pd.DataFrame:
-    """A table of text as a cohort without `row`; `notes` gains the values that became null."""
+    """A table of text as a cohort without `row`; adds to `notes` the values that became null."""
     for column in (described.image, described.patient):
         check_not_blank(table[column], column, path)
     frame = pd.DataFrame(
         {
             "image_id": table[described.image] + described.suffix,
             "patient_id": table[described.patient],
-            "sex": _groups(table, described.sex, "sex", notes, SEXES),
+            "sex": _groups(table, described.sex, "sex", notes, SEX_NAMES),
             "race": _groups(table, described.race, "race", notes),
             "age": pd.Series(index=table.index, dtype="float64"),
         }
@@ -141,18 +97,18 @@ def cohort_of(
         frame[name] = _groups(table, values, name, notes)
     frame = frame.join(labels_of(table, described.labels, path))
     if described.split is not None:
-        frame["split"] = _groups(table, described.split, "split", notes, SPLITS)
+        frame["split"] = _groups(table, described.split, "split", notes, SPLIT_NAMES)
     return frame
 
 
 def _groups(
     table: pd.DataFrame,
-    values: Values | None,
+    values: ColumnValues | None,
     name: str,
     notes: dict[str, int],
     default: dict[str, str] | None = None,
 ) -> pd.Series:
-    """The group of each row; null where the column is blank or its value is not named."""
+    """The group of each row; null where the column is blank or its value is not listed."""
     if values is None:
         return pd.Series(index=table.index, dtype="str")
     text = table[values.column]
@@ -172,14 +128,67 @@ def _mapped(text: pd.Series, named: dict[str, Any], what: str) -> pd.Series:
     groups = text.map({entry: named.get(as_text(entry)) for entry in entries}).astype("str")
     if len(entries) and groups.isna().all():
         raise BadInput(
-            f"{what} holds none of the values that are named ({first_ten(named)}); it holds "
+            f"{what} holds none of the listed values ({first_ten(named)}); it holds "
             f"{first_ten(sorted(entries))}"
         )
     return groups
 
 
+def labels_of(
+    table: pd.DataFrame, labels: dict[str, Label] | JoinedLabels, path: Path
+) -> pd.DataFrame:
+    """Columns y_<pathology>, and u_<pathology> where values can mean `uncertain`."""
+    if isinstance(labels, JoinedLabels):
+        return _joined(table[labels.column], labels, path)
+    columns: dict[str, pd.Series] = {}
+    for name, label in labels.items():
+        meaning = _meanings(table[label.column], label, f"{path}: label {name!r}")
+        uncertain = meaning == "uncertain"
+        columns[LABEL_PREFIX + name] = meaning.mask(uncertain).astype("float64")
+        if "uncertain" in label.values.values():
+            columns[UNCERTAIN_PREFIX + name] = uncertain.astype("float64")
+    return pd.DataFrame(columns)
+
+
+def _meanings(text: pd.Series, label: Label, what: str) -> pd.Series:
+    """0, 1, "uncertain" or null for each row; BadInput for a value without a meaning."""
+    entries = text.fillna("").astype("str")
+    unknown = [entry for entry in entries.unique() if as_text(entry) not in label.values]
+    if unknown:
+        shown = first_ten(repr(entry) for entry in sorted(unknown))
+        raise BadInput(
+            f"{what}: column {label.column!r} holds {shown}; give each a meaning under values: "
+            f"1, 0, uncertain or null (unknown)"
+        )
+    return entries.map({entry: label.values[as_text(entry)] for entry in entries.unique()}).astype(
+        object
+    )
+
+
+def _joined(text: pd.Series, labels: JoinedLabels, path: Path) -> pd.DataFrame:
+    """1 for the labels that a row lists and 0 for the others; null where the row is blank."""
+    entries = text.dropna().unique()
+    sets = {
+        entry: {word.strip() for word in entry.split(labels.separator)} - {""} for entry in entries
+    }
+    known = {*labels.names, *labels.ignore}
+    for word in sorted(set().union(*sets.values()) - known):
+        raise BadInput(
+            f"{path}: label {word!r} in column {labels.column!r} is not among the names"
+            f"{did_you_mean(word, known)}; add it to names or to ignore"
+        )
+    return pd.DataFrame(
+        {
+            LABEL_PREFIX + name: text.map({e: float(name in sets[e]) for e in entries}).astype(
+                "float64"
+            )
+            for name in labels.names
+        }
+    )
+
+
 def _read(path: Path, described: TableDescription) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The described columns of a csv or parquet file, as text, and notes."""
+    """The described columns of a csv or parquet file as text, and notes."""
     notes: dict[str, int] = {}
     if path.suffix == ".parquet":
         table = _parquet(path)
@@ -191,7 +200,7 @@ def _read(path: Path, described: TableDescription) -> tuple[pd.DataFrame, dict[s
 
 
 def _columns(described: TableDescription) -> list[str]:
-    """Every column that the description names, once."""
+    """Every column that the description mentions, once."""
     values = [described.sex, described.race, described.split, *described.attributes.values()]
     labels = described.labels
     columns = [described.image, described.patient, *([described.age] if described.age else [])]
@@ -202,7 +211,7 @@ def _columns(described: TableDescription) -> list[str]:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    """A parquet file as text, whole numbers without their point."""
+    """A parquet file as text, whole numbers without a decimal point."""
     if not path.is_file():
         raise BadInput(f"{path} does not exist")
     try:

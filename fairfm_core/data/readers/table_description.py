@@ -1,4 +1,4 @@
-"""What a YAML file says about a table of images: which column is what, and what its values mean.
+"""The YAML file that describes a table of images: which column is what, and what values mean.
 
 table: retina.csv
 images: photos
@@ -31,7 +31,7 @@ AS_THEY_ARE: dict[str, Meaning] = {"0": 0, "1": 1, "": None}
 
 
 def as_text(value: Any) -> str:
-    """A value as it is compared: 1.0 is 1, and the words that YAML takes for truth are yes, no."""
+    """A value as it is compared: 1.0 is 1, and YAML's words for true and false are yes and no."""
     text = "" if value is None else str(value).strip()
     try:
         return f"{float(text):.15g}"
@@ -47,29 +47,29 @@ def _column_alone(given: Any) -> Any:
     return {"column": given} if isinstance(given, str) else given
 
 
-class Values(Frozen):
-    """A column and what its values mean; a value that is not named means null."""
+class ColumnValues(Frozen):
+    """A column and what its values mean; a value that is not listed means null."""
 
     column: str
     values: dict[str, str | None] | None = None
-    """Value in the table -> group; null takes the values as they are."""
+    """Value in the table -> group; by default the values are the groups."""
     bins: tuple[float, ...] | None = None
-    """Inner edges that turn a number into groups: (20, 30) makes <20, 20-29 and 30+."""
+    """Inner edges of bins for a number: (20, 30) makes the groups <20, 20-29 and 30+."""
 
     _keys = field_validator("values", mode="before")(_keys_as_text)
     _name = model_validator(mode="before")(_column_alone)
 
     @model_validator(mode="after")
-    def _either(self) -> Values:
+    def _either(self) -> ColumnValues:
         if self.values is not None and self.bins is not None:
             raise BadInput("give values or bins, not both")
         if self.bins is not None and (not self.bins or list(self.bins) != sorted(set(self.bins))):
-            raise BadInput(f"bins must be rising numbers, not {list(self.bins)}")
+            raise BadInput(f"bins must be increasing numbers, not {list(self.bins)}")
         return self
 
 
 class Label(Frozen):
-    """A label's column; without `values` it holds 1, 0 and blank (unknown)."""
+    """The column of a label; without `values` it must hold 1, 0 or blank (unknown)."""
 
     column: str
     values: dict[str, Meaning] = Field(default_factory=lambda: {**AS_THEY_ARE})
@@ -85,9 +85,9 @@ class JoinedLabels(Frozen):
     column: str
     separator: str = Field("|", min_length=1)
     names: tuple[str, ...] = Field(min_length=1)
-    """Every label that may stand there; each becomes a pathology."""
+    """Every label that may occur; each becomes a pathology."""
     ignore: tuple[str, ...] = ()
-    """Further words that may stand there and mean no pathology, such as "normal"."""
+    """Further words that may occur and mean no pathology, such as "normal"."""
 
 
 JOINED = {"separator", "names", "ignore"}
@@ -99,29 +99,31 @@ class TableDescription(Frozen):
     table: str
     """csv, csv.gz or parquet, beside the YAML file or as an absolute path."""
     images: str = "."
-    """Folder that the image paths start from."""
+    """Folder that the image paths are relative to."""
     image: str
-    """Column with the path of each image."""
+    """Column with the path of each image, below that folder."""
     suffix: str = ""
-    """Appended to each path, such as .jpg, where the column leaves it out."""
+    """Appended to each path, such as .jpg, where the column lacks the ending."""
     patient: str
-    """Column with the patient; images of one patient are never divided between splits."""
-    sex: Values | None = None
-    race: Values | None = None
+    """Column with the patient; all images of a patient are in the same split."""
+    sex: ColumnValues | None = None
+    race: ColumnValues | None = None
     age: str | None = None
     """Column with the age in years, or with a unit as in 060Y, 018M."""
-    attributes: dict[str, Values] = Field(default_factory=dict)
+    attributes: dict[str, ColumnValues] = Field(default_factory=dict)
     """Further attributes by name."""
     labels: dict[str, Label] | JoinedLabels
     """Pathology -> its column, or one column for all."""
-    split: Values | None = None
-    """Column with train, val and test; null draws a split by patient."""
+    split: ColumnValues | None = None
+    """Column with train, val and test; by default a split by patient is drawn at random."""
 
     @field_validator("labels", mode="before")
     @classmethod
     def _joined(cls, given: Any) -> Any:
         if not isinstance(given, dict):
-            raise BadInput("give a mapping of pathologies to columns, or column and names")
+            raise BadInput(
+                "give a mapping of pathologies to columns, or one column and the names in it"
+            )
         if JOINED & given.keys():
             return validated(JoinedLabels, given, "labels")
         return {str(name): validated(Label, one, f"labels.{name}") for name, one in given.items()}
@@ -129,13 +131,13 @@ class TableDescription(Frozen):
     @model_validator(mode="after")
     def _names(self) -> TableDescription:
         if not self.labels:
-            raise BadInput("labels: name at least one pathology and its column")
+            raise BadInput("labels: give at least one pathology and its column")
         for name in self.attributes:
             if name in REQUIRED or name.startswith(("y_", "u_", "p_")):
-                raise BadInput(f"attributes: {name!r} is taken; choose another name")
+                raise BadInput(f"attributes: {name!r} is reserved; choose another name")
         return self
 
 
 def read_description(path: Path) -> TableDescription:
-    """The description in a YAML file; raises BadInput in one line for anything it does not know."""
+    """The description in a YAML file; raises BadInput for unknown keys and invalid values."""
     return validated(TableDescription, read_yaml(path), str(path))

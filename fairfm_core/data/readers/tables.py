@@ -1,4 +1,8 @@
-"""Reads published csv tables as text, whatever their header spelling, padding and encoding."""
+"""Published csv tables as text, whatever their header spelling, padding and encoding.
+
+Readers take every cell as text and decide themselves what it means. Ages are the same in all of
+them, so they are turned into years here.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +18,6 @@ import pandas as pd
 
 from fairfm_core.errors import BadInput, first_ten
 
-OLDEST = 120
-YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-
-
-def years(text: pd.Series) -> tuple[pd.Series, dict[str, int]]:
-    """Ages in years and notes of what became null.
-
-    An age is a number of years (57), or a number with a unit (060Y, 013M, 001D).
-    """
-    parts = text.str.upper().str.extract(r"^(\d+(?:\.\d+)?)([YMWD]?)$")
-    age = parts[0].astype("float64") * parts[1].map(YEARS)
-    return possible(age)
-
-
-def possible(age: pd.Series) -> tuple[pd.Series, dict[str, int]]:
-    """Ages of 0 to 120 years, others null, and notes of how many those were."""
-    impossible = (age < 0) | (age > OLDEST)
-    return age.mask(impossible), {
-        "ages impossible, set to null": int(impossible.sum()),
-        "ages unreadable or blank, set to null": int(age.isna().sum()),
-    }
-
-
 KNOWN_BY_COLUMN = {
     "Finding Labels": "ChestX-ray14's table (kind chestxray14)",
     "Finding_Labels": "ChestX-ray14's table (kind chestxray14)",
@@ -48,17 +29,20 @@ KNOWN_BY_COLUMN = {
     "anchor_age": "MIMIC-IV's patients",
     "admittime": "MIMIC-IV's admissions",
 }
-"""A column that gives a published table away -> what the table is."""
+"""A column that only one published table has -> what that table is, for error messages."""
+OLDEST = 120
+"""Age in years beyond which an entry is an error."""
+YEARS_PER_UNIT = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
 def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     """Every named column of a csv file (.csv or .csv.gz) as text, and notes; blank is null.
 
-    A trailing comma, in the header, in the rows or in both, is dropped. Bytes that are not UTF-8
-    are replaced and counted in the notes.
+    A trailing comma in the header, in the rows or in both is ignored. Bytes that are not UTF-8 are
+    replaced and counted in the notes.
 
     Raises:
-        BadInput: no such file, no csv, no header, no rows, or a row of another width.
+        BadInput: no such file, not a csv file, no header, no rows, or a row of another width.
     """
     content = _content(path)
     header = _header(content, path)
@@ -71,7 +55,7 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             dtype="str",
             encoding_errors="replace",
             skipinitialspace=True,
-            # Words such as None and NA are what they are; only a blank is null.
+            # Words such as None and NA are values; only a blank is null.
             keep_default_na=False,
             na_values=[""],
         )
@@ -79,7 +63,9 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         raise BadInput(f"{path} holds no rows: expected a csv file with a header") from None
     except pd.errors.ParserError as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"{path} is not a readable csv file ({reason}); fetch it again") from error
+        raise BadInput(
+            f"{path} is not a readable csv file ({reason}); download it again"
+        ) from error
     named = {name: i for i, name in enumerate(header) if name and i < rows.shape[1]}
     table = pd.DataFrame({name: rows[i].str.strip() for name, i in named.items()})
     return table.mask(table == ""), _replaced(content, path)
@@ -89,7 +75,7 @@ def find_table(folders: Sequence[Path], stem: str, where: str) -> Path:
     """`stem`.csv or `stem`.csv.gz in the first of `folders` that has it.
 
     Raises:
-        BadInput: in none of them; `where` says what to do.
+        BadInput: none of them has it; `where` says what to do.
     """
     paths = [folder / f"{stem}{end}" for folder in folders for end in (".csv", ".csv.gz")]
     for path in paths:
@@ -102,12 +88,15 @@ def find_table(folders: Sequence[Path], stem: str, where: str) -> Path:
 def choose_columns(
     table: pd.DataFrame, wanted: Mapping[str, Sequence[str]], what: str
 ) -> pd.DataFrame:
-    """The columns of `table` under our names, each found under one of its published spellings.
+    """The columns of `table` under our names, whichever of its published spellings each has.
 
     Args:
         table: a table of text.
-        wanted: our name -> the spellings it has been published with.
-        what: the table's name and file, for the error.
+        wanted: our name -> its published spellings.
+        what: the table's name and file, for error messages.
+
+    Raises:
+        BadInput: a column that is in the table under none of its spellings.
     """
     found = {
         name: next((spelling for spelling in spellings if spelling in table.columns), None)
@@ -125,10 +114,29 @@ def choose_columns(
 
 
 def check_not_blank(column: pd.Series, name: str, path: Path) -> None:
-    """Raises BadInput with the file's line numbers where a column that is needed is blank."""
+    """Raises BadInput, with line numbers of the file, where a required column is blank."""
     if column.isna().any():
         lines = column.index[column.isna()] + 2
         raise BadInput(f"{path}: {name} is blank in line(s) {first_ten(lines)}")
+
+
+def years(text: pd.Series) -> tuple[pd.Series, dict[str, int]]:
+    """Ages in years, and notes of how many became null.
+
+    An age is a number of years (57), or a number with a unit (060Y, 013M, 001D).
+    """
+    parts = text.str.upper().str.extract(r"^(\d+(?:\.\d+)?)([YMWD]?)$")
+    age = parts[0].astype("float64") * parts[1].map(YEARS_PER_UNIT)
+    return possible(age)
+
+
+def possible(age: pd.Series) -> tuple[pd.Series, dict[str, int]]:
+    """Ages outside 0 to 120 years set to null, and notes of how many ages are null."""
+    impossible = (age < 0) | (age > OLDEST)
+    return age.mask(impossible), {
+        "ages impossible, set to null": int(impossible.sum()),
+        "ages unreadable or blank, set to null": int(age.isna().sum()),
+    }
 
 
 def file_sha256(path: Path) -> str:
@@ -146,7 +154,9 @@ def _content(path: Path) -> bytes:
         raise BadInput(f"{path} does not exist") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"{path} is not a readable csv file ({reason}); fetch it again") from error
+        raise BadInput(
+            f"{path} is not a readable csv file ({reason}); download it again"
+        ) from error
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
 
@@ -159,14 +169,14 @@ def _header(content: bytes, path: Path) -> list[str]:
     try:
         header = [name.strip() for name in next(csv.reader(lines), [])]
     except csv.Error as error:
-        raise BadInput(f"{path} is not a readable csv file ({error}); fetch it again") from error
+        raise BadInput(f"{path} is not a readable csv file ({error}); download it again") from error
     if not header:
-        raise BadInput(f"{path} has no header: its first line is blank; fetch it again")
+        raise BadInput(f"{path} has no header: its first line is blank; download it again")
     return header
 
 
 def _check_whole(content: bytes, header: list[str], path: Path) -> None:
-    """Raises BadInput where a row has not one field for each name; one comma may trail."""
+    """Raises BadInput unless every row has one field per name; one trailing comma is allowed."""
     names = len(header) - (header[-1] == "")
     lines = io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")
     rows = csv.reader(lines)
@@ -178,16 +188,16 @@ def _check_whole(content: bytes, header: list[str], path: Path) -> None:
             if row and len(row) != names and not (len(row) == names + 1 and not row[-1].strip())
         ]
     except csv.Error as error:
-        raise BadInput(f"{path} is not a readable csv file ({error}); fetch it again") from error
+        raise BadInput(f"{path} is not a readable csv file ({error}); download it again") from error
     if odd:
         listed = first_ten(f"line {line} has {fields}" for line, fields in odd)
         raise BadInput(
-            f"{path} is damaged: the header has {names} fields, {listed}; fetch it again"
+            f"{path} is damaged: the header has {names} fields, {listed}; download it again"
         )
 
 
 def _replaced(content: bytes, path: Path) -> dict[str, int]:
-    """How many bytes were not UTF-8, as a note; empty where all were."""
+    """A note of how many bytes were not UTF-8; empty if none."""
     if content.isascii():
         return {}
     marks = content.decode("utf-8", errors="replace").count("\ufffd")

@@ -1,7 +1,7 @@
 """Phantom radiographs: a synthetic cohort and its images, drawn from a `PhantomWorld`.
 
-The random numbers of a patient and of an image depend on the world's seed and the image's id alone.
-Two worlds that differ in effect hold the same patients, the same anatomy and the same grain.
+The random numbers of a patient and of an image depend only on the world's seed and their ids. So
+worlds that differ only in effect have the same patients, the same anatomy and the same grain.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from fairfm_core.data.synthetic.phantom_world import GROUPS, PhantomWorld, load_
 from fairfm_core.seeding import stream
 
 DRAWING = 1
-"""Raised whenever the same world would give other pixels or labels."""
+"""Increased whenever the same world would give other pixels or labels."""
 IMAGES_PER_PATIENT = (0.45, 0.27, 0.15, 0.08, 0.05)
 """Shares of patients with one to five images; the mean is 2.0."""
 PATIENT_EFFECT = 1.0
-"""Standard deviation of a patient's log-odds: why images of one patient resemble each other."""
+"""Standard deviation of a patient's log-odds, which makes images of a patient alike."""
 BRIGHTNESS = {"Atelectasis": 0.19, "Consolidation": 0.08, "Edema": 0.04, "Pleural Effusion": 0.09}
 ENLARGEMENT = 0.15
 GRAIN = 64
-"""The grain is drawn on a grid of this many points a side, whatever the size of the image."""
+"""Points per side of the grid on which the grain is drawn, whatever the size of the image."""
 CHUNK_PIXELS = 1 << 19
 
 
@@ -53,7 +53,7 @@ def phantom_cohort(world: PhantomWorld) -> pd.DataFrame:
     for pathology, prevalence in world.prevalence.items():
         trait = stream(world.seed, "phantom", "trait", pathology).standard_normal(n)
         chance = stream(world.seed, "phantom", "label", pathology).random((n, most))
-        # The widening keeps the marginal prevalence under the patients' random effect.
+        # The factor keeps the marginal prevalence as asked under the patients' random effect.
         middle = np.log(prevalence / (1 - prevalence)) * np.sqrt(1 + 0.346 * PATIENT_EFFECT**2)
         odds = middle + PATIENT_EFFECT * trait[of] + shift
         frame[f"y_{pathology}"] = (chance[of, which] < 1 / (1 + np.exp(-odds))).astype(np.float64)
@@ -63,8 +63,8 @@ def phantom_cohort(world: PhantomWorld) -> pd.DataFrame:
 def draw_phantom(world: PhantomWorld, frame: pd.DataFrame) -> NDArray[np.uint8]:
     """The images of `frame`'s rows, grey uint8 [N, image_size, image_size].
 
-    A function of the world and of each row's ids, labels and attributes; at effect 0 the
-    attributes are multiplied by nothing and do not matter.
+    An image depends on the world and on the row's ids, labels and attributes; at effect 0 the
+    attributes have no influence.
     """
     size = world.image_size
     images = np.empty((len(frame), size, size), dtype=np.uint8)
@@ -75,7 +75,7 @@ def draw_phantom(world: PhantomWorld, frame: pd.DataFrame) -> NDArray[np.uint8]:
 
 
 def read_phantom(source: str, options: ReadOptions) -> Source:
-    """A phantom world as a source; `source` is a world's name or a YAML file of its fields."""
+    """A phantom world as a source; `source` is the name of a world or a YAML file of its fields."""
     world = load_world(
         source,
         image_size=options.size,
@@ -95,12 +95,12 @@ def read_phantom(source: str, options: ReadOptions) -> Source:
 
 
 def _content(world: PhantomWorld) -> dict[str, Any]:
-    """The world's fields; usual shares go unsaid, as before they could be set.
+    """The world's fields without default shares.
 
-    So a store that was made then still answers the same request.
+    Data sets prepared before shares could be set keep their identity and are still reused.
     """
-    usual = {"shares"} if world.shares == GROUPS else set()
-    return world.model_dump(mode="json", exclude=usual)
+    left_out = {"shares"} if world.shares == GROUPS else set()
+    return world.model_dump(mode="json", exclude=left_out)
 
 
 def _choose(uniform: NDArray[np.float64], shares: dict[str, float]) -> NDArray[np.str_]:
@@ -109,7 +109,7 @@ def _choose(uniform: NDArray[np.float64], shares: dict[str, float]) -> NDArray[n
 
 
 def _planted(world: PhantomWorld, frame: pd.DataFrame, what: str) -> NDArray[np.float64]:
-    """effect x what is planted, for each row and each attribute with something planted."""
+    """Effect x the planted value of each row for each attribute with planted values, [N, A]."""
     columns = [np.zeros(len(frame))]
     for attribute, groups in world.planted.items():
         by_group = {group: getattr(planted, what) for group, planted in groups.items()}
@@ -118,7 +118,7 @@ def _planted(world: PhantomWorld, frame: pd.DataFrame, what: str) -> NDArray[np.
 
 
 def _factor(world: PhantomWorld, frame: pd.DataFrame, what: str) -> NDArray[np.float32]:
-    """The product over attributes of 1 + effect x what is planted, never negative [N]."""
+    """The product over attributes of 1 + effect x planted value, never negative, [N]."""
     return np.maximum(1 + _planted(world, frame, what), 0).prod(axis=1).astype(np.float32)
 
 
@@ -144,14 +144,14 @@ def _draw_chunk(world: PhantomWorld, frame: pd.DataFrame) -> NDArray[np.uint8]:
 
 
 def _one_side(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N, 2]: one on the side that the sign chose, zero on the other."""
+    """[N, 2]: 1 on the side of the sign, 0 on the other."""
     return np.stack([uniform <= 0.5, uniform > 0.5], axis=1).astype(np.float32)
 
 
 def _patient_numbers(
     world: PhantomWorld, patients: pd.Series
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Standard normal numbers of the anatomy and uniform numbers of the signs' places."""
+    """Standard normal numbers of each anatomy, uniform numbers of the places of its signs."""
     drawn = {}
     for patient in patients.unique():
         rng = stream(world.seed, "phantom", "patient", patient)

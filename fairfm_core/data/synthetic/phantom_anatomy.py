@@ -1,7 +1,7 @@
 """Draws phantom chest radiographs: body, lungs, spine, ribs, heart, diaphragm and five signs.
 
 Shapes: N images, S pixels a side; coordinates run from -1 to 1, x to the right, y downwards.
-Nothing here is random: every number that varies comes in as an array with one value an image.
+Nothing here is random: every number that varies is passed as an array with one value per image.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]  # [N, S, S], or [N, 1, 1] for a value an image
+Field = NDArray[np.float32]  # [N, S, S], or [N, 1, 1] for one value per image
 
 PATIENT_VALUES = 16
-"""Standard normal numbers that make a patient's anatomy."""
+"""Standard normal numbers that define a patient's anatomy."""
 IMAGE_VALUES = 8
-"""Standard normal numbers that make one exposure of it: position, angle, brightness."""
+"""Standard normal numbers that define one exposure: position, angle, brightness."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """The drawn chest of N images and where things are in it."""
+    """The drawn chests of N images, and where things are in them."""
 
     image: Field
     x: Field
@@ -95,7 +95,7 @@ def _coordinates(size: int, e: list[Field]) -> tuple[Field, Field]:
 def draw_signs(
     body: Body, strength: Mapping[str, NDArray[np.float32]], place: NDArray[np.float32]
 ) -> Field:
-    """The chests with the signs that are drawn as added brightness.
+    """The chests with those signs that are drawn as added brightness.
 
     Args:
         body: the chests of N images.
@@ -111,7 +111,7 @@ def draw_signs(
     patch = _patch(x, y, np.where(q[0] < 0.7, one, -one) * (0.36 + 0.12 * q[1]), 0.35 * q[2] - 0.35)
     image = image + s["Consolidation"] * patch * (left + right)
     for i, lung in enumerate(body.lungs):
-        # Fluid lies on the side it chose, or (a third of patients) on both.
+        # Fluid is on one side or, in a third of patients, on both.
         affected = ((q[3] * 3).astype(int) == i) | (q[3] > 2 / 3)
         level = body.floor[i] - 0.16 - 0.9 * np.maximum(np.abs(x) - 0.42, 0)
         image = image + s["Pleural Effusion"] * affected * lung * soft(y - level, 0.03)
@@ -122,7 +122,7 @@ def draw_signs(
 
 
 def _hilar_haze(x: Field, y: Field) -> Field:
-    """Haze around both hila, the bat's wings of oedema."""
+    """Haze around both hila, the bat-wing pattern of oedema."""
     return np.exp(-(((np.abs(x) - 0.25) / 0.2) ** 2) - ((y + 0.05) / 0.28) ** 2)
 
 

@@ -1,7 +1,7 @@
-"""Phantom worlds: what is planted in a synthetic cohort of radiographs, as data.
+"""Phantom worlds: synthetic cohorts of radiographs with known differences between groups, as data.
 
-A world is fair (`effect: 0`) or plants differences between groups whose size is known, so that an
-estimate of a fairness gap can be held against the truth.
+A world is fair (`effect: 0`) or has planted differences between groups whose size is known, so that
+an estimate of a fairness gap can be compared with the truth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fairfm_core.config.yaml_input import read_yaml, validated
 from fairfm_core.errors import BadInput, did_you_mean
 
 GROUPS = {"sex": {"M": 0.59, "F": 0.41}, "race": {"White": 0.78, "Asian": 0.15, "Black": 0.07}}
-"""Shares of patients by attribute: those of CheXpert, whose test set the method was studied on."""
+"""Shares of patients by attribute: those of CheXpert, whose test set the paper uses."""
 PREVALENCE = {
     "Atelectasis": 0.25,
     "Cardiomegaly": 0.25,
@@ -34,7 +34,7 @@ CONTRAST = {
 
 
 class Planted(Frozen):
-    """What one group suffers in a world of effect 1; other effects scale it."""
+    """The differences of one group in a world of effect 1; other effects scale them."""
 
     contrast: float = Field(0.0, ge=-1)
     """Relative change of the contrast of every sign: -0.5 draws signs half as strong."""
@@ -59,14 +59,14 @@ class PhantomWorld(Frozen):
     """Height and width in pixels; the picture is the same at every size."""
     seed: int = Field(0, ge=0)
     effect: float = Field(1.0, ge=0)
-    """Size of everything planted; at 0, pixels and labels are independent of every attribute."""
+    """Scale of all planted differences; at 0, pixels and labels do not depend on any attribute."""
     shares: dict[str, dict[str, float]] = GROUPS
-    """Attribute -> group -> share of patients; an attribute that is not named keeps its shares,
-    a group that is not named has none."""
+    """Attribute -> group -> share of patients; attributes that are not listed keep their default
+    shares, and groups that are not listed have no patients."""
     planted: dict[str, dict[str, Planted]] = UNFAIR
-    """Attribute -> group -> what is planted; groups that are not named are the reference."""
+    """Attribute -> group -> planted differences; groups that are not listed are the reference."""
     prevalence: dict[str, float] = PREVALENCE
-    """Share of images with each pathology, before anything planted."""
+    """Share of images with each pathology, without planted differences."""
     contrast: dict[str, float] = CONTRAST
     """Strength of each pathology's sign, relative to the default."""
     noise: float = Field(0.09, ge=0)
@@ -75,12 +75,12 @@ class PhantomWorld(Frozen):
     @field_validator("prevalence", "contrast", mode="before")
     @classmethod
     def _complete(cls, value: Any, info: Any) -> Any:
-        """Pathologies that are not named keep their default."""
+        """Pathologies that are not listed keep their default."""
         default = PREVALENCE if info.field_name == "prevalence" else CONTRAST
         if not isinstance(value, dict):
             return value
         for name in value.keys() - default.keys():
-            raise ValueError(f"pathology {name!r} is not drawn{did_you_mean(name, default)}")
+            raise ValueError(f"pathology {name!r} cannot be drawn{did_you_mean(name, default)}")
         return default | value
 
     @field_validator("prevalence")
@@ -105,7 +105,7 @@ class PhantomWorld(Frozen):
     @field_validator("shares")
     @classmethod
     def _whole(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        """Every attribute, groups in the usual order, so that equal shares are equal worlds."""
+        """All attributes, with groups in a fixed order, so that equal shares give equal worlds."""
         for attribute, shares in value.items():
             if min(shares.values(), default=0.0) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
                 given = ", ".join(f"{group} {share:g}" for group, share in shares.items())
@@ -125,7 +125,7 @@ class PhantomWorld(Frozen):
 WORLDS = {
     "unfair": PhantomWorld(),
     "fair": PhantomWorld(effect=0.0),
-    # To pre-train on: other patients than the others', so that nobody is tested who was seen.
+    # For pre-training: its patients differ from the other worlds', so none is tested on.
     "skewed": PhantomWorld(
         seed=100, shares={"race": {"White": 0.90, "Asian": 0.07, "Black": 0.03}}
     ),
@@ -133,7 +133,7 @@ WORLDS = {
 
 
 def load_world(source: str | Path, **overrides: Any) -> PhantomWorld:
-    """The world of a known name or of a YAML file of fields, with `overrides` that are not None.
+    """The world of that name or YAML file, with those `overrides` that are not None.
 
     Raises:
         BadInput: neither a known name nor a file, or a field that is unknown or out of range.

@@ -1,10 +1,10 @@
-"""Patches of photographs: a pre-training domain of natural images, and no medical data at all.
+"""Patches of photographs: a pre-training domain of natural images without any medical data.
 
-The cohort's contract is met without its meaning. A "patient" is a region of a photograph, a cell of
-a coarse grid; a label says which photograph a patch is of; sex, race and age are null. Patches lie
-inside their region, so those of two patients share no pixel, and a fraction or a split by patient
-is one of pixels too. Patch i of a photograph depends on the seed, the photograph's name and size,
-and i alone: fewer patches are the first of more.
+The cohort has the usual columns with another meaning. A "patient" is a region of a photograph, a
+cell of a coarse grid; a label says which photograph a patch is from; sex, race and age are null.
+Patches lie inside their region, so patches of two patients share no pixel, and a fraction or a
+split by patient also separates pixels. Patch i of a photograph depends only on the seed, the
+photograph's name and size, and i: a smaller number of patches is a prefix of a larger one.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ SAMPLES = "sklearn"
 flower.jpg by vultilion, both under CC BY 2.0."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 SAMPLING = 1
-"""Raised whenever the same photographs and seed would give other patches."""
+"""Increased whenever the same photographs and seed would give other patches."""
 PATCHES = 2000
 SMALLEST = 48
-"""Pixels a side of the smallest crop; the largest fills the shorter side of its region."""
+"""Pixels per side of the smallest crop; the largest fills the shorter side of its region."""
 REGION = 128
-"""Least pixels a side of a region, in a photograph that has them; none has twice as many."""
+"""Fewest pixels per side of a region, unless the photograph has fewer; none has twice as many."""
 MOST = 100
-"""Photographs of one source: all are held in memory, a byte a pixel, and each is a label."""
+"""Most photographs of one source: all are held in memory, a byte per pixel; each is a label."""
 MEANING = "regions stand for patients, photographs for labels; nothing medical"
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a photograph: its region's row and column in the grid, and its pixels."""
+    """A square of a photograph: row and column of its region, and its place in pixels."""
 
     region: tuple[int, int]
     top: int
@@ -56,7 +56,7 @@ def read_photographs(source: str, options: ReadOptions) -> Source:
     """Patches of the photographs in a folder, or of scikit-learn's samples.
 
     Raises:
-        BadInput: no such folder or package, no or too many photographs, one that is unreadable or
+        BadInput: no such folder or package, no photographs or too many, one that is unreadable or
             too small, or fewer patches than photographs.
     """
     files = photograph_files(source)
@@ -64,8 +64,8 @@ def read_photographs(source: str, options: ReadOptions) -> Source:
     count = PATCHES if options.patches is None else options.patches
     if count < len(files):
         raise BadInput(
-            f"--patches {count} is too few for {len(files)} photographs: ask for one of each or "
-            f"more (without the option: {PATCHES:,})"
+            f"--patches {count} is too few for {len(files)} photographs: give at least one for "
+            f"each (default: {PATCHES:,})"
         )
     photographs = [_decoded(path) for path in files.values()]
     names = list(files)
@@ -94,7 +94,7 @@ def read_photographs(source: str, options: ReadOptions) -> Source:
 
 
 def photograph_files(source: str) -> dict[str, Path]:
-    """The photographs of a source by name, the file's without its ending, in alphabetical order."""
+    """The photographs of a source by name (without the ending), in alphabetical order."""
     folder = _samples() if source == SAMPLES else Path(source)
     if not folder.is_dir():
         raise BadInput(
@@ -110,12 +110,14 @@ def photograph_files(source: str) -> dict[str, Path]:
     files = {path.stem: path for path in paths}
     twice = [path.name for path in paths if files[path.stem] != path]
     if twice:
-        raise BadInput(f"{source} holds photographs of one name: {first_ten(twice)}; rename them")
+        raise BadInput(
+            f"{source} holds photographs with the same name: {first_ten(twice)}; rename them"
+        )
     return files
 
 
 def crop_of(seed: int, name: str, i: int, height: int, width: int) -> Crop:
-    """Crop i of a photograph: any region alike, then any size by its logarithm, then any place."""
+    """Crop i of a photograph: uniform region, log-uniform size, uniform place in the region."""
     which, scale, down, across = stream(seed, "photographs", name, i).random(4).tolist()
     rows, columns = _grid(height, width)
     row, column = divmod(int(which * rows * columns), columns)
@@ -146,7 +148,7 @@ def _patient(name: str, region: tuple[int, int]) -> str:
 def _split_of_regions(shapes: Mapping[str, tuple[int, ...]], options: ReadOptions) -> pd.Series:
     """The split of every region by patient id, drawn within each photograph.
 
-    All regions are split, not just those with a patch, so that more patches move none.
+    All regions are split, not only those with a patch, so the number of patches changes no split.
     """
     of = [(name, region) for name, shape in shapes.items() for region in np.ndindex(_grid(*shape))]
     frame = pd.DataFrame(
@@ -157,7 +159,7 @@ def _split_of_regions(shapes: Mapping[str, tuple[int, ...]], options: ReadOption
 
 
 def _cohort(names: list[str], of: list[str], crops: list[Crop], split: pd.Series) -> pd.DataFrame:
-    """One row per patch; `of` are the photographs' names, in turn."""
+    """One row per patch; `of` holds the name of the photograph of each."""
     patients = [_patient(name, crop.region) for name, crop in zip(of, crops, strict=True)]
     unknown = pd.Series(index=range(len(crops)), dtype="str")
     columns = {
@@ -177,18 +179,18 @@ def _is_photograph(path: Path) -> bool:
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
-    """SHA-256 of each photograph's file; two of one content would be one region in two splits."""
+    """SHA-256 of each photograph's file; equal photographs would put a region in two splits."""
     hashes: dict[str, str] = {}
     for name, path in files.items():
         digest = file_sha256(path)
         if digest in hashes.values():
-            raise BadInput(f"photograph {path} has the content of another: remove one of them")
+            raise BadInput(f"photograph {path} is a copy of another: remove one of them")
         hashes[name] = digest
     return hashes
 
 
 def _samples() -> Path:
-    """The folder of scikit-learn's photographs, found without importing it, which takes seconds."""
+    """The folder of scikit-learn's photographs, found without a slow import."""
     found = importlib.util.find_spec(SAMPLES)
     roots = [] if found is None else list(found.submodule_search_locations or [])
     folders = [Path(root) / "datasets" / "images" for root in roots]
@@ -212,7 +214,7 @@ def _decoded(path: Path) -> Grey:
         ) from error
     if min(grey.shape) < SMALLEST:
         raise BadInput(
-            f"photograph {path} has {grey.shape[1]} x {grey.shape[0]} pixels: a patch takes at "
-            f"least {SMALLEST} a side; remove it"
+            f"photograph {path} has {grey.shape[1]} x {grey.shape[0]} pixels: a patch needs at "
+            f"least {SMALLEST} per side; remove it"
         )
     return grey

@@ -57,7 +57,7 @@ def test_chexpert_is_prepared_and_checked(chexpert: Path, tmp_path: Path) -> Non
     made = fairfm_data("prepare", "chexpert", str(chexpert), "--out", out, *options).output
     assert "labels uncertain, left to the trial's policy: 3" in made
     assert "images not on the split list, dropped: 0" in made
-    assert "warning: groups of fewer than 30 patients: sex F in train" in made
+    assert "warning: groups with fewer than 30 patients: sex F in train" in made
     opened = open_dataset(out)
     assert opened.attributes == ("sex", "race", "age", "view")
     assert opened.pathologies == tuple(sorted(LABELS))

@@ -11,8 +11,8 @@ import pytest
 from fairfm_core.data.cohort import (
     attributes,
     check_cohort,
+    checked_cohort,
     cohort_digest,
-    normalised,
     pathologies,
     read_cohort,
     write_cohort,
@@ -70,7 +70,7 @@ def test_an_attribute_that_is_null_throughout_is_not_offered() -> None:
         (lambda f: f.assign(row=f["row"] * 0.5), "row must be a whole number"),
         (lambda f: f.assign(age="060Y"), "age must be a number"),
         (lambda f: f.assign(age=411.0), r"12 age\(s\) outside 0 to 120 years: 411"),
-        (lambda f: pd.concat([f, f[["age"]]], axis=1), "columns twice: age"),
+        (lambda f: pd.concat([f, f[["age"]]], axis=1), "repeated columns: age"),
     ],
 )
 def test_bad_cohorts_are_refused_in_one_line(change, message) -> None:
@@ -95,11 +95,11 @@ def test_a_patient_may_have_images_outside_every_split() -> None:
 def test_written_and_read_back_is_the_same_table_ordered_by_row(tmp_path) -> None:
     frame = cohort().assign(race=None)
     write_cohort(frame.sample(frac=1, random_state=0), tmp_path / "c.parquet")
-    pd.testing.assert_frame_equal(read_cohort(tmp_path / "c.parquet"), normalised(frame))
+    pd.testing.assert_frame_equal(read_cohort(tmp_path / "c.parquet"), checked_cohort(frame))
 
 
 def test_every_arrow_text_type_is_read(tmp_path) -> None:
-    frame = normalised(cohort())
+    frame = checked_cohort(cohort())
     plain = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     text = [field.name for field in plain.schema if pa.types.is_large_string(field.type)]
     text = text or [field.name for field in plain.schema if pa.types.is_string(field.type)]
@@ -127,7 +127,7 @@ def test_the_digest_ignores_order_and_number_types() -> None:
     assert cohort_digest(shuffled) == digest
     assert cohort_digest(frame.assign(y_Edema=frame["y_Edema"].astype("int8"))) == digest
     assert cohort_digest(frame.assign(site=frame["site"].astype("category"))) == digest
-    assert cohort_digest(normalised(frame)) == digest
+    assert cohort_digest(checked_cohort(frame)) == digest
 
 
 @pytest.mark.parametrize(

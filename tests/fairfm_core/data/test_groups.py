@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairfm_core.data.balancing import balanced_subset, composition
-from fairfm_core.data.groups import bin_names, binned, combined, grouping
+from fairfm_core.data.groups import bin_names, binned, combinations, grouping
 from fairfm_core.data.summary import cohort_summary, small_groups
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.groups import groups_of
@@ -75,7 +75,9 @@ def test_an_age_has_one_group_everywhere(ages, edges) -> None:
 def test_combinations_have_one_name_everywhere(ages, edges) -> None:
     frame = cohort([age for age in ages for _ in "FM"] + [edges[0] - 0.25] * 2 + [edges[-1]] * 2)
     evaluated = groups_of(frame, "age x sex", edges)
-    assert evaluated.names == combined([grouping(frame, a, edges) for a in ("age", "sex")]).names
+    assert (
+        evaluated.names == combinations([grouping(frame, a, edges) for a in ("age", "sex")]).names
+    )
     kept = balanced_subset(frame, ("sex", "age"), edges, 0)
     sizes = np.bincount(evaluated.code_N[evaluated.code_N >= 0])
     assert np.bincount(evaluated.code_N[kept]).tolist() == [sizes.min()] * len(sizes)
@@ -116,7 +118,7 @@ def test_values_that_are_not_ages_are_groups_as_they_are() -> None:
 
 def test_a_combination_without_images_is_a_group_of_size_0() -> None:
     frame = pd.DataFrame({"race": ["B", "W", "W", None], "sex": ["F", "F", "M", "M"]})
-    groups = combined([grouping(frame, name, ()) for name in ("race", "sex")])
+    groups = combinations([grouping(frame, name, ()) for name in ("race", "sex")])
     assert groups.attribute == "race x sex"
     assert groups.names == ("B x F", "B x M", "W x F", "W x M")
     assert groups.sizes_G.tolist() == [1, 0, 1, 1]

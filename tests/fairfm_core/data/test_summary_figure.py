@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fairfm_core.commands.data import data
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.data.summary import cohort_summary
-from fairfm_core.data.summary_figure import Cell, Grid, draw, figure_bytes, summary_grid
+from fairfm_core.data.summary_figure import Grid, GridCell, draw_grid, grid_bytes, summary_grid
 from fairfm_core.errors import BadInput
 
 
@@ -49,13 +49,13 @@ def test_groups_and_rows_are_those_of_the_summary(grid: Grid) -> None:
 
 def test_sizes_are_images_and_patients(grid: Grid) -> None:
     everybody, women, *_ = grid.sizes[1]
-    assert everybody == Cell("300\n(150)", 1.0)
-    assert women == Cell("150\n(75)", 0.5)
+    assert everybody == GridCell("300\n(150)", 1.0)
+    assert women == GridCell("150\n(75)", 0.5)
 
 
 def test_prevalences_are_shaded_by_their_ratio_to_everybodys(grid: Grid) -> None:
     everybody, women, men, *_ = grid.prevalences[0]
-    assert everybody == Cell("15.0\n(60)", 0.0)
+    assert everybody == GridCell("15.0\n(60)", 0.0)
     assert women.text == "20.0\n(40)"
     assert women.shade == pytest.approx(0.415, abs=1e-3)  # log2(20 / 15)
     assert men.text == "10.0\n(20)"
@@ -63,20 +63,20 @@ def test_prevalences_are_shaded_by_their_ratio_to_everybodys(grid: Grid) -> None
 
 
 def test_noise_and_the_unlabelled_have_no_shade(grid: Grid) -> None:
-    assert grid.prevalences[1][1] == Cell("0.5\n(1)", None)
-    assert grid.prevalences[2][1] == Cell("not\nlabelled", None)
-    assert grid.prevalences[2][2] == Cell("0.0\n(0)", None)
+    assert grid.prevalences[1][1] == GridCell("0.5\n(1)", None)
+    assert grid.prevalences[2][1] == GridCell("not\nlabelled", None)
+    assert grid.prevalences[2][2] == GridCell("0.0\n(0)", None)
 
 
 def test_a_group_that_a_split_lacks_is_zero() -> None:
     frame = cohort()
     frame = frame[(frame["split"] == "train") | (frame["sex"] == "F")]
     grid = summary_grid(cohort_summary(frame))
-    assert grid.sizes[2][grid.columns.index("sex M")] == Cell("0\n(0)", 0.0)
+    assert grid.sizes[2][grid.columns.index("sex M")] == GridCell("0\n(0)", 0.0)
 
 
 def test_every_cell_is_drawn(grid: Grid) -> None:
-    drawn = draw(grid, "a cohort")
+    drawn = draw_grid(grid, "a cohort")
     texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
     rows = [*grid.sizes, *grid.prevalences]
     assert texts == [cell.text for row in rows for cell in row]
@@ -84,9 +84,9 @@ def test_every_cell_is_drawn(grid: Grid) -> None:
 
 @pytest.mark.parametrize("form", ["pdf", "svg", "png"])
 def test_equal_cohorts_have_equal_bytes(grid: Grid, form: str) -> None:
-    first = figure_bytes(grid, "a cohort of $ 5_000", form)
-    assert first == figure_bytes(grid, "a cohort of $ 5_000", form)
-    assert first != figure_bytes(grid, "another", form)
+    first = grid_bytes(grid, "a cohort of $ 5_000", form)
+    assert first == grid_bytes(grid, "a cohort of $ 5_000", form)
+    assert first != grid_bytes(grid, "another", form)
     if form == "svg":
         assert b"15.0" in first  # texts stay texts
         assert b"a cohort of $ 5_000" in first

@@ -186,7 +186,7 @@ def test_one_source_holds_the_same_people_whatever_its_name() -> None:
 
 def test_two_data_sets_of_one_source_are_refused() -> None:
     one, two = (prepared(cohort([1, 2]), "chexpert", digest) for digest in "12")
-    with pytest.raises(BadInput, match=r"data/1 and data/2 are of one source .chexpert.*name one"):
+    with pytest.raises(BadInput, match=r"data/1 and data/2 are of one source .chexpert.*give one"):
         pretraining_corpus({"a": one, "b": two}, {})
     with pytest.raises(BadInput, match="one source"):
         pretraining_corpus({"a": one, "b": one}, {})
@@ -262,7 +262,7 @@ def test_two_phantom_worlds_do_share_their_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fraction": 0.0}, "fraction 0 of a corpus: expected above 0 and up to 1"),
+        ({"fraction": 0.0}, "fraction 0 of a corpus: give a number above 0 and up to 1"),
         ({"fraction": 1.5}, "fraction 1.5"),
         ({"fraction": float("nan")}, "fraction nan"),
         ({"datasets": {}}, "at least one prepared data set"),

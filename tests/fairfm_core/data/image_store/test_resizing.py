@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fairfm_core.data.image_store.resizing import bicubic_weights, luminance, resize
+from fairfm_core.data.image_store.resizing import bicubic_coefficients, luminance, resize
 
 BICUBIC = Image.Resampling.BICUBIC
 
@@ -47,9 +47,9 @@ def test_shrinking_is_antialiased() -> None:
     stripes = np.zeros((512, 512), dtype=np.uint8)
     stripes[:, ::2] = 255
     assert np.ptp(resize(stripes, 64)[:, 4:-4]) <= 1
-    weights = bicubic_weights(512, 64)
-    assert weights.count_S.max() == 32  # four result pixels wide
-    np.testing.assert_allclose(weights.weights_ST.sum(axis=1), 1 << 22, atol=32)
+    found = bicubic_coefficients(512, 64)
+    assert found.count_S.max() == 32  # four result pixels wide
+    np.testing.assert_allclose(found.value_ST.sum(axis=1), 1 << 22, atol=32)
 
 
 def test_luminance_is_pils() -> None:

@@ -15,7 +15,7 @@ from fairfm_core.data.image_store.store import (
     StoreRows,
     copy_rows,
     create_store,
-    open_store,
+    open_images,
     store_bytes,
     store_digest,
 )
@@ -49,7 +49,7 @@ def test_the_file_is_as_large_as_the_rule_says(tmp_path: Path, count: int, size:
     create_store(path, count, size)
     assert path.stat().st_size == store_bytes(count, size)
     assert path.stat().st_blocks * 512 <= 1 << 16  # sparse: nothing was written but the header
-    store = open_store(path)
+    store = open_images(path)
     assert (store.shape, store.dtype) == ((count, size, size), np.uint8)
     assert store.offset + store.nbytes == path.stat().st_size
     assert not store.flags.writeable
@@ -64,7 +64,7 @@ def test_rows_are_written_and_read_where_they_belong(tmp_path: Path) -> None:
     rows.write(3, image.tobytes())
     assert rows.read(3) == image.tobytes()
     rows.close()
-    store = open_store(path)
+    store = open_images(path)
     np.testing.assert_array_equal(store[3], image)
     assert not store[[0, 1, 2, 4]].any()
 
@@ -74,7 +74,7 @@ def test_rows_are_copied_in_order(tmp_path: Path, rows: list[int]) -> None:
     whole = np.random.default_rng(0).integers(0, 256, (5, 16, 16), dtype=np.uint8)
     np.save(tmp_path / "whole.npy", whole)
     copy_rows(tmp_path / "whole.npy", rows, 16, tmp_path / "some.npy")
-    np.testing.assert_array_equal(open_store(tmp_path / "some.npy"), whole[rows])
+    np.testing.assert_array_equal(open_images(tmp_path / "some.npy"), whole[rows])
 
 
 def test_files_are_decoded_into_their_rows(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_files_are_decoded_into_their_rows(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     progress = lambda *at: seen.append(at)  # noqa: E731
     path, failed = filled(tmp_path / "out", decoder(files, 16), 300, 16, progress=progress)
-    np.testing.assert_array_equal(open_store(path)[:, 3, 3], values)
+    np.testing.assert_array_equal(open_images(path)[:, 3, 3], values)
     assert not failed
     assert (seen[0], seen[-1]) == ((0, 300), (300, 300))
     assert seen == sorted(seen)
@@ -99,7 +99,7 @@ def test_a_store_is_the_same_on_any_number_of_cores(tmp_path: Path, workers: int
         return np.array(images, dtype=np.uint8)
 
     path, _ = filled(tmp_path / "out", drawer(draw), 1000, 16, workers=workers)
-    np.testing.assert_array_equal(open_store(path), draw(np.arange(1000)))
+    np.testing.assert_array_equal(open_images(path), draw(np.arange(1000)))
 
 
 def test_all_rows_are_tried_and_failures_are_told(tmp_path: Path) -> None:
@@ -158,10 +158,10 @@ def test_the_digest_is_of_pixels_and_shape(tmp_path: Path) -> None:
 
 def test_a_store_that_is_absent_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is missing"):
-        open_store(tmp_path / "images.npy")
+        open_images(tmp_path / "images.npy")
     (tmp_path / "images.npy").write_bytes(b"not numpy")
     with pytest.raises(BadInput, match="is damaged"):
-        open_store(tmp_path / "images.npy")
+        open_images(tmp_path / "images.npy")
 
 
 MEMORY = """

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fairfm_core.data.preparation.progress import ProgressLine, duration
+from fairfm_core.data.preparation.progress import ProgressLine, clock_text
 
 
 class Terminal(io.StringIO):
@@ -24,7 +24,7 @@ class Clock:
 
 
 def run(stream: io.StringIO, seconds: float, total: int, done: int = 0) -> str:
-    """What is written while 160 images a second are made, from `done` on."""
+    """What is written while 160 images per second are made, from `done` on."""
     clock = Clock()
     line = ProgressLine(stream, clock)
     line(done, total)
@@ -39,8 +39,8 @@ def test_a_terminals_line_is_rewritten() -> None:
     written = run(Terminal(), 10, 1600)
     states = [state.rstrip(" ") for state in written.split("\r")[1:]]
     assert len(states) == 40  # every fourth of a second, the first due after 0.2
-    assert states[19] == "800 of 1,600 images, 160 a second, 0:05 left"
-    assert states[-1].split() == ["1,600", "images,", "160", "a", "second"]
+    assert states[19] == "800 of 1,600 images, 160 per second, 0:05 left"
+    assert states[-1].split() == ["1,600", "images,", "160", "per", "second"]
     assert written.count("\n") == 1
     widths = [len(state) for state in written.split("\r")[1:]]
     assert all(now >= len(before) for before, now in zip(states, widths[1:], strict=False))
@@ -49,9 +49,9 @@ def test_a_terminals_line_is_rewritten() -> None:
 def test_a_log_gets_a_line_every_ten_seconds() -> None:
     written = run(io.StringIO(), 25, 4000)
     assert written.splitlines() == [
-        "1,600 of 4,000 images, 160 a second, 0:15 left",
-        "3,200 of 4,000 images, 160 a second, 0:05 left",
-        "4,000 images, 160 a second",
+        "1,600 of 4,000 images, 160 per second, 0:15 left",
+        "3,200 of 4,000 images, 160 per second, 0:05 left",
+        "4,000 images, 160 per second",
     ]
 
 
@@ -61,7 +61,7 @@ def test_a_log_is_not_told_of_short_work() -> None:
 
 def test_images_of_an_earlier_run_are_no_speed() -> None:
     written = run(io.StringIO(), 15, 127_118, done=120_000)
-    assert written.splitlines()[0] == "121,600 of 127,118 images, 160 a second, 0:34 left"
+    assert written.splitlines()[0] == "121,600 of 127,118 images, 160 per second, 0:34 left"
 
 
 def test_a_finished_store_has_no_rate() -> None:
@@ -74,7 +74,7 @@ def test_a_finished_store_has_no_rate() -> None:
     ("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3600, "1:00:00"), (86399.9, "24:00:00")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert clock_text(seconds) == text
 
 
 def test_it_costs_under_a_hundredth_of_a_decode() -> None:

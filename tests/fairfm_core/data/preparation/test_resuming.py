@@ -143,7 +143,7 @@ def test_the_same_request_says_what_is_there(tmp_path: Path, decodes: Decodes) -
     seen: list[tuple[int, int]] = []
     progress = lambda *at: seen.append(at)  # noqa: E731
     prepare("chestxray14", source, out, 16, say=said.append, progress=progress)
-    assert said == [f"{out}: 25 of 40 images are there from an earlier run"]
+    assert said == [f"{out}: 25 of 40 images are already there from an earlier run"]
     assert seen[0] == (25, 40)
     assert sorted(first + decodes.taken()) == [name(i) for i in range(40)]
 

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fairfm_core.data.readers.chestxray14 import FULL_TABLE, read_chestxray14, read_table
+from fairfm_core.data.readers.chestxray14 import (
+    FULL_TABLE,
+    read_chestxray14,
+    read_chestxray14_table,
+)
 from fairfm_core.data.readers.source import ReadOptions
 from fairfm_core.errors import BadInput
 
@@ -41,7 +45,7 @@ def release(folder: Path, images: str = "images", suffix: str = ".png") -> Path:
 
 
 def test_a_table_becomes_a_cohort(tmp_path) -> None:
-    frame, notes = read_table(table(tmp_path))
+    frame, notes = read_chestxray14_table(table(tmp_path))
     assert frame["patient_id"].tolist() == ["1", "1", "2", "3"]
     assert frame["sex"].tolist() == ["M", "M", "F", "F"]
     assert frame["view"].tolist() == ["PA", "PA", "AP", "PA"]
@@ -67,8 +71,8 @@ def test_a_table_becomes_a_cohort(tmp_path) -> None:
     ],
 )
 def test_header_spellings_and_trailing_commas(tmp_path, header: str, end: str) -> None:
-    plain, _ = read_table(table(tmp_path))
-    odd, _ = read_table(table(tmp_path, header, tuple(row + end for row in ROWS)))
+    plain, _ = read_chestxray14_table(table(tmp_path))
+    odd, _ = read_chestxray14_table(table(tmp_path, header, tuple(row + end for row in ROWS)))
     assert odd.equals(plain)
 
 
@@ -79,7 +83,7 @@ def test_ages_in_every_unit_and_blank_or_unknown_values(tmp_path) -> None:
         f"{i:08d}_000.png,Mass,0,{i:08d},{age},{sex},PA,1,1,1,1"
         for i, (age, sex) in enumerate(zip(ages, sexes, strict=True))
     )
-    frame, notes = read_table(table(tmp_path, rows=rows))
+    frame, notes = read_chestxray14_table(table(tmp_path, rows=rows))
     assert frame["age"][:4].tolist() == pytest.approx([60, 60, 1.5, 0.2], abs=0.01)
     assert frame["age"][4:].isna().all()
     assert frame["sex"][:4].tolist() == ["M", "F", "F", "M"]
@@ -95,7 +99,7 @@ def test_ages_in_every_unit_and_blank_or_unknown_values(tmp_path) -> None:
 def test_bytes_that_are_not_utf8_are_survived(tmp_path) -> None:
     path = table(tmp_path)
     path.write_bytes(path.read_bytes().replace(b"PA,2682", b"P\xe4,2682"))
-    assert len(read_table(path)[0]) == 4
+    assert len(read_chestxray14_table(path)[0]) == 4
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_bytes_that_are_not_utf8_are_survived(tmp_path) -> None:
 )
 def test_bad_tables_are_refused(tmp_path, header: str, rows, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
-        read_table(table(tmp_path, header, rows))
+        read_chestxray14_table(table(tmp_path, header, rows))
     assert "\n" not in str(caught.value)
 
 
@@ -119,10 +123,10 @@ def test_a_broken_gz_is_refused(tmp_path) -> None:
     path = tmp_path / "Data_Entry_2017.csv.gz"
     path.write_bytes(gzip.compress("\n".join([HEADER, *ROWS]).encode())[:60])
     with pytest.raises(BadInput, match="not a readable csv"):
-        read_table(path)
+        read_chestxray14_table(path)
     path.write_bytes(b"<html>sign in</html>")
     with pytest.raises(BadInput, match="not a readable csv"):
-        read_table(path)
+        read_chestxray14_table(path)
 
 
 @pytest.mark.parametrize("images", ["images", "images_001/images", "images_007", "."])
@@ -204,14 +208,14 @@ def test_the_table_must_be_there_once(tmp_path) -> None:
         read_chestxray14(str(tmp_path), ReadOptions())
     folder = release(tmp_path)
     (folder / "Data_Entry_2020.csv").write_text(HEADER)
-    with pytest.raises(BadInput, match=r"2 tables.*name one of the files"):
+    with pytest.raises(BadInput, match=r"2 tables.*give the path of one of them"):
         read_chestxray14(str(folder), ReadOptions())
     named = read_chestxray14(str(folder / "Data_Entry_2017.csv"), ReadOptions())
     assert len(named.frame) == 4
 
 
 def test_the_full_table_has_the_published_counts(shared_data: Path) -> None:
-    frame, notes = read_table(shared_data / "nih_metadata/Data_Entry_2017_v2020.csv.gz")
+    frame, notes = read_chestxray14_table(shared_data / "nih_metadata/Data_Entry_2017_v2020.csv.gz")
     assert (len(frame), frame["patient_id"].nunique()) == (112_120, 30_805)
     assert frame["sex"].value_counts().to_dict() == {"M": 63_340, "F": 48_780}
     assert frame["view"].value_counts().to_dict() == {"PA": 67_310, "AP": 44_810}
@@ -245,7 +249,7 @@ def test_the_full_table_has_the_published_counts(shared_data: Path) -> None:
     ],
 )
 def test_odd_releases_are_read(shared_data: Path, name, rows, patients, impossible) -> None:
-    frame, notes = read_table(shared_data / "nih_metadata" / name)
+    frame, notes = read_chestxray14_table(shared_data / "nih_metadata" / name)
     assert (len(frame), frame["patient_id"].nunique()) == (rows, patients)
     assert notes["ages impossible, set to null"] == frame["age"].isna().sum() == impossible
     assert frame["age"].max() <= 95

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fairfm_core.data.preparation.kinds import read_source
-from fairfm_core.data.readers.chexpert import FULL_TABLE, read_table
+from fairfm_core.data.preparation.kinds import read_kind
+from fairfm_core.data.readers.chexpert import FULL_TABLE, read_chexpert_table
 from fairfm_core.data.readers.mentions import LABELS
 from fairfm_core.data.readers.source import ReadOptions, Source
 from fairfm_core.errors import BadInput
@@ -72,7 +72,7 @@ def split_list(folder: Path, splits: dict[int, str]) -> str:
 
 
 def read(source: Path, **options: object) -> Source:
-    return read_source("chexpert", str(source), ReadOptions.model_validate(options))
+    return read_kind("chexpert", str(source), ReadOptions.model_validate(options))
 
 
 def test_the_study_population_without_a_list(tmp_path) -> None:
@@ -206,7 +206,7 @@ def test_odd_values_are_survived_and_counted(tmp_path) -> None:
     table.loc[0:2, "Sex"] = "Unknown"
     table.loc[3, "Age"] = "155"
     table.loc[6, "Age"] = None
-    frame, notes = read_table(release(tmp_path, table) / "train.csv")
+    frame, notes = read_chexpert_table(release(tmp_path, table) / "train.csv")
     assert frame["sex"].isna().sum() == notes["sex neither Male nor Female, set to null"] == 3
     assert notes["ages impossible, set to null"] == notes["ages unreadable or blank, set to null"]
 
@@ -265,7 +265,7 @@ def test_foreign_options_are_refused(tmp_path) -> None:
     with pytest.raises(BadInput, match="chexpert takes no option labeller"):
         read(tmp_path, labeller="negbio")
     with pytest.raises(BadInput, match="chestxray14 takes no option demographics"):
-        read_source("chestxray14", str(tmp_path), ReadOptions(demographics="x"))
+        read_kind("chestxray14", str(tmp_path), ReadOptions(demographics="x"))
 
 
 def test_valid_csv_is_read_where_it_is_named(tmp_path) -> None:

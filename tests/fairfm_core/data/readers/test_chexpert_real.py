@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fairfm_core.data.cohort import normalised
+from fairfm_core.data.cohort import checked_cohort
 from fairfm_core.data.readers import chexpert
 from fairfm_core.data.readers.mentions import LABELS
 from fairfm_core.data.readers.source import ReadOptions, Source
@@ -104,13 +104,15 @@ def split_list(shared_data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def table(folder: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    return chexpert.read_table(folder / "train.csv")
+    return chexpert.read_chexpert_table(folder / "train.csv")
 
 
 @pytest.fixture
 def read(folder: Path, table, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Source]:
     """The reader on the table alone, parsed once; its images may not be fetched."""
-    monkeypatch.setattr(chexpert, "read_table", lambda path: (table[0].copy(), dict(table[1])))
+    monkeypatch.setattr(
+        chexpert, "read_chexpert_table", lambda path: (table[0].copy(), dict(table[1]))
+    )
     monkeypatch.setattr(
         chexpert, "locate_images", lambda names, root, allowed: [root / name for name in names]
     )
@@ -124,7 +126,7 @@ def read(folder: Path, table, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 def test_the_published_population(read, split_list: Path) -> None:
     source = read(split_list=str(split_list))
-    frame = normalised(source.frame)  # refuses a patient in two splits
+    frame = checked_cohort(source.frame)  # refuses a patient in two splits
     assert (len(frame), frame["patient_id"].nunique()) == (127_118, 42_884)
     found = {
         str(split): (
@@ -172,7 +174,7 @@ def test_an_off_by_one_join_is_refused(read, split_list: Path, tmp_path) -> None
 
 
 def test_without_a_list_every_frontal_patient_is_in_one_split(read) -> None:
-    frame = normalised(read().frame)
+    frame = checked_cohort(read().frame)
     assert len(frame) == 191_027
     shares = frame.drop_duplicates("patient_id")["split"].value_counts(normalize=True)
     assert shares.round(2).to_dict() == {"train": 0.6, "test": 0.3, "val": 0.1}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fairfm_core.data.preparation.kinds import read_source
+from fairfm_core.data.preparation.kinds import read_kind
 from fairfm_core.data.readers.mentions import LABELS
 from fairfm_core.data.readers.source import ReadOptions, Source
 from fairfm_core.errors import BadInput
@@ -77,7 +77,7 @@ def release(folder: Path, end: str = ".csv", iv: str = ".", **changed: pd.DataFr
 
 
 def read(folder: Path, **options: object) -> Source:
-    return read_source("mimic-cxr", str(folder), ReadOptions.model_validate(options))
+    return read_kind("mimic-cxr", str(folder), ReadOptions.model_validate(options))
 
 
 def test_the_study_population(tmp_path) -> None:
@@ -168,7 +168,7 @@ def test_studies_without_labels_are_dropped_and_twice_labelled_ones_refused(tmp_
     source = read(release(tmp_path / "a", **some))
     assert source.notes["images of studies without labels, dropped"] == 1
     twice = {f"{STEM}chexpert": pd.concat([labels(), labels().iloc[:1]])}
-    with pytest.raises(BadInput, match="1 studies stand in it twice: 501"):
+    with pytest.raises(BadInput, match="1 studies are listed twice: 501"):
         read(release(tmp_path / "b", **twice))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairfm_core.data.preparation.kinds import read_source
+from fairfm_core.data.preparation.kinds import read_kind
 from fairfm_core.data.readers.mentions import LABELS
 from fairfm_core.data.readers.source import ReadOptions
 from fairfm_core.errors import BadInput
@@ -33,7 +33,7 @@ def touch(folder: Path, names: list[str]) -> None:
 def patients_of(kind: str, source: Path, **options: Any) -> pd.Series | None:
     """How many splits each patient has images in; null where the source is refused."""
     try:
-        frame = read_source(kind, str(source), ReadOptions.model_validate(options)).frame
+        frame = read_kind(kind, str(source), ReadOptions.model_validate(options)).frame
     except BadInput:
         return None
     return frame.dropna(subset=["split"]).groupby("patient_id")["split"].nunique()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from fairfm_core.data.preparation.kinds import read_source
+from fairfm_core.data.preparation.kinds import read_kind
 from fairfm_core.data.readers.source import ReadOptions, Source
 from fairfm_core.errors import BadInput
 
@@ -66,7 +66,7 @@ def write(folder: Path, described: dict[str, Any] | None = None, rows: Any = Non
 
 
 def read(path: Path, **options: Any) -> Source:
-    return read_source("table", str(path), ReadOptions.model_validate(options))
+    return read_kind("table", str(path), ReadOptions.model_validate(options))
 
 
 @pytest.mark.parametrize("name", ["retina.csv", "retina.csv.gz", "retina.parquet"])
@@ -131,20 +131,23 @@ def test_image_paths_stay_below_their_root(tmp_path, name: str) -> None:
     [
         ({"labls": {}}, "unknown key 'labls'.*did you mean 'labels'"),
         ({"patient": "persn"}, r"lacks the column\(s\) persn; it has file, person"),
-        ({"labels": {}}, "name at least one pathology"),
+        ({"labels": {}}, "give at least one pathology"),
         ({"labels": ["grade"]}, "mapping of pathologies"),
         ({"labels": {"R": {"colum": "grade"}}}, "labels.R.*colum"),
-        ({"labels": {"R": "grade"}}, "column 'grade' holds '2', '3'; say under values"),
+        (
+            {"labels": {"R": "grade"}},
+            "column 'grade' holds '2', '3'; give each a meaning under values",
+        ),
         ({"labels": {"R": {"column": "grade", "values": {0: 2}}}}, "labels.R"),
         ({"labels": {"column": "grade", "separator": "|"}}, "names"),
-        ({"attributes": {"age": "years"}}, "'age' is taken"),
-        ({"attributes": {"y_x": "years"}}, "'y_x' is taken"),
-        ({"attributes": {"b": {"column": "bmi", "bins": [3, 2]}}}, "bins must be rising"),
+        ({"attributes": {"age": "years"}}, "'age' is reserved"),
+        ({"attributes": {"y_x": "years"}}, "'y_x' is reserved"),
+        ({"attributes": {"b": {"column": "bmi", "bins": [3, 2]}}}, "bins must be increasing"),
         (
             {"attributes": {"b": {"column": "bmi", "bins": [3], "values": {"x": "y"}}}},
             "values or bins, not both",
         ),
-        ({"race": {"column": "ethnicity", "values": {"q": "Q"}}}, "none of the values.*A, W, Z"),
+        ({"race": {"column": "ethnicity", "values": {"q": "Q"}}}, "none of the listed.*A, W, Z"),
         ({"table": "absent.csv"}, "absent.csv does not exist"),
         ({"table": "absent.parquet"}, "absent.parquet does not exist"),
     ],
@@ -158,7 +161,7 @@ def test_bad_descriptions_are_refused(tmp_path, change: dict[str, Any], message:
 
 
 def test_a_folder_or_a_damaged_parquet_file_is_refused(tmp_path) -> None:
-    with pytest.raises(BadInput, match="is a folder: name the YAML file"):
+    with pytest.raises(BadInput, match="is a folder: give the YAML file"):
         read(tmp_path)
     path = write(tmp_path, FUNDUS | {"table": "retina.parquet"})
     (tmp_path / "retina.parquet").write_bytes(b"PAR1 no more")

@@ -208,13 +208,13 @@ def test_what_cannot_be_cut_is_refused_in_one_line(folder: Path, tmp_path: Path)
     assert "neither a folder nor the word sklearn" in refused(tmp_path / "absent")
     assert "--patches 2 is too few for 3 photographs" in refused(folder, patches=2)
     Image.new("L", (47, 300)).save(folder / "thin.png")
-    assert "thin.png has 47 x 300 pixels: a patch takes at least 48" in refused(folder)
+    assert "thin.png has 47 x 300 pixels: a patch needs at least 48" in refused(folder)
     (folder / "thin.png").write_bytes(b"\xff\xd8 no photograph")
     assert "thin.png cannot be read" in refused(folder)
     (folder / "thin.png").write_bytes((folder / "harbour.jpg").read_bytes())
-    assert "thin.png has the content of another" in refused(folder)
+    assert "thin.png is a copy of another" in refused(folder)
     (folder / "thin.png").rename(folder / "harbour.png")
-    assert "photographs of one name: harbour.jpg" in refused(folder)
+    assert "photographs with the same name: harbour.jpg" in refused(folder)
 
 
 def test_no_photograph_and_too_many_are_refused(tmp_path: Path) -> None:
