@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RESULTS = click.option(
-    "--results", default="results", show_default=True, help="Results folder or URI."
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder or URI of all results.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -67,7 +71,9 @@ def status(study: Path, results: str, as_json: bool) -> None:
 @sweep.command()
 @STUDY
 @RESULTS
-@click.option("--address", default=None, help="Address of a Ray cluster.  [default: this machine]")
+@click.option(
+    "--address", metavar="ADDRESS", help="Ray cluster to run on.  [default: this machine]"
+)
 def run(study: Path, results: str, address: str | None) -> None:
     """Run a study, or resume it.
 

@@ -26,9 +26,9 @@ def track() -> None:
 
 @track.command()
 @click.argument("results")
-@click.option("--study", default=None, help="Name of one study in RESULTS.  [default: all]")
+@click.option("--study", metavar="NAME", help="One study in RESULTS.  [default: all]")
 @click.option(
-    "--uri", default=None, help="MLflow server or database.  [default: that of each study]"
+    "--uri", metavar="URI", help="MLflow server or database.  [default: that of each study]"
 )
 def sync(results: str, study: str | None, uri: str | None) -> None:
     """Write the finished runs of RESULTS to MLflow.
@@ -81,8 +81,10 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
 
 
 @click.command()
-@click.option("--results", default="results", show_default=True, help="Results folder.")
-@click.option("--port", default=PORT, show_default=True, help="Port on 127.0.0.1.")
+@click.option(
+    "--results", default="results", show_default=True, metavar="FOLDER", help="Results folder."
+)
+@click.option("--port", default=PORT, show_default=True, metavar="PORT", help="Port on 127.0.0.1.")
 def ui(results: str, port: int) -> None:
     """Serve the MLflow UI for a results folder.
 
