@@ -7,7 +7,7 @@ the difference between one round trip and hundreds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -22,10 +22,15 @@ class Snapshot:
     store: ArtifactStore
     done: frozenset[str]
     """Fingerprints of the finished stages."""
-    epochs: Mapping[str, int]
-    """Whole epochs behind each training that has a checkpoint, by fingerprint."""
+    checkpoints: Mapping[str, str]
+    """Name of the newest checkpoint of each half-done training, by fingerprint."""
     failed: frozenset[str]
     """Fingerprints of the stages whose last attempt failed."""
+
+    def epoch(self, fingerprint: str) -> int | None:
+        """The number of whole epochs that a half-done training has completed, or None."""
+        name = self.checkpoints.get(fingerprint)
+        return None if name is None else epoch_of(name)
 
     def failure(self, fingerprint: str) -> str | None:
         """Why the stage failed last time, or None; only a failed stage's reason is read."""
@@ -39,12 +44,7 @@ def take_snapshot(store: ArtifactStore) -> Snapshot:
     half done or done, never as one that has not begun.
     """
     failed = frozenset(name.removesuffix(".json") for name in store.files(FAILURES))
-    epochs = _epochs(store.files(CHECKPOINTS))
+    paths = [PurePosixPath(path) for path in store.files(CHECKPOINTS)]
+    newest = {path.parent.name: path.name for path in paths}  # sorted: the last one is the newest
     done = frozenset(each for kind in REVISIONS for each in store.finished(kind))
-    return Snapshot(store, done, epochs, failed)
-
-
-def _epochs(checkpoints: Iterable[str]) -> dict[str, int]:
-    """Epochs of the newest checkpoint by fingerprint, from `<fingerprint>/<name>`, sorted."""
-    newest = {PurePosixPath(path).parent.name: PurePosixPath(path).name for path in checkpoints}
-    return {fingerprint: epoch_of(name) for fingerprint, name in newest.items()}
+    return Snapshot(store, done, newest, failed)

@@ -79,7 +79,7 @@ ORDER = {
         planning
         status tracking
         execution
-        commands
+        api commands
     """,
 }
 # What analysis may take of the core: nothing that trains.

@@ -1,4 +1,4 @@
-"""`fairfm sweep`: plan, run and status of a study."""
+"""`fairfm sweep plan`, `run` and `status`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sweeps.cli import SOME_FAILED
+
 if TYPE_CHECKING:
     from sweeps.execution.runner import RunOutcome
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RESULTS = click.option(
-    "--results", default="results", show_default=True, help="Folder or URI of all artifacts."
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder or URI of all results.",
 )
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def sweep() -> None:
-    """Plan, run and follow a study."""
+    """Plan, run and follow a study.
+
+    STUDY is a YAML file; paths in it are relative to the working directory.
+    """
 
 
 @sweep.command()
@@ -29,7 +38,11 @@ def sweep() -> None:
 @RESULTS
 @AS_JSON
 def plan(study: Path, results: str, as_json: bool) -> None:
-    """Show the trials, the distinct stages, what is done and what it costs; start nothing."""
+    """Show what a study would run and what it costs.
+
+    Lists the trials, the distinct stages and how many of them are done, the networks with their
+    parameters and memory, and the corpora of pre-trainings. Starts nothing.
+    """
     from fairfm_core.artifacts import open_store
     from sweeps.planning.study import read_study
     from sweeps.status.status import study_cost
@@ -43,7 +56,10 @@ def plan(study: Path, results: str, as_json: bool) -> None:
 @RESULTS
 @AS_JSON
 def status(study: Path, results: str, as_json: bool) -> None:
-    """Show which trials are done, half-done, failed (and why) or still to run."""
+    """Show the state of each trial.
+
+    A trial is done, half done (with its last complete epoch), failed (with the reason) or to do.
+    """
     from fairfm_core.artifacts import open_store
     from sweeps.planning.study import read_study
     from sweeps.status.status import study_status
@@ -55,9 +71,15 @@ def status(study: Path, results: str, as_json: bool) -> None:
 @sweep.command()
 @STUDY
 @RESULTS
-@click.option("--address", default=None, help="Ray cluster to run on; default: this machine.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Ray cluster to run on.  [default: this machine]"
+)
 def run(study: Path, results: str, address: str | None) -> None:
-    """Run a study, or continue it: what is done is never done again."""
+    """Run a study, or resume it.
+
+    Finished stages are never repeated, and half-done trainings continue from their last checkpoint.
+    Ends with the front, the report and the link to MLflow. Exits with 1 if some trials failed.
+    """
     from sweeps.execution.runner import run_study
     from sweeps.planning.study import read_study
 
@@ -66,13 +88,13 @@ def run(study: Path, results: str, address: str | None) -> None:
     command = f"fairfm sweep run {study} --results {results}"
     click.echo(f"resume after any interruption with: {command}")
     outcome = run_study(written, results, address)
-    _tell(outcome, results)
+    _print_outcome(outcome, results)
     if outcome.failures:
-        sys.exit(1)
+        sys.exit(SOME_FAILED)
 
 
-def _tell(outcome: RunOutcome, results: str) -> None:
-    """The end of a run: failures, the front, the report, and where to look further."""
+def _print_outcome(outcome: RunOutcome, results: str) -> None:
+    """Print the end of a run: failures, the front, and where the report and MLflow are."""
     from analysis.front.outputs import write_front
     from analysis.report.page import write_report
     from sweeps.commands.track import experiment_url
@@ -88,7 +110,7 @@ def _tell(outcome: RunOutcome, results: str) -> None:
     if outcome.degraded:
         click.echo(
             f"warning: MLflow is incomplete ({outcome.degraded}); "
-            f"mend it with: fairfm track sync {results} --study {name}",
+            f"complete it with: fairfm track sync {results} --study {name}",
             err=True,
         )
     if outcome.experiment is not None:

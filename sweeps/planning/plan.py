@@ -44,7 +44,7 @@ class PlannedTrial:
 
     @cached_property
     def record(self) -> TrialRecord:
-        """What the results folder remembers of the trial; no path of this machine."""
+        """What the results folder records of the trial; holds no path of this machine."""
         config = self.trial.without_places().model_dump(mode="json")
         if self.trial.weights is None and self.trial.pretraining is None:
             config["weights"] = SCRATCH
@@ -80,14 +80,14 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study runs, before anything starts."""
+    """What a study runs, known before anything starts."""
 
     spec: StudySpec
     trials: tuple[PlannedTrial, ...]
     data: dict[str, PreparedData]
-    """Prepared data by the path that trials give."""
+    """Prepared data by the path in the study."""
     same: tuple[tuple[str, str], ...]
-    """Names of trials that are the same work as an earlier one, with that one's name."""
+    """Pairs of names: a trial that is the same work as an earlier one, and that earlier one."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -96,13 +96,13 @@ class StudyPlan:
 
     @cached_property
     def pretrainings(self) -> list[PretrainingRecord]:
-        """What the study's pre-trainings are, for those who follow them."""
-        found = {
+        """The study's distinct pre-trainings, as recorded and tracked."""
+        first = {
             trial.stages[0].fingerprint: trial
             for trial in self.trials
             if trial.trial.pretraining is not None
         }
-        return [_pretraining_record(fingerprint, trial) for fingerprint, trial in found.items()]
+        return [_pretraining_record(fingerprint, trial) for fingerprint, trial in first.items()]
 
     def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
@@ -122,10 +122,10 @@ class StudyPlan:
 
 
 def make_plan(study: StudySpec) -> StudyPlan:
-    """Expand the study on its prepared data; raises BadInput for what could not run."""
+    """Expand the study on its prepared data; raises BadInput for a study that could not run."""
     trials = expand(study)
     if not trials:
-        raise BadInput(f"study {study.study} has no trial left: exclude removes every cell")
+        raise BadInput(f"study {study.study} has no trial left: exclude removes all of them")
     data = {
         path: open_dataset(Path(path).absolute())
         for path in dict.fromkeys(trial.trial.data.dataset for trial in trials)
@@ -154,7 +154,7 @@ def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRec
 
 
 def _sources(trials: list[StudyTrial]) -> dict[str, PublishedWeights]:
-    """Each distinct weights as found on disk; a file of hundreds of megabytes is read once."""
+    """The distinct published weights as found on disk; each file is read only once."""
     named = {_key(t.trial.weights): t.trial.weights for t in trials if t.trial.weights is not None}
     return {key: located(weights) for key, weights in named.items()}
 
@@ -186,7 +186,9 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
             )
     for split in ("train", "val", "test"):
         if not (data.frame["split"] == split).any():
-            raise BadInput(f"{data.folder} has no image in split {split!r}; prepare it with one")
+            raise BadInput(
+                f"{data.folder} has no images in split {split!r}; prepare it with all splits"
+            )
     if trial.data.sampling == "balanced":
         training = data.frame[data.frame["split"] == "train"]
         balanced_size(training, trial.data.balance, age_edges)
@@ -208,7 +210,7 @@ def _check_attributes(study: StudySpec, data: PreparedData) -> None:
     for attribute, who in named.items():
         if attribute not in data.attributes:
             raise BadInput(
-                f"{who} {attribute!r}, which {data.folder} lacks"
+                f"{who} {attribute!r}, which is not in {data.folder}"
                 f"{did_you_mean(attribute, data.attributes)}; it has {', '.join(data.attributes)}"
             )
 
@@ -217,11 +219,11 @@ def _check_names(planned: dict[str, PlannedTrial]) -> None:
     names = Counter(trial.name for trial in planned.values())
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
-        raise BadInput(f"two different trials are called {repeated[0]!r}; label their values")
+        raise BadInput(f"two different trials are named {repeated[0]!r}; give their values labels")
 
 
 def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:
-    """What analysis needs to know of a study: trials with axes, seeds and fingerprints."""
+    """The content of `study.json`, from which analysis reads trials, axes and fingerprints."""
     return {
         "study": plan.spec.study,
         "claim": plan.spec.claim,

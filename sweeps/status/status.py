@@ -49,8 +49,8 @@ class StudyStatus:
     @cached_property
     def begun(self) -> dict[str, int]:
         """Whole epochs behind the missing stages that have a checkpoint, by fingerprint."""
-        epochs = self.snapshot.epochs
-        return {fingerprint: epochs[fingerprint] for fingerprint in self.missing.keys() & epochs}
+        epochs = ((fingerprint, self.snapshot.epoch(fingerprint)) for fingerprint in self.missing)
+        return {fingerprint: epoch for fingerprint, epoch in epochs if epoch is not None}
 
     @cached_property
     def failures(self) -> dict[str, str]:

@@ -31,6 +31,8 @@ def folder(tmp_path: Path) -> Path:
     for epoch in (9, 10, 11):
         store.save_checkpoint("half", epoch, b"state", batch=epoch)
     store.write_bytes(b"torn", "checkpoints", "half", ".000012.00000000-ab.1.2")
+    for stray in (["adapt"], ["checkpoints"], ["checkpoints", "other"], ["failures"]):
+        store.write_bytes(b"", *stray, "notes.txt")  # somebody else's file
     store.record_failure("bad", "loss is nan")
     return tmp_path
 
@@ -41,8 +43,9 @@ def test_it_answers_as_the_store_does(folder: Path, is_local: bool) -> None:
     assert store.is_local == is_local
     snapshot = take_snapshot(store)
     assert snapshot.done == {"a", "b", "c"}
-    assert snapshot.epochs == {"half": 11} == {"half": store.checkpoint_epoch("half")}
-    assert snapshot.failed == {"bad"}
+    assert snapshot.epoch("half") == store.checkpoint_epoch("half") == 11
+    assert snapshot.epoch("a") is None
+    assert {"bad"} <= snapshot.failed
     assert snapshot.failure("bad") == "loss is nan"
     assert snapshot.failure("a") is None
 
@@ -51,7 +54,7 @@ def test_it_answers_as_the_store_does(folder: Path, is_local: bool) -> None:
 def test_a_store_that_does_not_exist_yet_is_empty(tmp_path: Path, is_local: bool) -> None:
     place = tmp_path / "nowhere"
     snapshot = take_snapshot(open_store(str(place)) if is_local else remote(place)[0])
-    assert not snapshot.done | snapshot.epochs.keys() | snapshot.failed
+    assert not snapshot.done | snapshot.checkpoints.keys() | snapshot.failed
 
 
 def test_it_is_never_updated(folder: Path) -> None:
@@ -60,7 +63,7 @@ def test_it_is_never_updated(folder: Path) -> None:
     finish(store, "adapt", "half")
     store.drop_checkpoints("half")
     assert "half" not in before.done
-    assert before.epochs == {"half": 11}
+    assert before.epoch("half") == 11
     assert "half" in take_snapshot(store).done
 
 
