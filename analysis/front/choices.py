@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from functools import partial
 
 from analysis.front.front import Front
 from analysis.front.rows import number_of
 from analysis.results.numbers import Number
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.selection.selection import RULES, choose, validation_table
+from fairfm_core.evaluation.selection.selection import (
+    OBJECTIVES,
+    OBJECTIVES_SPACE,
+    RULES,
+    Choice,
+    choose,
+    choose_by_objectives,
+    validation_table,
+)
 from fairfm_core.evaluation.tables import Evaluation, Row
 
 
@@ -46,9 +53,14 @@ class Chosen:
 
 def choices(front: Front, evaluations: Mapping[str, Evaluation]) -> list[Chosen]:
     """The choice of every rule, from validation numbers alone."""
-    table = validation_table(evaluations)
+    table = validation_table(evaluations, front.objectives)
     rows = {row["group"]: row for row in front.rows}
-    return [_chosen(rule, table, rows) for rule in RULES]
+    chosen = [
+        _chosen(rule, space, partial(choose, rule, table), rows)
+        for rule, (_, space) in RULES.items()
+    ]
+    by_objectives = partial(choose_by_objectives, table, front.objectives)
+    return [*chosen, _chosen(OBJECTIVES, OBJECTIVES_SPACE, by_objectives, rows)]
 
 
 def distinct(chosen: Sequence[Chosen]) -> list[tuple[str, Chosen]]:
@@ -60,10 +72,12 @@ def distinct(chosen: Sequence[Chosen]) -> list[tuple[str, Chosen]]:
     return [(", ".join(each.rule for each in same), same[0]) for same in by_group.values()]
 
 
-def _chosen(rule: str, table: pd.DataFrame, rows: Mapping[str, Row]) -> Chosen:
-    space = RULES[rule][1]
+def _chosen(
+    rule: str, space: str, choice_of: Callable[[], Choice], rows: Mapping[str, Row]
+) -> Chosen:
+    """The rule's choice as a row of the front, or why it has none."""
     try:
-        choice = choose(rule, table)
+        choice = choice_of()
     except BadInput as error:
         return Chosen(rule, space, None, 0, str(error))
     return Chosen(rule, space, rows[choice.fingerprint], len(choice.excluded), None)

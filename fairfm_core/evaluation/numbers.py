@@ -97,15 +97,23 @@ class NamedNumber:
         return "maximize" if self.metric.ideal > self.metric.reference else "minimize"
 
     @property
+    def ideal(self) -> float:
+        """The value of a perfect and fair model."""
+        return 0.0 if self.is_gap else self.metric.ideal
+
+    @property
+    def span(self) -> float:
+        """The distance from the reference to the ideal: AUC 0.5, AUC gap 0.10."""
+        distance = abs(self.metric.ideal - self.metric.reference)
+        return GAP_SHARE * distance if self.is_gap else distance
+
+    @property
     def reference(self) -> float:
         """The fixed end of its axis in a hypervolume: AUC 0.5, AUC gap 0.10, never from the data.
 
         A metric's own reference; of one that may err on either side, and of a gap, a distance.
         """
-        distance = abs(self.metric.ideal - self.metric.reference)
-        if self.is_gap:
-            return GAP_SHARE * distance
-        return distance if self.metric.two_sided else self.metric.reference
+        return self.span if self.is_gap or self.metric.two_sided else self.metric.reference
 
 
 _BY_NAME = {metric.name: metric for family in FAMILIES.values() for metric in family}

@@ -46,7 +46,7 @@ class Objective(Frozen):
     def _better_direction(self) -> Objective:
         """A metric and its gaps have one direction in which they are better."""
         if self.goal != self.number.goal:
-            ideal = f" (nearest to {self.number.metric.ideal:g})"
+            ideal = f" (nearest to {self.number.ideal:g})"
             raise BadInput(
                 f"objective {self.metric!r} has goal {self.goal!r}; use {self.number.goal!r}"
                 + ideal * (self.number.goal == "ideal")
@@ -90,7 +90,12 @@ class Objective(Frozen):
 
     def judged(self, value_N: Floats) -> Floats:
         """The values [N] to compare: as they are, or their distances from the ideal."""
-        return np.abs(value_N - self.number.metric.ideal) if self.goal == "ideal" else value_N
+        return np.abs(value_N - self.number.ideal) if self.goal == "ideal" else value_N
+
+    def shortfall(self, value_N: Floats) -> Floats:
+        """Distances [N] from the ideal, in units of the reference's distance from it."""
+        shortfall_N: Floats = np.abs(value_N - self.number.ideal) / self.number.span
+        return shortfall_N
 
 
 def parse_objectives(

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.ensembles.ensemble import COMBINATIONS, ensemble_of
-from fairfm_core.evaluation.ensembles.pool import pool_of
+from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
 from fairfm_core.evaluation.ensembles.report import reported_on_test
 from fairfm_core.evaluation.ensembles.subset_search import search_subsets
 from fairfm_core.evaluation.evaluate import evaluate
@@ -19,6 +19,12 @@ from fairfm_core.evaluation.summary import final_metrics, validation_metrics
 
 SETTINGS = EvaluationSettings(replicates=5, permutations=5, metrics=("auc",))
 SEX = SETTINGS.model_copy(update={"attributes": ("sex",)})
+
+
+def pool_of(members: dict[str, Predictions]) -> Pool:
+    """The pool of `fairfm ensemble`: members in alphabetical order."""
+    names = sorted(members)
+    return paired_members(names, (members[name] for name in names))
 
 
 @pytest.fixture
@@ -109,7 +115,7 @@ def test_small_tables_with_ties_unknown_labels_and_images_without_a_group(seed, 
         names: plain_values(pool, names, combine, ["sex"]) for names in all_subsets(pool.names)
     }
     if np.isnan(list(expected.values())).any() or pool.frame["sex"].nunique() < 2:
-        with pytest.raises(BadInput, match=r"is undefined on val|one group only|no group"):
+        with pytest.raises(BadInput, match=r"is undefined on val|only one group|no group"):
             search_subsets(pool, combine, SEX)
         return
     search = search_subsets(pool, combine, SEX)
@@ -215,7 +221,7 @@ def test_a_group_without_a_class_is_named_before_the_search(members):
     assert search_subsets(pool_of(change(members, healthy)), "probability", SEX).front
     absent = change(members, lambda f: f[(f["race"] != "Asian") | (f["split"] == "test")])
     assert "race=Asian is undefined on val (0 images)" in refused(absent)
-    assert "'sex' has one group only, F" in refused(change(members, lambda f: f.assign(sex="F")))
+    assert "'sex' has only one group, F" in refused(change(members, lambda f: f.assign(sex="F")))
     unknown = change(members, lambda f: f.assign(y_Edema=np.nan))
     assert "Edema in overall=all is undefined on val (0 images)" in refused(unknown)
     strict = SETTINGS.model_copy(update={"min_cases": 100})
