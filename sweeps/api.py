@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.commands.study_work import analysed
+from  import analysed
 from analysis.results.results import StudyResults, TrialResult, open_results
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
