@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from  import analysed
+from analysis.front.study_analysis import analyse_study
 from analysis.results.results import StudyResults, TrialResult, open_results
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
@@ -104,7 +104,7 @@ class Study:
 
         Raises BadInput before the first trial is finished.
         """
-        return analysed(self.results, self.spec.study).front.table
+        return analyse_study(self.results, self.spec.study).front.table
 
 
 def _tidy(results: StudyResults, trial: TrialResult) -> pd.DataFrame:
