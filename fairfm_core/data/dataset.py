@@ -81,9 +81,9 @@ def verify(folder: str | Path) -> PreparedData:
         BadInput: as `open_dataset`, or where the content differs from its digest.
     """
     data = open_dataset(folder)
-    found = {"images": store_digest(data.folder / IMAGES), "cohort": cohort_digest(data.frame)}
+    digests = {"images": store_digest(data.folder / IMAGES), "cohort": cohort_digest(data.frame)}
     expected = data.manifest.digests.model_dump()
-    wrong = [name for name in expected if found[name] != expected[name]]
+    wrong = [name for name in expected if digests[name] != expected[name]]
     if wrong:
         raise BadInput(
             f"the {' and '.join(wrong)} of {folder} changed after preparation (SHA-256 differs "

@@ -56,10 +56,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise BadInput(f"{folder} {state}; make one with: {PREPARE} {folder}")
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        found = fields.get("schema_version")
-        if found != SCHEMA:
+        version = fields.get("schema_version")
+        if version != SCHEMA:
             raise BadInput(
-                f"{folder} was prepared with schema {found}, this version reads schema {SCHEMA}; "
+                f"{folder} was prepared with schema {version}, this version reads schema {SCHEMA}; "
                 f"prepare it again in a new folder with: {PREPARE} NEW_FOLDER"
             )
         digest = fields.pop("digest", None)

@@ -108,8 +108,8 @@ def read_chestxray14(source: str, options: ReadOptions) -> Source:
     else:
         split = random_split(frame, options.split_seed, options.fractions)
     frame["split"] = split
-    found = index_images(_image_folders(folder))
-    files = match_images(list(frame["image_id"]), found, folder, options.allow_missing)
+    image_files = index_images(_image_folders(folder))
+    files = match_images(list(frame["image_id"]), image_files, folder, options.allow_missing)
     origin = {
         "table": table_path.name,
         "table_sha256": file_sha256(table_path),

@@ -16,24 +16,24 @@ def index_images(folders: Iterable[Path]) -> dict[str, Path]:
 
     Files are matched by stem so that a re-encoded data set (.jpg for .png) can keep its table.
     """
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for folder in folders:
         for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_file()):
             stem, suffix = os.path.splitext(name)
             if suffix.lower() in SUFFIXES:
-                found.setdefault(stem, folder / name)
-    return found
+                by_stem.setdefault(stem, folder / name)
+    return by_stem
 
 
 def match_images(
-    names: Sequence[str], found: dict[str, Path], source: Path, allow_missing: int | None
+    names: Sequence[str], by_stem: dict[str, Path], source: Path, allow_missing: int | None
 ) -> list[Path | None]:
     """The file of each name; None for up to `allow_missing` names without a file.
 
     Raises:
         BadInput: more names than `allow_missing` have no file, or no name has one.
     """
-    files = [found.get(os.path.splitext(name)[0]) for name in names]
+    files = [by_stem.get(os.path.splitext(name)[0]) for name in names]
     _check_missing(names, files, source, allow_missing)
     return files
 

@@ -98,11 +98,11 @@ def choose_columns(
     Raises:
         BadInput: a column that is in the table under none of its spellings.
     """
-    found = {
+    spelling_of = {
         name: next((spelling for spelling in spellings if spelling in table.columns), None)
         for name, spellings in wanted.items()
     }
-    missing = [wanted[name][0] for name, spelling in found.items() if spelling is None]
+    missing = [wanted[name][0] for name, spelling in spelling_of.items() if spelling is None]
     if missing:
         kind = next((KNOWN_BY_COLUMN[c] for c in table.columns if c in KNOWN_BY_COLUMN), None)
         raise BadInput(
@@ -110,7 +110,7 @@ def choose_columns(
             f"{first_ten(table.columns) or 'none'}: "
             + (f"it looks like {kind}" if kind else "is it the right file?")
         )
-    return pd.DataFrame({name: table[spelling] for name, spelling in found.items()})
+    return pd.DataFrame({name: table[spelling] for name, spelling in spelling_of.items()})
 
 
 def check_not_blank(column: pd.Series, name: str, path: Path) -> None:

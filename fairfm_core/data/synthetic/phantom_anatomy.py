@@ -1,6 +1,6 @@
 """Draws phantom chest radiographs: body, lungs, spine, ribs, heart, diaphragm and five signs.
 
-Shapes: N images, S pixels a side; coordinates run from -1 to 1, x to the right, y downwards.
+Shapes: N images, S pixels per side; coordinates run from -1 to 1, x to the right, y downwards.
 Nothing here is random: every number that varies is passed as an array with one value per image.
 """
 

@@ -137,7 +137,7 @@ def test_two_preparations_do_not_write_one_folder(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("fantom", {}, "did you mean 'phantom'.*known: phantom, chestxray14"),
+        ("fantom", {}, "did you mean 'phantom'.*known: chexpert, chestxray14"),
         ("phantom", {"allow_missing": 3}, "phantom takes no option allow_missing"),
         ("chestxray14", {"effect": 0.5}, "chestxray14 takes no option effect"),
         ("phantom", {"size": 4}, "options of phantom: size: Input should be greater"),
