@@ -149,8 +149,8 @@ def test_what_is_shared_is_a_batch_of_the_corpus(
 
 
 def pretrainings_counted(plan: StudyPlan, workers: int) -> PretrainingNetwork:
-    study = plan.spec.model_copy(update={"resources": Resources(workers=workers)})
-    (network,) = count_pretrainings(replace(plan, study=study))
+    spec = plan.spec.model_copy(update={"resources": Resources(workers=workers)})
+    (network,) = count_pretrainings(replace(plan, spec=spec))
     return network
 
 

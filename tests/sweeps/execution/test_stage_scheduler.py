@@ -87,8 +87,8 @@ def test_a_head_that_fails_alone_blocks_its_own_evaluation(
         assert isinstance(handed, dict)
         trials[handed["job"]] = name
     failed = probes.stages[1].fingerprint
-    told = flatten_dict({"failed_stages": [(failed, "diverged")]})  # as Tune tells a searcher
-    searcher.on_trial_complete(trials[probes.name], told)
+    flat = flatten_dict({"failed_stages": [(failed, "diverged")]})  # as Tune passes it on
+    searcher.on_trial_complete(trials[probes.name], flat)
     assert {stages[f].inputs["adapt"] for f in searcher.blocked} == {failed}
 
 

@@ -1,4 +1,4 @@
-"""A plan tells what each pre-training takes in the memory of a worker."""
+"""A plan shows the memory that each pre-training needs on a worker."""
 
 from __future__ import annotations
 
