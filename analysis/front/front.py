@@ -122,8 +122,7 @@ def _certainty_columns(certainty: Certainty, group: str) -> Row:
 def _defined(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
     """The candidates whose objectives are all defined."""
     metrics = [objective.metric for objective in objectives]
-    wider = table.reindex(columns=list(dict.fromkeys([*table.columns, *metrics])))
-    return wider[wider[metrics].notna().all(axis=1)]
+    return table[table[metrics].notna().all(axis=1)]
 
 
 def _rank(row: Row) -> tuple[bool, float, str]:

@@ -81,5 +81,5 @@ def _difference(first: Number | None, second: Number | None) -> float | None:
 def number_of(row: Row, split: str, name: str) -> Number:
     """One number of a front's row, as `summary_rows` gives it; undefined entries are None."""
     start = f"{split}_{name}"
-    held = {end: row.get(f"{start}_{end}") for end in (*LIMITS, *GAP_COLUMNS)}
-    return {"value": row.get(start), **held}
+    others = {end: row.get(f"{start}_{end}") for end in (*LIMITS, *GAP_COLUMNS)}
+    return {"value": row.get(start), **others}

@@ -118,16 +118,16 @@ def _null_mark(
 
 
 def training_charts(results: StudyResults, look: Mapping[str, Style]) -> list[Chart]:
-    """Validation AUC by epoch, one small chart a configuration, one line a seed, equal scales."""
+    """Validation AUC by epoch: a small chart per configuration, a line per seed, equal scales."""
     runs = {
         each.label: [(trial.seed, results.history(trial)) for trial in each.finished]
         for each in results.configurations
         if each.finished
     }
-    curves = {label: [_curve(*run) for run in held] for label, held in runs.items()}
-    aucs = [auc for held in curves.values() for curve in held for _, auc in curve["points"]]
+    curves = {label: [_curve(*seed) for seed in seeds] for label, seeds in runs.items()}
+    aucs = [auc for lines in curves.values() for curve in lines for _, auc in curve["points"]]
     y = scale_over(aucs, CURVE_SIZE[1] - 22, 8)
-    return [_training_chart(label, held, y, look[label]) for label, held in curves.items()]
+    return [_training_chart(label, lines, y, look[label]) for label, lines in curves.items()]
 
 
 def _curve(seed: int, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ metrics than the AUC, such as `<split>/gap_ece_<a>`, are included where they are
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 
@@ -29,7 +30,8 @@ def final_metrics(evaluation: Evaluation, more: Iterable[str] = ()) -> dict[str,
     """
     named = list(more)
     flat: dict[str, float] = {}
-    for split in SUMMARY_SPLITS:
+    present = set(evaluation.metrics["split"])
+    for split in [name for name in SUMMARY_SPLITS if name in present]:
         for name, row in summary_rows(evaluation, split, named).items():
             limits = {f"test_ci/{name}_{end}": row[end] for end in ("lo", "hi") if split == "test"}
             numbers = {f"{split}/{name}": row["value"]} | limits
@@ -48,7 +50,7 @@ def validation_metrics(evaluation: Evaluation, more: Iterable[str] = ()) -> dict
     metrics, gaps = (
         frame[frame["split"] == "val"] for frame in (evaluation.metrics, evaluation.gaps)
     )
-    flat = final_metrics(Evaluation(metrics, gaps), more)
+    flat = final_metrics(replace(evaluation, metrics=metrics, gaps=gaps), more)
     return {key: value for key, value in flat.items() if key.startswith("val/")}
 
 
@@ -85,7 +87,9 @@ def _of_first_protocol(evaluation: Evaluation, frame: pd.DataFrame) -> pd.DataFr
 
 
 def _records(frame: pd.DataFrame, split: str) -> list[Row]:
+    """The rows of one split as mappings; an undefined entry is None."""
+    rows = frame[frame["split"] == split]
     return [
         {str(key): None if pd.isna(value) else value for key, value in row.items()}
-        for row in frame[frame["split"] == split].to_dict("records")
+        for row in rows.to_dict("records")
     ]

@@ -1,4 +1,4 @@
-"""How sure a front is: the probability that each configuration is on it.
+"""How certain a front is: the probability that each configuration is on it.
 
 In every replicate patients are drawn, the same for all configurations, and for each configuration
 as many of its seeds as it has, with replacement. The objectives are computed again and the

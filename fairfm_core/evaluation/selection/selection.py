@@ -55,7 +55,9 @@ def validation_table(
         | {**validation_metrics(evaluation, names), **_subgroup_aucs(evaluation)}
         for name, evaluation in sorted(evaluations.items())
     ]
-    return pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", AUC])
+    table = pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", AUC])
+    metrics = [objective.metric for objective in objectives]
+    return table.reindex(columns=list(dict.fromkeys([*table.columns, *metrics])))
 
 
 def front(table: pd.DataFrame, objectives: Sequence[Objective]) -> Mask:

@@ -21,7 +21,7 @@ SETTINGS = EvaluationSettings(replicates=5, permutations=5, metrics=("auc",))
 SEX = SETTINGS.model_copy(update={"attributes": ("sex",)})
 
 
-def pool_of(members: dict[str, Predictions]) -> Pool:
+def pooled(members: dict[str, Predictions]) -> Pool:
     """The pool of `fairfm ensemble`: members in alphabetical order."""
     names = sorted(members)
     return paired_members(names, (members[name] for name in names))
@@ -75,7 +75,7 @@ def all_subsets(names):
 
 @pytest.mark.parametrize("combine", COMBINATIONS)
 def test_every_subset_has_the_numbers_of_a_plain_loop_and_of_evaluate(members, combine):
-    pool = pool_of(members)
+    pool = pooled(members)
     search = search_subsets(pool, combine, SETTINGS)
     found = {search.members(m): search.value_MO[m] for m in range(len(search.bits_M))}
     assert set(found) == set(all_subsets(pool.names))
@@ -105,7 +105,7 @@ def test_small_tables_with_ties_unknown_labels_and_images_without_a_group(seed, 
         "y_Edema": rng.choice([0.0, 1.0, np.nan], n, p=[0.45, 0.45, 0.1]),
     }
     levels = np.array([0.0, 0.25, 0.5, 1.0], dtype=np.float32)
-    pool = pool_of(
+    pool = pooled(
         {
             f"m{m}": Predictions(pd.DataFrame({**common, "p_Edema": rng.choice(levels, n)}))
             for m in range(count)
@@ -131,15 +131,15 @@ def bytes_of(search):
 
 @pytest.mark.parametrize("combine", COMBINATIONS)
 def test_threads_order_of_members_and_test_rows_change_no_bit(members, combine):
-    search = search_subsets(pool_of(members), combine, SETTINGS, threads=1)
+    search = search_subsets(pooled(members), combine, SETTINGS, threads=1)
     for threads in (2, 5):
-        again = search_subsets(pool_of(members), combine, SETTINGS, threads=threads)
+        again = search_subsets(pooled(members), combine, SETTINGS, threads=threads)
         assert bytes_of(again) == bytes_of(search)
     turned = {
         name: Predictions(members[name].frame.sample(frac=1, random_state=4))
         for name in reversed(members)
     }
-    again = search_subsets(pool_of(turned), combine, SETTINGS)
+    again = search_subsets(pooled(turned), combine, SETTINGS)
     assert again.names == search.names
     assert bytes_of(again) == bytes_of(search)
 
@@ -149,12 +149,12 @@ def test_threads_order_of_members_and_test_rows_change_no_bit(members, combine):
         frame.loc[test, ["p_Edema", "p_Fracture"]] = np.float32(0.5)
         return frame
 
-    again = search_subsets(pool_of(change(members, other_test)), combine, SETTINGS)
+    again = search_subsets(pooled(change(members, other_test)), combine, SETTINGS)
     assert bytes_of(again) == bytes_of(search)
 
 
 def test_the_front_holds_whom_no_other_beats(members):
-    search = search_subsets(pool_of(members), "probability", SETTINGS)
+    search = search_subsets(pooled(members), "probability", SETTINGS)
     losses = search.value_MO * [-1, 1, 1]
     beaten = [
         any((other <= row).all() and (other < row).any() for other in losses) for row in losses
@@ -170,14 +170,14 @@ def test_the_front_holds_whom_no_other_beats(members):
 
 def test_equal_members_are_kept_together(members):
     twins = {"a": members["mae"], "b": members["mae"]}
-    search = search_subsets(pool_of(twins), "probability", SETTINGS)
+    search = search_subsets(pooled(twins), "probability", SETTINGS)
     assert search.front_M.tolist() == [True, True, True]
     assert search.members(search.best_member) == ("a",)
     assert [search.members(m) for m in search.front] == [("a",), ("b",), ("a", "b")]
 
 
 def test_at_most_so_many_members(members):
-    pool = pool_of(members)
+    pool = pooled(members)
     whole = search_subsets(pool, "logit", SETTINGS)
     for most in (1, 2, 3, 9):
         search = search_subsets(pool, "logit", SETTINGS, most=most)
@@ -191,7 +191,7 @@ def test_at_most_so_many_members(members):
 def refused(members, **given):
     chosen = {"combine": "probability", "settings": SETTINGS, **given}
     with pytest.raises(BadInput) as error:
-        search_subsets(pool_of(members), **chosen)
+        search_subsets(pooled(members), **chosen)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -208,7 +208,7 @@ def test_pools_that_cannot_be_searched_are_refused(members):
     rase = SETTINGS.model_copy(update={"attributes": ("rase",)})
     assert "(did you mean 'race'?)" in refused(members, settings=rase)
     with pytest.raises(BadInput, match="no members given"):
-        pool_of({})
+        pooled({})
 
 
 def test_a_group_without_a_class_is_named_before_the_search(members):
@@ -218,7 +218,7 @@ def test_a_group_without_a_class_is_named_before_the_search(members):
 
     said = refused(change(members, healthy))
     assert "the AUC of Edema in race=Asian is undefined on val (0 positives among" in said
-    assert search_subsets(pool_of(change(members, healthy)), "probability", SEX).front
+    assert search_subsets(pooled(change(members, healthy)), "probability", SEX).front
     absent = change(members, lambda f: f[(f["race"] != "Asian") | (f["split"] == "test")])
     assert "race=Asian is undefined on val (0 images)" in refused(absent)
     assert "'sex' has only one group, F" in refused(change(members, lambda f: f.assign(sex="F")))
@@ -229,7 +229,7 @@ def test_a_group_without_a_class_is_named_before_the_search(members):
 
 
 def test_the_front_is_reported_on_test_with_its_optimism(members):
-    pool = pool_of(members)
+    pool = pooled(members)
     search = search_subsets(pool, "logit", SETTINGS)
     reported = list(reported_on_test(pool, search, search.front, SETTINGS))
     assert [each.members for each in reported] == [search.members(m) for m in search.front]
@@ -246,7 +246,7 @@ def test_the_front_is_reported_on_test_with_its_optimism(members):
 
 
 def test_without_a_test_split_nothing_is_reported_on_test(members):
-    pool = pool_of(change(members, lambda f: f[f["split"] == "val"]))
+    pool = pooled(change(members, lambda f: f[f["split"] == "val"]))
     search = search_subsets(pool, "probability", SETTINGS)
     (each,) = reported_on_test(pool, search, search.front[:1], SETTINGS)
     assert each.test == each.optimism == {}
