@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def modules(room: str) -> list[str]:
-    """Dotted names of a room's modules: a folder's, or the one module's own."""
-    place = ROOT / room.replace(".", "/")
-    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    """Dotted names of a room's modules; `package.*` means those beside the package's folders."""
+    place = ROOT / room.removesuffix(".*").replace(".", "/")
+    files = sorted(place.glob("*.py") if room.endswith(".*") else place.rglob("*.py"))
     names = [".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files]
     return [name for name in names if not name.endswith(("__init__", "__main__"))]
 

@@ -105,9 +105,10 @@ class StudyFields(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         from fairfm_core.config.trial import Trial
-        from sweeps.planning.study import Study
+        from sweeps.planning.study import read_study
 
-        found = dict.fromkeys([*reachable(Study), *reachable(Trial)])
+        study = typing.get_type_hints(read_study)["return"]
+        found = dict.fromkeys([*reachable(study), *reachable(Trial)])
         parts = [
             f"({record.__name__.lower()})=\n\n## {record.__name__}\n\n"
             f"{inspect.getdoc(record)}\n\n{table(record)}"
