@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint types docs bench clean
+.PHONY: setup demo test quick mutants lint types docs bench clean
 
 setup: $(READY)
 
@@ -20,8 +20,19 @@ demo: $(READY)
 	$(BIN)/fairfm data prepare photographs sklearn --out demo/photographs --size 64 --patches 2000
 	$(BIN)/fairfm sweep run sweeps/studies/quickstart.yaml --results demo/results
 
+# Two processes that share two cores: a second thread in each would only wait for the other's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# What to run after each change: no Ray, no server, nothing that takes more than about a second.
+quick: lint types
+	$(PYTEST) -q -m "not slow and not ray"
+
+# Whether a test notices each small change of the modules behind the numbers: about half an hour.
+mutants: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -101,8 +101,6 @@ def fairfm(tmp_path_factory: pytest.TempPathFactory) -> Fairfm:
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sweeps", *map(str, arguments)]
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=folder, check=False, timeout=300
-        )
+        return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
 
     return run

@@ -70,6 +70,7 @@ def test_planted_gap_is_above_its_null_and_names_the_group(front: Front) -> None
     assert row["optimism_auc"] == pytest.approx(row["val_auc"] - row["test_auc"])
 
 
+@pytest.mark.slow
 def test_test_labels_never_change_the_front(
     tmp_path: Path, write_trials: Callable[[ArtifactStore, bool], None], front: Front
 ) -> None:
@@ -81,6 +82,7 @@ def test_test_labels_never_change_the_front(
     assert not other.table["test_auc"].equals(front.table["test_auc"])
 
 
+@pytest.mark.slow
 def test_text_csv_and_figures(results_folder: Path) -> None:
     text = write_front(str(results_folder), "tiny")
     assert "front: 2 of 4 configurations" in text
@@ -127,6 +129,7 @@ def test_the_front_says_how_sure_it_is(front: Front) -> None:
     assert front.no_certainty is None
 
 
+@pytest.mark.slow
 def test_each_rule_chooses_on_validation_and_shows_its_optimism(results_folder: Path) -> None:
     found = json.loads(json_front(str(results_folder)))
     assert set(found["choices"]) == {"overall", "worst_group", "pareto", "dto", "objectives"}
@@ -140,6 +143,7 @@ def test_each_rule_chooses_on_validation_and_shows_its_optimism(results_folder: 
     assert f"optimism {gain:+.1f}".replace("-", "−") in line
 
 
+@pytest.mark.slow
 def test_results_without_replicates_have_no_certainty(
     tmp_path: Path, write_trials: Callable[[ArtifactStore, bool], None]
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from analysis.front.panels import figure_title
 from analysis.front.study_analysis import analyse_study
 from analysis.front.text import front_text
@@ -13,6 +15,7 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 
 
+@pytest.mark.slow
 def test_the_first_protocol_is_shown_and_named(
     tmp_path: Path, results_folder: Path, write_trials: Callable[..., None]
 ) -> None:

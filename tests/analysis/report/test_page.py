@@ -152,6 +152,6 @@ def test_sorting_works_in_a_browser(tmp_path: Path, text: str) -> None:
         "--dump-dom",
         (tmp_path / "page.html").as_uri(),
     ]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert 'data-order="cnn.tune cnn.probe vit.probe vit.tune"' in dom
     assert "data-error" not in dom

@@ -100,6 +100,7 @@ def test_what_convert_refuses(arguments: tuple[str, ...], message: str, tmp_path
     assert not (tmp_path / "w.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_refused_file_is_exit_code_2_in_one_line(tmp_path: Path) -> None:
     code = "from sweeps.cli import main; main()"
     done = subprocess.run(

@@ -51,6 +51,7 @@ def chexpert(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_chexpert_is_prepared_and_checked(chexpert: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     options = ("--split-list", str(tmp_path / "split.csv"), "--size", "32")

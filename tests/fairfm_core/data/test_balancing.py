@@ -60,6 +60,23 @@ def test_seeds_choose_differently_and_repeatably() -> None:
     assert first.tolist() == sorted(first)
 
 
+def test_the_images_that_are_kept_are_pinned() -> None:
+    """Another draw of the same images moves every number of every balanced study."""
+    frame = images(["White", "Black", None, "White"] * 5)
+    assert balanced_subset(frame, "race", AGE_EDGES, 3).tolist() == [
+        1,
+        3,
+        5,
+        9,
+        11,
+        12,
+        13,
+        15,
+        17,
+        19,
+    ]
+
+
 def test_each_group_is_drawn_by_a_stream_of_its_own() -> None:
     """More images of one group leave the draw of the others alone, and no two draw alike."""
 
@@ -145,6 +162,17 @@ def test_shares_are_of_the_images_whose_group_is_known() -> None:
     race = composition(frame, kept, AGE_EDGES).query("attribute == 'race'").set_index("group")
     assert race["share"].to_dict() == {"Black": 1 / 4, "White": 3 / 4}
     assert race["kept_share"].to_dict() == {"Black": 1 / 3, "White": 2 / 3}
+    lone = composition(frame, np.array([3, 4]), AGE_EDGES).query("attribute == 'race'")
+    assert lone["kept_share"].tolist() == [1, 0]
+    assert composition(frame, np.array([4]), AGE_EDGES).query("attribute == 'race'")[
+        "kept_share"
+    ].tolist() == [0, 0]
+
+
+def test_composition_lists_groups_by_their_names() -> None:
+    frame = images(["White", "Black"] * 10)
+    table = composition(frame, np.arange(20), AGE_EDGES).query("attribute == 'age'")
+    assert table["group"].tolist() == ["40-59", "60-79", "80+", "<40"]
 
 
 def test_race_and_sex_are_balanced_jointly() -> None:
@@ -163,6 +191,10 @@ def test_a_combination_that_no_image_has_is_refused() -> None:
     frame = images(["White", "Black"] * 20).assign(sex=["F", "M"] * 20)
     with pytest.raises(BadInput, match="no image is Black x F, White x M: balancing race x sex"):
         balanced_subset(frame, ("race", "sex"), AGE_EDGES, 0)
+    old, young = frame["age"] >= 80, frame["age"] < 40
+    apart = frame.assign(sex=np.where(old, "M", np.where(young, "F", frame["sex"])))
+    with pytest.raises(BadInput, match=r"no image is 80\+ x F, <40 x M: balancing age x sex"):
+        balanced_subset(apart, ("age", "sex"), AGE_EDGES, 0)
     with pytest.raises(BadInput, match="'sxe' is not in the cohort"):
         balanced_subset(frame, ("race", "sxe"), AGE_EDGES, 0)
 

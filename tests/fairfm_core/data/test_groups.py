@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairfm_core.data.balancing import balanced_subset, composition
-from fairfm_core.data.groups import bin_names, binned, combinations, grouping
+from fairfm_core.data.groups import (
+    MOST_GROUPS,
+    bin_names,
+    binned,
+    combinations,
+    grouping,
+    has_groups,
+)
 from fairfm_core.data.summary import cohort_summary, small_groups
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.groups import groups_of
@@ -117,9 +124,32 @@ def test_values_that_are_not_ages_are_groups_as_they_are() -> None:
 
 
 def test_a_combination_without_images_is_a_group_of_size_0() -> None:
-    frame = pd.DataFrame({"race": ["B", "W", "W", None], "sex": ["F", "F", "M", "M"]})
+    frame = pd.DataFrame(
+        {"race": ["B", "W", "W", None, None, "W"], "sex": ["F", "F", "M", "M", "F", None]}
+    )
     groups = combinations([grouping(frame, name, ()) for name in ("race", "sex")])
     assert groups.attribute == "race x sex"
     assert groups.names == ("B x F", "B x M", "W x F", "W x M")
     assert groups.sizes_G.tolist() == [1, 0, 1, 1]
-    assert groups.label_N.tolist() == ["B x F", "W x F", "W x M", None]
+    assert groups.label_N.tolist() == ["B x F", "W x F", "W x M", None, None, None]
+    assert groups.code_N.tolist() == [0, 2, 3, -1, -1, -1]
+
+
+def test_nothing_known_is_no_group() -> None:
+    frame = pd.DataFrame({"site": pd.Series([None, None], dtype="str")})
+    site = grouping(frame, "site", ())
+    assert (site.names, site.code_N.tolist()) == ((), [-1, -1])
+    assert binned(pd.Series([np.nan]), (40,)).dtype == "str"
+
+
+def test_whole_ages_with_gaps_are_binned() -> None:
+    frame = pd.DataFrame({"age": pd.Series([39, None, 40], dtype="Int64")})
+    assert grouping(frame, "age", (40,)).label_N.tolist() == ["<40", None, "40+"]
+
+
+def test_a_column_of_more_values_than_groups_is_a_measurement() -> None:
+    frame = pd.DataFrame({"site": range(MOST_GROUPS + 1), "age": range(MOST_GROUPS + 1)})
+    assert MOST_GROUPS == 20
+    assert has_groups(frame[:-1], "site")
+    assert not has_groups(frame, "site")
+    assert has_groups(frame, "age")

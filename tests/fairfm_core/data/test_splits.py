@@ -58,6 +58,24 @@ def test_seeds_differ_and_a_seed_repeats() -> None:
     assert random_split(frame, 1).tolist() != random_split(frame, 2).tolist()
 
 
+@pytest.mark.parametrize(
+    ("stratify", "pinned"),
+    [
+        (("sex", "race"), "TTTTT..vTTT..vvTTvv.TTTTT..TTTv"),
+        ((), "T..T.TT.TTT.TTTTTT.vvT..vT.TTT."),
+    ],
+)
+def test_the_split_of_a_cohort_is_pinned(stratify, pinned) -> None:
+    """Another split of the same patients moves every number of every study: T, v and . of each."""
+    frame = images(30, 1)
+    frame.loc[len(frame)] = {"image_id": "i30", "patient_id": "p7", "sex": "F", "race": "White"}
+    split = random_split(frame, 7, stratify=stratify)
+    assert "".join(split.map({"train": "T", "val": "v", "test": "."})) == pinned
+    assert split.name == "split"
+    shuffled = random_split(frame.sample(frac=1, random_state=0), 7, stratify=stratify)
+    assert shuffled.loc[frame.index].equals(split)
+
+
 def test_small_strata_do_not_all_fall_to_training() -> None:
     frame = images(400, 1).assign(site=lambda f: f["patient_id"])
     split = random_split(frame, 0, stratify=("site",))
@@ -77,7 +95,8 @@ def test_a_share_of_zero_gets_nobody() -> None:
     "fractions", [(0.5, 0.5), (0.6, 0.1, 0.4), (1.2, -0.2, 0.0), (0.0, 0.5, 0.5)]
 )
 def test_fractions_that_are_no_shares_are_refused(fractions) -> None:
-    with pytest.raises(BadInput, match="fractions"):
+    given = " ".join(f"{share:g}" for share in fractions)
+    with pytest.raises(BadInput, match=f"^fractions {given}: expected"):
         random_split(images(5), 0, fractions)
 
 
@@ -93,6 +112,15 @@ def test_official_lists_are_kept_and_train_val_is_divided_by_patient() -> None:
     assert 10 <= (split == "val").sum() / 2 <= 18  # a seventh of 99 patients
     shuffled = frame.sample(frac=1, random_state=0)
     assert listed_split(shuffled, lists, seed=5).loc[frame.index].equals(split)
+
+
+def test_the_seed_of_a_listed_split_is_0_unless_given() -> None:
+    frame = images(60)
+    lists = {"train_val": set(frame["image_id"])}
+    split = listed_split(frame, lists)
+    assert split.name == "split"
+    assert split.equals(listed_split(frame, lists, seed=0))
+    assert not split.equals(listed_split(frame, lists, seed=1))
 
 
 def test_lists_of_three_splits_need_no_seed() -> None:
@@ -112,3 +140,9 @@ def test_lists_of_three_splits_need_no_seed() -> None:
 def test_bad_lists_are_refused(lists, message) -> None:
     with pytest.raises(BadInput, match=message):
         listed_split(images(3), lists)
+
+
+def test_images_on_two_lists_are_named_in_order() -> None:
+    both = {f"i{k}" for k in range(9)}
+    with pytest.raises(BadInput, match="i0, i1, i2, i3, i4, i5, i6, i7, i8"):
+        listed_split(images(9), {"train": both, "test": both})

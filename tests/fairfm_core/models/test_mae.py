@@ -453,6 +453,7 @@ def test_operations_of_a_quarter_of_the_patches() -> None:
     assert operations(256) / operations(64) > 4
 
 
+@pytest.mark.slow
 def test_it_learns_what_hidden_patches_hold() -> None:
     model = mae(decoder_dim=32, norm_pix=False)
     ramp = torch.linspace(-1, 1, SIZE)

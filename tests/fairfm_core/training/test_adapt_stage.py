@@ -82,6 +82,7 @@ def test_predictions_hold_every_image_of_the_split(
     assert not store.exists("checkpoints", found[-2].fingerprint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("adaptation", "backbone"), [(TUNE, VIT), (PROBE, CNN)])
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_interrupted_equals_uninterrupted_bit_for_bit(

@@ -35,24 +35,32 @@ def test_learning_rate_scaling() -> None:
     assert peak_lr(PAPER.model_copy(update={"lr_scaling": "absolute"})) == 2.5e-4
 
 
+def settings_of(model: torch.nn.Module, recipe: EndToEnd, setting: str) -> dict[str, float]:
+    """A setting of the optimizer for each parameter, by name."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = finetuning_optimizer(model, recipe).param_groups
+    return {names[id(p)]: group[setting] for group in groups for p in group["params"]}
+
+
+def test_rate_and_betas_are_the_recipe_s() -> None:
+    recipe = PAPER.model_copy(update={"betas": (0.8, 0.95), "lr_scaling": "absolute"})
+    defaults = finetuning_optimizer(torch.nn.Linear(2, 2), recipe).defaults
+    assert defaults["betas"] == (0.8, 0.95)
+    assert defaults["lr"] == recipe.base_lr
+
+
 def test_layer_decay_and_weight_decay_of_a_vit() -> None:
     backbone = Backbone(name="test_vit", image_size=32, options={"patch_size": 8})
     model = build_backbone(backbone, method="end_to_end", pool="auto", classes=2, seed=0)
-    recipe = PAPER.model_copy(update={"layer_decay": 0.55})
-    optimizer = finetuning_optimizer(model, recipe)
-    names = {id(p): name for name, p in model.named_parameters()}
-    scale, decay = {}, {}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            scale[names[id(parameter)]] = group["lr_scale"]
-            decay[names[id(parameter)]] = group["weight_decay"]
+    recipe = PAPER.model_copy(update={"layer_decay": 0.55, "weight_decay": 0.3})
+    scale, decay = (settings_of(model, recipe, name) for name in ("lr_scale", "weight_decay"))
     depth = len(model.blocks)
     assert scale["patch_embed.proj.weight"] == pytest.approx(0.55 ** (depth + 1))
     assert scale["pos_embed"] == pytest.approx(0.55 ** (depth + 1))
     for block in range(depth):
         assert scale[f"blocks.{block}.attn.qkv.weight"] == pytest.approx(0.55 ** (depth - block))
     assert scale["head.weight"] == 1.0
-    assert decay["blocks.0.attn.qkv.weight"] == 0.05
+    assert decay["blocks.0.attn.qkv.weight"] == 0.3
     assert {decay[n] for n in ("pos_embed", "blocks.0.norm1.weight", "head.bias")} == {0.0}
 
 
@@ -65,14 +73,6 @@ def test_a_warm_up_longer_than_the_training_is_cut() -> None:
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
 
 
-def scales_of(model: torch.nn.Module, recipe: EndToEnd) -> dict[str, float]:
-    optimizer = finetuning_optimizer(model, recipe)
-    names = {id(p): name for name, p in model.named_parameters()}
-    return {
-        names[id(p)]: group["lr_scale"] for group in optimizer.param_groups for p in group["params"]
-    }
-
-
 def test_the_fourteen_scales_of_a_vit_b() -> None:
     with torch.device("meta"):
         model = build_backbone(
@@ -82,7 +82,7 @@ def test_the_fourteen_scales_of_a_vit_b() -> None:
             classes=14,
             seed=0,
         )
-    scales = scales_of(model, PAPER.model_copy(update={"layer_decay": 0.55}))
+    scales = settings_of(model, PAPER.model_copy(update={"layer_decay": 0.55}), "lr_scale")
     assert scales["patch_embed.proj.weight"] == pytest.approx(4.2142e-4, rel=1e-4)
     by_hand = {f"blocks.{k}.mlp.fc1.weight": 0.55 ** (12 - k) for k in range(12)}
     assert {name: scales[name] for name in by_hand} == pytest.approx(by_hand)
@@ -99,10 +99,12 @@ def test_a_resnet_decays_by_stage_where_it_is_asked_to() -> None:
             seed=0,
         )
     recipe = PAPER.model_copy(update={"layer_decay": 0.55})
-    by_block = scales_of(model, recipe)
+    by_block = settings_of(model, recipe, "lr_scale")
     assert len(set(by_block.values())) == 52
     assert min(by_block.values()) == pytest.approx(0.55**51)
-    by_stage = scales_of(model, recipe.model_copy(update={"layer_decay_granularity": "stage"}))
+    by_stage = settings_of(
+        model, recipe.model_copy(update={"layer_decay_granularity": "stage"}), "lr_scale"
+    )
     assert by_stage.keys() == by_block.keys()
     levels = sorted(set(by_stage.values()))
     assert levels == pytest.approx([0.55**k for k in range(5, -1, -1)])
@@ -112,3 +114,29 @@ def test_a_resnet_decays_by_stage_where_it_is_asked_to() -> None:
             0.55 ** (4 - stage)
         )
     assert by_stage["head.fc.weight"] == 1.0
+
+
+class Tiny(torch.nn.Module):
+    """A network in timm's shape with one parameter of each kind: three of them never decay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = torch.nn.Parameter(torch.zeros(1, 2))
+        self.stem = torch.nn.Linear(2, 2)
+        self.norm = torch.nn.LayerNorm(2)
+        self.head = torch.nn.Linear(2, 1)
+
+    def no_weight_decay(self) -> set[str]:
+        return {"position"}
+
+    def group_matcher(self, coarse: bool) -> dict[str, str]:
+        assert coarse
+        return {"stem": "^stem|^position", "blocks": "^norm"}
+
+
+def test_by_stage_matrices_alone_decay_and_positions_never() -> None:
+    recipe = PAPER.model_copy(update={"layer_decay_granularity": "stage", "weight_decay": 0.3})
+    decay = settings_of(Tiny(), recipe, "weight_decay")
+    assert {name for name, each in decay.items() if each == 0.3} == {"stem.weight", "head.weight"}
+    assert {each for each in decay.values() if each != 0.3} == {0.0}
+    assert decay.keys() == dict(Tiny().named_parameters()).keys()

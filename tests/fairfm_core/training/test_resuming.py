@@ -119,6 +119,7 @@ def test_killed_after_any_step_ends_in_the_same_bytes(
     assert seen == steps + TUNE["epochs"]  # every step, and every epoch after its validation
 
 
+@pytest.mark.slow
 def test_the_history_is_that_of_an_uninterrupted_run(
     phantom: PreparedData,
     tmp_path: Path,
@@ -136,6 +137,7 @@ def test_the_history_is_that_of_an_uninterrupted_run(
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
 def test_a_rotten_checkpoint_is_passed_over(
     phantom: PreparedData,
@@ -198,7 +200,7 @@ def test_a_real_sigkill(phantom: PreparedData, tmp_path: Path, one_thread: None)
         target=die_after, args=(stage, store.location, 3)
     )
     process.start()
-    process.join(120)
+    process.join()
     assert process.exitcode == -signal.SIGKILL
     for each in (whole, store):
         run_stage(stage, each, lambda row: None)

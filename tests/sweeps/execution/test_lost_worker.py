@@ -32,10 +32,8 @@ def workers_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def killed_one(running: subprocess.Popen[str], store: ArtifactStore, stage: Stage) -> int:
     """Kill the second worker once an epoch is in a checkpoint; returns how many there are."""
-    deadline = time.monotonic() + 240
     while not store.checkpoint_epoch(stage.fingerprint):
         assert running.poll() is None, running.communicate()[0]
-        assert time.monotonic() < deadline
         time.sleep(0.05)
     found = workers_of(running)
     assert len(found) == 2
@@ -60,7 +58,7 @@ def test_a_pretraining_that_loses_a_worker_goes_on(tmp_path: Path, phantom_folde
     ) as running:
         saved = killed_one(running, two, stage)
         lost = time.time()
-        printed, _ = running.communicate(timeout=300)
+        printed, _ = running.communicate()
     assert running.returncode == 0, printed
 
     history = two.read_json("pretrain", stage.fingerprint, "history.json")["history"]

@@ -111,16 +111,19 @@ def test_final_values_stand_at_step_0_and_epochs_at_theirs(
 
 
 def test_the_same_command_does_nothing_twice(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], fairfm: Fairfm
+    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    fairfm: Fairfm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study, results, _ = finished
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     markers = {path: path.stat().st_mtime_ns for path in results.rglob("done")}
     values = {run.info.run_id: run.data.metrics for run in runs(database(results))}
-    started = time.monotonic()
     again = fairfm("sweep", "run", study, "--results", results)
     assert again.returncode == 0, again.stderr
     assert "8 of 8 trials done" in again.stdout
-    assert time.monotonic() - started < 20  # no Ray, no training
+    assert not list(tmp_path.iterdir())  # Ray was not started
     assert {path: path.stat().st_mtime_ns for path in results.rglob("done")} == markers
     assert {run.info.run_id: run.data.metrics for run in runs(database(results))} == values
 
@@ -164,10 +167,8 @@ def start(study: Path, results: Path, **environment: str) -> subprocess.Popen[st
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, process.stdout.read() if process.stdout else ""
-        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -176,7 +177,7 @@ def interrupt(process: subprocess.Popen[str]) -> str:
     process.send_signal(signal.SIGINT)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=60)[0]
+    return process.communicate()[0]
 
 
 def done_count(results: Path, kind: str) -> int:
@@ -198,9 +199,7 @@ def title(process: psutil.Process) -> str:
 
 def wait_for_death(left: list[psutil.Process]) -> None:
     """All end with their driver; Ray's two agents look for it for a minute, so end them."""
-    deadline = time.monotonic() + 60
     while any(title(process) and "Agent" not in title(process) for process in left):
-        assert time.monotonic() < deadline, [title(process) for process in left]
         time.sleep(0.2)
     for process in left:
         if "Agent" in title(process):
@@ -271,7 +270,7 @@ def test_a_lost_worker_is_replaced(
     time.sleep(1.0)
     for worker in workers():
         worker.kill()
-    printed, _ = running.communicate(timeout=200)
+    printed, _ = running.communicate()
     assert running.returncode == 0, printed
     whole = predictions(finished[1])
     assert predictions(results) == {key: whole[key] for key in predictions(results)}
@@ -297,7 +296,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory, study_values: dict[str, A
     study = folder / "study.yaml"
     study.write_text(yaml.safe_dump({**study_values, **changes}))
     process = start(study, folder / "results", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
-    printed, _ = process.communicate(timeout=200)
+    printed, _ = process.communicate()
     assert process.returncode == 1, printed
     return study, folder / "results", printed
 
@@ -384,14 +383,12 @@ def server(
         workers = psutil.Process(process.pid).children(recursive=True)
         for member in [*workers, process]:
             member.terminate()
-        process.wait(timeout=20)
-        psutil.wait_procs(workers, timeout=20)
+        process.wait()
+        psutil.wait_procs(workers)
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None
+    while process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -55,6 +55,7 @@ def plan(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any]) ->
 MAE, MOCO = {"method": "mae"}, {"method": "mocov3"}
 
 
+@pytest.mark.slow
 def test_the_plan_tells_what_each_pretraining_takes(
     study_values: dict[str, Any], write_study: WriteStudy, fairfm: Fairfm, tmp_path: Path
 ) -> None:

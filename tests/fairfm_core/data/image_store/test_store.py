@@ -130,7 +130,10 @@ def test_a_disk_that_is_too_small_is_told_before_work_begins(tmp_path: Path) -> 
 
 
 def test_an_interrupted_filling_stops_soon(tmp_path: Path) -> None:
+    made: list[int] = []
+
     def slow(rows: np.ndarray) -> np.ndarray:
+        made.extend(rows)
         time.sleep(0.01)
         return np.zeros((len(rows), 16, 16), dtype=np.uint8)
 
@@ -138,10 +141,9 @@ def test_an_interrupted_filling_stops_soon(tmp_path: Path) -> None:
         if done:
             raise KeyboardInterrupt
 
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        filled(tmp_path / "out", Maker(slow, 1), 2000, 16, progress=interrupt, workers=2)
-    assert time.monotonic() - began < 5  # all rows would take 10 s
+        filled(tmp_path / "out", Maker(slow, 1), 20_000, 16, progress=interrupt, workers=2)
+    assert 0 < len(made) < 20_000
 
 
 def test_the_digest_is_of_pixels_and_shape(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def decoded(log: Path) -> list[str]:
     return log.read_text().split() if log.exists() else []
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_decodes_nothing_twice(tmp_path: Path) -> None:
     source, out, log = nih(tmp_path / "nih", 120), tmp_path / "out", tmp_path / "log"
     for stop in (20, 70):

@@ -166,6 +166,7 @@ def aucs_by_group(world: PhantomWorld, trained: int) -> pd.Series:
     return pd.DataFrame(found).mean()
 
 
+@pytest.mark.slow
 def test_a_linear_model_learns_the_signs_and_meets_the_planted_gaps() -> None:
     unfair = aucs_by_group(PhantomWorld(patients=5000), trained=600)
     assert 0.7 < unfair["all"] < 0.9

@@ -93,6 +93,7 @@ def test_every_subset_has_the_numbers_of_a_plain_loop_and_of_evaluate(members, c
 small = st.integers(0, 2**32 - 1), st.integers(2, 4), st.integers(8, 30)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(*small, st.sampled_from(list(COMBINATIONS)))
 def test_small_tables_with_ties_unknown_labels_and_images_without_a_group(seed, count, n, combine):

@@ -284,6 +284,7 @@ def assert_same_values(one, other):
             np.testing.assert_array_equal(value_BSPG, theirs[name], err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_blocks_and_the_width_of_accumulators_change_no_bit(protocol, monkeypatch):
     frame = cohort()
@@ -394,6 +395,7 @@ def tables_of(tmp_path_factory):
     return folder / "1", folder / "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", list(TABLES))
 @pytest.mark.parametrize("intervals", ["bootstrap", "delong"])
 def test_tables_are_the_same_on_one_thread_and_on_two(tables_of, intervals, table):

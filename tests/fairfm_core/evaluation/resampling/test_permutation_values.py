@@ -93,6 +93,7 @@ def test_the_cases_of_the_bootstrap_serve_as_well(attribute):
         np.testing.assert_allclose(value, anew[name], rtol=0, atol=close, err_msg=name)
 
 
+@pytest.mark.slow
 def test_blocks_and_the_width_of_counts_change_no_bit(monkeypatch):
     frame = cohort()
     sample = sample_of([frame], "test", PATHOLOGIES)

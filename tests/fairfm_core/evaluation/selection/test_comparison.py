@@ -190,6 +190,7 @@ def fair_models(random, images=600):
     return frames
 
 
+@pytest.mark.slow
 def test_fair_models_of_unlike_accuracy_do_not_differ_in_fairness():
     """Noise lifts the gap of the noisier model, which Student's t alone would call a difference."""
     random = np.random.default_rng(5)

@@ -74,6 +74,7 @@ def kept_by_a_gpu(backbone: Backbone) -> int:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [*NETWORKS, Backbone(name="swin_tiny_patch4_window7_224", options={"depths": [1, 1, 1, 1]})],

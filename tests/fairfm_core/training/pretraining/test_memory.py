@@ -74,6 +74,7 @@ def test_parameters_of_mae_on_vit_b_by_hand() -> None:
     assert memory.average == 0
 
 
+@pytest.mark.slow
 def test_parameters_of_moco_v3_on_vit_b_by_hand() -> None:
     memory = pretraining_memory(recipe("mocov3"), VIT_B, 512, workers=8)
     # Without biases; hidden batch norms have scale and shift, the last ones neither.

@@ -106,6 +106,7 @@ def test_a_trial_probes_what_it_pretrained(
     assert "validation and test patients left out" in history["corpus"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["mae", "mocov3"])
 def test_killed_after_any_step_it_ends_in_the_same_bits(
     phantom: PreparedData,
