@@ -1,4 +1,4 @@
-"""How numbers and names are written for people: AUC points, intervals, directions, lists."""
+"""How numbers and names are written for people: points, intervals, directions, titles, lists."""
 
 from __future__ import annotations
 
@@ -6,37 +6,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.results.numbers import POINTS, Number
-from fairfm_core.evaluation.summary import GAP_KEYS
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text, each as wide as its longest entry and flush left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
+from fairfm_core.evaluation.numbers import number_named
 
 UNDEFINED = "undefined"
-DEFINITIONS = {key: definition for definition, key in GAP_KEYS.items()}
+MEAN = "mean over pathologies"
+ABBREVIATIONS = ("auc", "auprc", "tpr", "fpr", "fnr", "ece")
+"""Metrics that are written in capitals."""
+TITLES = {
+    "overall": "{metric}",
+    "worst_group": "worst {attribute} group's {metric}",
+    "gap_of_mean": "{attribute} {metric}gap",
+    "mean_of_gaps": "{attribute} {metric}mean of gaps",
+}
+"""The words of a number by its kind; gaps of the AUC leave the metric out."""
+
+
+# Values
 
 
 def points(value: float | None) -> str:
-    """A fraction in AUC points with one decimal: 0.8141 -> `81.4`."""
+    """A fraction in points with one decimal: 0.8141 -> `81.4`."""
     return UNDEFINED if value is None else f"{POINTS * value:.1f}"
 
 
+def signed(value: float) -> str:
+    """A difference in points with its sign: `+0.4`, `−1.2`."""
+    text = f"{POINTS * value:+.1f}".replace("-", "−")
+    return "0.0" if text in ("+0.0", "−0.0") else text
+
+
 def with_interval(number: Number) -> str:
-    """Value and interval in AUC points: `81.4 (80.9–81.9)`."""
+    """Value and interval in points: `81.4 (80.9–81.9)`; says so where there is no interval."""
     value = points(number["value"])
-    if number["value"] is None or number["lo"] is None:
+    if number["value"] is None:
         return value
+    if number["lo"] is None:
+        return f"{value} (no interval)"
     return f"{value} ({points(number['lo'])}–{points(number['hi'])})"
 
 
 def with_null(number: Number) -> str:
-    """What a fair model would show, in AUC points, and the p-value."""
+    """What a fair model would show, in points, and the p-value: `null 1.5, to 3.3; p 0.035`."""
     if number["null_mean"] is None:
         return "no null"
     null = f"{points(number['null_mean'])}, to {points(number['null_hi'])}"
@@ -48,12 +58,6 @@ def p_value(number: Number) -> str:
     return UNDEFINED if number["p_value"] is None else f"{number['p_value']:.3f}"
 
 
-def signed(value: float) -> str:
-    """A difference in AUC points with its sign: `+0.4`, `−1.2`."""
-    text = f"{POINTS * value:+.1f}".replace("-", "−")
-    return "0.0" if text in ("+0.0", "−0.0") else text
-
-
 def above_null(number: Number) -> bool | None:
     """Whether a gap exceeds its null's upper bound; None where either is undefined."""
     if number["value"] is None or number["null_hi"] is None:
@@ -61,22 +65,58 @@ def above_null(number: Number) -> bool | None:
     return bool(number["value"] > number["null_hi"])
 
 
+# Names
+
+
 def title_of(name: str) -> str:
-    """A number's name in words: `gap_race` -> `race gap`, with its definition where it has two."""
-    for prefix in ("worst_group_auc_", "mean_of_gaps_", "gap_"):
-        if name.startswith(prefix):
-            attribute = name.removeprefix(prefix)
-            words = {"gap_": f"{attribute} gap", "mean_of_gaps_": f"{attribute} mean of gaps"}
-            return words.get(prefix, f"worst {attribute} group's AUC")
-    return "AUC" if name == "auc" else name
+    """A number's name in words: `gap_race` -> `race gap`, `brier` -> `Brier score`."""
+    number = number_named(name)
+    metric = "" if number.is_gap and number.of_auc else metric_title(number.metric.name)
+    gap_of = f"{metric} " if metric and number.is_gap else metric
+    return TITLES[number.kind].format(attribute=number.attribute, metric=gap_of)
+
+
+def metric_title(metric: str) -> str:
+    """A metric's name in words: `auc` -> `AUC`, `tpr@fpr=0.2` -> `TPR at fpr=0.2`."""
+    name, _, point = metric.partition("@")
+    words = name.replace("_", " ")
+    written = {"brier": "Brier score"}.get(name, words.upper() if name in ABBREVIATIONS else words)
+    return f"{written} at {point}" if point else written
 
 
 def definition_of(name: str) -> str:
     """The definition behind a number's name, as the methods text calls it."""
-    for key, definition in DEFINITIONS.items():
-        if name.startswith(f"{key}_"):
-            return definition
-    return "mean over pathologies"
+    number = number_named(name)
+    if number.is_gap:
+        return number.kind
+    return MEAN if number.metric.only is None else str(number.metric.only)
+
+
+def better(name: str) -> str:
+    """Which way a number is better: `lower is better`."""
+    number = number_named(name)
+    return _BETTER[number.goal].format(ideal=f"{POINTS * number.ideal:g}")
+
+
+_BETTER = {
+    "maximize": "higher is better",
+    "minimize": "lower is better",
+    "ideal": "nearest to {ideal} points is best",
+}
+
+
+def short_axis(axis: str) -> str:
+    """The last part of a dotted axis: `data.sampling` -> `sampling`."""
+    return axis.rsplit(".", 1)[-1]
+
+
+def configuration_title(row: Mapping[str, Any], axes: Sequence[str]) -> str:
+    """A configuration's axes in words: `backbone vit, sampling balanced`."""
+    labelled = [(axis, row[axis]) for axis in axes if row[axis] is not None]
+    return ", ".join(f"{short_axis(axis)} {label}" for axis, label in labelled) or str(row["label"])
+
+
+# Sentences and tables
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
@@ -90,12 +130,10 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def short_axis(axis: str) -> str:
-    """The last part of a dotted axis: `data.sampling` -> `sampling`."""
-    return axis.rsplit(".", 1)[-1]
-
-
-def configuration_title(row: Mapping[str, Any], axes: Sequence[str]) -> str:
-    """A configuration's axes in words: `backbone vit, sampling balanced`."""
-    held = [(axis, row[axis]) for axis in axes if row[axis] is not None]
-    return ", ".join(f"{short_axis(axis)} {label}" for axis, label in held) or str(row["label"])
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, each as wide as its longest entry and flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

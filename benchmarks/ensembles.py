@@ -16,7 +16,7 @@ from benchmarks.cohorts import PREVALENCE, TEST, predictions
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.evaluation.ensembles.ensemble import COMBINATIONS
-from fairfm_core.evaluation.ensembles.pool import Pool, pool_of
+from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
 from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch, search_subsets
 from fairfm_core.evaluation.predictions import Predictions
 
@@ -85,9 +85,5 @@ def _mean_auc(pool: Pool, score_PN: np.ndarray, inside_N: np.ndarray) -> float:
 
 def _pool() -> Pool:
     """Models that differ in their scores alone, on tables that call themselves validation."""
-    return pool_of(
-        {
-            f"model {e}": Predictions(predictions(TEST, model=e).assign(split="val"))
-            for e in range(MEMBERS)
-        }
-    )
+    models = (Predictions(predictions(TEST, model=e).assign(split="val")) for e in range(MEMBERS))
+    return paired_members([f"model {e}" for e in range(MEMBERS)], models)

@@ -19,8 +19,8 @@ from sweeps.execution.jobs import Job, make_jobs
 from sweeps.execution.ray_session import ray_session
 from sweeps.execution.trainable import run_as_trial
 from sweeps.execution.tuning import fit_jobs
-from sweeps.planning.plan import Plan, make_plan
-from sweeps.planning.study import Study
+from sweeps.planning.plan import StudyPlan, make_plan
+from sweeps.planning.study import StudySpec
 
 TRIALS = 30
 PLAIN_TRIALS = 6
@@ -44,9 +44,9 @@ def bench_overhead() -> bool:
     return ours <= GOAL_SECONDS and plain / ours >= GOAL_RATIO
 
 
-def _plan(dataset: Path, trials: int) -> Plan:
+def _plan(dataset: Path, trials: int) -> StudyPlan:
     rates = [round(0.001 * (number + 1), 3) for number in range(trials)]
-    study = Study.model_validate(
+    study = StudySpec.model_validate(
         {
             "study": "overhead",
             "base": {
@@ -62,7 +62,9 @@ def _plan(dataset: Path, trials: int) -> Plan:
     return make_plan(study)
 
 
-def _overhead(plan: Plan, place: str, fit: Callable[[Plan, ArtifactStore], None]) -> float:
+def _overhead(
+    plan: StudyPlan, place: str, fit: Callable[[StudyPlan, ArtifactStore], None]
+) -> float:
     """Wall seconds of the fit per trial, less the seconds its stages took themselves."""
     store = open_store(place)
     started = time.perf_counter()
@@ -75,13 +77,13 @@ def _overhead(plan: Plan, place: str, fit: Callable[[Plan, ArtifactStore], None]
     return (wall - inside) / len(plan.trials)
 
 
-def _with_this_sweeper(plan: Plan, store: ArtifactStore) -> None:
+def _with_this_sweeper(plan: StudyPlan, store: ArtifactStore) -> None:
     jobs = make_jobs(plan.stages, plan.stages)
     bundles = dict.fromkeys(jobs, BUNDLE)
     fit_jobs(jobs, set(), store, bundles, 1, [], f"{store.location}/tune")
 
 
-def _with_plain_tune(plan: Plan, store: ArtifactStore) -> None:
+def _with_plain_tune(plan: StudyPlan, store: ArtifactStore) -> None:
     from ray import tune
 
     jobs = {name: Job((stage,), (stage,)) for name, stage in plan.stages.items()}

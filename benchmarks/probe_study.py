@@ -16,10 +16,10 @@ import torch
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.preparation.prepare import prepare
-from fairfm_core.stages import run_stage, run_together
+from fairfm_core.running import run_stage, run_together
 from sweeps.execution.jobs import make_jobs
-from sweeps.planning.plan import Plan, make_plan
-from sweeps.planning.study import Study
+from sweeps.planning.plan import StudyPlan, make_plan
+from sweeps.planning.study import StudySpec
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 DECAYS = (0.0, 1e-3, 1e-2, 1e-1)
@@ -50,9 +50,9 @@ def bench_probe_study() -> bool:
     return ratio >= GOAL_RATIO and difference < 1e-6
 
 
-def _plan(dataset: Path) -> Plan:
+def _plan(dataset: Path) -> StudyPlan:
     return make_plan(
-        Study.model_validate(
+        StudySpec.model_validate(
             {
                 "study": "probes",
                 "base": {
@@ -75,7 +75,7 @@ def _numbers() -> range:
     return range(0, TRIALS, TRIALS // MEASURED + 1)
 
 
-def _shared(plan: Plan, store: ArtifactStore) -> None:
+def _shared(plan: StudyPlan, store: ArtifactStore) -> None:
     wanted = {f: stage for f, stage in plan.stages.items() if stage.kind != "evaluate"}
     jobs = make_jobs(wanted, wanted).values()
     for job in sorted(jobs, key=lambda job: len(job.inputs)):
@@ -85,7 +85,7 @@ def _shared(plan: Plan, store: ArtifactStore) -> None:
             run_together(job.stages, store, lambda rows: None)
 
 
-def _one_by_one(plan: Plan, places: str) -> None:
+def _one_by_one(plan: StudyPlan, places: str) -> None:
     for number in _numbers():
         store = open_store(f"{places}{number}")
         for stage in plan.trials[number].stages[:-1]:
@@ -98,7 +98,7 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def _difference(plan: Plan, one: ArtifactStore, other: ArtifactStore, number: int) -> float:
+def _difference(plan: StudyPlan, one: ArtifactStore, other: ArtifactStore, number: int) -> float:
     """Of the last validation AUC of a trial."""
     adapt = plan.trials[number].adapt.fingerprint
     values = [

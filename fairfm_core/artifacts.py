@@ -2,7 +2,7 @@
 
 A finished stage is the folder `<kind>/<fingerprint>/` with a `done` marker, which is written last
 and names every file with its size. A folder without its marker is not finished, whatever it
-holds: nothing half-written is ever taken for done, on a local disk, NFS or an object store alike.
+holds, so nothing half-written is ever taken for done: on a local disk, NFS or an object store.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ from pyarrow import fs
 from fairfm_core.errors import BadInput
 
 SCHEMA = 1
-"""Version of the results layout; a folder of another version is refused, never guessed at."""
+"""Version of the layout of results; a folder of another version is refused."""
 
 DONE = "done"
+"""Name of the marker file that makes a stage's folder a finished artifact."""
+CHECKPOINTS = "checkpoints"
+"""Folder of half-done trainings: `checkpoints/<fingerprint>/<epoch>.<batch>-<hash>`."""
+FAILURES = "failures"
+"""Folder of the reasons of failed stages: `failures/<fingerprint>.json`."""
 CHECKPOINTS_KEPT = 2
+"""Newest checkpoints of a training that are kept, should the last one be damaged."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +44,46 @@ class ArtifactStore:
     filesystem: fs.FileSystem
     root: str
     location: str
-    """The absolute path or URI that opens this store again, in any process."""
+    """The absolute path or URI from which `open_store` opens this store in any process."""
 
     @property
     def is_local(self) -> bool:
-        """Whether the store lies on a disk of this machine (or one mounted like it)."""
+        """Whether the store is on a disk of this machine, or mounted like one."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def path(self, *parts: str) -> str:
-        """The path of an artifact's part on the store's filesystem."""
+        """The path of a file or folder on the store's filesystem."""
         return "/".join([self.root, *parts])
 
     def exists(self, *parts: str) -> bool:
-        """Whether a file or folder stands at this place."""
+        """Whether a file or folder exists at this path."""
         return bool(self.filesystem.get_file_info(self.path(*parts)).type != fs.FileType.NotFound)
 
     def read_bytes(self, *parts: str) -> bytes:
-        """The whole content of one file."""
+        """The whole content of one file; raises FileNotFoundError for a missing one."""
         with self.filesystem.open_input_stream(self.path(*parts)) as stream:
             return bytes(stream.read())
 
     def read_json(self, *parts: str) -> Any:
-        """The content of one JSON file."""
+        """The parsed content of one JSON file; raises FileNotFoundError for a missing one."""
         return json.loads(self.read_bytes(*parts))
 
+    def files(self, *parts: str) -> list[str]:
+        """Paths below a folder, relative to it and sorted, from one listing.
+
+        Temporary files are left out; a missing folder holds nothing.
+        """
+        folder = self.path(*parts)
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+        listed = [
+            info.path.removeprefix(f"{folder}/")
+            for info in self.filesystem.get_file_info(selector)
+            if info.type == fs.FileType.File
+        ]
+        return sorted(path for path in listed if not path.rsplit("/", 1)[-1].startswith("."))
+
     def write_bytes(self, content: bytes, *parts: str) -> None:
-        """Write one file under a temporary name and move it into place."""
+        """Write one file atomically: under a temporary name, then moved into place."""
         self.filesystem.create_dir(self.path(*parts[:-1]), recursive=True)
         temporary = self.path(*parts[:-1], f".{parts[-1]}.{os.getpid()}.{time.monotonic_ns()}")
         try:
@@ -75,15 +95,30 @@ class ArtifactStore:
             raise
 
     def write_json(self, value: Any, *parts: str) -> None:
-        """Write one JSON file atomically."""
+        """Write one value as a JSON file, atomically."""
         self.write_bytes((json.dumps(value, indent=1, sort_keys=True) + "\n").encode(), *parts)
 
     def is_done(self, kind: str, fingerprint: str) -> bool:
         """Whether the stage is finished: its `done` marker exists."""
         return self.exists(kind, fingerprint, DONE)
 
+    def finished(self, kind: str) -> list[str]:
+        """Fingerprints of every finished stage of a kind, sorted.
+
+        One listing in an object store. On a disk, where a listing looks up every file, only the
+        folders are listed and their markers looked up.
+        """
+        if not self.is_local:
+            parts = [path.split("/") for path in self.files(kind)]
+            return [each[0] for each in parts if each[1:] == [DONE]]
+        selector = fs.FileSelector(self.path(kind), allow_not_found=True)
+        folders = sorted(info.path for info in self.filesystem.get_file_info(selector))
+        markers = self.filesystem.get_file_info([f"{folder}/{DONE}" for folder in folders])
+        pairs = zip(folders, markers, strict=True)
+        return [Path(f).name for f, marker in pairs if marker.type != fs.FileType.NotFound]
+
     def done_record(self, kind: str, fingerprint: str) -> dict[str, Any]:
-        """What the `done` marker says: files with sizes, seconds, and the stage's own record."""
+        """What the `done` marker says: `files` with their sizes, `seconds`, the stage's record."""
         record: dict[str, Any] = self.read_json(kind, fingerprint, DONE)
         return record
 
@@ -102,7 +137,10 @@ class ArtifactStore:
     def publish_folder(
         self, folder: Path, kind: str, fingerprint: str, record: dict[str, Any], started: float
     ) -> None:
-        """Make a folder's files a finished artifact, whose work began at the time `started`."""
+        """Make the files of a local folder a finished artifact.
+
+        `started` is when its work began (seconds since 1970); `record` is added to the marker.
+        """
         files = self._upload(folder, kind, fingerprint)
         finished = time.time()
         times = {"seconds": finished - started, "finished": finished}
@@ -119,7 +157,7 @@ class ArtifactStore:
 
     @contextmanager
     def local_copy(self, kind: str, fingerprint: str, name: str) -> Iterator[Path]:
-        """A finished artifact's file as a local path: itself on a local disk, else a copy."""
+        """A local path of a finished artifact's file: the file itself, or a copy from elsewhere."""
         if self.is_local:
             yield Path(self.path(kind, fingerprint, name))
             return
@@ -128,60 +166,59 @@ class ArtifactStore:
             target.write_bytes(self.read_bytes(kind, fingerprint, *name.split("/")))
             yield target
 
-    # Checkpoints: half-done training, one file a state, verified by the hash in its name.
+    # Checkpoints: half-done trainings, one file for each state, verified by the hash in its name.
 
     def save_checkpoint(self, fingerprint: str, epoch: int, content: bytes, batch: int = 0) -> None:
-        """Keep the training state after `epoch` epochs and `batch` batches of the next one.
+        """Save the training state after `epoch` epochs and `batch` batches of the next one.
 
-        The one before it stays, should this one rot.
+        Keeps the newest CHECKPOINTS_KEPT and removes the others.
         """
         digest = hashlib.sha256(content).hexdigest()[:16]
         name = f"{epoch:06d}.{batch:08d}-{digest}"
-        self.write_bytes(content, "checkpoints", fingerprint, name)
+        self.write_bytes(content, CHECKPOINTS, fingerprint, name)
         names = self._checkpoints(fingerprint)
-        # Later ones than this were passed over when the training was restored: they are rotten.
+        # Later ones than this were skipped when the training was restored: they are damaged.
         earlier = [other for other in names if other <= name]
         for stale in {*names} - {*earlier[-CHECKPOINTS_KEPT:]}:
-            self._discard(self.path("checkpoints", fingerprint, stale))
+            self._discard(self.path(CHECKPOINTS, fingerprint, stale))
 
     def latest_checkpoint(self, fingerprint: str) -> bytes | None:
         """The newest checkpoint whose content matches the hash in its name, or None."""
         for name in reversed(self._checkpoints(fingerprint)):
-            content = self.read_bytes("checkpoints", fingerprint, name)
+            content = self.read_bytes(CHECKPOINTS, fingerprint, name)
             if hashlib.sha256(content).hexdigest()[:16] == name.split("-")[1]:
                 return content
         return None
 
     def checkpoint_epoch(self, fingerprint: str) -> int | None:
-        """The number of epochs a half-done training has behind it, or None."""
+        """The number of whole epochs that a half-done training has completed, or None."""
         names = self._checkpoints(fingerprint)
-        return int(re.split("[.-]", names[-1])[0]) if names else None
+        return epoch_of(names[-1]) if names else None
 
     def drop_checkpoints(self, fingerprint: str) -> None:
         """Remove a finished training's checkpoints."""
-        if self.exists("checkpoints", fingerprint):
-            self.filesystem.delete_dir(self.path("checkpoints", fingerprint))
+        if self.exists(CHECKPOINTS, fingerprint):
+            self.filesystem.delete_dir(self.path(CHECKPOINTS, fingerprint))
 
     def _checkpoints(self, fingerprint: str) -> list[str]:
-        selector = fs.FileSelector(self.path("checkpoints", fingerprint), allow_not_found=True)
-        names = [Path(info.path).name for info in self.filesystem.get_file_info(selector)]
-        return sorted(name for name in names if not name.startswith("."))
+        return self.files(CHECKPOINTS, fingerprint)
 
     # Failures: why a stage could not finish; cleared when it does.
 
     def record_failure(self, fingerprint: str, reason: str) -> None:
-        """Remember why a stage failed, for `fairfm sweep status`."""
-        self.write_json({"reason": reason}, "failures", f"{fingerprint}.json")
+        """Record why a stage failed, for `fairfm sweep status`."""
+        self.write_json({"reason": reason}, FAILURES, f"{fingerprint}.json")
 
     def clear_failure(self, fingerprint: str) -> None:
-        """Forget a failure: the stage finished."""
-        self._discard(self.path("failures", f"{fingerprint}.json"))
+        """Remove the record of a failure, because the stage has finished."""
+        self._discard(self.path(FAILURES, f"{fingerprint}.json"))
 
     def failure(self, fingerprint: str) -> str | None:
         """Why the stage failed last time, or None."""
-        if not self.exists("failures", f"{fingerprint}.json"):
+        try:
+            reason: str = self.read_json(FAILURES, f"{fingerprint}.json")["reason"]
+        except FileNotFoundError:
             return None
-        reason: str = self.read_json("failures", f"{fingerprint}.json")["reason"]
         return reason
 
     def _discard(self, path: str) -> None:
@@ -189,8 +226,16 @@ class ArtifactStore:
             self.filesystem.delete_file(path)
 
 
+def epoch_of(checkpoint: str) -> int:
+    """The whole epochs behind a checkpoint, from its name."""
+    return int(re.split("[.-]", checkpoint)[0])
+
+
 def open_store(location: str) -> ArtifactStore:
-    """The store at a local path or URI (`s3://bucket/prefix`), which need not exist yet."""
+    """The store at a local path or URI (`s3://bucket/prefix`), which need not exist yet.
+
+    Raises BadInput for a URI that cannot be opened.
+    """
     if "://" in location:
         try:
             filesystem, root = fs.FileSystem.from_uri(location)
@@ -202,9 +247,9 @@ def open_store(location: str) -> ArtifactStore:
 
 
 def claim_results(store: ArtifactStore) -> None:
-    """Mark `store` as a results folder of this schema; refuse another version or a dead disk.
+    """Mark `store` as a results folder of this schema version.
 
-    Raises BadInput when the folder is of another schema version, cannot be written or is full.
+    Raises BadInput when it has another schema version, cannot be written or is full.
     """
     check_schema(store)
     try:
@@ -212,23 +257,23 @@ def claim_results(store: ArtifactStore) -> None:
     except OSError as error:
         raise BadInput(
             f"results folder {store.root} cannot be written ({error.strerror or error}); "
-            "mend that or give another one with --results"
+            "fix that or give another folder with --results"
         ) from error
 
 
 def check_schema(store: ArtifactStore) -> None:
-    """Refuse a results folder that another schema version of this program wrote."""
+    """Raise BadInput for a results folder of another schema version; a new folder is accepted."""
     if not store.exists("fairfm.json"):
         return
     try:
-        found = store.read_json("fairfm.json")["schema"]
+        version = store.read_json("fairfm.json")["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{store.root}/fairfm.json is not what this program writes ({error}); give another "
-            "folder with --results"
+            f"{store.root}/fairfm.json was not written by fairfm ({error}); give another folder "
+            "with --results"
         ) from error
-    if found != SCHEMA:
+    if version != SCHEMA:
         raise BadInput(
-            f"results folder {store.root} has schema version {found}, this program writes "
+            f"results folder {store.root} has schema version {version}, this fairfm writes "
             f"version {SCHEMA}; give another folder with --results"
         )

@@ -1,4 +1,4 @@
-"""The console script `fairfm`: joins the commands of the three packages, each loaded on use."""
+"""The console script `fairfm`: the commands of the three packages, each loaded on use."""
 
 from __future__ import annotations
 
@@ -8,46 +8,47 @@ import sys
 
 import click
 
-# Command -> (where it is, what it does): the text here lets `fairfm --help` load no package.
+# Command -> (module:function, help text), so that `fairfm --help` loads no package.
 COMMANDS = {
     "data": (
         "fairfm_core.commands.data:data",
-        "Prepare and check data: images and tables -> a cohort.",
+        "Prepare and check data sets: images and tables -> a cohort.",
     ),
     "model": (
         "fairfm_core.commands.model:model",
-        "The zoo: list foundation models, convert and check their weights.",
+        "List foundation models; convert and check their weights.",
     ),
     "sweep": ("sweeps.commands.sweep:sweep", "Plan, run and follow a study."),
     "evaluate": (
         "analysis.commands.evaluate:evaluate",
-        "Predictions -> metrics and gaps with intervals; --compare two models.",
+        "Metrics and gaps with intervals from predictions; compare two models.",
     ),
     "ensemble": (
         "analysis.commands.ensemble:ensemble",
-        "Ensembles of stored predictions; --search every subset.",
+        "Ensembles of stored predictions; search all subsets.",
     ),
     "pareto": (
         "analysis.commands.study:pareto",
-        "The front of a study: chosen on validation, shown on test.",
+        "The Pareto front of a study: chosen on validation, shown on test.",
     ),
-    "report": ("analysis.commands.study:report", "One self-contained HTML page on a study."),
-    "track": ("sweeps.commands.track:track", "Bring MLflow up to date with the stored trials."),
-    "ui": ("sweeps.commands.track:ui", "Open MLflow on a results folder."),
+    "report": ("analysis.commands.study:report", "A self-contained HTML report on a study."),
+    "track": ("sweeps.commands.track:track", "Bring MLflow up to date with stored results."),
+    "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),
 }
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: all done; some trials failed; an error that the user can fix; Ctrl-C."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order of a study's life."""
+        """All commands, in the order in which a study needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import one command."""
+        """Import one command; None for an unknown name."""
         if name not in COMMANDS:
             return None
         module, attribute = COMMANDS[name][0].split(":")
@@ -56,7 +57,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of commands, without importing one."""
+        """The table of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -64,11 +65,11 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fairfm")
 def cli() -> None:
-    """Which pre-training, adaptation and data give a model that is accurate and fair?"""
+    """Find the pre-training, adaptation and data that give an accurate and fair model."""
 
 
 def main() -> None:
-    """Run the command line; an error that the user can mend is one line and exit code 2."""
+    """Run the command line; an error that the user can fix is one line and exit code 2."""
     from fairfm_core.errors import BadInput
 
     try:
@@ -80,9 +81,9 @@ def main() -> None:
         error.show()
         code = BAD_INPUT
     except (KeyboardInterrupt, click.Abort):
-        # A second one while the interpreter ends would kill it: another exit code, no message.
+        # A second Ctrl-C while the interpreter shuts down would kill it without this message.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _say("interrupted; nothing finished is lost, the same command goes on from here")
+        _say("interrupted; finished work is kept, run the same command again to resume")
         code = INTERRUPTED
     except OSError as error:
         _say(str(error))

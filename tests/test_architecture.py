@@ -29,6 +29,7 @@ ORDER = {
         config
         artifacts
         stages
+        running snapshot
         data.groups data.cohort_checks
         data.cohort data.splits data.manifest
         data.balancing
@@ -43,7 +44,8 @@ ORDER = {
         evaluation.predictions evaluation.auc
         evaluation.groups evaluation.operating_points
         evaluation.metrics
-        evaluation.summary evaluation.pairing
+        evaluation.numbers evaluation.pairing
+        evaluation.summary
         evaluation.protocols
         evaluation.kernels
         evaluation.resampling
@@ -77,7 +79,7 @@ ORDER = {
         planning
         status tracking
         execution
-        commands
+        api commands
     """,
 }
 # What analysis may take of the core: nothing that trains.

@@ -1,61 +1,90 @@
-"""The marked blocks of the README run as they stand."""
+"""The marked blocks of the README, the tutorial and the how-to pages run as they stand.
+
+A block marked `file=NAME` is written to that file, one marked `test` is run. Pages of one journey
+share a folder, in order: the how-to pages go on where the tutorial ends.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from .pages import PAGES, ROOT, blocks
+
+JOURNEYS: dict[str, tuple[str, ...]] = {
+    "readme": ("README.md",),
+    "tutorial": (
+        "docs/tutorial.md",
+        "docs/how-to/compare-models.md",
+        "docs/how-to/resume.md",
+        "docs/how-to/mlflow-outage.md",
+        "docs/how-to/pre-training.md",
+        "docs/how-to/cluster.md",
+    ),
+    "own images": ("docs/how-to/own-images.md", "docs/how-to/published-model.md"),
+    "predictions": ("docs/how-to/evaluate-predictions.md",),
+}
+LEFT = {
+    "readme": ["results/studies/first/report.html", "compared/comparisons.parquet"],
+    "tutorial": [
+        "results/studies/tutorial/front.svg",
+        "compared/comparisons.parquet",
+        "rebuilt.db",
+    ],
+    "own images": ["data/clinic/cohort.parquet", "weights/effnet.safetensors"],
+    "predictions": ["evaluated/gaps.parquet", "ensembles/ensemble.parquet"],
+}
+SAID = {"readme": "8 of 8 trials done", "tutorial": "4 of 4 trials done"}
 
 
-def blocks(mark: str) -> list[str]:
-    """Contents of the README's fenced blocks with this info string."""
-    text = (ROOT / "README.md").read_text()
-    return re.findall(rf"^```{re.escape(mark)}\n(.*?)^```$", text, flags=re.M | re.S)
+def script(page: str) -> str:
+    """The page's marked blocks as one shell script."""
+    lines = []
+    for number, block in enumerate(blocks(ROOT / page)):
+        end = f"END_OF_BLOCK_{number}"
+        if block.file is not None:
+            lines += [f"mkdir -p $(dirname {block.file})", f"cat > {block.file} <<'{end}'"]
+            lines += [block.content + end]
+        elif block.runs and block.language == "python":
+            lines += [f"\"$PYTHON\" - <<'{end}'", block.content + end]
+        elif block.runs:
+            assert block.language == "sh", f"{page}: no way to run {block.language}"
+            lines.append(block.content)
+    return "\n".join(lines)
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_shell_blocks_run(tmp_path: Path) -> None:
-    study, shell = blocks("yaml readme-study"), blocks("sh readme-test")
-    assert (len(study), len(shell)) == (1, 3)
-    (tmp_path / "study.yaml").write_text(study[0])
-    script = 'fairfm() { "$PYTHON" -m sweeps "$@"; }\n' + "\n".join(shell)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_the_marked_blocks_run(journey: str, tmp_path: Path) -> None:
+    steps = ['fairfm() { "$PYTHON" -m sweeps "$@"; }', *map(script, JOURNEYS[journey])]
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", "\n".join(steps)],
         cwd=tmp_path,
         env=os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 of 8 trials done" in done.stdout
-    assert (tmp_path / "results/studies/first/report.html").exists()
-    assert (tmp_path / "evaluated/gaps.parquet").exists()
+    assert SAID.get(journey, "") in done.stdout
+    assert not [name for name in LEFT[journey] if not (tmp_path / name).exists()]
 
 
-def test_every_file_the_readme_links_to_exists() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)(?:#([^)]+))?\)", (ROOT / "README.md").read_text())
-    assert links
-    assert not [link for link, _ in links if not (ROOT / link).exists()]
-    assert not [(link, at) for link, at in links if at and at not in anchors(ROOT / link)]
+def test_every_marked_block_belongs_to_a_journey() -> None:
+    walked = {page for pages in JOURNEYS.values() for page in pages}
+    marked = {
+        str(page.relative_to(ROOT)) for page in PAGES if any(block.runs for block in blocks(page))
+    }
+    assert marked == walked
 
 
-def anchors(page: Path) -> set[str]:
-    """What GitHub makes of a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
-
-
-def test_every_command_of_the_readme_is_known() -> None:
-    from sweeps.cli import COMMANDS
-
-    named = set(re.findall(r"fairfm ([a-z]+)", (ROOT / "README.md").read_text()))
-    assert named - {"is"} <= COMMANDS.keys()
+def test_the_readme_is_short_and_opens_with_a_front() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 90
+    assert "front:" in "\n".join(text.splitlines()[:24])

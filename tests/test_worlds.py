@@ -16,7 +16,8 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.evaluation.tables import Evaluation, read_evaluation
-from fairfm_core.stages import run_stage, stages_of
+from fairfm_core.running import run_stage
+from fairfm_core.stages import stages_of
 from fairfm_core.training.device import make_deterministic
 
 SETTINGS = EvaluationSettings(replicates=100, permutations=200)

@@ -1,6 +1,6 @@
 """`fairfm ensemble`: average stored predictions, or search all subsets of a pool of models.
 
-The work is imported inside the command, so that `--help` answers at once.
+The work is imported inside the command, so that `--help` loads no heavy library.
 """
 
 from __future__ import annotations
@@ -19,29 +19,48 @@ import click
     "--combine",
     default="probability",
     show_default=True,
-    help="What is averaged: probability or logit.",
+    help="What to average: probability or logit.",
 )
 @click.option(
-    "--attributes", default="sex,race", show_default=True, help="Protected attributes, by comma."
+    "--attributes",
+    default="sex,race",
+    show_default=True,
+    help="Protected attributes, separated by commas.",
 )
 @click.option(
     "--search/--no-search",
     default=False,
     show_default=True,
-    help="Search the ensembles of all subsets for the front of mean AUC and gaps.",
+    help="Search all subsets of the members for the front of mean AUC and gaps.",
 )
 @click.option(
     "--most",
     default=None,
     type=click.IntRange(min=1),
-    help="With --search: the largest number of members of an ensemble.  [default: all]",
+    help="With --search: largest number of members of an ensemble.  [default: all]",
+)
+@click.option("--table3", is_flag=True, help="Build the six ensembles of the paper's Table 3.")
+@click.option(
+    "--replicates",
+    default=200,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Bootstrap replicates.",
 )
 @click.option(
-    "--table3", is_flag=True, help="The six ensembles of the paper's Table 3, by its models' names."
+    "--permutations",
+    default=200,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Permutations of groups over patients, for the null of a gap.",
 )
-@click.option("--replicates", default=200, show_default=True, type=click.IntRange(min=0))
-@click.option("--permutations", default=200, show_default=True, type=click.IntRange(min=0))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Random seed for bootstrap and permutations.",
+)
 def ensemble(
     members: tuple[str, ...],
     out: Path,
@@ -54,13 +73,14 @@ def ensemble(
     permutations: int,
     seed: int,
 ) -> None:
-    """Build ensembles from the stored predictions of two or more models: no model runs.
+    """Build ensembles from the stored predictions of two or more models; no model is run.
 
-    MEMBER is a file of predictions, or a folder of them (one file a split), as PATH or NAME=PATH.
+    MEMBER is a file of predictions, or a folder with one file per split, as PATH or NAME=PATH.
     Without --search the ensemble of all members is written to OUT/ensemble.parquet. With --search
     the front is chosen on the members' val split and shown on their test split; OUT/subsets.parquet
     lists every ensemble, OUT/front holds the predictions of those on the front. With --table3
-    members are models of the paper, as in mae=PATH mae_med=PATH; its ensembles go to OUT/table3.
+    members are models of the paper, as in mae=PATH mae_med=PATH, and OUT/table3 holds the
+    ensembles.
     """
     from analysis.ensembles.build import write_ensemble, write_search
     from analysis.ensembles.members import member_files
@@ -69,9 +89,9 @@ def ensemble(
     from fairfm_core.config.yaml_input import validated
 
     if most is not None and not search:
-        raise click.UsageError("--most is of use with --search only; add --search or leave it out")
+        raise click.UsageError("--most needs --search; add --search or leave --most out")
     if table3 and search:
-        raise click.UsageError("--table3 names its ensembles; leave out --search")
+        raise click.UsageError("--table3 and --search exclude each other; give one of them")
     given = {
         "attributes": tuple(dict.fromkeys(n.strip() for n in attributes.split(",") if n.strip())),
         "metrics": ("auc",),

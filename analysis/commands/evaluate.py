@@ -1,4 +1,4 @@
-"""The command `fairfm evaluate`. The work is imported inside, so that `--help` answers at once."""
+"""`fairfm evaluate`. The work is imported inside it, so that `--help` loads no heavy library."""
 
 from __future__ import annotations
 
@@ -11,35 +11,56 @@ if TYPE_CHECKING:
     from fairfm_core.config.evaluation import EvaluationSettings
 
 LISTS = {
-    "attributes": ("sex,race", "Protected attributes, by comma; 'race x sex' are combinations."),
-    "protocol": ("full", "How images are weighed: full, balanced, resample, glocker."),
+    "attributes": (
+        "sex,race",
+        "Protected attributes, separated by commas; 'race x sex' means their combinations.",
+    ),
+    "protocol": (
+        "full",
+        "Protocols, by which images are weighted: full, balanced, resample, glocker.",
+    ),
     "metrics": (
         "auc,auprc,rates,brier,ece,calibration",
-        "Families of metrics; the AUC is always among them.",
+        "Families of metrics; the AUC is always included.",
     ),
-    "thresholds": ("fpr=0.2", "Where rates stand, on validation: fpr=0.2, sensitivity=0.8, f1."),
-    "balance": ("race,sex", "Attributes whose combinations balanced and resample make alike."),
-    "age-edges": ("40,60,80", "Where ages are cut, in years."),
+    "thresholds": (
+        "fpr=0.2",
+        "Operating points, chosen on validation: fpr=0.2, sensitivity=0.8, f1.",
+    ),
+    "balance": ("race,sex", "Attributes to balance, for the protocols balanced and resample."),
+    "age-edges": ("40,60,80", "Age-bin edges, in years."),
     "family": (
         "",
-        "Numbers that --compare tests together; empty: auc and each attribute's gap.",
+        "Numbers that --compare tests and corrects together; empty: auc and each AUC gap.",
     ),
 }
 NUMBERS: dict[str, tuple[Any, Any, str]] = {
     "replicates": (200, click.IntRange(min=0), "Bootstrap replicates."),
-    "permutations": (200, click.IntRange(min=0), "Permutations of groups over patients (null)."),
-    "confidence": (0.95, click.FloatRange(0, 1, True, True), "Of every interval."),
-    "min-cases": (1, click.IntRange(min=1), "Fewest positives and negatives of a defined cell."),
-    "seed": (0, click.IntRange(min=0), "Of draws and permutations."),
-    "resampling": ("patients", click.Choice(["patients", "images"]), "What a replicate draws."),
-    "intervals": ("bootstrap", click.Choice(["bootstrap", "delong"]), "delong: AUC, at once."),
+    "permutations": (
+        200,
+        click.IntRange(min=0),
+        "Permutations of groups over patients, for the null of a gap.",
+    ),
+    "confidence": (0.95, click.FloatRange(0, 1, True, True), "Confidence level."),
+    "min-cases": (
+        1,
+        click.IntRange(min=1),
+        "Smallest number of positives and of negatives in a group.",
+    ),
+    "seed": (0, click.IntRange(min=0), "Random seed for bootstrap and permutations."),
+    "resampling": ("patients", click.Choice(["patients", "images"]), "Bootstrap unit."),
+    "intervals": (
+        "bootstrap",
+        click.Choice(["bootstrap", "delong"]),
+        "delong: analytic interval (AUC only).",
+    ),
     "resample-factor": (
         3.0,
         click.FloatRange(min=0, min_open=True),
-        "Size of a drawn test set, in images of the split.",
+        "Size of a drawn test set, as a multiple of the split's images.",
     ),
-    "resample-seed": (42, click.IntRange(min=0), "Of drawn test sets."),
-    "split": ("test", click.Choice(["train", "val", "test"]), "Split whose numbers are compared."),
+    "resample-seed": (42, click.IntRange(min=0), "Random seed for drawn test sets."),
+    "split": ("test", click.Choice(["train", "val", "test"]), "Split on which --compare tests."),
 }
 
 
@@ -55,15 +76,22 @@ def _options(command: Any) -> Any:
 
 @click.command()
 @click.argument("predictions", nargs=-1)
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Results folder.",
+)
 @click.option(
     "--compare",
     type=(str, str),
     multiple=True,
     metavar="A B",
-    help="Paired difference of two models; may be given several times.",
+    help="Paired difference of two models; may be repeated.",
 )
-@click.option("--study", default=None, help="Study of a results folder that holds several.")
+@click.option(
+    "--study", default=None, help="Study in a results folder; required if there are several."
+)
 @_options
 def evaluate(
     predictions: tuple[str, ...],
@@ -75,11 +103,11 @@ def evaluate(
     """Turn the PREDICTIONS of one model into metrics, gaps and differences with intervals.
 
     PREDICTIONS are parquet files, one or more per split, or folders of them, with the columns
-    image_id, patient_id, split, attributes such as sex, and y_<p>, p_<p> for each pathology.
+    image_id, patient_id, split, attributes such as sex, and y_<p> and p_<p> for each pathology p.
 
-    With --compare A B two models are compared on the same images, instead. A and B are files,
-    folders of one model, or folders of such folders, its seeds; or, with one results folder as
-    PREDICTIONS, labels of its configurations.
+    With --compare A B two models are compared on the same images instead. A and B are files,
+    folders of one model's files, or folders that hold one folder for each seed; or, with a results
+    folder as PREDICTIONS, labels of its configurations.
     """
     settings = _settings(options)
     if compare:
@@ -94,7 +122,7 @@ def _evaluated(predictions: tuple[str, ...], out: Path, settings: EvaluationSett
     from fairfm_core.evaluation.tables import TABLES
 
     if not predictions:
-        raise click.UsageError("name the PREDICTIONS of one model, or two models with --compare")
+        raise click.UsageError("give the PREDICTIONS of one model, or two models with --compare")
     evaluation = evaluate_files([Path(name) for name in predictions], out, settings)
     written = ", ".join(table.file for table in TABLES.values())
     return f"{short_table(evaluation, settings)}\nwrote {written} to {out}"
@@ -114,33 +142,34 @@ def _compared(
     from analysis.evaluation.comparison import (
         FILE,
         SCHEMA,
-        Asked,
+        ComparisonRequest,
         compare_configurations,
         compare_files,
         comparison_text,
     )
 
     if len(predictions) > 1:
-        raise click.UsageError("--compare takes no PREDICTIONS, or one results folder")
-    asked = Asked(pairs, settings, tuple(_listed(options["family"])), options["split"])
+        raise click.UsageError("--compare takes one results folder as PREDICTIONS, or none")
+    family = tuple(_listed(options["family"]))
+    request = ComparisonRequest(pairs, settings, family, options["split"])
     if predictions:
-        asked, table = compare_configurations(predictions[0], study, asked)
+        request, table = compare_configurations(predictions[0], study, request)
     else:
-        table = compare_files(asked)
+        table = compare_files(request)
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False), out / FILE)
-    return f"{comparison_text(table, asked)}\nwrote {FILE} to {out}, with every other number"
+    return f"{comparison_text(table, request)}\nwrote {FILE} to {out}, with every other number"
 
 
 def _settings(options: dict[str, Any]) -> EvaluationSettings:
     from fairfm_core.config.evaluation import EvaluationSettings
     from fairfm_core.config.yaml_input import validated
 
-    as_they_are = (
+    unchanged = (
         *("replicates", "permutations", "confidence", "min_cases", "seed"),
         *("resampling", "intervals", "resample_factor", "resample_seed"),
     )
-    given = {name: options[name] for name in as_they_are} | {
+    given = {name: options[name] for name in unchanged} | {
         "protocols": _known_protocols(_some(options["protocol"], "--protocol")),
         "attributes": tuple(dict.fromkeys(_listed(options["attributes"]))),
         "metrics": _known_metrics(_some(options["metrics"], "--metrics")),
@@ -164,7 +193,7 @@ def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _known(what: str, names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The names as they are; raises BadInput for one that is unknown."""
+    """The names unchanged; raises BadInput for an unknown one."""
     from fairfm_core.errors import BadInput, did_you_mean
 
     for name in names:
@@ -181,7 +210,7 @@ def _listed(text: str) -> list[str]:
 def _some(text: str, option: str) -> tuple[str, ...]:
     """The distinct entries of a list that may not be empty."""
     if not (entries := tuple(dict.fromkeys(_listed(text)))):
-        raise click.BadParameter("name at least one, such as the default", param_hint=option)
+        raise click.BadParameter("give at least one, such as the default", param_hint=option)
     return entries
 
 
@@ -189,4 +218,4 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(item) for item in _listed(text))
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of numbers such as 40,60") from error
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 40,60") from error

@@ -1,6 +1,6 @@
-"""Commands that read stored artifacts only: no training, no Ray, no torch.
+"""`fairfm pareto` and `fairfm report`: they read stored artifacts only, without Ray or torch.
 
-The work is imported inside each command, so that `--help` answers at once.
+The work is imported inside each command, so that `--help` loads no heavy library.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 RESULTS = click.argument("results")
-STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if it holds several.")
+STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if there are several.")
 
 
 @click.command()
@@ -18,10 +18,11 @@ STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if 
 def pareto(results: str, study: str | None, as_json: bool) -> None:
     """Print a study's front and write it as front.csv, front.pdf and front.svg.
 
-    RESULTS is the folder or URI of `fairfm sweep run`. The front holds the configurations that no
-    other one beats in every objective on validation; the numbers shown are those on test.
+    RESULTS is the folder or URI of `fairfm sweep run`. A configuration is on the front if on
+    validation no other is at least as good in every objective and better in one; the numbers shown
+    are those on test.
     """
-    from analysis.commands.study_work import json_front, write_front
+    from analysis.front.outputs import json_front, write_front
 
     click.echo(json_front(results, study) if as_json else write_front(results, study))
 
@@ -30,11 +31,11 @@ def pareto(results: str, study: str | None, as_json: bool) -> None:
 @RESULTS
 @STUDY
 def report(results: str, study: str | None) -> None:
-    """Write one self-contained HTML page on a study and print its path.
+    """Write a self-contained HTML report of a study and print its path.
 
     RESULTS is the folder or URI of `fairfm sweep run`. The page needs no network: open it in any
     browser, print it, or send it.
     """
-    from analysis.commands.study_work import write_report
+    from analysis.report.page import write_report
 
     click.echo(write_report(results, study))

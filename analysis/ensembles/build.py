@@ -1,4 +1,4 @@
-"""The work of `fairfm ensemble`: members' predictions in; ensembles as files and as text out."""
+"""What `fairfm ensemble` writes and prints, from the members' predictions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FRONT_FOLDER = "front"
 def write_ensemble(files: Files, out: Path, combine: str, settings: EvaluationSettings) -> str:
     """Write the ensemble of all members; returns its numbers as text.
 
-    Members are added in alphabetical order, as in a search. Raises BadInput for fewer than two and
-    for members that do not pair.
+    Members are added in alphabetical order, as in a search. Raises BadInput for fewer than two
+    members and for members that do not pair.
     """
     target = out / ENSEMBLE_FILE
     check_not_read(files, [target])
@@ -46,7 +46,7 @@ def write_search(
 ) -> str:
     """Search all subsets on validation; write their table and the front's predictions.
 
-    Returns the front as text, with what it shows on test. Raises BadInput as `search_subsets`.
+    Returns the front as text, with its test numbers. Raises BadInput as `search_subsets`.
     """
     subsets, front = out / SUBSETS_FILE, out / FRONT_FOLDER
     check_not_read(files, [subsets, front])
@@ -58,12 +58,12 @@ def write_search(
     pq.write_table(_table(search), subsets, compression="zstd")
     _write_front(pool, search, front)
     text = search_text(search, reported, best, settings)
-    files_of = counted(len(reported), "file")
-    return f"{text}\nwrote {subsets} and {files_of} of predictions to {front}"
+    count = counted(len(reported), "file")
+    return f"{text}\nwrote {subsets} and {count} of predictions to {front}"
 
 
 def _write_front(pool: Pool, search: SubsetSearch, folder: Path) -> None:
-    """One file of predictions for each ensemble, in the order shown; those of an earlier run go."""
+    """One file of predictions per ensemble, in the order shown; removes those of earlier runs."""
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.parquet"):
         if old.stem.isdecimal():
@@ -74,7 +74,7 @@ def _write_front(pool: Pool, search: SubsetSearch, folder: Path) -> None:
 
 
 def _table(search: SubsetSearch) -> pa.Table:
-    """One row a subset: members and how many, numbers on validation, its place on the front."""
+    """One row per subset: members, size, validation numbers, place on the front."""
     place = {m: number for number, m in enumerate(search.front, start=1)}
     rows = range(len(search.bits_M))
     columns = {

@@ -14,14 +14,14 @@ from fairfm_core.evaluation.predictions import Predictions, read_predictions
 Files = Mapping[str, Sequence[Path]]
 """Prediction files of each member by its name."""
 UNNAMED = "predictions"
-"""A folder of this name says nothing of its model; the folder above it does."""
+"""A folder of this name does not name its model; its parent folder does."""
 
 
 def member_files(given: Sequence[str]) -> dict[str, list[Path]]:
     """Files of each member from `path` or `name=path`, a file or a folder of parquet files.
 
-    The default name is that of the file without its ending, or of the folder. Raises BadInput for a
-    path that does not exist, a folder without a file, and a name that stands twice.
+    The default name is that of the file without its extension, or of the folder. Raises BadInput
+    for a path that does not exist, a folder without a file, and a name that is given twice.
     """
     members: dict[str, list[Path]] = {}
     for text in given:
@@ -41,13 +41,13 @@ def read_member(files: Sequence[Path]) -> Predictions:
 
 
 def read_pool(files: Files) -> Pool:
-    """The members in alphabetical order; one table at a time is in memory beside the scores."""
+    """The members in alphabetical order; in memory are all scores, and one table at a time."""
     names = sorted(files)
     return paired_members(names, (read_member(files[name]) for name in names))
 
 
 def check_not_read(files: Files, written: Iterable[Path]) -> None:
-    """Raise BadInput if a file that is about to be written, or its folder, is read from."""
+    """Raise BadInput if a member is read from a file or folder that is about to be written."""
     targets = {path.resolve() for path in written}
     for name, paths in files.items():
         for path in paths:
@@ -58,7 +58,7 @@ def check_not_read(files: Files, written: Iterable[Path]) -> None:
 
 
 def _named(text: str) -> tuple[str, Path]:
-    """Name and path; a path that exists is taken as it is, whatever it contains."""
+    """Name and path; an existing path is used as it is, even with an equals sign in it."""
     name, sign, rest = text.partition("=")
     path = Path(text)
     if sign and name and not path.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.ensembles.members import Files, check_not_read, read_pool
-from analysis.results.numbers import named_numbers
 from analysis.wording import aligned, title_of, with_interval, with_null
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
@@ -20,15 +19,16 @@ from fairfm_core.evaluation.ensembles.ensemble import (
 from fairfm_core.evaluation.ensembles.pool import Pool
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import write_predictions
+from fairfm_core.evaluation.summary import summary_rows
 
 FOLDER = "table3"
 
 
 def write_table3(files: Files, out: Path, combine: str, settings: EvaluationSettings) -> str:
-    """Write each ensemble that has two members or more; returns the table as text.
+    """Write each ensemble that has two or more members; returns the table as text.
 
-    Members go by their names in Table 1, `MAE (M)`, or the zoo's, `mae_med`. A rule that finds
-    fewer than two is named as left out. Raises BadInput for other names.
+    Members are named as in Table 1, `MAE (M)`, or as in the zoo, `mae_med`. A rule with fewer than
+    two members is listed as left out. Raises BadInput for other names.
     """
     titles = {_title(name): paths for name, paths in files.items()}
     check_not_read(titles, [out / FOLDER])
@@ -43,17 +43,19 @@ def write_table3(files: Files, out: Path, combine: str, settings: EvaluationSett
             continue
         rows.append(_row(rule, members, pool, out, combine, settings))
     if not rows:
-        raise BadInput(f"no ensemble of Table 3 has two of its members; {left_out[0]}")
+        raise BadInput(f"no ensemble of Table 3 has two of its members: {left_out[0]}")
     gaps = [title_of(f"gap_{attribute}") for attribute in settings.attributes]
     table = aligned([["ensemble", "members", "AUC", *gaps], *rows])
-    return "\n".join([table, *left_out, _how(combine, settings), f"wrote {out / FOLDER}"])
+    return "\n".join(
+        [table, *left_out, _reading(combine, _shown_split(pool), settings), f"wrote {out / FOLDER}"]
+    )
 
 
 def _title(name: str) -> str:
     known = {**{title: title for title in PAPER_MODELS}, **PAPER_IDS}
     if name not in known:
         hint = did_you_mean(name, known)
-        raise BadInput(f"{name!r} is no model of Table 3{hint}; name members {', '.join(known)}")
+        raise BadInput(f"{name!r} is not a model of Table 3{hint}; known: {', '.join(known)}")
     return known[name]
 
 
@@ -69,17 +71,22 @@ def _row(
     ensemble = ensemble_of(pool, places, combine)
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     write_predictions(ensemble.frame, out / FOLDER / f"{rule.name}.parquet")
-    split = "test" if "test" in pool.splits else pool.splits[-1]
-    numbers = named_numbers(evaluate(ensemble, settings), split)
+    numbers = summary_rows(evaluate(ensemble, settings), _shown_split(pool))
     gaps = [numbers[f"gap_{attribute}"] for attribute in settings.attributes]
     shown = [f"{with_interval(gap)} [{with_null(gap)}]" for gap in gaps]
     return [rule.name, " + ".join(members), with_interval(numbers["auc"]), *shown]
 
 
-def _how(combine: str, settings: EvaluationSettings) -> str:
+def _shown_split(pool: Pool) -> str:
+    """Test, or the last split if there is no test split."""
+    return "test" if "test" in pool.splits else pool.splits[-1]
+
+
+def _reading(combine: str, split: str, settings: EvaluationSettings) -> str:
     percent = f"{100 * settings.confidence:g} %"
     return (
-        f"Test split, protocol full, AUC points; AUC is the mean over pathologies, gaps are"
-        f" gap_of_mean. Mean {combine} of the members. Intervals: {percent},"
-        f" {settings.replicates} draws of patients; null: {settings.permutations} permutations."
+        f"Split {split}, protocol full, in points (1 point = 0.01); AUC is the mean over"
+        f" pathologies, gaps are gap_of_mean. Mean {combine} of the members. Intervals: {percent},"
+        f" {settings.replicates} draws of {settings.resampling}. Null: what a fair model would"
+        f" show, {settings.permutations} permutations (mean, to the {percent} bound)."
     )

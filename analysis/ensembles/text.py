@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analysis.results.numbers import Number, is_gap, named_numbers
+from analysis.results.numbers import Number, is_gap
 from analysis.wording import UNDEFINED, aligned, definition_of
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.ensembles.report import Reported
 from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch
+from fairfm_core.evaluation.numbers import number_named
+from fairfm_core.evaluation.summary import summary_rows
 
 NONE = "none"
 
@@ -17,7 +19,7 @@ NONE = "none"
 def search_text(
     search: SubsetSearch, front: Sequence[Reported], best: Reported, settings: EvaluationSettings
 ) -> str:
-    """Members of the front by number, their numbers, then the best single member's."""
+    """The ensembles of the front and their numbers, then those of the best single member."""
     named = [(str(number), each) for number, each in enumerate(front, start=1)]
     members = [[number, " + ".join(each.members)] for number, each in named]
     members.append(["best", f"{best.members[0]} (the single member with the highest AUC on val)"])
@@ -37,13 +39,13 @@ def search_text(
 
 
 def _lines(number: str, each: Reported) -> Iterator[list[str]]:
-    shown, protocol = named_numbers(each.evaluation, "test"), str(each.evaluation.protocol)
+    shown, protocol = summary_rows(each.evaluation, "test"), str(each.evaluation.protocol)
     for name, value in each.val.items():
-        flattered = f"{each.optimism[name]:+.4f}" if name in each.optimism else NONE
+        optimism = f"{each.optimism[name]:+.4f}" if name in each.optimism else NONE
         test = shown.get(name)
         yield [
             *(number, protocol, _what(name), f"{value:.4f}"),
-            *(*_value(test), flattered, _note(name, test)),
+            *(*_value(test), optimism, _note(name, test)),
         ]
 
 
@@ -51,7 +53,7 @@ def _what(name: str) -> str:
     """`mean AUC, all images`, `gap of race (gap_of_mean)`."""
     if not is_gap(name):
         return "mean AUC, all images"
-    return f"gap of {name.removeprefix('gap_')} ({definition_of(name)})"
+    return f"gap of {number_named(name).attribute} ({definition_of(name)})"
 
 
 def _value(number: Number | None) -> tuple[str, str]:
@@ -77,12 +79,12 @@ def _note(name: str, number: Number | None) -> str:
 def _reading(settings: EvaluationSettings) -> str:
     percent = f"{100 * settings.confidence:g} %"
     return (
-        "Values are fractions, by the protocol full: every image counts once. AUCs are means over"
-        " pathologies; gap_of_mean is the best minus the worst group of these means. Chosen on val:"
-        " no other ensemble is at least as good in AUC and every gap and better in one. Only the"
-        " front and the best member were evaluated on test. Where val - test is above 0 for an AUC,"
-        " or below 0 for a gap, validation promised too much."
-        f" Intervals: {percent}, {settings.replicates} draws of patients; they do not"
-        " know of the choice. Null: what a fair model would show,"
+        "Values are fractions under the protocol full: every labelled image counts once. AUCs are"
+        " means over pathologies; gap_of_mean is the largest minus the smallest of the groups'"
+        " means. Chosen on val: no other ensemble is at least as good in AUC and every gap and"
+        " better in one. Only the front and the best member were evaluated on test. Where val -"
+        " test is above 0 for an AUC, or below 0 for a gap, the validation value was optimistic."
+        f" Intervals: {percent}, {settings.replicates} draws of {settings.resampling}; they do not"
+        " account for the choice. Null: what a fair model would show,"
         f" {settings.permutations} permutations of groups over patients, mean and {percent} bound."
     )

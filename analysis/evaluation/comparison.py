@@ -1,4 +1,4 @@
-"""The work of `fairfm evaluate --compare`: two models, or two sets of seeds, on the same images."""
+"""`fairfm evaluate --compare`: two models, or two sets of seeds, on the same images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from analysis.wording import aligned
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import evaluate, join_splits
+from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.pairing import check_pairing
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
 from fairfm_core.evaluation.selection.comparison import COLUMNS, Family, Side, compared
-from fairfm_core.evaluation.summary import gap_name
 
 FILE = "comparisons.parquet"
 TEXTS, COUNTS = ("a", "b", "protocol", "split", "name", "reason"), ("seeds_a", "seeds_b")
@@ -32,8 +32,8 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be compared, how it is evaluated, and the tests declared together."""
+class ComparisonRequest:
+    """What to compare, how to evaluate it, and which tests are declared together."""
 
     pairs: tuple[tuple[str, str], ...]
     settings: EvaluationSettings
@@ -48,60 +48,60 @@ class Asked:
         return Family(self.family or ("auc", *gaps), self.split)
 
 
-def compare_files(asked: Asked) -> pd.DataFrame:
+def compare_files(request: ComparisonRequest) -> pd.DataFrame:
     """Compare models by the paths of their predictions; raises BadInput where they do not pair.
 
     A path is a file, a folder of files of one model, or a folder of such folders: its seeds.
     """
-    seeds = {name: _seeds(Path(name)) for pair in asked.pairs for name in pair}
-    for a, b in asked.pairs:
+    seeds = {name: _seeds(Path(name)) for pair in request.pairs for name in pair}
+    for a, b in request.pairs:
         check_pairing(seeds[a][0], seeds[b][0], (a, b))
     for name, models in seeds.items():
         for first, other in pairwise(models):
             check_pairing(first, other, (f"a seed of {name}", "the next"))
-    settings = asked.settings
+    settings = request.settings
     sides = {
         name: Side(name, tuple(evaluate(model, settings) for model in models))
         for name, models in seeds.items()
     }
-    pairs = [(sides[a], sides[b]) for a, b in asked.pairs]
-    return compared(pairs, asked.declared, settings.confidence)
+    pairs = [(sides[a], sides[b]) for a, b in request.pairs]
+    return compared(pairs, request.declared, settings.confidence)
 
 
 def compare_configurations(
-    location: str, study: str | None, asked: Asked
-) -> tuple[Asked, pd.DataFrame]:
+    location: str, study: str | None, request: ComparisonRequest
+) -> tuple[ComparisonRequest, pd.DataFrame]:
     """Compare configurations of a study by their labels, from stored replicates.
 
-    They were evaluated by the study's settings: what was asked comes back with these.
+    They were evaluated with the study's settings: the request comes back with these.
     """
     results = open_results(location, study)
-    sides = {name: _side(results, name) for pair in asked.pairs for name in pair}
-    asked = replace(asked, settings=results.settings)
-    pairs = [(sides[a], sides[b]) for a, b in asked.pairs]
-    return asked, compared(pairs, asked.declared, asked.settings.confidence)
+    sides = {name: _side(results, name) for pair in request.pairs for name in pair}
+    request = replace(request, settings=results.settings)
+    pairs = [(sides[a], sides[b]) for a, b in request.pairs]
+    return request, compared(pairs, request.declared, request.settings.confidence)
 
 
-def comparison_text(table: pd.DataFrame, asked: Asked) -> str:
+def comparison_text(table: pd.DataFrame, request: ComparisonRequest) -> str:
     """The declared tests as text, every number with what it is."""
-    shown = table[table["p_holm"].notna() | _undefined(table, asked)]
+    shown = table[table["p_holm"].notna() | _undefined(table, request)]
     lines = [_line(row) for _, row in shown.iterrows()]
     tested = int(table["p_holm"].notna().sum())
-    confidence = f"{100 * asked.settings.confidence:g} %"
+    confidence = f"{100 * request.settings.confidence:g} %"
     head = ["a", "b", "split", "protocol", "number", "a", "b", "a - b", f"{confidence} interval"]
     head += ["fair", "p", "p (Holm)", "note"]
     how = (
-        "Values are fractions; auc is the mean over pathologies, gap_<attribute> the gap_of_mean."
+        "Values are fractions, means over pathologies; gap_<attribute> is the AUC's gap_of_mean."
         " The interval is of the difference: both models on the same draws of patients, and the"
         " spread between seeds where there are several. p (Holm) is corrected for these"
         f" {tested} tests. fair: the difference of gaps that fair models of these accuracies would"
-        " show; p is the larger of Student's t and of a permutation test against it."
+        " show; p is the larger of those of Student's t and of a permutation test against it."
     )
     return "\n".join([aligned([head, *lines]), how])
 
 
-def _undefined(table: pd.DataFrame, asked: Asked) -> pd.Series:
-    declared = table["name"].isin(asked.declared.names) & (table["split"] == asked.split)
+def _undefined(table: pd.DataFrame, request: ComparisonRequest) -> pd.Series:
+    declared = table["name"].isin(request.declared.names) & (table["split"] == request.split)
     first = table["protocol"] == table["protocol"].iloc[0]
     undefined: pd.Series = declared & first & table["p_value"].isna()
     return undefined
@@ -126,7 +126,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _seeds(path: Path) -> list[Predictions]:
-    """The models of a path: one, or the seeds in its folders."""
+    """The models at a path: one, or one for each seed's folder."""
     if not path.exists():
         raise BadInput(f"no predictions at {path}; give a file, a folder, or a folder of seeds")
     folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
@@ -136,7 +136,7 @@ def _seeds(path: Path) -> list[Predictions]:
 
 
 def _model(path: Path) -> Predictions:
-    """One model's predictions of all its splits; a stage's folder holds them in `predictions`."""
+    """One model's predictions of all its splits, also from the folder of an adapt stage."""
     inner = path / "predictions"
     files = prediction_files(inner if inner.is_dir() else path)
     return join_splits([read_predictions(file) for file in files])

@@ -1,4 +1,4 @@
-"""The work of `fairfm evaluate`: prediction files in; tables as parquet out."""
+"""`fairfm evaluate`: prediction files to tables in parquet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fairfm_core.evaluation.tables import Evaluation, write_evaluation
 def evaluate_files(paths: Sequence[Path], out: Path, settings: EvaluationSettings) -> Evaluation:
     """Evaluate one model's prediction files (or folders of them) and write the tables to `out`.
 
-    Raises BadInput for files that are no predictions or not of one model.
+    Raises BadInput for files that are not predictions, or not of one model.
     """
     files = [file for path in paths for file in prediction_files(path)]
     evaluation = evaluate([read_predictions(file) for file in files], settings)
@@ -29,5 +29,5 @@ def prediction_files(path: Path) -> list[Path]:
         return [path]
     files = sorted(path.glob("*.parquet"))
     if not files:
-        raise BadInput(f"folder {path} holds no .parquet file of predictions")
+        raise BadInput(f"folder {path} holds no .parquet file; give a folder of prediction files")
     return files

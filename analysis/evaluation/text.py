@@ -7,21 +7,20 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.wording import aligned
+from analysis.wording import UNDEFINED, aligned, metric_title
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.tables import Evaluation
 
 SHOWN_FOR_ALL = "gap_of_mean"
-"""The definition shown of other metrics than the AUC; the files hold both."""
+"""The definition shown for metrics other than the AUC; the files hold both."""
 WORST = "worst_group_auc"
-SHORT = ("auc", "auprc", "tpr", "fpr", "fnr", "ece")
 
 
 def short_table(evaluation: Evaluation, settings: EvaluationSettings) -> str:
-    """The AUC of every group and its gaps; further metrics of everybody and their gaps.
+    """The AUC of every group and its gaps; the other metrics of everybody and their gaps.
 
-    Further metrics are those of the last split alone (test, where it is given); all of both splits
-    are in the files.
+    Other metrics are shown for the last split only (test, if it is given); the files hold them for
+    every split.
     """
     lines = list(_auc_lines(evaluation))
     evaluation = _last_split(evaluation)
@@ -32,7 +31,9 @@ def short_table(evaluation: Evaluation, settings: EvaluationSettings) -> str:
     lines += [_gap_line(row) for name in odds for row in _gaps(evaluation, name)]
     percent = f"{100 * settings.confidence:g} %"
     head = ["split", "protocol", "what", "value", f"{percent} interval", "note"]
-    return "\n".join([aligned([head, *lines]), *_weighed(evaluation.weights), _how(settings)])
+    return "\n".join(
+        [aligned([head, *lines]), *_effective_samples(evaluation.weights), _reading(settings)]
+    )
 
 
 def _last_split(evaluation: Evaluation) -> Evaluation:
@@ -67,7 +68,7 @@ def _gaps(evaluation: Evaluation, name: str) -> list[pd.Series]:
     return [row for _, row in wanted.iterrows()]
 
 
-def _how(settings: EvaluationSettings) -> str:
+def _reading(settings: EvaluationSettings) -> str:
     percent = f"{100 * settings.confidence:g} %"
     drawn = f"{settings.replicates} draws of {settings.resampling}"
     if settings.intervals == "delong":
@@ -75,13 +76,13 @@ def _how(settings: EvaluationSettings) -> str:
     return (
         f"Values are fractions. Intervals: {drawn}. Null: what a"
         f" fair model would show, {settings.permutations} permutations of groups over patients,"
-        f" mean and {percent} bound. The interval of a gap leans upward and never holds 0: compare"
-        " a gap with its null. Every number is defined in docs/metrics.md."
+        f" mean and {percent} bound. The interval of a gap is biased upward and never contains 0:"
+        " compare a gap with its null. Every number is defined in docs/metrics.md."
     )
 
 
-def _weighed(weights: pd.DataFrame) -> list[str]:
-    """For each protocol that weighs images, the smallest effective sample of each split."""
+def _effective_samples(weights: pd.DataFrame) -> list[str]:
+    """For each protocol that weights images, the smallest effective sample of each split."""
     shown = weights[(weights["protocol"] != "full") & weights["ess"].notna()]
     lines = []
     for (protocol, split), rows in shown.groupby(["protocol", "split"], sort=False):
@@ -96,9 +97,9 @@ def _weighed(weights: pd.DataFrame) -> list[str]:
 
 def _metric_line(row: pd.Series) -> list[str]:
     where = "all images" if row["attribute"] == "overall" else f"{row['attribute']}={row['group']}"
-    name = f"mean {_title(row['metric'])}"
+    name = f"mean {metric_title(row['metric'])}"
     if row["pathology"] != "mean":
-        name = f"{_title(row['metric'])} of {row['pathology']}"
+        name = f"{metric_title(row['metric'])} of {row['pathology']}"
     if row["metric"] == WORST:
         name, where = "worst-group mean AUC", str(row["attribute"])
     count = f"{row['n']} images, {row['n_patients']} patients" if pd.notna(row["n"]) else ""
@@ -106,7 +107,7 @@ def _metric_line(row: pd.Series) -> list[str]:
 
 
 def _gap_line(row: pd.Series) -> list[str]:
-    of = "" if row["metric"] == "auc" else f"{_title(row['metric'])} "
+    of = "" if row["metric"] == "auc" else f"{metric_title(row['metric'])} "
     what = f"{of}gap of {row['attribute']} ({row['definition']})"
     null = corrected = ""
     if pd.notna(row["null_mean"]):
@@ -117,19 +118,12 @@ def _gap_line(row: pd.Series) -> list[str]:
     return [*_start(row), what, *_number(row), _notes(order, null, corrected, row["reason"])]
 
 
-def _title(metric: str) -> str:
-    """The name as it is written: `auc` -> `AUC`, `tpr@fpr=0.2` -> `TPR at fpr=0.2`."""
-    name, _, point = metric.partition("@")
-    written = name.upper() if name in SHORT else name.replace("_", " ")
-    return f"{written} at {point}" if point else written
-
-
 def _start(row: pd.Series) -> list[str]:
     return [str(row["split"]), str(row["protocol"])]
 
 
 def _number(row: pd.Series) -> list[str]:
-    value = f"{row['value']:.4f}" if pd.notna(row["value"]) else "undefined"
+    value = f"{row['value']:.4f}" if pd.notna(row["value"]) else UNDEFINED
     interval = f"[{row['lo']:.4f}, {row['hi']:.4f}]" if pd.notna(row["lo"]) else "none"
     return [value, interval]
 

@@ -1,4 +1,4 @@
-"""How sure a study's front is: each configuration's probability of being on it."""
+"""How certain a study's front is: each configuration's probability of being on it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fairfm_core.evaluation.selection.front_probability import OnFront, front_pr
 from fairfm_core.evaluation.selection.objectives import Objective
 
 SPLITS = ("val", "test")
+NO_REPLICATES = "no configuration has bootstrap replicates of every objective"
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,11 @@ class Certainty:
     """Probabilities by split and configuration, or why there are none."""
 
     by_split: Mapping[str, Mapping[str, OnFront]] = field(default_factory=dict)
-    """The configurations by group."""
+    """Split -> group of the configuration -> its probability."""
     reason: str | None = None
 
     def of(self, split: str, group: str) -> OnFront | None:
-        """The probability of a configuration to be on the front of a split."""
+        """The probability that a configuration is on the front of a split; None if it has none."""
         return self.by_split.get(split, {}).get(group)
 
 
@@ -41,4 +42,6 @@ def front_certainty(
         }
     except BadInput as error:
         return Certainty(reason=str(error))
+    if not any(by_split.values()):
+        return Certainty(reason=NO_REPLICATES)
     return Certainty(by_split)

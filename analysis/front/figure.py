@@ -1,4 +1,4 @@
-"""The front's figure for print: PDF and SVG whose bytes depend on the numbers alone."""
+"""The front's figure for print: PDF and SVG whose bytes depend only on the numbers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.front.panels import Panel, Point
+from analysis.front.panels import Limits, Panel, Point
 from analysis.results.numbers import POINTS
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 WIDTH = 6.9  # inches: two columns of a journal page
-PANEL_HEIGHT = 2.7
+PANEL_HEIGHT = 2.9
 LEGEND_LINE = 0.17
 MOST_LISTED = 12
 STYLE: dict[RcKeyType, Any] = {
@@ -36,17 +36,17 @@ CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}
 UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
-def figure_bytes(panels: Sequence[Panel], title: str, form: str) -> bytes:
+def front_figure_bytes(panels: Sequence[Panel], title: str, form: str) -> bytes:
     """The figure as `pdf` or `svg`: equal panels and title give equal bytes."""
     with mpl.rc_context(STYLE):
-        figure = draw(panels, title)
+        figure = drawn_figure(panels, title)
         CANVASES[form](figure)
         buffer = io.BytesIO()
         figure.savefig(buffer, format=form, metadata=UNDATED[form])
     return buffer.getvalue()
 
 
-def draw(panels: Sequence[Panel], title: str) -> Figure:
+def drawn_figure(panels: Sequence[Panel], title: str) -> Figure:
     """Panels side by side, front members filled and numbered, and a legend that names them."""
     shown = _listed(panels)
     columns = min(2, len(panels))
@@ -66,23 +66,33 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label, fontsize=7)
     if panel.noise:
-        low, high = (POINTS * value for value in panel.noise)
-        axes.axvspan(low, high, color="0.92", lw=0, zorder=0)
-        where = axes.get_xaxis_transform()
-        axes.text(
-            low,
-            1.0,
-            " fair model (null), mean to bound",
-            va="top",
-            size=6,
-            color="0.4",
-            transform=where,
-        )
+        _draw_noise(axes, panel.noise)
+    if panel.fairness_constant is not None:
+        _draw_fairness_axis(axes, POINTS * panel.fairness_constant)
     for point in panel.points:
         _draw_point(axes, point)
     if panel.left_out:
         note = f"undefined on test: {', '.join(panel.left_out)}"
         axes.text(0, 0.01, note, size=6, color="0.4", transform=axes.transAxes)
+
+
+def _draw_noise(axes: Axes, noise: Limits) -> None:
+    """The grey band of what a fair model would show."""
+    low, high = (POINTS * value for value in noise)
+    axes.axvspan(low, high, color="0.92", lw=0, zorder=0)
+    note = " fair model (null), mean to bound"
+    where = axes.get_xaxis_transform()
+    axes.text(low, 1.0, note, va="top", size=6, color="0.4", transform=where)
+
+
+def _draw_fairness_axis(axes: Axes, constant: float) -> None:
+    """The fairness score as the upper axis: in points, C less the gap."""
+
+    def mirrored(gap: Any) -> Any:
+        return constant - gap
+
+    upper = axes.secondary_xaxis("top", functions=(mirrored, mirrored))
+    upper.set_xlabel(f"Fairness score (eq. 1), C = {constant:.1f} points", fontsize=7)
 
 
 def _draw_point(axes: Axes, point: Point) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.front.certainty import SPLITS, Certainty, front_certainty
-from analysis.front.rows import Row, bare, front_row
+from analysis.front.rows import front_row
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import Configuration, StudyResults
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import hypervolume
 from fairfm_core.evaluation.selection.selection import front, validation_table
-from fairfm_core.evaluation.tables import Evaluation
+from fairfm_core.evaluation.tables import Evaluation, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +28,13 @@ class Front:
 
     table: pd.DataFrame
     """`label`, the axes, `seeds`, `missing_seeds`, `on_front`, `reason` (why it was kept out),
-    `val_*` and `test_*` values as fractions with `_lo`, `_hi`; gaps also with their null;
-    `val_p_front`, `test_p_front`: the probability to be on the front of that split, with its Monte
-    Carlo error. Front rows come first, by validation AUC."""
+    `val_*` and `test_*` values as fractions with `_lo`, `_hi`: the AUC's and the objectives'; gaps
+    also with their null; `val_p_front`, `test_p_front`: the probability of being on the front of
+    that split, with its Monte Carlo error. Front rows come first, by validation AUC."""
     objectives: tuple[Objective, ...]
     axes: tuple[str, ...]
     hypervolume: float
-    """Of the validation front, up to AUC 0.5 and gap 0.10: fixed, so that studies compare."""
+    """Of the validation front, up to the objectives' fixed references, so that studies compare."""
     no_certainty: str | None = None
     """Why there are no probabilities of being on the front."""
 
@@ -59,12 +59,12 @@ class Front:
     @property
     def names(self) -> tuple[str, ...]:
         """The objectives' numbers by name, without their split: `auc`, `gap_race`."""
-        return tuple(bare(objective) for objective in self.objectives)
+        return tuple(objective.name for objective in self.objectives)
 
     @property
     def reference(self) -> str:
         """The hypervolume's reference point in words."""
-        return ", ".join(f"{bare(each)} {each.reference:g}" for each in self.objectives)
+        return ", ".join(f"{each.name} {each.reference:g}" for each in self.objectives)
 
 
 def study_front(
@@ -91,7 +91,7 @@ def configuration_front(
 
     One without an evaluation, or with an undefined objective, is kept out with its reason.
     """
-    candidates = _defined(validation_table(evaluations), objectives)
+    candidates = _defined(validation_table(evaluations, objectives), objectives)
     members = set(candidates["fingerprint"][front(candidates, objectives)])
     rows = [
         front_row(each, evaluations.get(each.group), objectives, axes, each.group in members)
@@ -113,17 +113,16 @@ def configuration_front(
 def _certainty_columns(certainty: Certainty, group: str) -> Row:
     columns: Row = {}
     for split in SPLITS:
-        found = certainty.of(split, group)
-        columns[f"{split}_p_front"] = found.probability if found else None
-        columns[f"{split}_p_front_error"] = found.error if found else None
+        on_front = certainty.of(split, group)
+        columns[f"{split}_p_front"] = on_front.probability if on_front else None
+        columns[f"{split}_p_front_error"] = on_front.error if on_front else None
     return columns
 
 
 def _defined(table: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
     """The candidates whose objectives are all defined."""
     metrics = [objective.metric for objective in objectives]
-    wider = table.reindex(columns=list(dict.fromkeys([*table.columns, *metrics])))
-    return wider[wider[metrics].notna().all(axis=1)]
+    return table[table[metrics].notna().all(axis=1)]
 
 
 def _rank(row: Row) -> tuple[bool, float, str]:

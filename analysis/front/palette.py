@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.front.rows import Row
+from fairfm_core.evaluation.tables import Row
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-"""Colours that colour-blind readers tell apart (Okabe and Ito 2008), dark next to light."""
+"""Colours that colour-blind readers can distinguish (Okabe and Ito 2008), dark next to light."""
 
 MARKERS = {
     "o": "M-4.6,0a4.6,4.6 0 1,0 9.2,0a4.6,4.6 0 1,0 -9.2,0Z",
@@ -39,7 +39,7 @@ class Style:
 def styles(rows: Iterable[Row], axes: Sequence[str]) -> dict[str, Style]:
     """A style for each label: colour by the first axis, marker by the other axes together.
 
-    Without axes everything looks alike; beyond eight values colours and markers repeat.
+    Without axes all configurations have one style; beyond eight values colours and markers repeat.
     """
     rows = sorted(rows, key=lambda row: str(row["label"]))
     first = _places(tuple(row[axis] for axis in axes[:1]) for row in rows)
@@ -52,6 +52,6 @@ def styles(rows: Iterable[Row], axes: Sequence[str]) -> dict[str, Style]:
 
 
 def _places(values: Iterable[tuple[str | None, ...]]) -> list[int]:
-    """For each value its place among the distinct ones, in the order they occur."""
+    """For each value its place among the distinct values, in order of first occurrence."""
     places: dict[tuple[str | None, ...], int] = {}
     return [places.setdefault(value, len(places)) for value in values]

@@ -1,23 +1,34 @@
-"""What the front's figure shows, as plain data: one panel of AUC against each other objective."""
+"""What the front's figure shows, as plain data: one panel of AUC against each other objective.
+
+A panel of an AUC gap has the paper's fairness score (equation 1) as a second axis: FS = C - gap,
+with C the largest gap shown plus one point.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from analysis.front.front import Front
 from analysis.front.palette import Style, styles
-from analysis.front.rows import Row, number_of
+from analysis.front.rows import number_of
 from analysis.results.numbers import Number, is_gap
 from analysis.wording import (
+    better,
     configuration_title,
     counted,
     definition_of,
+    points,
     title_of,
     with_interval,
     with_null,
 )
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.disaggregated.gaps import fairness_constant, fairness_scores
+from fairfm_core.evaluation.numbers import number_named
+from fairfm_core.evaluation.tables import Row
 
 Limits = tuple[float, float]
 
@@ -39,14 +50,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """AUC against one other number."""
+    """AUC against one other number, on test."""
 
     name: str
     x_label: str
     y_label: str
     points: tuple[Point, ...]
     noise: Limits | None
-    """Null of the gap, mean and upper bound: the mean over the configurations shown."""
+    """Null of the gap, mean and upper bound: averages over the configurations shown."""
+    fairness_constant: float | None
+    """C of the fairness score FS = C - gap of the configurations shown; of AUC gaps only."""
     left_out: tuple[str, ...]
     """Configurations without a defined test value here."""
 
@@ -66,37 +79,63 @@ def figure_title(settings: EvaluationSettings, seeds: int) -> str:
     """Split, protocol, interval and seeds of everything the figure shows."""
     seed_text = "one seed" if seeds == 1 else f"means over up to {seeds} seeds"
     return (
-        f"Test split, protocol {settings.protocols[0]}, {seed_text}; "
-        f"bars: {100 * settings.confidence:g} % intervals, {settings.replicates} draws of patients;"
-        " filled: front on validation"
+        f"Test split, protocol {settings.protocols[0]}, {seed_text}; 1 point = 0.01; "
+        f"bars: {100 * settings.confidence:g} % intervals, {settings.replicates} draws of"
+        f" {settings.resampling}; filled: front on validation"
     )
 
 
 def _panel(front: Front, name: str, look: dict[str, Style]) -> Panel:
-    members = [row["label"] for row in front.members]
-    points, left_out = [], []
-    for row in front.rows:
-        place = members.index(row["label"]) + 1 if row["on_front"] else None
-        point = _point(row, name, place, look[row["label"]], front.axes)
-        if point is None:
-            left_out.append(row["label"])
-        else:
-            points.append(point)
-    noise = _noise([row for row in front.rows if row["label"] not in left_out], name)
-    what = title_of(name)
-    definition = f" ({definition_of(name)})" if is_gap(name) else ""
-    x_label = f"Test {what}{definition}, AUC points"
-    y_label = "Test AUC (mean over pathologies), AUC points"
-    return Panel(name, x_label, y_label, tuple(points), noise, tuple(left_out))
+    shown = [row for row in front.rows if _is_defined(row, name)]
+    places = {row["label"]: place for place, row in enumerate(front.members, start=1)}
+    fairness = _fairness(shown, name)
+    marks = [
+        _point(row, name, places.get(row["label"]), look[row["label"]], front.axes, score)
+        for row, score in zip(shown, fairness.scores, strict=True)
+    ]
+    return Panel(
+        name,
+        x_label=f"Test {title_of(name)} ({definition_of(name)}), points; {better(name)}",
+        y_label="Test AUC (mean over pathologies), points",
+        points=tuple(marks),
+        noise=_noise(shown, name),
+        fairness_constant=fairness.constant,
+        left_out=tuple(row["label"] for row in front.rows if not _is_defined(row, name)),
+    )
+
+
+@dataclass(frozen=True)
+class _Fairness:
+    """The fairness scores of the configurations of one panel; None where it shows no AUC gap."""
+
+    scores: Sequence[float | None]
+    constant: float | None
+
+
+def _fairness(rows: Sequence[Row], name: str) -> _Fairness:
+    number = number_named(name)
+    if not rows or not (number.is_gap and number.of_auc):
+        return _Fairness([None] * len(rows), None)
+    gap_M = np.array([number_of(row, "test", name)["value"] for row in rows], dtype=np.float64)
+    return _Fairness(fairness_scores(gap_M).tolist(), fairness_constant(gap_M))
+
+
+def _is_defined(row: Row, name: str) -> bool:
+    values = [number_of(row, "test", each)["value"] for each in (name, "auc")]
+    return None not in values
 
 
 def _point(
-    row: Row, name: str, place: int | None, style: Style, axes: Sequence[str]
-) -> Point | None:
+    row: Row,
+    name: str,
+    place: int | None,
+    style: Style,
+    axes: Sequence[str],
+    score: float | None,
+) -> Point:
     x, y = number_of(row, "test", name), number_of(row, "test", "auc")
-    if x["value"] is None or y["value"] is None:
-        return None
     note = f"; {with_null(x)}" if is_gap(name) else ""
+    note += "" if score is None else f"; fairness score {points(score)}"
     details = (
         f"{row['label']} ({configuration_title(row, axes)}), {counted(row['seeds'], 'seed')}; "
         f"test AUC {with_interval(y)}, {title_of(name)} {with_interval(x)}{note}"
@@ -115,7 +154,7 @@ def _point(
 
 
 def _interval(number: Number) -> Limits:
-    """The interval; a value without one is its own."""
+    """The interval; of a value without one, the value itself as both ends."""
     if number["lo"] is None:
         return number["value"], number["value"]
     return number["lo"], number["hi"]

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from analysis.results.numbers import Number, is_gap, named_numbers
+from analysis.results.numbers import Number, is_gap
 from analysis.results.results import Configuration
 from fairfm_core.evaluation.selection.objectives import Objective
-from fairfm_core.evaluation.tables import Evaluation
-
-Row = dict[str, Any]
+from fairfm_core.evaluation.summary import summary_rows
+from fairfm_core.evaluation.tables import Evaluation, Row
 
 LIMITS = ("lo", "hi")
 GAP_COLUMNS = ("null_mean", "null_hi", "p_value", "excess", "worst_group", "best_group")
-
-
-def bare(objective: Objective) -> str:
-    """An objective's number by name, without its split."""
-    return objective.metric.removeprefix("val/")
 
 
 def front_row(
@@ -29,8 +22,8 @@ def front_row(
     on_front: bool,
 ) -> Row:
     """The row of one configuration; without an evaluation it has no numbers, only the reason."""
-    names = [bare(objective) for objective in objectives]
-    numbers = {split: _numbers(evaluation, split) for split in ("val", "test")}
+    names = [objective.name for objective in objectives]
+    numbers = {split: _numbers(evaluation, split, names) for split in ("val", "test")}
     row: Row = {
         "label": configuration.label,
         **{axis: configuration.axes.get(axis) for axis in axes},
@@ -42,14 +35,14 @@ def front_row(
         "reason": _kept_out(numbers["val"], names) if evaluation else "no finished trial",
         "val_auc": None,
     }
-    for split, found in numbers.items():
-        for name, number in found.items():
+    for split, named in numbers.items():
+        for name, number in named.items():
             row |= _columns(f"{split}_{name}", number, is_gap(name))
     return row | _optimism(numbers, names, on_front)
 
 
-def _numbers(evaluation: Evaluation | None, split: str) -> dict[str, Number]:
-    return named_numbers(evaluation, split) if evaluation else {}
+def _numbers(evaluation: Evaluation | None, split: str, names: Sequence[str]) -> dict[str, Number]:
+    return summary_rows(evaluation, split, names) if evaluation else {}
 
 
 def _columns(start: str, number: Number, gap: bool) -> Row:
@@ -71,7 +64,7 @@ def _why(number: Number | None) -> str:
 def _optimism(
     numbers: Mapping[str, Mapping[str, Number]], names: Sequence[str], on_front: bool
 ) -> dict[str, float | None]:
-    """Validation minus test of what was chosen: how much the choice flatters itself."""
+    """Validation minus test of a front member: how optimistic the choice was."""
     gains: dict[str, float | None] = {}
     for name in names:
         val, test = (numbers[split].get(name) for split in ("val", "test"))
@@ -86,7 +79,7 @@ def _difference(first: Number | None, second: Number | None) -> float | None:
 
 
 def number_of(row: Row, split: str, name: str) -> Number:
-    """One number of a front's row, as `named_numbers` gives it; undefined entries are None."""
+    """One number of a front's row, as `summary_rows` gives it; undefined entries are None."""
     start = f"{split}_{name}"
-    held = {end: row.get(f"{start}_{end}") for end in (*LIMITS, *GAP_COLUMNS)}
-    return {"value": row.get(start), **held}
+    others = {end: row.get(f"{start}_{end}") for end in (*LIMITS, *GAP_COLUMNS)}
+    return {"value": row.get(start), **others}

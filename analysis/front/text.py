@@ -8,24 +8,24 @@ from collections.abc import Sequence
 
 from analysis.front.choices import Chosen, distinct
 from analysis.front.front import Front
-from analysis.front.rows import Row, number_of
+from analysis.front.rows import number_of
 from analysis.results.numbers import is_gap
 from analysis.wording import (
     UNDEFINED,
     aligned,
     counted,
     definition_of,
-    points,
     signed,
     title_of,
     with_interval,
     with_null,
 )
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.tables import Row
 
 
 def front_text(front: Front, settings: EvaluationSettings) -> str:
-    """The members of the front with test values, then who was kept out, then how to read it."""
+    """The front's members with test values, the configurations kept out, and how to read both."""
     names = list(dict.fromkeys(["auc", *front.names]))
     head = ["#", "configuration", "seeds", *(title_of(name) for name in names), "P(front)"]
     rows = [_line(place, row, names) for place, row in enumerate(front.members, start=1)]
@@ -39,19 +39,19 @@ def _certainty(front: Front, settings: EvaluationSettings) -> str:
     if front.no_certainty:
         return f"No P(front): {front.no_certainty}."
     return (
-        f"P(front): share of {settings.replicates} joint draws of test patients and of seeds in"
-        " which it is on the front."
+        f"P(front): share of {settings.replicates} joint draws of test {settings.resampling} and of"
+        " seeds in which the configuration is on the front."
     )
 
 
 def choices_text(chosen: Sequence[Chosen]) -> str:
-    """What each selection rule chooses on validation, and how much that flatters the choice."""
+    """What each selection rule chooses on validation, and how optimistic the choice was."""
     lines = []
     for rules, each in distinct(chosen):
         val, test = (each.number(split, "auc") for split in ("val", "test"))
         optimism = each.optimism("auc")
         gain = "" if optimism is None else f", optimism {signed(optimism)}"
-        aucs = f"AUC {points(val['value'])} on validation, {with_interval(test)} on test{gain}"
+        aucs = f"AUC {with_interval(val)} on validation, {with_interval(test)} on test{gain}"
         lines.append(f"chosen by {rules}: {each.label}: {aucs}")
     lines += [f"no choice by {each.rule}: {each.reason}" for each in chosen if each.reason]
     return "\n".join(lines)
@@ -77,8 +77,8 @@ def _line(place: int, row: Row, names: Sequence[str]) -> list[str]:
     seeds = str(row["seeds"])
     if row["missing_seeds"] is not None:
         seeds += f" (missing {row['missing_seeds']})"
-    sure = UNDEFINED if row["test_p_front"] is None else f"{row['test_p_front']:.2f}"
-    return [str(place), row["label"], seeds, *(_cell(row, name) for name in names), sure]
+    probability = UNDEFINED if row["test_p_front"] is None else f"{row['test_p_front']:.2f}"
+    return [str(place), row["label"], seeds, *(_cell(row, name) for name in names), probability]
 
 
 def _cell(row: Row, name: str) -> str:
@@ -91,14 +91,14 @@ def _cell(row: Row, name: str) -> str:
 def _reading(front: Front, settings: EvaluationSettings) -> str:
     gaps = sorted({definition_of(name) for name in front.names if is_gap(name)})
     percent = f"{100 * settings.confidence:g} %"
-    where = f"shown on test (protocol {settings.protocols[0]}), in AUC points"
-    chosen = f"Chosen on validation, {where}"
+    where = f"shown on test (protocol {settings.protocols[0]}), in points (1 point = 0.01)"
+    chosen = f"Chosen on validation, {where}; values are means over pathologies"
     if gaps:
-        chosen += f"; gaps are {', '.join(gaps)}"
+        chosen += f", gaps are {' and '.join(gaps)}"
     return (
-        f"{chosen}. Intervals: {percent}, {settings.replicates} draws of patients. Null: what a"
-        f" fair model would show, {settings.permutations} permutations (mean, to the {percent}"
-        " bound)."
+        f"{chosen}. Intervals: {percent}, {settings.replicates} draws of {settings.resampling}."
+        f" Null: what a fair model would show, {settings.permutations} permutations (mean, to the"
+        f" {percent} bound)."
         f" {_certainty(front, settings)}"
         f" Hypervolume on validation: {front.hypervolume:.4g} (reference {front.reference})."
     )

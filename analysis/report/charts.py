@@ -1,4 +1,4 @@
-"""Places of marks in a chart: numbers to pixels, round ticks; no drawing."""
+"""Positions of marks in a chart: values to pixels, and round ticks; no drawing."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Scale:
 def scale_over(
     values: Iterable[float], start: float, end: float, zero: bool = False, margin: float = 0.06
 ) -> Scale:
-    """A scale that holds all values with a margin; `zero` makes it begin at 0."""
-    held = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
-    low, high = (0.0 if zero else min(held)), max(held)
+    """A scale over all finite values with a margin on both sides; `zero` makes it start at 0."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = (0.0 if zero else min(finite)), max(finite)
     room = margin * (high - low) or 1.0
     return Scale(low if zero else low - room, high + room, start, end)
 

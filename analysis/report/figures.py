@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.front.front import Front
@@ -18,7 +18,7 @@ from analysis.wording import above_null, with_interval, with_null
 FRONT_SIZE = (480, 330)
 NULL_WIDTH, NULL_ROW = 480, 24
 CURVE_SIZE = (220, 120)
-LETTER = 6.3  # pixels of a letter of a row's label, about
+LETTER = 6.3  # approximate width in pixels of a letter of a row's label
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,35 @@ class Chart:
     y: Scale
     marks: tuple[dict[str, Any], ...]
     band: tuple[float, float] | None = None
+    """The null of a gap, mean to upper bound."""
+    upper: Scale | None = None
+    """The fairness score's scale, drawn above."""
+    upper_label: str = ""
 
 
 def front_chart(panel: Panel) -> Chart:
-    """One panel of the front: AUC against one other number, on test."""
+    """One panel of the front: AUC against one other number, on test.
+
+    A panel of an AUC gap has the fairness score above: the gap's axis mirrored, C less the gap.
+    """
     width, height = FRONT_SIZE
+    constant = panel.fairness_constant
     spans = [POINTS * value for point in panel.points for value in point.x_interval]
     noise = [POINTS * value for value in panel.noise or ()]
     heights = [POINTS * value for point in panel.points for value in point.y_interval]
     x = scale_over([*spans, *noise], 52, width - 12, zero=panel.noise is not None)
-    y = scale_over(heights, height - 44, 12)
+    y = scale_over(heights, height - 44, 12 if constant is None else 46)
     marks = tuple(_front_mark(point, x, y) for point in reversed(panel.points))
     band = (x(noise[0]), x(noise[1])) if noise else None
-    return Chart(panel.x_label, width, height, x, y, marks, band)
+    chart = Chart(panel.x_label, width, height, x, y, marks, band)
+    return chart if constant is None else _with_fairness(chart, POINTS * constant)
+
+
+def _with_fairness(chart: Chart, constant: float) -> Chart:
+    x = chart.x
+    upper = Scale(constant - x.high, constant - x.low, x.end, x.start)
+    label = f"Fairness score (eq. 1), C = {constant:.1f} points"
+    return replace(chart, upper=upper, upper_label=label)
 
 
 def _front_mark(point: Point, x: Scale, y: Scale) -> dict[str, Any]:
@@ -102,19 +118,20 @@ def _null_mark(
 
 
 def training_charts(results: StudyResults, look: Mapping[str, Style]) -> list[Chart]:
-    """Validation AUC by epoch, one small chart a configuration, one line a seed, equal scales."""
+    """Validation AUC by epoch: a small chart per configuration, a line per seed, equal scales."""
     runs = {
         each.label: [(trial.seed, results.history(trial)) for trial in each.finished]
         for each in results.configurations
         if each.finished
     }
-    curves = {label: [_curve(*run) for run in held] for label, held in runs.items()}
-    aucs = [auc for held in curves.values() for curve in held for _, auc in curve["points"]]
+    curves = {label: [_curve(*seed) for seed in seeds] for label, seeds in runs.items()}
+    aucs = [auc for lines in curves.values() for curve in lines for _, auc in curve["points"]]
     y = scale_over(aucs, CURVE_SIZE[1] - 22, 8)
-    return [_training_chart(label, held, y, look[label]) for label, held in curves.items()]
+    return [_training_chart(label, lines, y, look[label]) for label, lines in curves.items()]
 
 
 def _curve(seed: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    """One seed's validation AUC by epoch, in points."""
     rows = [row for row in record.get("history", ()) if row.get("val_auc") is not None]
     points = [(row["epoch"], POINTS * row["val_auc"]) for row in rows]
     return {"seed": seed, "points": points, "best": record.get("best_epoch")}

@@ -1,4 +1,4 @@
-"""A study's report: one self-contained HTML page made of stored artifacts only."""
+"""A study's report: one self-contained HTML page made from stored artifacts only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from analysis.front.choices import choices
 from analysis.front.front import Front
 from analysis.front.palette import styles
 from analysis.front.panels import figure_title, front_panels
+from analysis.front.study_analysis import analyse_study
 from analysis.report.axis_effects import axis_effects
 from analysis.report.figures import front_chart, null_chart, training_charts
 from analysis.report.story import story
@@ -26,12 +27,31 @@ from analysis.report.tables import (
     group_lines,
 )
 from analysis.report.warnings import warnings_found
+from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import StudyResults
-from analysis.wording import definition_of, short_axis, title_of
+from analysis.wording import better, definition_of, short_axis, title_of
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.tables import Evaluation
 
 TEMPLATE = "report.html.j2"
+PROTOCOL_TEXTS = {
+    "full": "every labelled image of the split counts once",
+    "balanced": "for each pathology, image weights give every balanced cell the same size and"
+    " prevalence",
+    "resample": "a test set drawn for each pathology, balanced in size and prevalence; an image"
+    " counts as often as it was drawn",
+    "glocker": "one test set drawn as by Glocker et al., balanced over race, disease and age; an"
+    " image counts as often as it was drawn",
+}
+"""How a protocol counts images, in words."""
+
+
+def write_report(location: str, study: str | None = None) -> str:
+    """Write report.html beside the study; returns its path or URI."""
+    analysis = analyse_study(location, study)
+    page = report_html(analysis.results, analysis.evaluations, analysis.front, analysis.numbers)
+    return analysis.write(page.encode(), "report.html")
 
 
 def report_html(
@@ -52,6 +72,7 @@ def report_html(
         "title_of": title_of,
         "definition_of": definition_of,
         "short_axis": short_axis,
+        "better": better,
     }
     page = environment.get_template(TEMPLATE)
     overview = _overview(results, front, numbers)
@@ -69,6 +90,7 @@ def _overview(results: StudyResults, front: Front, numbers: StudyNumbers) -> dic
         "settings": settings,
         "percent": f"{100 * settings.confidence:g} %",
         "protocol": settings.protocols[0],
+        "protocol_text": PROTOCOL_TEXTS[settings.protocols[0]],
         "figure_title": figure_title(settings, seeds),
         "front": front,
         "shade": SHADE,
@@ -82,19 +104,21 @@ def _sections(
     look = styles(front.rows, front.axes)
     names = front_names(front, attributes)
     columns = group_columns(evaluations)
-    gaps = [f"gap_{attribute}" for attribute in attributes]
+    auc_gaps = [f"gap_{attribute}" for attribute in attributes]
+    gaps = list(dict.fromkeys([*auc_gaps, *filter(is_gap, front.names)]))
     return {
         "warnings": warnings_found(results, evaluations, front),
         "panels": [(panel, front_chart(panel)) for panel in front_panels(front, attributes)],
         "names": names,
         "front_lines": front_lines(front, names, look),
         "choice_lines": choice_lines(choices(front, evaluations), look),
+        "other_gaps": len(gaps) > len(auc_gaps),
         "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(front, gap, look))],
         "gap_lines": gap_lines(front, evaluations, look),
         "columns": columns,
         "attributes": list(dict.fromkeys(attribute for attribute, _ in columns)),
         "group_lines": group_lines(front, evaluations, columns, look),
-        "effects": axis_effects(front, ["auc", *gaps]),
+        "effects": axis_effects(front, list(dict.fromkeys(["auc", *front.names, *gaps]))),
         "curves": training_charts(results, look),
         "download": _data_uri(front.table.to_csv(index=False)),
     }
@@ -115,14 +139,20 @@ def report_facts(results: StudyResults) -> dict[str, str]:
         "Data": "; ".join(f"{name} ({digest[:12]})" for digest, name in folders.items()),
         "Attributes": ", ".join(settings.attributes),
         "Protocols": f"{', '.join(settings.protocols)}; shown: {settings.protocols[0]}",
-        "Bootstrap": f"{settings.replicates} draws of patients",
-        "Null": f"{settings.permutations} permutations",
+        "Intervals": _intervals(settings),
+        "Null": f"{settings.permutations} permutations of groups over patients",
         "Specification": str(record.get("spec_sha", "unknown")),
         "Code": str(record.get("code_version", "unknown")),
     }
     if (finished := results.finished_at()) is not None:
         facts["Last trial done"] = f"{datetime.fromtimestamp(finished, UTC):%Y-%m-%d %H:%M} UTC"
     return facts
+
+
+def _intervals(settings: EvaluationSettings) -> str:
+    method = "DeLong (AUC only)" if settings.intervals == "delong" else "bootstrap"
+    percent = f"{100 * settings.confidence:g} %"
+    return f"{percent}, {method}, {settings.replicates} draws of {settings.resampling}"
 
 
 def _data_uri(text: str) -> str:

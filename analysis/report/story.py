@@ -1,22 +1,23 @@
-"""The answer in plain sentences, each built from the front's numbers and nothing else."""
+"""The answer in plain sentences, each built from the front's numbers alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from analysis.front.front import Front
-from analysis.front.rows import Row, number_of
+from analysis.front.rows import number_of
 from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.wording import above_null, counted, listed, points, signed, title_of, with_interval
+from fairfm_core.evaluation.tables import Row
 
 MOST_NAMED = 6
 ALPHA = 0.05
-"""Level of the Bonferroni-corrected claim that some member's gap is more than noise."""
+"""Level of the Bonferroni-corrected test that some member's gap is more than noise."""
 
 
 def story(front: Front, attributes: Sequence[str], numbers: StudyNumbers) -> list[str]:
-    """Who is on the front, what a smaller gap costs, and which gaps are more than noise."""
+    """Which configurations are on the front, what a smaller gap costs, which gaps exceed noise."""
     gaps = [name for name in front.names if is_gap(name)]
     shown = gaps or [f"gap_{attribute}" for attribute in attributes]
     sentences = [_members(front)]
@@ -42,7 +43,7 @@ def _members(front: Front) -> str:
 
 
 def _costs(front: Front, gaps: Sequence[str], numbers: StudyNumbers) -> list[str]:
-    """From the most accurate member to that with each smallest gap, all by validation."""
+    """The step from the most accurate member to the one with each smallest gap, by validation."""
     accurate = max(front.members, key=lambda row: row["val_auc"])
     fairest: dict[str, list[str]] = {}
     for gap in gaps:
@@ -94,7 +95,7 @@ def _change(before: Row, after: Row, name: str, numbers: StudyNumbers) -> str | 
 
 
 def _carried_over(before: Row, after: Row, gap: str) -> str:
-    """A sentence where the gap that is smaller on validation is not smaller on test."""
+    """A sentence if the gap that is smaller on validation is not smaller on test."""
     first, second = (row.get(f"test_{gap}") for row in (before, after))
     if first is None or second is None or second < first:
         return ""
@@ -102,7 +103,7 @@ def _carried_over(before: Row, after: Row, gap: str) -> str:
 
 
 def _signal(front: Front, gap: str) -> str | None:
-    """Whether the members' gaps are above what a fair model would show."""
+    """Whether the members' gaps exceed what a fair model would show; None without a null."""
     what = title_of(gap)
     numbers = [(row, number_of(row, "test", gap)) for row in front.members]
     judged = [(row, each) for row, each in numbers if above_null(each) is not None]
@@ -111,19 +112,20 @@ def _signal(front: Front, gap: str) -> str | None:
         return None
     if not above:
         return (
-            f"The test {what} lies within what a fair model would show in every front member: taken"
+            f"The test {what} of every front member lies within what a fair model would show: taken"
             " alone, it may be noise."
         )
     row, largest = max(above, key=lambda pair: pair[1]["value"])
+    worst = f", worst group {largest['worst_group']}" if largest["worst_group"] else ""
     smallest_p = min(each["p_value"] for _, each in judged)
     strength = (
-        "more than noise, also when corrected for looking at each of them"
+        "more than noise, even after correction for looking at all of them"
         if smallest_p * len(judged) <= ALPHA
-        else "but looking at so many, one may do so by chance (corrected p above 0.05)"
+        else "but among so many, one may do so by chance (corrected p above 0.05)"
     )
     return (
         f"The test {what} exceeds what a fair model would show in {len(above)} of {len(judged)} "
         f"front members: {strength}. The largest is {with_interval(largest)} "
-        f"({row['label']}, worst group {largest['worst_group']}), where a fair model would show "
+        f"({row['label']}{worst}), where a fair model would show "
         f"{points(largest['null_mean'])} (up to {points(largest['null_hi'])})."
     )

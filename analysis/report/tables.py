@@ -1,4 +1,4 @@
-"""Tables of the report as plain data: the front, the gaps, the AUC of every subgroup."""
+"""Tables of the report as plain data: the front, the gaps, the choices, the AUC of each group."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from dataclasses import dataclass
 from analysis.front.choices import Chosen
 from analysis.front.front import Front
 from analysis.front.palette import Style
-from analysis.front.rows import Row, number_of
-from analysis.results.numbers import POINTS, Number, group_numbers, is_gap, named_numbers
+from analysis.front.rows import number_of
+from analysis.results.numbers import POINTS, Number, group_numbers, is_gap
 from analysis.wording import (
     above_null,
     definition_of,
+    metric_title,
     p_value,
     points,
     signed,
-    title_of,
     with_interval,
     with_null,
 )
-from fairfm_core.evaluation.tables import Evaluation
+from fairfm_core.evaluation.numbers import number_named
+from fairfm_core.evaluation.summary import summary_rows
+from fairfm_core.evaluation.tables import Evaluation, Row
 
 SHADE = 0.05
-"""AUC below or above everybody's at which a cell of the heat map has its full colour."""
+"""Difference from everybody's AUC at which a cell of the heat map has its full colour."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A table cell: its text, a smaller second line, what it sorts by, and a class for its look."""
+class TableCell:
+    """A table cell: its text, a smaller second line, its sort key, and its CSS class."""
 
     text: str
     note: str = ""
@@ -45,7 +47,7 @@ class Line:
     label: str
     style: Style
     number: int | None
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
 def front_names(front: Front, attributes: Sequence[str]) -> list[str]:
@@ -64,7 +66,7 @@ def front_lines(front: Front, names: Sequence[str], look: Mapping[str, Style]) -
             (
                 _seeds(row),
                 *(_front_cell(row, name) for name in names),
-                *(_sure(row, split) for split in ("val", "test")),
+                *(_front_probability(row, split) for split in ("val", "test")),
                 _optimism(row),
             ),
         )
@@ -75,25 +77,27 @@ def front_lines(front: Front, names: Sequence[str], look: Mapping[str, Style]) -
 def gap_lines(
     front: Front, evaluations: Mapping[str, Evaluation], look: Mapping[str, Style]
 ) -> list[Line]:
-    """Every gap of every configuration, in both definitions, on test."""
+    """The AUC's gaps of every configuration in both definitions, and the objectives', on test."""
     lines = []
     for row in front.rows:
-        held = (
-            named_numbers(evaluations[row["group"]], "test") if row["group"] in evaluations else {}
-        )
-        for name, number in held.items():
-            if is_gap(name):
-                lines.append(Line(row["label"], look[row["label"]], None, _gap_cells(name, number)))
+        if row["group"] not in evaluations:
+            continue
+        numbers = summary_rows(evaluations[row["group"]], "test", front.names)
+        for name in filter(is_gap, numbers):
+            cells = _gap_cells(name, numbers[name])
+            lines.append(Line(row["label"], look[row["label"]], None, cells))
     return lines
 
 
 def group_columns(evaluations: Mapping[str, Evaluation]) -> list[tuple[str, str]]:
-    """(attribute, group) of every subgroup that occurs on test, attributes together."""
-    found = dict.fromkeys(
-        key for evaluation in evaluations.values() for key in group_numbers(evaluation, "test")
+    """(attribute, group) of every group that occurs on test, those of an attribute together."""
+    keys = list(
+        dict.fromkeys(
+            key for evaluation in evaluations.values() for key in group_numbers(evaluation, "test")
+        )
     )
-    attributes = list(dict.fromkeys(attribute for attribute, _ in found))
-    return sorted(found, key=lambda key: (attributes.index(key[0]), list(found).index(key)))
+    attributes = list(dict.fromkeys(attribute for attribute, _ in keys))
+    return sorted(keys, key=lambda key: attributes.index(key[0]))
 
 
 def group_lines(
@@ -102,44 +106,44 @@ def group_lines(
     columns: Sequence[tuple[str, str]],
     look: Mapping[str, Style],
 ) -> list[Line]:
-    """Mean AUC of each subgroup on test, shaded by its distance from everybody's."""
+    """Mean AUC of each group on test, shaded by its difference from everybody's."""
     lines = []
     for row in front.rows:
         if row["group"] not in evaluations:
             continue
-        held = group_numbers(evaluations[row["group"]], "test")
+        aucs = group_numbers(evaluations[row["group"]], "test")
         everybody = number_of(row, "test", "auc")
         worst = {(a, row.get(f"test_gap_{a}_worst_group")) for a, _ in columns}
         cells = [_number_cell(everybody)]
-        cells += [_group_cell(held.get(key), everybody, key in worst) for key in columns]
+        cells += [_group_cell(aucs.get(key), everybody, key in worst) for key in columns]
         lines.append(Line(row["label"], look[row["label"]], None, tuple(cells)))
     return lines
 
 
-def _seeds(row: Row) -> Cell:
+def _seeds(row: Row) -> TableCell:
     missing = f"missing {row['missing_seeds']}" if row["missing_seeds"] else ""
-    return Cell(str(row["seeds"]), missing, row["seeds"], "flag" if missing else "")
+    return TableCell(str(row["seeds"]), missing, row["seeds"], "flag" if missing else "")
 
 
-def _front_cell(row: Row, name: str) -> Cell:
+def _front_cell(row: Row, name: str) -> TableCell:
     number = number_of(row, "test", name)
     if not is_gap(name) or number["value"] is None:
         return _number_cell(number)
     verdict = {True: "above", False: "within", None: ""}[above_null(number)]
-    return Cell(with_interval(number), with_null(number), number["value"], verdict)
+    return TableCell(with_interval(number), with_null(number), number["value"], verdict)
 
 
-def _number_cell(number: Number) -> Cell:
+def _number_cell(number: Number) -> TableCell:
     key = "" if number["value"] is None else number["value"]
-    return Cell(with_interval(number), "", key, "missing" if key == "" else "")
+    return TableCell(with_interval(number), "", key, "missing" if key == "" else "")
 
 
-def _sure(row: Row, split: str) -> Cell:
-    """The probability to be on the front of a split, with its Monte Carlo error."""
+def _front_probability(row: Row, split: str) -> TableCell:
+    """The probability of being on the front of a split, with its Monte Carlo error."""
     probability, error = row[f"{split}_p_front"], row[f"{split}_p_front_error"]
     if probability is None:
-        return Cell("–")
-    return Cell(f"{probability:.2f}", f"± {error:.2f}", probability)
+        return TableCell("–")
+    return TableCell(f"{probability:.2f}", f"± {error:.2f}", probability)
 
 
 def choice_lines(chosen: Sequence[Chosen], look: Mapping[str, Style]) -> list[Line]:
@@ -150,49 +154,59 @@ def choice_lines(chosen: Sequence[Chosen], look: Mapping[str, Style]) -> list[Li
             continue
         val, test = each.number("val", "auc"), each.number("test", "auc")
         optimism = each.optimism("auc")
-        gain = Cell("–") if optimism is None else Cell(signed(optimism), "", optimism)
-        rule = Cell(each.rule, each.space)
+        gain = TableCell("–") if optimism is None else TableCell(signed(optimism), "", optimism)
+        rule = TableCell(each.rule, each.space)
         cells = rule, _number_cell(val), _number_cell(test), gain
         lines.append(Line(each.label, look[each.label], None, cells))
     return lines
 
 
-def _optimism(row: Row) -> Cell:
+def _optimism(row: Row) -> TableCell:
     value = row.get("optimism_auc")
-    return Cell("–") if value is None else Cell(signed(value), "", value)
+    return TableCell("–") if value is None else TableCell(signed(value), "", value)
 
 
-def _gap_cells(name: str, number: Number) -> tuple[Cell, ...]:
-    what = Cell(title_of(name).split(" ")[0]), Cell(definition_of(name))
+def _gap_cells(name: str, number: Number) -> tuple[TableCell, ...]:
+    named = number_named(name)
+    what = (
+        TableCell(named.attribute),
+        TableCell(metric_title(named.metric.name)),
+        TableCell(definition_of(name)),
+    )
     if number["value"] is None:
-        return (*what, Cell("undefined", str(number["reason"]), "", "missing"), *[Cell("–")] * 4)
-    order = f"{number['worst_group']} → {number['best_group']}"
+        return (
+            *what,
+            TableCell("undefined", str(number["reason"]), "", "missing"),
+            *[TableCell("–")] * 4,
+        )
+    # A gap of two metrics together, equalized odds, has no worst group.
+    order = f"{number['worst_group']} → {number['best_group']}" if number["worst_group"] else "–"
     null = "–" if number["null_mean"] is None else points(number["null_mean"])
     bound = "" if number["null_hi"] is None else f"to {points(number['null_hi'])}"
     excess = (
-        Cell("–")
+        TableCell("–")
         if number["excess"] is None
-        else Cell(signed(number["excess"]), "", number["excess"])
+        else TableCell(signed(number["excess"]), "", number["excess"])
     )
-    p = Cell(p_value(number), "", "" if number["p_value"] is None else number["p_value"])
+    p = TableCell(p_value(number), "", "" if number["p_value"] is None else number["p_value"])
     return (
         *what,
         _number_cell(number),
-        Cell(null, bound, number["null_mean"] or ""),
+        TableCell(null, bound, number["null_mean"] or ""),
         excess,
         p,
-        Cell(order),
+        TableCell(order),
     )
 
 
-def _group_cell(number: Number | None, everybody: Number, worst: bool) -> Cell:
+def _group_cell(number: Number | None, everybody: Number, worst: bool) -> TableCell:
     if number is None:
-        return Cell("–")
+        return TableCell("–")
     if number["value"] is None:
-        return Cell("undefined", str(number["reason"]), "", "missing")
+        return TableCell("undefined", str(number["reason"]), "", "missing")
     shade = 0.0
     if everybody["value"] is not None:
         shade = max(-1.0, min(1.0, (number["value"] - everybody["value"]) / SHADE))
     limits = "" if number["lo"] is None else f"{points(number['lo'])}–{points(number['hi'])}"
     text = f"{POINTS * number['value']:.1f}"
-    return Cell(text, limits, number["value"], "worst" if worst else "", round(shade, 2))
+    return TableCell(text, limits, number["value"], "worst" if worst else "", round(shade, 2))

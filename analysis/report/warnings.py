@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a study's numbers, in one sentence each."""
+"""What a reader must know before trusting a study's numbers, one sentence for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEWEST_REPLICATES = 100
 
 
 @dataclass(frozen=True)
-class Warned:
+class WarningKind:
     """One kind of warning and the sentences of that kind."""
 
     title: str
@@ -25,7 +25,7 @@ class Warned:
 
 def warnings_found(
     results: StudyResults, evaluations: Mapping[str, Evaluation], front: Front
-) -> list[Warned]:
+) -> list[WarningKind]:
     """Failed trials, missing seeds, undefined AUCs, gaps within their null, and thin evidence."""
     kinds = {
         "Failed and unfinished trials": _trials(results),
@@ -36,16 +36,16 @@ def warnings_found(
         "Undefined AUCs": _cells(results.configurations, evaluations),
         "Configurations judged by different labels": _labels(results.configurations),
         "Front members whose gap lies within its null": _noise(front),
-        "How far the numbers reach": _reach(results) + _weighed(results, evaluations),
+        "Limits of the numbers": _limits(results) + _weighed(results, evaluations),
     }
-    return [Warned(title, tuple(found)) for title, found in kinds.items() if found]
+    return [WarningKind(title, tuple(sentences)) for title, sentences in kinds.items() if sentences]
 
 
 def _trials(results: StudyResults) -> list[str]:
     return [
         f"{trial.name} failed: {trial.failure}."
         if trial.failure
-        else f"{trial.name} was not run to its end."
+        else f"{trial.name} was not finished."
         for trial in results.unfinished
     ]
 
@@ -57,7 +57,7 @@ def _labels(configurations: Sequence[Configuration]) -> list[str]:
         return []
     return [
         f"Trials differ in data.labels ({listed(sorted(policies))}), which settles uncertain "
-        "labels of validation and test as well: their AUCs answer different questions."
+        "labels of validation and test too: their AUCs answer different questions."
     ]
 
 
@@ -73,7 +73,7 @@ def _seeds(configurations: Sequence[Configuration]) -> list[str]:
 def _cells(
     configurations: Sequence[Configuration], evaluations: Mapping[str, Evaluation]
 ) -> list[str]:
-    """One sentence a cell, naming the configurations that share it."""
+    """One sentence for each undefined cell, naming the configurations that share it."""
     cells: dict[str, list[str]] = {}
     for each in configurations:
         for split in ("val", "test") if each.group in evaluations else ():
@@ -84,45 +84,46 @@ def _cells(
 
 
 def _noise(front: Front) -> list[str]:
-    found = []
+    sentences = []
     for row in front.members:
         for name in filter(is_gap, front.names):
             number = number_of(row, "test", name)
             if above_null(number) is False:
                 what = f"test {title_of(name)} {with_interval(number)}"
-                found.append(f"{row['label']}: {what}; {with_null(number)}.")
-    return found
+                sentences.append(f"{row['label']}: {what}; {with_null(number)}.")
+    return sentences
 
 
-def _reach(results: StudyResults) -> list[str]:
-    found = []
+def _limits(results: StudyResults) -> list[str]:
+    sentences = []
     settings = results.settings
     if min(settings.replicates, settings.permutations) < FEWEST_REPLICATES:
-        found.append(
-            f"Intervals rest on {settings.replicates} draws of patients and nulls on "
-            f"{settings.permutations} permutations; below {FEWEST_REPLICATES} their ends are rough."
+        sentences.append(
+            f"Intervals rest on {settings.replicates} draws of {settings.resampling} and nulls on "
+            f"{settings.permutations} permutations: below {FEWEST_REPLICATES} their limits are "
+            "rough."
         )
     if len(seeds := {trial.seed for trial in results.trials}) < 3:
-        found.append(
+        sentences.append(
             f"{counted(len(seeds), 'seed')} of training: intervals cover the sampling of patients, "
             "not the spread between trainings."
         )
     if len({trial.digest for trial in results.trials}) > 1:
-        found.append(
+        sentences.append(
             "The trials use several data sets; configurations of different data are not paired."
         )
-    return found
+    return sentences
 
 
 def _weighed(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> list[str]:
-    """Under a protocol that weighs images, what the thinnest group on test rests on."""
+    """Under a protocol that weights images, the smallest effective sample of a group on test."""
     protocol = results.settings.protocols[0]
     rows = [row for each in evaluations.values() if (row := thinnest(each, "test"))]
     if protocol == "full" or not rows:
         return []
     row = min(rows, key=lambda row: row["ess"])
     return [
-        f"Protocol {protocol} weighs the images: the thinnest group on test ({row['attribute']} "
-        f"{row['group']}, {row['pathology']}) is worth {row['ess']:.0f} equally weighted images "
-        f"(of {row['unique_images']})."
+        f"Protocol {protocol} weights the images: the smallest effective sample on test "
+        f"({row['attribute']} {row['group']}, {row['pathology']}) is that of {row['ess']:.0f} "
+        f"equally weighted images (of {row['unique_images']})."
     ]

@@ -17,13 +17,13 @@ def pooled_evaluations(results: StudyResults) -> dict[str, Evaluation]:
     """The evaluation of each configuration with a finished trial, by the configuration's group.
 
     A value is the mean over the finished seeds; intervals and nulls draw the same patients for all
-    seeds and configurations. What was computed once is kept in the results folder and read again.
-    Configurations are evaluated side by side, on threads: most of the work holds no lock.
+    seeds and configurations. What was computed before is read from the results folder.
+    Configurations are evaluated on several threads: most of the work releases the lock.
     """
     finished = [each for each in results.configurations if each.finished]
     with ThreadPoolExecutor(usable_cores()) as threads:
         evaluations = threads.map(lambda each: _pooled(results, each), finished)
-        return {each.group: found for each, found in zip(finished, evaluations, strict=True)}
+        return {each.group: pooled for each, pooled in zip(finished, evaluations, strict=True)}
 
 
 def _pooled(results: StudyResults, configuration: Configuration) -> Evaluation:

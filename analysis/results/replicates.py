@@ -1,4 +1,4 @@
-"""A study's numbers in every draw of patients, from its trials' stored replicates."""
+"""A study's numbers in every draw of patients, from the stored replicates of its trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StudyNumbers:
     reason: str | None = None
 
     def difference(self, first: str, other: str, split: str, name: str) -> Row | None:
-        """The paired difference of two configurations, by group; None where they do not pair."""
+        """The paired difference of two configurations, named by group; None if they do not pair."""
         key = (self.protocol, split, name)
         a, b = (self.by_group.get(group, {}).get(key) for group in (first, other))
         if a is None or b is None:

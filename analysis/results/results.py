@@ -1,6 +1,6 @@
-"""A study's results as they stand in a results folder: configurations, their trials, what is done.
+"""A study's results in a results folder: configurations, their trials, and which are done.
 
-Nothing is written here; predictions and evaluations are read when asked for.
+Nothing is written here; predictions and evaluations are read when they are needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STAGES = ("features", "adapt", "evaluate")
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial: its configuration's axes, its seed, where its artifacts are, how it stands."""
+    """One trial: its configuration's axes, its seed, its artifacts, and its status."""
 
     name: str
     axes: dict[str, str]
@@ -39,10 +39,10 @@ class TrialResult:
     evaluate: str
     digest: str
     labels: str
-    """Policy by which uncertain labels were settled."""
+    """The policy for uncertain labels."""
     done: bool
     failure: str | None
-    """Why it failed, if it did; a trial that is neither done nor failed was not run to its end."""
+    """Why it failed, if it did; a trial that is neither done nor failed is unfinished."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Configuration:
 
 @dataclass(frozen=True, eq=False)
 class StudyResults:
-    """What a results folder holds of one study."""
+    """One study of a results folder."""
 
     store: ArtifactStore
     record: dict[str, Any]
@@ -87,7 +87,7 @@ class StudyResults:
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The study's objectives: validation metrics, each with its direction."""
-        return parse_objectives(self.record["spec"]["objectives"], self.settings.attributes)
+        return parse_objectives(self.record["spec"]["objectives"], self.settings)
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:
@@ -99,13 +99,13 @@ class StudyResults:
 
     @cached_property
     def axes(self) -> tuple[str, ...]:
-        """Names of the axes that vary, in the order of the study where its record tells it."""
-        held = (axis for trial in self.trials for axis in trial.axes)
-        return tuple(dict.fromkeys([*self.record.get("axes", ()), *held]))
+        """Names of the axes that vary, in the order of the study where its record has one."""
+        of_trials = (axis for trial in self.trials for axis in trial.axes)
+        return tuple(dict.fromkeys([*self.record.get("axes", ()), *of_trials]))
 
     @property
     def unfinished(self) -> tuple[TrialResult, ...]:
-        """Trials without an evaluation, failed or not run."""
+        """Trials without an evaluation, failed or unfinished."""
         return tuple(trial for trial in self.trials if not trial.done)
 
     def predictions(self, trial: TrialResult) -> Predictions:
@@ -122,7 +122,7 @@ class StudyResults:
             return read_evaluation(Path(scratch))
 
     def history(self, trial: TrialResult) -> dict[str, Any]:
-        """The trial's training: `history`, one row an epoch, and `best_epoch`; may be empty."""
+        """The trial's training: `history`, one row per epoch, and `best_epoch`; may be empty."""
         if not self.store.exists("adapt", trial.adapt, "history.json"):
             return {}
         history: dict[str, Any] = self.store.read_json("adapt", trial.adapt, "history.json")
@@ -138,8 +138,8 @@ class StudyResults:
 def open_results(location: str, study: str | None = None) -> StudyResults:
     """The results of `study` in the folder or URI `location`; None means the only study there.
 
-    Raises BadInput, naming the studies it found, for an unknown, a missing or an unclear study,
-    and for a folder of another schema version.
+    Raises BadInput, naming the studies there, for an unknown study, for None where there is not
+    exactly one, and for a folder of another schema version.
     """
     store = open_store(location)
     check_schema(store)
@@ -181,7 +181,7 @@ def _trial(store: ArtifactStore, record: dict[str, Any]) -> TrialResult:
 
 
 def _failure(store: ArtifactStore, record: dict[str, Any]) -> str | None:
-    """The reason of the first of the trial's stages that failed, with the stage's kind."""
+    """Kind and reason of the first stage of the trial that failed; None if none did."""
     for kind in STAGES:
         if kind in record and (reason := store.failure(record[kind])):
             return f"{kind}: {reason}"

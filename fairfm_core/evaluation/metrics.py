@@ -40,6 +40,10 @@ class Metric:
     """The one pathology it is defined for."""
     calibrated: bool = False
     """Whether it needs a logistic recalibration that converged."""
+    reference: float = 0.0
+    """The value of a model that is of no use: the fixed reference of a hypervolume."""
+    two_sided: bool = False
+    """Whether values fall short of the ideal on both sides."""
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -124,26 +128,40 @@ def false_negative_rate(sums: Sums) -> Floats:
     return 1.0 - true_positive_rate(sums)
 
 
-AUC = Metric("auc", ideal=1.0)
+AUC = Metric("auc", ideal=1.0, reference=0.5)
 AUPRC = Metric("auprc", ideal=1.0)
 RATES = (
     Metric("tpr", 1.0, ("positives",), true_positive_rate),
-    Metric("fpr", 0.0, ("negatives",), false_positive_rate),
-    Metric("fnr", 0.0, ("positives",), false_negative_rate),
+    Metric("fpr", 0.0, ("negatives",), false_positive_rate, reference=1.0),
+    Metric("fnr", 0.0, ("positives",), false_negative_rate, reference=1.0),
     # Of `No Finding` a false positive is a sick patient called healthy (Seyyed-Kalantari et al.,
     # Nature Medicine 2021), a false negative a healthy one called sick.
-    Metric("underdiagnosis", 0.0, ("negatives",), false_positive_rate, only=NO_FINDING),
-    Metric("overdiagnosis", 0.0, ("positives",), false_negative_rate, only=NO_FINDING),
+    Metric(
+        *("underdiagnosis", 0.0, ("negatives",), false_positive_rate),
+        only=NO_FINDING,
+        reference=1.0,
+    ),
+    Metric(
+        *("overdiagnosis", 0.0, ("positives",), false_negative_rate),
+        only=NO_FINDING,
+        reference=1.0,
+    ),
 )
 FAMILIES: dict[str, tuple[Metric, ...]] = {
     "auc": (AUC,),
     "auprc": (AUPRC,),
     "rates": RATES,
-    "brier": (Metric("brier", 0.0, (), brier),),
-    "ece": (Metric("ece", 0.0, (), expected_calibration_error),),
+    # The references are what a probability of 0.5 for every image is worth, at worst.
+    "brier": (Metric("brier", 0.0, (), brier, reference=0.25),),
+    "ece": (Metric("ece", 0.0, (), expected_calibration_error, reference=0.5),),
     "calibration": (
-        Metric("calibration_slope", 1.0, BOTH, calibration_slope, calibrated=True),
-        Metric("calibration_intercept", 0.0, BOTH, calibration_intercept, calibrated=True),
+        Metric("calibration_slope", 1.0, BOTH, calibration_slope, calibrated=True, two_sided=True),
+        Metric(
+            *("calibration_intercept", 0.0, BOTH, calibration_intercept),
+            calibrated=True,
+            reference=1.0,
+            two_sided=True,
+        ),
     ),
 }
 

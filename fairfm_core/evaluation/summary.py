@@ -3,50 +3,46 @@
 Keys have exactly one slash: `<split>/auc` (mean over pathologies, everybody), `<split>/gap_<a>`
 (gap_of_mean), `<split>/mean_of_gaps_<a>`, `<split>/worst_group_auc_<a>`, and the limits of the
 test interval, `test_ci/auc_lo`, `test_ci/gap_<a>_hi` and so on. All are of the first protocol of
-the evaluation's settings; numbers of the others stand in its tables alone.
+the evaluation's settings; numbers of the other protocols are in its tables only. Numbers of other
+metrics than the AUC, such as `<split>/gap_ece_<a>`, are included where they are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 
-from fairfm_core.evaluation.tables import Evaluation
+from fairfm_core.evaluation.numbers import gap_name, number_named
+from fairfm_core.evaluation.tables import Evaluation, Row
 
 SUMMARY_SPLITS = ("val", "test")
-GAP_KEYS = {"gap_of_mean": "gap", "mean_of_gaps": "mean_of_gaps"}
-PLAIN = "auc"
-"""The metric whose name is left out of the names of its gaps."""
+WORST = "worst_group_"
+"""How the metric is named in the rows of the worst group."""
 
 
-def worst_group_name(metric: str, attribute: str) -> str:
-    """Name of the worst group's mean metric: `worst_group_auc_race`."""
-    return f"worst_group_{metric}_{attribute}"
+def final_metrics(evaluation: Evaluation, more: Iterable[str] = ()) -> dict[str, float]:
+    """The numbers of a finished trial: those of the AUC, then those that `more` names.
 
-
-def gap_name(metric: str, definition: str, attribute: str) -> str:
-    """Name of a gap: `gap_race` of the AUC, `gap_brier_race` of another metric."""
-    middle = "" if metric == PLAIN else f"{metric}_"
-    return f"{GAP_KEYS[definition]}_{middle}{attribute}"
-
-
-def final_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """The numbers of a finished trial; an undefined one is left out, never replaced.
-
-    `quality/undefined_auc` is the number of undefined AUCs (pathology x group cells) in all splits.
+    An undefined number is left out, never replaced. `quality/undefined_auc` is the number of
+    undefined AUCs (pathology x group cells) in all splits.
     """
+    named = list(more)
     flat: dict[str, float] = {}
-    for split, name, row in _named_rows(evaluation):
-        limits = {f"test_ci/{name}_{end}": row[end] for end in ("lo", "hi") if split == "test"}
-        numbers = {f"{split}/{name}": row["value"]} | limits
-        flat |= {key: float(number) for key, number in numbers.items() if pd.notna(number)}
-    cells = _first_protocol(evaluation, evaluation.metrics)
+    present = set(evaluation.metrics["split"])
+    for split in [name for name in SUMMARY_SPLITS if name in present]:
+        for name, row in summary_rows(evaluation, split, named).items():
+            limits = {f"test_ci/{name}_{end}": row[end] for end in ("lo", "hi") if split == "test"}
+            numbers = {f"{split}/{name}": row["value"]} | limits
+            flat |= {key: float(number) for key, number in numbers.items() if number is not None}
+    cells = _of_first_protocol(evaluation, evaluation.metrics)
     cells = cells[(cells["metric"] == "auc") & (cells["pathology"] != "mean")]
+    cells = cells[cells["split"].isin(SUMMARY_SPLITS)]
     return flat | {"quality/undefined_auc": float(cells["value"].isna().sum())}
 
 
-def validation_metrics(evaluation: Evaluation) -> dict[str, float]:
+def validation_metrics(evaluation: Evaluation, more: Iterable[str] = ()) -> dict[str, float]:
     """The `val/` numbers alone: what a search, an early stop or a choice may read.
 
     Test rows are removed before anything is computed, so no test number can pass.
@@ -54,24 +50,46 @@ def validation_metrics(evaluation: Evaluation) -> dict[str, float]:
     metrics, gaps = (
         frame[frame["split"] == "val"] for frame in (evaluation.metrics, evaluation.gaps)
     )
-    flat = final_metrics(Evaluation(metrics, gaps))
+    flat = final_metrics(replace(evaluation, metrics=metrics, gaps=gaps), more)
     return {key: value for key, value in flat.items() if key.startswith("val/")}
 
 
-def _named_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, pd.Series]]:
-    """Split, name and row of every number that is part of the summary."""
-    metrics, gaps = (
-        _first_protocol(evaluation, frame) for frame in (evaluation.metrics, evaluation.gaps)
-    )
-    means = metrics[metrics["pathology"] == "mean"]
-    for _, row in means[(means["metric"] == "auc") & (means["attribute"] == "overall")].iterrows():
-        yield row["split"], "auc", row
-    for _, row in means[means["metric"] == "worst_group_auc"].iterrows():
-        yield row["split"], worst_group_name(PLAIN, row["attribute"]), row
-    for _, row in gaps[gaps["metric"] == "auc"].iterrows():
-        yield row["split"], gap_name(PLAIN, row["definition"], row["attribute"]), row
+def summary_rows(evaluation: Evaluation, split: str, more: Iterable[str] = ()) -> dict[str, Row]:
+    """Rows of the AUC and what is made of it, then of the numbers that `more` names; by name.
+
+    An undefined entry of a row is None. A number that was not evaluated is left out.
+    """
+    rows = number_rows(evaluation, split)
+    usual = {name: row for name, row in rows.items() if number_named(name).of_auc}
+    return usual | {name: rows[name] for name in more if name in rows}
 
 
-def _first_protocol(evaluation: Evaluation, frame: pd.DataFrame) -> pd.DataFrame:
-    kept = (frame["protocol"] == evaluation.protocol) & frame["split"].isin(SUMMARY_SPLITS)
-    return frame[kept]
+def number_rows(evaluation: Evaluation, split: str) -> dict[str, Row]:
+    """The row of every number of one split by its name (see `numbers.py`).
+
+    Rows are those of the metrics and the gaps table; an undefined entry is None.
+    """
+    rows: dict[str, Row] = {}
+    metrics = _of_first_protocol(evaluation, evaluation.metrics)
+    worst = metrics["metric"].str.startswith(WORST)
+    for row in _records(metrics[worst | (metrics["attribute"] == "overall")], split):
+        if row["metric"].startswith(WORST):
+            rows[f"{row['metric']}_{row['attribute']}"] = row
+        elif row["pathology"] == (number_named(row["metric"]).metric.only or "mean"):
+            rows[row["metric"]] = row
+    for row in _records(_of_first_protocol(evaluation, evaluation.gaps), split):
+        rows[gap_name(row["metric"], row["definition"], row["attribute"])] = row
+    return rows
+
+
+def _of_first_protocol(evaluation: Evaluation, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["protocol"] == evaluation.protocol]
+
+
+def _records(frame: pd.DataFrame, split: str) -> list[Row]:
+    """The rows of one split as mappings; an undefined entry is None."""
+    rows = frame[frame["split"] == split]
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in rows.to_dict("records")
+    ]

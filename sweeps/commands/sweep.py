@@ -1,4 +1,4 @@
-"""`fairfm sweep`: plan, run and status of a study."""
+"""`fairfm sweep plan`, `run` and `status`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sweeps.cli import SOME_FAILED
+
 if TYPE_CHECKING:
-    from sweeps.execution.runner import Outcome
-    from sweeps.status.status import Standing
+    from sweeps.execution.runner import RunOutcome
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RESULTS = click.option(
-    "--results", default="results", show_default=True, help="Folder or URI of all artifacts."
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder or URI of all results.",
 )
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def sweep() -> None:
-    """Plan, run and follow a study."""
+    """Plan, run and follow a study.
+
+    STUDY is a YAML file; paths in it are relative to the working directory.
+    """
 
 
 @sweep.command()
@@ -30,9 +38,17 @@ def sweep() -> None:
 @RESULTS
 @AS_JSON
 def plan(study: Path, results: str, as_json: bool) -> None:
-    """Show the trials, the distinct stages, what is done and what it costs; start nothing."""
-    standing = _standing(study, results, count_networks=True)
-    click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.plan_text())
+    """Show what a study would run and what it costs.
+
+    Lists the trials, the distinct stages and how many of them are done, the networks with their
+    parameters and memory, and the corpora of pre-trainings. Starts nothing.
+    """
+    from fairfm_core.artifacts import open_store
+    from sweeps.planning.study import read_study
+    from sweeps.status.status import study_cost
+
+    summary = study_cost(read_study(study), open_store(results))
+    click.echo(json.dumps(summary.as_json(), indent=1) if as_json else summary.plan_text())
 
 
 @sweep.command()
@@ -40,17 +56,30 @@ def plan(study: Path, results: str, as_json: bool) -> None:
 @RESULTS
 @AS_JSON
 def status(study: Path, results: str, as_json: bool) -> None:
-    """Show which trials are done, half-done, failed (and why) or still to run."""
-    standing = _standing(study, results, count_networks=False)
-    click.echo(json.dumps(standing.as_json(), indent=1) if as_json else standing.status_text())
+    """Show the state of each trial.
+
+    A trial is done, half done (with its last complete epoch), failed (with the reason) or to do.
+    """
+    from fairfm_core.artifacts import open_store
+    from sweeps.planning.study import read_study
+    from sweeps.status.status import study_status
+
+    summary = study_status(read_study(study), open_store(results))
+    click.echo(json.dumps(summary.as_json(), indent=1) if as_json else summary.status_text())
 
 
 @sweep.command()
 @STUDY
 @RESULTS
-@click.option("--address", default=None, help="Ray cluster to run on; default: this machine.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Ray cluster to run on.  [default: this machine]"
+)
 def run(study: Path, results: str, address: str | None) -> None:
-    """Run a study, or continue it: what is done is never done again."""
+    """Run a study, or resume it.
+
+    Finished stages are never repeated, and half-done trainings continue from their last checkpoint.
+    Ends with the front, the report and the link to MLflow. Exits with 1 if some trials failed.
+    """
     from sweeps.execution.runner import run_study
     from sweeps.planning.study import read_study
 
@@ -59,33 +88,18 @@ def run(study: Path, results: str, address: str | None) -> None:
     command = f"fairfm sweep run {study} --results {results}"
     click.echo(f"resume after any interruption with: {command}")
     outcome = run_study(written, results, address)
-    _tell(outcome, results)
+    _print_outcome(outcome, results)
     if outcome.failures:
-        sys.exit(1)
+        sys.exit(SOME_FAILED)
 
 
-def _standing(study: Path, results: str, count_networks: bool) -> Standing:
-    from fairfm_core.artifacts import check_schema, open_store
-    from sweeps.planning.plan import make_plan
-    from sweeps.planning.study import read_study
-    from sweeps.status.pretraining_networks import count_pretrainings
-    from sweeps.status.status import Standing, count_parameters
-
-    planned = make_plan(read_study(study))
-    store = open_store(results)
-    check_schema(store)
-    if not count_networks:
-        return Standing(planned, store)
-    networks = count_parameters([trial.trial for trial in planned.trials])
-    return Standing(planned, store, networks, count_pretrainings(planned))
-
-
-def _tell(outcome: Outcome, results: str) -> None:
-    """The end of a run: failures, the front, the report, and where to look further."""
-    from analysis.commands.study_work import write_front, write_report
+def _print_outcome(outcome: RunOutcome, results: str) -> None:
+    """Print the end of a run: failures, the front, and where the report and MLflow are."""
+    from analysis.front.outputs import write_front
+    from analysis.report.page import write_report
     from sweeps.commands.track import experiment_url
 
-    name = outcome.plan.study.study
+    name = outcome.plan.spec.study
     total = len(outcome.plan.trials)
     click.echo(f"{total - len(outcome.failures)} of {total} trials done")
     for trial, reason in outcome.failures.items():
@@ -96,7 +110,7 @@ def _tell(outcome: Outcome, results: str) -> None:
     if outcome.degraded:
         click.echo(
             f"warning: MLflow is incomplete ({outcome.degraded}); "
-            f"mend it with: fairfm track sync {results} --study {name}",
+            f"complete it with: fairfm track sync {results} --study {name}",
             err=True,
         )
     if outcome.experiment is not None:

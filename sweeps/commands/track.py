@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,55 +21,76 @@ PORT = 5000
 
 @click.group()
 def track() -> None:
-    """Bring MLflow up to date with the stored trials."""
+    """Bring MLflow up to date with stored results."""
 
 
 @track.command()
 @click.argument("results")
-@click.option("--study", default=None, help="Study in the folder; default: every one.")
-@click.option("--uri", default=None, help="MLflow server or database; default: each study's own.")
+@click.option("--study", metavar="NAME", help="One study in RESULTS.  [default: all]")
+@click.option(
+    "--uri", metavar="URI", help="MLflow server or database.  [default: that of each study]"
+)
 def sync(results: str, study: str | None, uri: str | None) -> None:
-    """Write every finished trial of RESULTS into MLflow, once each; safe to repeat."""
+    """Write the finished runs of RESULTS to MLflow.
+
+    RESULTS is the folder or URI of `fairfm sweep run`. Use it after an outage of MLflow, or to fill
+    another server. Repeating it changes nothing.
+    """
     from analysis.results.results import known_studies
     from fairfm_core.artifacts import check_schema, open_store
+    from fairfm_core.snapshot import take_snapshot
 
     store = open_store(results)
     check_schema(store)
     known = known_studies(store)
     if not known or (study is not None and study not in known):
-        hint = did_you_mean(study or "", known)
-        raise BadInput(f"{results} holds no study {study or ''}{hint}; it has {known or 'none'}")
+        raise BadInput(_no_study(results, study, known))
+    done = take_snapshot(store).done
     for name in [study] if study else known:
-        click.echo(_sync_study(store, name, uri))
+        click.echo(_sync_study(store, done, name, uri))
 
 
-def _sync_study(store: ArtifactStore, study: str, uri: str | None) -> str:
+def _no_study(results: str, study: str | None, known: Sequence[str]) -> str:
+    """Why there is nothing to write."""
+    if not known:
+        return f"{results} holds no study; make one with `fairfm sweep run STUDY`"
+    hint = did_you_mean(study or "", known)
+    return f"{results} holds no study {study!r}{hint}; it has {', '.join(known)}"
+
+
+def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
     from sweeps.tracking.runs import log_run, open_writer, tracking_uri
 
-    own = store.read_json("studies", study, "study.json")["spec"]["tracking"]["uri"]
-    target = uri or tracking_uri(own, store)
+    spec = store.read_json("studies", study, "study.json")["spec"]
+    target = uri or tracking_uri(spec["tracking"]["uri"], store)
+    objectives = [each["metric"].removeprefix("val/") for each in spec["objectives"]]
     trials = read_trial_records(store, study)
-    finished = [trial for trial in trials if store.is_done("evaluate", trial.evaluate)]
+    finished = [trial for trial in trials if trial.evaluate in done]
     pretrainings = read_pretraining_records(store, study)
-    pretrained = [each for each in pretrainings if store.is_done("pretrain", each.identity)]
+    pretrained = [each for each in pretrainings if each.identity in done]
     try:
         writer = open_writer(store, study, target)
         records: list[RunRecord] = [*pretrained, *finished]
         for record in records:
-            log_run(writer, record, store)
+            log_run(writer, record, store, objectives)
     except MlflowException as error:
         raise BadInput(f"MLflow at {target}: {str(error).splitlines()[0]}") from error
     return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"
 
 
 @click.command()
-@click.option("--results", default="results", show_default=True, help="Folder of all artifacts.")
-@click.option("--port", default=PORT, show_default=True)
+@click.option(
+    "--results", default="results", show_default=True, metavar="FOLDER", help="Results folder."
+)
+@click.option("--port", default=PORT, show_default=True, metavar="PORT", help="Port on 127.0.0.1.")
 def ui(results: str, port: int) -> None:
-    """Serve MLflow on loopback over the results folder's own database, until Ctrl-C."""
+    """Serve the MLflow UI for a results folder.
+
+    Serves the MLflow database in the results folder on 127.0.0.1 until Ctrl-C.
+    """
     database = Path(results).absolute() / "mlflow.db"
     if not database.exists():
         raise BadInput(f"{database} does not exist; run a study into {results} first")
@@ -81,8 +103,8 @@ def ui(results: str, port: int) -> None:
         "--workers",
         "1",
     ]
-    click.echo(f"MLflow on http://127.0.0.1:{port}, Ctrl-C ends it")
-    # The server's job runners serve features that are not used here and cost over 1 GB.
+    click.echo(f"MLflow on http://127.0.0.1:{port}, stop it with Ctrl-C")
+    # The server's job runners are for features that are not used here and take over 1 GB.
     environment = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -91,6 +113,6 @@ def ui(results: str, port: int) -> None:
 
 
 def experiment_url(uri: str, experiment: str) -> str:
-    """The page of an experiment's runs, on the tracking server or on what `fairfm ui` serves."""
+    """The page of an experiment's runs, on the tracking server or on the one of `fairfm ui`."""
     server = uri if uri.startswith("http") else f"http://127.0.0.1:{PORT}"
     return f"{server.rstrip('/')}/#/experiments/{experiment}/runs"

@@ -1,9 +1,13 @@
 """A pretrain stage on several workers: Ray Train inside the stage's Tune trial.
 
-Ray Train starts the workers, lets them meet (NCCL on GPUs, gloo on a CPU) and ends them all when
-one fails or is lost. It reserves their resources itself, all of them or none, beside those of the
-trial. So Tune holds a share of the head node's own token for the trial, which merely waits: as many
-such trials run at once as the cluster has room for, and none holds what another one waits for.
+Ray Train starts the workers, connects them (NCCL on GPUs, gloo on CPUs) and ends them all when one
+fails or is lost. It reserves their resources itself, all of them or none, on top of those of the
+trial. The trial itself only waits, so Tune gives it no more than a share of the head node's token:
+as many such trials run concurrently as the cluster has room for, and none holds resources that
+another one waits for.
+
+A failure that would come back ends the stage. A lost worker, or one whose companion was lost, does
+not: Tune starts the trial again, and it continues from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -24,18 +28,35 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.stages import Stage
 from sweeps.execution.resources import WORKERS
 
-LOSSES = {
+ENVIRONMENT = {
+    # Waiting for resources is no failure; nothing else takes long at a start.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
+    # A report waits until Ray Train polls for it.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # A preempted node counts as lost: checkpoints are seldom more than seconds old.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+}
+"""Settings of Ray Train, by environment variable."""
+MAX_FALSE_STARTS = 3
+"""How often the workers may fail to start before the stage counts as failed."""
+RESERVED = "reserved"
+"""Folder in the scratch location: a stage's placement group, by fingerprint."""
+
+LOSS_ERRORS = {
     # Ray's: a process or its node has ended, or does not answer.
     *("RayActorError", "NodeDiedError", "ObjectLostError"),
     *("WorkerHealthCheckTimeoutError", "CollectiveTimeoutError"),
-    # torch.distributed's, of NCCL and of the place where workers meet. NCCL tells misuse likewise:
-    # that is tried again a few times, which costs less than a lost node taken for a bug.
+    # torch.distributed's, raised by NCCL and by the rendezvous store. NCCL reports misuse the same
+    # way: retrying that a few times costs less than taking a lost node for a bug.
     "DistError",
 }
-"""Exceptions by name, their subclasses too: Ray Train's are private, and a driver is spared torch.
+"""Exceptions that mean a lost worker, by class name, subclasses included.
+
+By name, because Ray Train's are private and the driver must not import torch.
 """
-BROKEN_OFF = (
-    "gloo/transport/",  # where gloo's own words come from, whatever they are
+LOSS_MESSAGES = (
+    "gloo/transport/",  # the source folder of all of gloo's own messages
     "Connection closed by peer",
     "Connection reset by peer",
     "Connection refused",
@@ -43,51 +64,26 @@ BROKEN_OFF = (
     "Timed out waiting",
     "Application timeout caused pair closure",
 )
-"""What gloo says of a companion that is gone: in a plain RuntimeError, as torch's own bugs do."""
-
-
-def is_loss(error: Exception) -> bool:
-    """Whether from the last checkpoint, with all workers, training may well go on."""
-    # What Ray Train met when it asked the worker how it goes: its end, or what it could not send.
-    met = getattr(error, "health_check_failure", error)
-    if any(kind.__name__ in LOSSES for kind in type(met).__mro__):
-        return True
-    return type(met) is RuntimeError and any(words in str(met) for words in BROKEN_OFF)
-
-
-ENVIRONMENT = {
-    # Waiting for resources is no failure; nothing else takes long at a start.
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
-    # A report waits until it is asked for.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # A node that is taken back is a lost one: checkpoints are seldom more than seconds old.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-}
-MAX_FALSE_STARTS = 3
-"""How often the workers may fail to meet before the stage counts as failed."""
-
-RESERVED = "reserved"
-"""Folder within the scratch place: a stage's placement group, by fingerprint."""
+"""What gloo says when a companion is gone, in a plain RuntimeError like torch's own bugs."""
 
 
 class WorkersLost(Exception):
-    """Some workers are gone (killed, their node lost); from the last checkpoint it can go on."""
+    """Some workers are gone (killed, their node lost); the last checkpoint can be continued."""
 
 
 def run_workers(
     stage: Stage, location: str, bundle: Mapping[str, float], scratch: str, rows: str
 ) -> None:
-    """Do the stage on the workers of `bundle`; its epochs reach Tune under the key `rows`.
+    """Run the stage on the workers of `bundle`; its epochs are reported to Tune under `rows`.
 
-    Ray Train's own files go to `scratch`, which every node must see. Raises WorkersLost, or
-    whatever else stopped a worker.
+    `location` opens the artifact store. Ray Train's own files go to `scratch`, which every node
+    must see. Raises WorkersLost, or whatever else stopped a worker.
     """
     from ray.train import WorkerGroupError
 
     os.environ.update(ENVIRONMENT)
-    _give_back_left_over(stage, scratch)
-    told = {
+    _release_left_over(stage, scratch)
+    work = {
         "stage": stage,
         "location": location,
         "scratch": scratch,
@@ -95,12 +91,13 @@ def run_workers(
         "cores": int(bundle["CPU"]),
     }
     try:
-        _trainer(told, bundle, scratch).fit()
+        _trainer(work, bundle, scratch).fit()
     except WorkerGroupError as error:
         raise _cause(error.worker_failures) from error
 
 
-def _trainer(told: dict[str, Any], bundle: Mapping[str, float], scratch: str) -> Any:
+def _trainer(work: dict[str, Any], bundle: Mapping[str, float], scratch: str) -> Any:
+    """Ray Train's trainer of `bundle[WORKERS]` workers, each with the bundle's CPUs and GPUs."""
     from ray import train
     from ray.train.torch import TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
@@ -109,12 +106,12 @@ def _trainer(told: dict[str, Any], bundle: Mapping[str, float], scratch: str) ->
     hidden = {} if "GPU" in each else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
     return TorchTrainer(
         _work,
-        train_loop_config=told,
+        train_loop_config=work,
         scaling_config=train.ScalingConfig(
             num_workers=int(bundle[WORKERS]), use_gpu="GPU" in each, resources_per_worker=each
         ),
         run_config=train.RunConfig(
-            # Its own for each attempt: one that Ray Train knows would be resumed its way.
+            # A new name for each attempt: Ray Train would resume one that it knows in its own way.
             name=f"workers-{time.time_ns()}",
             storage_path=scratch,
             # Tune starts the trial again, as it does for a stage of one worker.
@@ -127,34 +124,36 @@ def _trainer(told: dict[str, Any], bundle: Mapping[str, float], scratch: str) ->
     )
 
 
-def _work(told: dict[str, Any]) -> None:
-    """What each worker does, within the process group that Ray Train has made."""
+def _work(work: dict[str, Any]) -> None:
+    """What each worker does, within the process group that Ray Train has formed."""
     from ray import train
 
     from fairfm_core.training.device import make_deterministic
     from fairfm_core.training.pretraining.data_parallel import run_shared
 
-    stage, rows = told["stage"], told["rows"]
+    stage, rows = work["stage"], work["rows"]
     if train.get_context().get_world_rank() == 0:
-        _note_reserved(stage, told["scratch"])
-    make_deterministic(max(1, told["cores"]))
+        _note_reserved(stage, work["scratch"])
+    make_deterministic(max(1, work["cores"]))
     run_shared(
         stage,
-        open_store(told["location"]),
+        open_store(work["location"]),
         lambda row: train.report({rows: {stage.fingerprint: dict(row)}}),
     )
 
 
 def _note_reserved(stage: Stage, scratch: str) -> None:
-    """Where the next attempt finds what this one has reserved."""
+    """Record the placement group of this attempt for the next one to release."""
     reserved = get_current_placement_group()
     if reserved is not None:
         open_store(scratch).write_bytes(reserved.id.binary(), RESERVED, stage.fingerprint)
 
 
-def _give_back_left_over(stage: Stage, scratch: str) -> None:
-    """What an attempt held whose trial was killed: Ray Train's own cleaner asks the dashboard
-    whether that lives, which a local Ray does not have, and the next attempt would wait for ever.
+def _release_left_over(stage: Stage, scratch: str) -> None:
+    """Release what an earlier attempt reserved whose trial was killed.
+
+    Ray Train's own cleaner asks the dashboard whether the trial lives. A local Ray has none, so the
+    reservation would stay and the next attempt would wait for it forever.
     """
     store = open_store(scratch)
     if store.exists(RESERVED, stage.fingerprint):
@@ -163,8 +162,17 @@ def _give_back_left_over(stage: Stage, scratch: str) -> None:
 
 
 def _cause(failures: Mapping[int, Exception]) -> Exception:
-    """The failure among the workers' that the others followed from; a loss if there is no other."""
+    """The worker's failure that the others followed from; WorkersLost if all are losses."""
     own = [error for error in failures.values() if not is_loss(error)]
     if own:
         return own[0]
     return WorkersLost("; ".join(str(error).strip().splitlines()[0] for error in failures.values()))
+
+
+def is_loss(error: Exception) -> bool:
+    """Whether the error means a lost worker, so that training can continue from a checkpoint."""
+    # Ray Train wraps what it met when it polled a worker: its end, or what it could not send.
+    met = getattr(error, "health_check_failure", error)
+    if any(kind.__name__ in LOSS_ERRORS for kind in type(met).__mro__):
+        return True
+    return type(met) is RuntimeError and any(words in str(met) for words in LOSS_MESSAGES)

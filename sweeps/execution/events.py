@@ -1,4 +1,4 @@
-"""What happens to stages while a sweep runs, and the Tune callback that tells listeners."""
+"""What happens to stages while a sweep runs, and the Tune callback that notifies listeners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sweeps.execution.trainable import ROWS
 
 
 class Listener(Protocol):
-    """Follows the stages of a running sweep; must never raise and never wait long."""
+    """Follows the stages of a running sweep; its methods must never raise and never block."""
 
     def stage_started(self, stage: Stage) -> None:
         """A worker has begun the stage."""
@@ -33,7 +33,7 @@ class Listener(Protocol):
 
 
 class StageEvents(tune.Callback):  # type: ignore[misc]
-    """Translates Tune's trial events into stage events."""
+    """Translates Tune's trial events into stage events and notifies the listeners."""
 
     def __init__(
         self,
@@ -48,19 +48,19 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         self._store = store
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune snapshots its callbacks; listeners hold threads and streams and stay behind."""
+        """Leave the listeners out of Tune's snapshots: they hold threads and streams."""
         return {"_jobs": self._jobs, "_listeners": (), "_store": self._store}
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Every tenth of a second at most: where a sweep can be interrupted."""
+        """Called at least every tenth of a second: where a sweep can be interrupted."""
         self._check_interrupt()
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        """Tune has given the job to an actor."""
+        """Tune has assigned the job to an actor."""
         for stage in self._job(trial).wanted:
-            self._tell("stage_started", stage)
+            self._notify("stage_started", stage)
 
     def on_trial_result(
         self,
@@ -70,40 +70,40 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """Rows of an epoch; the row that ends a job is told by `on_trial_complete`."""
+        """Pass on the rows of an epoch; `on_trial_complete` handles the last result of a job."""
         rows = result.get(ROWS) or {}
         for stage in self._job(trial).wanted:
             if stage.fingerprint in rows:
-                self._tell("stage_reported", stage, rows[stage.fingerprint])
+                self._notify("stage_reported", stage, rows[stage.fingerprint])
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        """The job has returned: each stage with success or with the reason of its failure."""
+        """The job has returned: each stage either finished or failed for a reason."""
         job = self._job(trial)
         failed = failures_of(job, trial.last_result)
         for stage in job.wanted:
             if stage.fingerprint in failed:
-                self._tell("stage_failed", stage, failed[stage.fingerprint])
+                self._notify("stage_failed", stage, failed[stage.fingerprint])
             else:
-                self._tell("stage_finished", stage)
+                self._notify("stage_finished", stage)
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        """The worker itself was lost, again and again."""
-        cause = str(trial.get_error() or "no cause known").strip().splitlines()[0]
-        reason = f"its worker was lost again and again ({cause})"
+        """The job has lost its worker more often than it is started again."""
+        cause = str(trial.get_error() or "unknown cause").strip().splitlines()[0]
+        reason = f"lost its worker too often ({cause})"
         for stage in self._job(trial).wanted:
             if self._store.is_done(stage.kind, stage.fingerprint):
-                self._tell("stage_finished", stage)
+                self._notify("stage_finished", stage)
                 continue
             self._store.record_failure(stage.fingerprint, reason)
-            self._tell("stage_failed", stage, reason)
+            self._notify("stage_failed", stage, reason)
 
     def _job(self, trial: TuneTrial) -> Job:
         return self._jobs[trial.config["job"]]
 
-    def _tell(self, event: str, *values: Any) -> None:
+    def _notify(self, event: str, *values: Any) -> None:
         for listener in self._listeners:
             getattr(listener, event)(*values)

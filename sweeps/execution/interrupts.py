@@ -1,7 +1,7 @@
-"""Ctrl-C during a sweep: noted when it comes, acted on between two of Tune's steps.
+"""Ctrl-C during a sweep: noted when it is pressed, acted on between two of Tune's steps.
 
 Python raises KeyboardInterrupt wherever the main thread happens to be. Inside Ray that can be a
-callback or a `__del__`, which drop it, and the sweep would run on as if nothing had been pressed.
+callback or a `__del__`, which swallow it, and the sweep would simply continue.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Check = Callable[[], None]
 
 @contextmanager
 def interrupts_noted() -> Iterator[Check]:
-    """Within, Ctrl-C raises nothing; the check that is given raises KeyboardInterrupt after one.
+    """Inside the block Ctrl-C raises nothing; the yielded check raises KeyboardInterrupt after one.
 
-    After an interrupt further ones are ignored, also when the block has ended: tidying up takes
+    After the first one, further ones are ignored, even when the block has ended: cleaning up takes
     seconds and must not be cut short.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -1,7 +1,7 @@
-"""What one worker does at a time: a stage, or all probes that can be trained in one pass.
+"""Units of work of one worker: a stage, or all probes that can be trained in one pass.
 
-Which probes go together follows from the study alone, not from what is done already: so a study
-that is killed and resumed trains the same heads side by side and ends in the same bits.
+Which probes are trained together follows from the study alone, not from what is already done. So a
+study that is killed and resumed trains the same heads together and ends in the same bits.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.stages import Stage
 
 MAX_HEADS = 64
-"""Heads in one pass: beyond, a second worker is better than a wider product."""
-OWN = {"lr", "lr_scaling", "weight_decay"}
-"""Values of a probe in which the heads of one pass may differ; as may seed, sampling, labels."""
+"""Largest number of heads in one pass: with more, a second worker beats a wider product."""
+PER_HEAD = {"lr", "lr_scaling", "weight_decay"}
+"""Values of a recipe in which the heads of one pass may differ, like seed, sampling and labels."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Stages that are done together."""
+    """Stages that are run together."""
 
     stages: tuple[Stage, ...]
     wanted: tuple[Stage, ...]
-    """Those of them that are not done, which the job is for."""
+    """The stages among them that are not done yet."""
 
     @cached_property
     def name(self) -> str:
-        """The first stage's fingerprint."""
+        """The fingerprint of the first stage, unique among the jobs of a study."""
         return self.stages[0].fingerprint
 
     @cached_property
     def inputs(self) -> set[str]:
-        """Fingerprints of the stages that must be done before."""
+        """Fingerprints of the stages that must be done before the job can start."""
         return {need for stage in self.stages for need in stage.inputs.values()}
 
 
 def make_jobs(stages: Mapping[str, Stage], missing: Mapping[str, Stage]) -> dict[str, Job]:
-    """The jobs by name that do the `missing` among a study's `stages`."""
+    """The jobs, by name, that run the `missing` ones of a study's `stages` (by fingerprint)."""
     jobs = [Job((s,), (s,)) for s in missing.values() if not _is_probe(s)]
     for together in _passes(stages):
         wanted = tuple(stage for stage in together if stage.fingerprint in missing)
@@ -50,7 +50,7 @@ def make_jobs(stages: Mapping[str, Stage], missing: Mapping[str, Stage]) -> dict
 
 
 def _passes(stages: Mapping[str, Stage]) -> list[tuple[Stage, ...]]:
-    """The study's probes as they are trained together, in the order of the study."""
+    """The study's probes in groups that are trained together, in the order of the study."""
     groups: dict[str, list[Stage]] = {}
     for stage in stages.values():
         if _is_probe(stage):
@@ -63,9 +63,9 @@ def _passes(stages: Mapping[str, Stage]) -> list[tuple[Stage, ...]]:
 
 
 def _shared(stage: Stage) -> str:
-    """What the heads of one pass have in common."""
+    """A key that is equal for probes whose heads can be trained in one pass."""
     recipe = LinearProbe.model_validate(stage.config["adaptation"])
-    values = recipe.model_dump(mode="json", exclude=OWN)
+    values = recipe.model_dump(mode="json", exclude=PER_HEAD)
     return canonical_json([stage.inputs, stage.digest, stage.config["pathologies"], values])
 
 

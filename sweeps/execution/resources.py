@@ -1,4 +1,4 @@
-"""What each stage asks of the cluster, and whether the cluster can ever give it."""
+"""The resources of each stage, and whether the cluster can ever provide them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from sweeps.planning.study import Resources
 from sweeps.status.pretraining_networks import shared_batch
 
 TRAINS_NETWORK = {"pretrain", "features", "end_to_end"}
-"""Stages that pass images through a network; probes and evaluation stay on a CPU."""
-
-
+"""Stages that pass images through a network; probes and evaluations run on a CPU."""
 MAX_CORES = 8
-"""Beyond, an H100 waits for nothing."""
+"""Most cores beside one stage's GPUs: with more, even an H100 no longer waits for images."""
 WORKERS = "workers"
-"""Key of a bundle that so many workers get each; without it, one gets it."""
+"""Key of a bundle: the number of workers that each get the rest of it; one without this key."""
 HEAD = "node:__internal_head__"
-"""Ray's token of a cluster's head node, of which there is 1."""
+"""Ray's token of a cluster's head node, of which there is an amount of 1."""
 HEAD_SHARE = 0.9
-"""What trials that wait for their workers may hold of it; Ray Train needs a little itself."""
+"""How much of it trials that wait for their workers may hold; Ray Train needs a little too."""
 
 
 @dataclass(frozen=True)
@@ -32,37 +30,37 @@ class Cluster:
     nodes: tuple[Mapping[str, float], ...]
 
     def fits(self, bundle: Mapping[str, float]) -> bool:
-        """Whether one node can hold the whole bundle."""
+        """Whether a single node has the resources of the bundle."""
         return any(
             all(node.get(name, 0.0) >= amount for name, amount in bundle.items())
             for node in self.nodes
         )
 
     def room(self, bundle: Mapping[str, float]) -> int:
-        """How many of the bundle all nodes hold together."""
+        """How many times the bundle fits into all nodes together."""
         return sum(
             min(int(node.get(name, 0.0) / amount) for name, amount in bundle.items())
             for node in self.nodes
         )
 
     def described(self) -> str:
-        """The nodes in words."""
+        """The CPUs and GPUs of each node in words."""
         return "; ".join(
             ", ".join(f"{node.get(name, 0.0):g} {name}" for name in ("CPU", "GPU"))
             for node in self.nodes
         )
 
     def total(self, resource: str) -> float:
-        """The amount that all nodes have together."""
+        """The amount of a resource in all nodes together."""
         return sum(node.get(resource, 0.0) for node in self.nodes)
 
 
 def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, float]:
     """The resource bundle of a stage on this cluster: one GPU for training where there are any.
 
-    A pre-training on several workers gets it for each. Raises BadInput for a bundle that no node
-    which is up can hold, or for more workers than they can: it would wait for ever. Also for a
-    batch that the workers cannot share.
+    For a pre-training on several workers it is the bundle of each. Raises BadInput for what would
+    wait forever, a bundle that no running node can provide or too many workers, and for a batch
+    that the workers cannot share.
     """
     method = str(stage.config.get("adaptation", {}).get("method", stage.kind))
     gpus = asked.gpus if asked.gpus is not None else float(cluster.total("GPU") >= 1)
@@ -74,7 +72,7 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
     if not cluster.fits(bundle):
         wanted = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise BadInput(
-            f"a stage asks for {wanted} on one node, and no node that is up has that "
+            f"a stage asks for {wanted} on one node, and no running node has that "
             f"({cluster.described()}); change resources in the study, or start such a node"
         )
     workers = asked.workers if stage.kind == "pretrain" else 1
@@ -84,28 +82,28 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
 def _shared(
     stage: Stage, bundle: dict[str, float], workers: int, cluster: Cluster
 ) -> dict[str, float]:
-    """The bundle for each of several workers, and what their trial holds while they work."""
-    shared_batch(stage, workers)  # refused here rather than by the workers
+    """The bundle of each of several workers, and what their trial itself holds meanwhile."""
+    shared_batch(stage, workers)  # refuse the batch before the workers would
     if bundle.get("GPU", 1) < 1:
-        raise BadInput("workers under resources need a whole GPU each; set gpus: 1, or workers: 1")
+        raise BadInput("resources.workers need a whole GPU each; set gpus: 1, or workers: 1")
     room = cluster.room(bundle)
     if room < workers:
         each = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise BadInput(
-            f"a stage asks for {workers} workers of {each}, and the nodes that are up have room "
-            f"for {room} ({cluster.described()}); change resources in the study, or start nodes"
+            f"a stage asks for {workers} workers of {each}, and the running nodes have room for "
+            f"{room} ({cluster.described()}); change resources in the study, or start more nodes"
         )
     share = math.floor(1000 * HEAD_SHARE / (room // workers)) / 1000
     return bundle | {WORKERS: workers, HEAD: share}
 
 
 def held(bundle: Mapping[str, float]) -> dict[str, float]:
-    """What Tune reserves for the trial itself: several workers' resources are theirs alone."""
+    """What Tune reserves for the trial itself; several workers reserve their own resources."""
     return {HEAD: bundle[HEAD]} if HEAD in bundle else dict(bundle)
 
 
 def _cores_beside(gpus: float, cluster: Cluster) -> float:
-    """Cores for a stage that asks for so many GPUs, on the poorest node that has them."""
+    """Cores for a stage with so many GPUs: its share on the node that has fewest cores per GPU."""
     if not gpus:
         return 1.0
     shares = [
@@ -119,10 +117,10 @@ def _cores_beside(gpus: float, cluster: Cluster) -> float:
 def _check_precision(stage: Stage, gpus: float) -> None:
     asked = stage.config.get("adaptation", stage.config).get("precision")
     if asked == "fp16" and not gpus:
-        raise BadInput("precision fp16 needs a GPU, which no training here gets; use bf16 or auto")
+        raise BadInput("precision fp16 needs a GPU, which no training gets here; use bf16 or auto")
 
 
 def concurrent_stages(bundles: Sequence[Mapping[str, float]], cluster: Cluster) -> int:
-    """How many of the smallest of these bundles fit into the cluster at once, at least one."""
+    """How many of the smallest of these bundles fit into the cluster together; at least one."""
     smallest = min((bundle["CPU"] * bundle.get(WORKERS, 1) for bundle in bundles), default=1.0)
     return max(1, int(cluster.total("CPU") / smallest))

@@ -1,4 +1,4 @@
-"""The stage graph as a Tune searcher: hands out a job when what it needs is done."""
+"""The stage graph as a Tune searcher: hands out a job when its inputs are done."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from fairfm_core.stages import Stage
 from sweeps.execution.jobs import Job
 
 FAILED = "failed"
-"""Key of a stage's last report that holds the reason of its failure."""
+"""Key of a job's last report: the reason why all of it failed."""
 
 FAILED_STAGES = "failed_stages"
-"""Key of a job's last report: pairs of fingerprint and reason, of stages that failed alone.
+"""Key of a job's last report: pairs of fingerprint and reason, of single stages that failed.
 
-Pairs, because Tune flattens mappings before it tells a searcher."""
+Pairs, because Tune flattens mappings before it passes them to a searcher."""
 
 UNWRITABLE = "unwritable"
-"""Key beside FAILED when the results folder takes nothing any more: no stage could succeed."""
+"""Key beside FAILED when the results folder can no longer be written: no stage could succeed."""
 
-# Finished trials show early, shared features unlock most, long trainings start before short ones.
+# Trials finish early, shared inputs unlock many others, and long trainings start before short ones.
 PRIORITY = {
     "evaluate": 0,
     "weights": 1,
@@ -33,12 +33,12 @@ PRIORITY = {
 
 
 def priority(stage: Stage) -> int:
-    """Rank of a stage among those that are ready; smaller goes first."""
+    """Rank of a stage among those that are ready; the smallest goes first."""
     return PRIORITY[str(stage.config.get("adaptation", {}).get("method", stage.kind))]
 
 
 def failures_of(job: Job, result: Mapping[str, Any] | None, error: bool = False) -> dict[str, str]:
-    """Reasons by fingerprint of the job's stages that failed: some of them, or all."""
+    """Reasons, by fingerprint, of those of the job's stages that failed."""
     last = result or {}
     if error or FAILED in last:
         return {stage.fingerprint: str(last.get(FAILED, "")) for stage in job.stages}
@@ -46,10 +46,10 @@ def failures_of(job: Job, result: Mapping[str, Any] | None, error: bool = False)
 
 
 class StageSearcher(Searcher):  # type: ignore[misc]
-    """Suggests `{"job": name}` for ready jobs, None while all wait, then FINISHED.
+    """Suggests `{"job": name}` for a ready job, None while all have to wait, then FINISHED.
 
-    A job is ready when its inputs are done. When a stage fails, those that need it are blocked and
-    never handed out; everything else goes on.
+    A job is ready when its inputs are done. When a stage fails, jobs that need it are blocked and
+    never handed out; all others continue.
     """
 
     def __init__(self, jobs: Mapping[str, Job], done: Iterable[str]) -> None:
@@ -61,7 +61,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self.blocked: dict[str, str] = {}
         """Stages that cannot run, with the fingerprint of the failed stage they need."""
         self.stopped: str | None = None
-        """Why no further job is handed out, although some are left."""
+        """Why no more jobs are handed out although some are left."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next ready job."""
@@ -77,7 +77,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note a job's end and block what its failed stages leave without input."""
+        """Note the end of a job and block the jobs that need its failed stages."""
         job = self._jobs[self._running.pop(trial_id)]
         if UNWRITABLE in (result or {}):
             self.stopped = str((result or {})[FAILED])
@@ -99,11 +99,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: Mapping[str, Any], **spec: Any
     ) -> bool:
-        """Accept any: the graph has no metric of its own."""
+        """Accept any metric: the graph optimizes none."""
         return True
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the store's `done` markers are the state."""
+        """Save nothing: the `done` markers in the store are the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: see `save`."""
+        """Restore nothing: see `save`."""

@@ -1,4 +1,4 @@
-"""One job as a Tune trial: does it, passes its epochs on, and says why it failed if it did."""
+"""One job as a Tune trial: runs it, reports its epochs, and says why it failed if it did."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput, StageFailed
-from fairfm_core.stages import run_stage, run_together
+from fairfm_core.running import run_stage, run_together
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
 from sweeps.execution.resources import WORKERS
@@ -23,9 +23,10 @@ from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, UNWRITABLE
 log = logging.getLogger(__name__)
 
 ROWS = "rows"
-"""Key of a report that holds an epoch's values by stage."""
+"""Key of a report: the values of an epoch by stage."""
 
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+"""Errors after which no other stage could be written either."""
 
 
 def run_as_trial(
@@ -35,10 +36,11 @@ def run_as_trial(
     bundles: Mapping[str, Mapping[str, float]],
     scratch: str = "",
 ) -> None:
-    """Do the job that `config` names; the last report holds a failure's reason.
+    """Run the job that `config` names; the last report holds the reason of a failure.
 
-    Raises nothing but WorkersLost, which has Tune start the trial again. Several workers need
-    `scratch`, a place for files that nobody reads again.
+    `location` opens the artifact store, `bundles` are resources by job. Several workers need
+    `scratch`, a location for temporary files that all nodes see. Raises only WorkersLost, after
+    which Tune starts the trial again.
     """
     job, bundle = jobs[config["job"]], bundles[config["job"]]
     if not bundle.get("GPU"):
@@ -47,28 +49,28 @@ def run_as_trial(
     store = open_store(location)
     try:
         if WORKERS in bundle:
-            outcome = _done_by_workers(job, store, bundle, scratch)
+            outcome = _run_by_workers(job, store, bundle, scratch)
         else:
             _prepare_process(max(1, int(bundle["CPU"])))
-            outcome = _done(job, store)
+            outcome = _run(job, store)
     except WorkersLost:
         raise
     except OSError as error:
-        outcome = {FAILED: _failed(store, job, str(error))}
+        outcome = {FAILED: _record_failure(store, job, str(error))}
         if error.errno in DISK_ERRORS:
             outcome[UNWRITABLE] = True
     except (StageFailed, BadInput) as error:
-        outcome = {FAILED: _failed(store, job, str(error))}
+        outcome = {FAILED: _record_failure(store, job, str(error))}
     except Exception as error:  # a worker's boundary: a bug in one stage must not end the sweep
         log.error("%s", traceback.format_exc())
-        outcome = {FAILED: _failed(store, job, f"{type(error).__name__}: {error}")}
+        outcome = {FAILED: _record_failure(store, job, f"{type(error).__name__}: {error}")}
     finally:
         _release_memory()
     tune.report(outcome)
 
 
-def _done(job: Job, store: ArtifactStore) -> dict[str, Any]:
-    """Do the job; the last report of one that did not fail as a whole."""
+def _run(job: Job, store: ArtifactStore) -> dict[str, Any]:
+    """Run the job; returns the last report, with the stages that failed on their own."""
     if len(job.stages) == 1:
         (stage,) = job.stages
         run_stage(stage, store, lambda row: tune.report({ROWS: {stage.fingerprint: dict(row)}}))
@@ -79,7 +81,7 @@ def _done(job: Job, store: ArtifactStore) -> dict[str, Any]:
     return {"finished": True, FAILED_STAGES: list(failed.items())}
 
 
-def _done_by_workers(
+def _run_by_workers(
     job: Job, store: ArtifactStore, bundle: Mapping[str, float], scratch: str
 ) -> dict[str, Any]:
     (stage,) = job.stages
@@ -98,13 +100,14 @@ def _prepare_process(threads: int) -> None:
 
 
 def _release_memory() -> None:
-    """Actors are reused: leave no GPU memory behind for the next stage."""
+    """Free cached GPU memory: actors are reused, and the next stage may need it."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-def _failed(store: ArtifactStore, job: Job, reason: str) -> str:
+def _record_failure(store: ArtifactStore, job: Job, reason: str) -> str:
+    """Record why the job's unfinished stages failed; returns the reason."""
     for stage in job.wanted:
         try:
             store.record_failure(stage.fingerprint, reason)

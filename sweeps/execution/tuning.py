@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 
 from ray import tune
@@ -26,19 +26,20 @@ Bundles = Mapping[str, Mapping[str, float]]
 
 def fit_jobs(
     jobs: Mapping[str, Job],
-    done: set[str],
+    done: Set[str],
     store: ArtifactStore,
     bundles: Bundles,
     slots: int,
     listeners: Sequence[Listener],
     scratch: str,
 ) -> str | None:
-    """Do the jobs, each after its inputs; needs a running Ray.
+    """Run the jobs, each after its inputs; needs a running Ray.
 
-    Tune's own files go to `scratch`, which every node must see. Returns why the run stopped early,
-    if the results folder takes nothing any more.
+    `done` are the fingerprints of finished stages, `slots` is the number of jobs that run
+    concurrently. Tune's own files go to `scratch`, which every node must see. Returns why the run
+    stopped early, which is when the results folder can no longer be written, or None.
     """
-    # Tune asks a searcher for one trial at a time unless told how many may wait for an actor.
+    # By default Tune asks a searcher for one trial at a time; this many may wait for an actor.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     with_jobs = tune.with_parameters(
         run_as_trial,
@@ -72,7 +73,7 @@ def fit_jobs(
 
 @contextmanager
 def tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
-    """Where Tune keeps files that nobody reads again: on a cluster, a place that all nodes see."""
+    """A location for Tune's own files, which are not read again; on a cluster, all nodes see it."""
     if address is not None:
         yield f"{store.location}/tune"
         return

@@ -1,4 +1,4 @@
-"""Which version of this program's code runs."""
+"""The version of this program's code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def code_version() -> str:
-    """Package version, with the git commit and `+dirty` where the code is a checkout."""
+    """The package version; in a checkout also the git commit and `+dirty` for local changes."""
     version = metadata.version("fairfm")
     folder = Path(__file__).resolve().parents[1]
     try:

@@ -1,4 +1,4 @@
-"""What the corpora of a study hold: found when it is planned, once for each pre-training."""
+"""What the corpora of a study hold, determined at planning, once for each pre-training."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from fairfm_core.stages import Stage
 
 
 def planned_corpus(trial: Trial) -> Pretraining:
-    """The trial's pre-training with absolute folders and the digest of what they hold.
+    """The trial's pre-training with absolute folders and the digest of its corpus.
 
-    Raises BadInput for a folder that is no prepared data set, or a corpus without an image.
+    Raises BadInput for a folder that is not a prepared data set, or a corpus without images.
     """
     recipe = trial.pretraining
     assert recipe is not None
     folders = tuple(str(Path(folder).absolute()) for folder in recipe.corpora)
-    found = _corpus(
+    corpus = _corpus(
         folders, trial.data.dataset, recipe.fraction, recipe.seed, recipe.exclude_eval_patients
     )
-    return recipe.model_copy(update={"corpora": folders, "digest": found.digest})
+    return recipe.model_copy(update={"corpora": folders, "digest": corpus.digest})
 
 
 def recipe_of(stage: Stage) -> Pretraining:
-    """How a pretrain stage trains."""
+    """The recipe of a pretrain stage."""
     return Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
 
 
 def corpus_of(stage: Stage) -> Corpus:
-    """What a pretrain stage trains on."""
+    """The corpus of a pretrain stage."""
     recipe = recipe_of(stage)
     return _corpus(
         stage.corpora, stage.dataset, recipe.fraction, recipe.seed, recipe.exclude_eval_patients
@@ -40,11 +40,11 @@ def corpus_of(stage: Stage) -> Corpus:
 
 @cache
 def _corpus(
-    folders: tuple[str, ...], judged: str, fraction: float, seed: int, exclude: bool
+    folders: tuple[str, ...], evaluated: str, fraction: float, seed: int, exclude: bool
 ) -> Corpus:
     return pretraining_corpus(
         open_corpora(folders),
-        open_corpora([judged]),
+        open_corpora([evaluated]),
         fraction=fraction,
         seed=seed,
         exclude_eval_patients=exclude,

@@ -1,14 +1,14 @@
-"""A study's plan: its trials, the distinct stages they need, and what of that is done."""
+"""A study's plan: its trials and the distinct stages that they need."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.resolving import SCRATCH
@@ -20,7 +20,7 @@ from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import Stage, stages_of
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.records import PretrainingRecord, TrialRecord
-from sweeps.planning.study import Study, StudyTrial, expand
+from sweeps.planning.study import StudySpec, StudyTrial, expand
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PlannedTrial:
 
     @cached_property
     def record(self) -> TrialRecord:
-        """What the results folder remembers of the trial; no path of this machine."""
+        """What the results folder records of the trial; holds no path of this machine."""
         config = self.trial.without_places().model_dump(mode="json")
         if self.trial.weights is None and self.trial.pretraining is None:
             config["weights"] = SCRATCH
@@ -79,15 +79,15 @@ class PlannedTrial:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a study runs, before anything starts."""
+class StudyPlan:
+    """What a study runs, known before anything starts."""
 
-    study: Study
+    spec: StudySpec
     trials: tuple[PlannedTrial, ...]
     data: dict[str, PreparedData]
-    """Prepared data by the path that trials give."""
+    """Prepared data by the path in the study."""
     same: tuple[tuple[str, str], ...]
-    """Names of trials that are the same work as an earlier one, with that one's name."""
+    """Pairs of names: a trial that is the same work as an earlier one, and that earlier one."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -96,39 +96,36 @@ class Plan:
 
     @cached_property
     def pretrainings(self) -> list[PretrainingRecord]:
-        """What the study's pre-trainings are, for those who follow them."""
-        found = {
+        """The study's distinct pre-trainings, as recorded and tracked."""
+        first = {
             trial.stages[0].fingerprint: trial
             for trial in self.trials
             if trial.trial.pretraining is not None
         }
-        return [_pretraining_record(fingerprint, trial) for fingerprint, trial in found.items()]
+        return [_pretraining_record(fingerprint, trial) for fingerprint, trial in first.items()]
 
-    def missing(self, store: ArtifactStore) -> dict[str, Stage]:
+    def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
 
-        What only led to something finished is not needed again, should it have been removed.
+        `done` are the fingerprints of finished stages. A removed stage that only led to finished
+        ones is not needed again.
         """
         needed: set[str] = set()
         for trial in self.trials:
             wanted = [trial.evaluate.fingerprint]
             while wanted:
-                stage = self.stages[wanted.pop()]
-                if not store.is_done(stage.kind, stage.fingerprint):
-                    needed.add(stage.fingerprint)
-                    wanted += stage.inputs.values()
+                fingerprint = wanted.pop()
+                if fingerprint not in done:
+                    needed.add(fingerprint)
+                    wanted += self.stages[fingerprint].inputs.values()
         return {f: stage for f, stage in self.stages.items() if f in needed}
 
-    def done(self, store: ArtifactStore) -> set[str]:
-        """Fingerprints of the stages whose `done` marker exists."""
-        return {f for f, stage in self.stages.items() if store.is_done(stage.kind, f)}
 
-
-def make_plan(study: Study) -> Plan:
-    """Expand the study on its prepared data; raises BadInput for what could not run."""
+def make_plan(study: StudySpec) -> StudyPlan:
+    """Expand the study on its prepared data; raises BadInput for a study that could not run."""
     trials = expand(study)
     if not trials:
-        raise BadInput(f"study {study.study} has no trial left: exclude removes every cell")
+        raise BadInput(f"study {study.study} has no trial left: exclude removes all of them")
     data = {
         path: open_dataset(Path(path).absolute())
         for path in dict.fromkeys(trial.trial.data.dataset for trial in trials)
@@ -145,7 +142,7 @@ def make_plan(study: Study) -> Plan:
         if first is not one:
             same.append((one.name, first.name))
     _check_names(planned)
-    return Plan(study, tuple(planned.values()), data, tuple(same))
+    return StudyPlan(study, tuple(planned.values()), data, tuple(same))
 
 
 def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRecord:
@@ -157,7 +154,7 @@ def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRec
 
 
 def _sources(trials: list[StudyTrial]) -> dict[str, PublishedWeights]:
-    """Each distinct weights as found on disk; a file of hundreds of megabytes is read once."""
+    """The distinct published weights as found on disk; each file is read only once."""
     named = {_key(t.trial.weights): t.trial.weights for t in trials if t.trial.weights is not None}
     return {key: located(weights) for key, weights in named.items()}
 
@@ -167,7 +164,7 @@ def _key(weights: PublishedWeights | None) -> str:
 
 
 def _planned(
-    trial: StudyTrial, weights: PublishedWeights | None, data: PreparedData, study: Study
+    trial: StudyTrial, weights: PublishedWeights | None, data: PreparedData, study: StudySpec
 ) -> PlannedTrial:
     absolute = trial.trial.data.model_copy(update={"dataset": str(data.folder.absolute())})
     resolved = trial.trial.model_copy(update={"data": absolute, "weights": weights})
@@ -189,7 +186,9 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
             )
     for split in ("train", "val", "test"):
         if not (data.frame["split"] == split).any():
-            raise BadInput(f"{data.folder} has no image in split {split!r}; prepare it with one")
+            raise BadInput(
+                f"{data.folder} has no images in split {split!r}; prepare it with all splits"
+            )
     if trial.data.sampling == "balanced":
         training = data.frame[data.frame["split"] == "train"]
         balanced_size(training, trial.data.balance, age_edges)
@@ -204,14 +203,14 @@ def _check_glocker(trial: Trial, data: PreparedData) -> None:
         )
 
 
-def _check_attributes(study: Study, data: PreparedData) -> None:
+def _check_attributes(study: StudySpec, data: PreparedData) -> None:
     settings = study.evaluation
     named = dict.fromkeys(settings.attributes, "evaluation.attributes names")
     named = dict.fromkeys(settings.weighed_by, "evaluation.protocols need") | named
     for attribute, who in named.items():
         if attribute not in data.attributes:
             raise BadInput(
-                f"{who} {attribute!r}, which {data.folder} lacks"
+                f"{who} {attribute!r}, which is not in {data.folder}"
                 f"{did_you_mean(attribute, data.attributes)}; it has {', '.join(data.attributes)}"
             )
 
@@ -220,18 +219,18 @@ def _check_names(planned: dict[str, PlannedTrial]) -> None:
     names = Counter(trial.name for trial in planned.values())
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
-        raise BadInput(f"two different trials are called {repeated[0]!r}; label their values")
+        raise BadInput(f"two different trials are named {repeated[0]!r}; give their values labels")
 
 
-def study_record(plan: Plan, code_version: str) -> dict[str, Any]:
-    """What analysis needs to know of a study: trials with axes, seeds and fingerprints."""
+def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:
+    """The content of `study.json`, from which analysis reads trials, axes and fingerprints."""
     return {
-        "study": plan.study.study,
-        "claim": plan.study.claim,
-        "spec": plan.study.model_dump(mode="json"),
-        "spec_sha": fingerprint(plan.study.model_dump(mode="json")),
+        "study": plan.spec.study,
+        "claim": plan.spec.claim,
+        "spec": plan.spec.model_dump(mode="json"),
+        "spec_sha": fingerprint(plan.spec.model_dump(mode="json")),
         "code_version": code_version,
-        "axes": list(plan.study.matrix),
+        "axes": list(plan.spec.matrix),
         "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
         "pretrainings": [record.as_json() for record in plan.pretrainings],
         "trials": [trial.record.as_json() for trial in plan.trials],

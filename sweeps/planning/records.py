@@ -1,4 +1,4 @@
-"""What a results folder remembers of a study's trials: enough to follow and track them later."""
+"""What a results folder records of a study: enough to analyse and track its trials later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fairfm_core.artifacts import ArtifactStore
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as `studies/<study>/study.json` holds it: names, axes and fingerprints."""
+    """One trial as recorded in `studies/<study>/study.json`: names, axes and fingerprints."""
 
     name: str
     axes: dict[str, str]
@@ -26,50 +26,50 @@ class TrialRecord:
     config: dict[str, Any]
     """The resolved trial."""
     weights: str | None = None
-    """Fingerprint of the stage that reads published weights, or pre-trains its own."""
+    """Fingerprint of the stage that provides the initial weights; None for random ones."""
 
     @property
     def identity(self) -> str:
-        """What its MLflow run is found by."""
+        """The fingerprint by which its MLflow run is found."""
         return self.adapt
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Fingerprints of every stage the trial needs."""
-        every = (self.weights, self.features, self.adapt, self.evaluate)
-        return tuple(f for f in every if f is not None)
+        """Fingerprints of all stages of the trial."""
+        stages = (self.weights, self.features, self.adapt, self.evaluate)
+        return tuple(fingerprint for fingerprint in stages if fingerprint is not None)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The record as JSON values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class PretrainingRecord:
-    """One pre-training of a study: its curve is a run of its own, beside the trials'."""
+    """One pre-training of a study; it has an MLflow run of its own, beside those of the trials."""
 
     name: str
     identity: str
-    """Fingerprint of its stage."""
+    """Fingerprint of its stage, by which its MLflow run is found."""
     config: dict[str, Any]
     """Backbone, recipe and the names of the corpora."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The record as JSON values."""
         return asdict(self)
 
 
 RunRecord = TrialRecord | PretrainingRecord
-"""What an MLflow run is of."""
-
-
-def read_pretraining_records(store: ArtifactStore, study: str) -> list[PretrainingRecord]:
-    """The pre-trainings of a study that was planned into this store."""
-    record = store.read_json("studies", study, "study.json")
-    return [PretrainingRecord(**each) for each in record.get("pretrainings", [])]
+"""What an MLflow run shows."""
 
 
 def read_trial_records(store: ArtifactStore, study: str) -> list[TrialRecord]:
-    """The trials of a study that was planned into this store."""
+    """The trials of a study, as recorded in this store."""
     record = store.read_json("studies", study, "study.json")
     return [TrialRecord(**trial) for trial in record["trials"]]
+
+
+def read_pretraining_records(store: ArtifactStore, study: str) -> list[PretrainingRecord]:
+    """The pre-trainings of a study, as recorded in this store; older records have none."""
+    record = store.read_json("studies", study, "study.json")
+    return [PretrainingRecord(**each) for each in record.get("pretrainings", [])]

@@ -19,32 +19,32 @@ from fairfm_core.evaluation.selection.objectives import Objective, parse_objecti
 
 
 class Resources(Frozen):
-    """What one training stage asks of the cluster."""
+    """The resources of one training stage."""
 
     cpus: float | None = Field(None, gt=0)
-    """Null means one; beside a GPU, its share of the node's cores up to 8, which prepare images."""
+    """Null means 1; with a GPU, the GPU's share of the node's cores, up to 8, to load images."""
     gpus: float | None = Field(None, ge=0)
-    """GPUs of a training stage, fractions allowed; null means one where the cluster has any."""
+    """GPUs of a training stage, fractions allowed; null means 1 where the cluster has any."""
     workers: int = Field(1, ge=1)
-    """Among how many a pre-training's batches are shared, with these cpus and gpus for each."""
+    """Workers that share each batch of a pre-training, each with these cpus and gpus."""
 
     @field_validator("gpus")
     @classmethod
     def _whole_above_one(cls, gpus: float | None) -> float | None:
         if gpus is not None and gpus > 1 and gpus != int(gpus):
-            raise BadInput(f"{gpus:g} GPUs cannot be given: above one only whole numbers")
+            raise BadInput(f"{gpus:g} GPUs are not possible: above 1, give a whole number")
         return gpus
 
 
 class Tracking(Frozen):
-    """Where MLflow runs go."""
+    """Where MLflow runs are written."""
 
     uri: str | None = None
-    """Null means MLFLOW_TRACKING_URI, else SQLite inside the results folder."""
+    """Null means MLFLOW_TRACKING_URI, or else SQLite in the results folder."""
 
 
-class Study(Frozen):
-    """A study as written: `base` and the axes that vary over it."""
+class StudySpec(Frozen):
+    """A study as its YAML file says it: `base` and the axes that vary over it."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     claim: str = ""
@@ -52,12 +52,12 @@ class Study(Frozen):
     matrix: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)
     """Axis (a dotted path into a trial) -> its values, or a mapping of labels to values."""
     include: tuple[dict[str, Any], ...] = ()
-    """Further trials, each a partial trial over `base`."""
+    """Additional trials, each a partial trial over `base`, with an optional `name`."""
     exclude: tuple[dict[str, Any], ...] = ()
-    """Cells to leave out, each a mapping of axes to labels."""
+    """Cells of the matrix to leave out, each a mapping of axes to labels."""
     seeds: tuple[int, ...] = (0,)
     objectives: tuple[Objective, ...] = ()
-    """What the front is over; AUC and the gap of every evaluated attribute unless given."""
+    """Objectives of the front; by default AUC and the gap of every evaluated attribute."""
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -66,7 +66,7 @@ class Study(Frozen):
     @classmethod
     def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds):
-            raise BadInput(f"seeds must be distinct and at least one, not {list(seeds)}")
+            raise BadInput(f"give at least one seed, and each only once, not {list(seeds)}")
         return seeds
 
     @field_validator("matrix")
@@ -76,7 +76,7 @@ class Study(Frozen):
             raise BadInput("axis 'seed' is not an axis of the matrix: list the seeds under 'seeds'")
         for axis, values in matrix.items():
             if not values:
-                raise BadInput(f"axis {axis!r} has no value; give one or more, or leave it out")
+                raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")
         return matrix
 
     @model_validator(mode="before")
@@ -91,39 +91,39 @@ class Study(Frozen):
         return {**values, "objectives": [{"metric": "val/auc", "goal": "maximize"}, *gaps]}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Study:
+    def _consistent(self) -> StudySpec:
         for cell in self.exclude:
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
         given = [objective.model_dump() for objective in self.objectives]
-        parse_objectives(given, self.evaluation.attributes)
+        parse_objectives(given, self.evaluation)
         return self
 
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """One trial of a study with the names its axes give it."""
+    """One trial of a study with its name and the labels of its axes."""
 
     name: str
     axes: dict[str, str]
-    """Axis -> label of the value this trial holds."""
+    """Axis -> label of this trial's value."""
     trial: Trial
 
 
-def read_study(path: Path) -> Study:
-    """The study in a YAML file; raises BadInput in one line for anything it does not know."""
-    return validated(Study, read_yaml(path), str(path))
+def read_study(path: Path) -> StudySpec:
+    """The study in a YAML file; raises BadInput, in one line, for any unknown key or value."""
+    return validated(StudySpec, read_yaml(path), str(path))
 
 
-def expand(study: Study) -> list[StudyTrial]:
-    """Every trial of the study: each cell of the matrix and each included one, at every seed."""
+def expand(study: StudySpec) -> list[StudyTrial]:
+    """All trials of the study: every cell of the matrix and every included trial at every seed."""
     cells = [*_matrix_cells(study), *_included_cells(study)]
     return [
         _study_trial(study, axes, values, seed) for axes, values in cells for seed in study.seeds
     ]
 
 
-def _matrix_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def _matrix_cells(study: StudySpec) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     """(labels by axis, raw trial values) of each cell that is not excluded."""
     axes = {axis: _labelled(values) for axis, values in study.matrix.items()}
     for choice in itertools.product(*(values.items() for values in axes.values())):
@@ -136,7 +136,7 @@ def _matrix_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]
         yield labels, values
 
 
-def _included_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def _included_cells(study: StudySpec) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     for number, extra in enumerate(study.include):
         extra = dict(extra)
         name = str(extra.pop("name", f"extra{number}"))
@@ -144,7 +144,7 @@ def _included_cells(study: Study) -> Iterator[tuple[dict[str, str], dict[str, An
 
 
 def _study_trial(
-    study: Study, axes: dict[str, str], values: dict[str, Any], seed: int
+    study: StudySpec, axes: dict[str, str], values: dict[str, Any], seed: int
 ) -> StudyTrial:
     name = ".".join([*axes.values(), f"s{seed}"])
     trial = validated(Trial, {**values, "seed": seed}, f"study {study.study}, trial {name}")
@@ -152,13 +152,13 @@ def _study_trial(
 
 
 def _labelled(values: list[Any] | dict[str, Any]) -> dict[str, Any]:
-    """Values by label: a mapping as it is, a list under the values' own text."""
+    """Values by label: a mapping as it is, a list labelled with the text of its values."""
     if isinstance(values, dict):
         return values
     if unlabelled := [value for value in values if isinstance(value, dict)]:
         raise BadInput(
-            f"a list of mappings, such as {unlabelled[0]}, gives trials no names; write an axis as "
-            "a mapping of labels to values"
+            f"values that are mappings, such as {unlabelled[0]}, need labels to name trials by; "
+            "write the axis as a mapping of labels to values"
         )
     return {str(value): value for value in values}
 

@@ -1,4 +1,4 @@
-"""One driver at a time on a study of a local results folder."""
+"""Only one driver at a time runs a study in a local results folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fairfm_core.errors import BadInput
 
 @contextmanager
 def study_lock(store: ArtifactStore, study: str) -> Iterator[None]:
-    """Hold the study; the lock dies with its holder, so a kill leaves nothing to clean up.
+    """Lock the study; the lock ends with its holder, so a kill leaves nothing to clean up.
 
-    Object stores have no locks: there, two drivers do the same work twice and harm nothing else.
-    Raises BadInput while another driver holds it.
+    Object stores have no locks: there, two drivers may repeat each other's work, and nothing worse.
+    Raises BadInput while another driver holds the lock.
     """
     if not store.is_local:
         yield

@@ -1,4 +1,4 @@
-"""How many images each kind of stage sends through a network: its cost, whatever the hardware."""
+"""How many images each kind of stage passes through a network: its cost on any hardware."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sweeps.planning.corpora import corpus_of, recipe_of
 
 
 def image_passes(stage: Stage, data: Iterable[PreparedData]) -> int:
-    """Images that the stage sends through a network; `data` are all that its study is about."""
+    """Images that the stage passes through a network; `data` are all data sets of its study."""
     counted = IMAGE_PASSES.get(stage.kind)
     return counted(stage, data) if counted else 0
 
@@ -25,13 +25,13 @@ def _of_pretraining(stage: Stage, data: Iterable[PreparedData]) -> int:
 
 
 def _of_features(stage: Stage, data: Iterable[PreparedData]) -> int:
-    """Every image once, those of training further times where their views vary."""
+    """Every image once, and a training image once more for each of several views."""
     counts, views = _counts(_frame(stage, data)), stage.config.get("views", 1)
     return sum(counts.values()) + (views * counts.get("train", 0) if views > 1 else 0)
 
 
 def _of_adaptation(stage: Stage, data: Iterable[PreparedData]) -> int:
-    """Of fine-tuning; a probe reads features."""
+    """Images of fine-tuning; 0 for a probe, which reads features."""
     if "backbone" not in stage.config:
         return 0
     frame = _frame(stage, data)
@@ -58,4 +58,4 @@ IMAGE_PASSES: dict[str, Callable[[Stage, Iterable[PreparedData]], int]] = {
     "features": _of_features,
     "adapt": _of_adaptation,
 }
-"""By kind of stage; any other has no network."""
+"""Image passes by kind of stage; the other kinds have no network."""

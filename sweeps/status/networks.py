@@ -1,4 +1,4 @@
-"""A network of a study in one line: how many parameters, and what its training takes in memory."""
+"""A network of a study in one line: its parameters, and the memory that its training needs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.trial import Trial
 
-if TYPE_CHECKING:  # with torch, which a driver is spared
+if TYPE_CHECKING:  # imports torch, which the driver does without
     from fairfm_core.models.memory.network import NetworkMemory
 
 LABELS = 14
-"""Outputs of a network whose labels are the cohort's: a few weights among millions."""
+"""Outputs assumed where a trial predicts all labels of its cohort: a few weights in millions."""
 BEST = "the best epoch's weights"
+"""What fine-tuning keeps in memory in addition to `STATE`."""
 STATE = ("weights", "gradients", "AdamW")
+"""What every training keeps in memory from step to step."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A distinct network of a study and what it takes in memory, as its recipe trains it."""
+    """A distinct network of a study and the memory it needs, as its recipe trains it."""
 
     name: str
     micro_batch: int | None
-    """Images at once that would halve the activations; None where nothing is left to halve."""
+    """The micro-batch that would halve the activations; None where there is nothing to halve."""
     memory: NetworkMemory
 
     def text(self) -> str:
@@ -37,12 +39,12 @@ class Network:
         return f"{head}training takes {memory_text(self.memory, BEST)}{half}"
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a program; memory in bytes."""
+        """The same as JSON values; memory in bytes."""
         return {"name": self.name, **asdict(self.memory)}
 
 
 def count_network(trial: Trial) -> Network:
-    """What the trial's network takes; raises BadInput for one that cannot train."""
+    """The trial's network and its memory; raises BadInput for one that cannot train."""
     from fairfm_core.models.memory.network import network_memory
 
     classes = len(trial.data.pathologies) if trial.data.pathologies else LABELS
@@ -53,7 +55,7 @@ def count_network(trial: Trial) -> Network:
 def memory_text(memory: NetworkMemory, *besides: str) -> str:
     """State and activations in GB of 1e9 bytes, in 32 and in 16 bits.
 
-    `besides` names what else stays from step to step.
+    `besides` names what is kept from step to step in addition to `STATE`.
     """
     average = ["their moving average"] if memory.average else []
     *names, last = [*STATE, *average, *besides]
@@ -66,28 +68,28 @@ def memory_text(memory: NetworkMemory, *besides: str) -> str:
 
 
 def gigabytes(size: int) -> str:
-    """In units of 1e9 bytes, two digits of a small number."""
+    """A size in units of 1e9 bytes, with two significant digits below 1."""
     return f"{size / 1e9:.1f}" if size >= 1e9 else f"{size / 1e9:.2g}"
 
 
 def saving(images: int) -> str:
-    """What half as many images at once would do."""
+    """What a micro-batch of `images` would save."""
     return f"micro_batch: {images} about halves the activations"
 
 
 def described(backbone: Backbone) -> list[str]:
-    """The backbone and its image, as far as they decide about memory."""
+    """The properties of the backbone and its image that determine memory."""
     options = [f"{name} {value}" for name, value in backbone.options.items()]
     return [backbone.name, *options, f"{backbone.image_size} px"]
 
 
 def in_parts(micro_batch: int | None) -> str:
-    """How a batch passes that is divided."""
+    """How a divided batch is passed; empty for one that is not."""
     return f" in parts of {micro_batch}" if micro_batch else ""
 
 
 def _network_name(trial: Trial) -> str:
-    """The backbone, its image and how it is adapted, as far as they decide about memory."""
+    """The properties of backbone, image and adaptation that determine memory."""
     return ", ".join([*described(trial.backbone), *_adapted(trial)])
 
 
@@ -102,7 +104,7 @@ def _adapted(trial: Trial) -> Iterator[str]:
 
 
 def _half_batch(trial: Trial) -> int | None:
-    """Half the images that pass at once now, where that is possible."""
+    """Half of the present micro-batch; None where it cannot be halved."""
     recipe = trial.adaptation
     if not isinstance(recipe, EndToEnd):
         return None

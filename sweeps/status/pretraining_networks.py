@@ -1,4 +1,4 @@
-"""A network of pre-training in one line: its parts, and what each worker's takes in memory."""
+"""A network of pre-training in one line: its parts, and the memory that each worker needs."""
 
 from __future__ import annotations
 
@@ -10,40 +10,26 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage
-from fairfm_core.training.pretraining.shares import COMPARED
-from sweeps.planning.corpora import recipe_of
-from sweeps.planning.plan import Plan
+from fairfm_core.training.pretraining.shares import COMPARED, check_shares, real_batch
+from sweeps.planning.corpora import corpus_of, recipe_of
+from sweeps.planning.plan import StudyPlan
 from sweeps.status.networks import described, in_parts, memory_text, saving
 
-if TYPE_CHECKING:  # with torch, which a driver is spared
+if TYPE_CHECKING:  # imports torch, which the driver does without
     from fairfm_core.training.pretraining.memory import PretrainingMemory
-from fairfm_core.training.pretraining.shares import check_shares, real_batch
-from sweeps.planning.corpora import corpus_of
-
-
-def shared_batch(stage: Stage, workers: int) -> int:
-    """Images of a step, of all workers: no more than the corpus has.
-
-    Raises BadInput where the training would: so many workers cannot share them.
-    """
-    recipe = recipe_of(stage)
-    batch = real_batch(recipe.batch_size, corpus_of(stage).images)
-    check_shares(recipe.method, batch, workers)
-    return batch
-
 
 BEST = "the best epoch's encoder"
-"""What stays beside what other trainings keep."""
+"""What pre-training keeps in memory in addition to any other training."""
 
 
 @dataclass(frozen=True)
 class PretrainingNetwork:
-    """A distinct network of pre-training and what each worker's takes, as its recipe trains it."""
+    """A distinct network of pre-training and the memory of one worker, as its recipe trains it."""
 
     name: str
     workers: int
     saving: str
-    """What would about halve the activations; empty where nothing does."""
+    """The setting that would about halve the activations; empty where none does."""
     memory: PretrainingMemory
 
     def text(self) -> str:
@@ -57,12 +43,12 @@ class PretrainingNetwork:
         return f"{line}; {self.saving}" if self.saving else line
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a program; memory of one worker in bytes."""
+        """The same as JSON values; memory of one worker in bytes."""
         return {"name": self.name, "workers": self.workers, **asdict(self.memory)}
 
 
 def check_pretrainings(trials: Sequence[Trial]) -> None:
-    """Build each distinct pre-training's network, without memory; raises BadInput if it cannot."""
+    """Build each distinct network, without memory; raises BadInput for one that cannot be built."""
     import torch
 
     from fairfm_core.training.pretraining.methods import NETWORKS
@@ -77,18 +63,29 @@ def check_pretrainings(trials: Sequence[Trial]) -> None:
             NETWORKS[recipe.method](recipe, backbone)
 
 
-def count_pretrainings(plan: Plan) -> list[PretrainingNetwork]:
-    """The distinct networks of the study's pre-trainings; done ones too.
+def count_pretrainings(plan: StudyPlan) -> list[PretrainingNetwork]:
+    """The distinct networks of the study's pre-trainings, finished ones included.
 
     Raises BadInput for a network that cannot be built, or a batch that cannot be shared.
     """
-    found: dict[str, PretrainingNetwork] = {}
+    networks: dict[str, PretrainingNetwork] = {}
     for stage in plan.stages.values():
         if stage.kind == "pretrain":
-            network = _counted(stage, plan.study.resources.workers)
+            network = _counted(stage, plan.spec.resources.workers)
             # Another seed or number of epochs is another pre-training of the same size.
-            found[network.text()] = network
-    return list(found.values())
+            networks[network.text()] = network
+    return list(networks.values())
+
+
+def shared_batch(stage: Stage, workers: int) -> int:
+    """Images in one step of all workers together: the recipe's batch, or the corpus if smaller.
+
+    Raises BadInput, as the training would, for a batch that so many workers cannot share.
+    """
+    recipe = recipe_of(stage)
+    batch = real_batch(recipe.batch_size, corpus_of(stage).images)
+    check_shares(recipe.method, batch, workers)
+    return batch
 
 
 def _counted(stage: Stage, workers: int) -> PretrainingNetwork:
@@ -109,7 +106,7 @@ def _name(recipe: Pretraining, backbone: Backbone, batch: int, workers: int) -> 
 
 
 def _saving(recipe: Pretraining, batch: int, workers: int, images: int) -> str:
-    """Smaller parts where a batch has them, more workers where they compare its images."""
+    """Smaller parts where a batch can be divided, more workers where its images are compared."""
     if recipe.method not in COMPARED:
         return saving(images // 2) if images >= 4 else ""
     fits = batch % (2 * workers) == 0 and images >= 4

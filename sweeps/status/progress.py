@@ -1,4 +1,4 @@
-"""The live display of a sweep: trials done, running, failed and the time left."""
+"""The live display of a sweep: trials done, running and failed, and the time left."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from pydantic import TypeAdapter
 from fairfm_core.config.adaptation import Adaptation
 from fairfm_core.stages import Stage
 from sweeps.planning.corpora import recipe_of
-from sweeps.planning.plan import Plan
-from sweeps.status.status import Standing
+from sweeps.status.status import StudyStatus
 from sweeps.status.time_left import TimeLeft, duration
 
 QUIET_SECONDS = 10.0
-"""Between two lines on an output that is no terminal."""
+"""Between two lines on an output that is not a terminal."""
 
 
 class Progress:
-    """One line that is rewritten on a terminal; elsewhere a line now and then and at each end."""
+    """A line that is rewritten on a terminal; elsewhere a line now and then and for each event."""
 
-    def __init__(self, standing: Standing, slots: int, out: TextIO) -> None:
-        plan: Plan = standing.plan
+    def __init__(self, status: StudyStatus, slots: int, out: TextIO) -> None:
+        plan = status.plan
         self._trial_of = {trial.evaluate.fingerprint: trial.name for trial in plan.trials}
         self._needs = {t.name: {s.fingerprint for s in t.stages} for t in plan.trials}
-        self._left = plan.missing(standing.store)
-        self._time = TimeLeft({f: standing.image_passes(s) for f, s in self._left.items()})
+        self._left = dict(status.missing)
+        self._time = TimeLeft({f: status.image_passes(s) for f, s in self._left.items()})
         self._running: set[str] = set()
         self._failed: set[str] = set()
         self._slots = slots
@@ -42,7 +41,7 @@ class Progress:
         self._show()
 
     def stage_reported(self, stage: Stage, row: Mapping[str, float]) -> None:
-        """An epoch passed."""
+        """Update the time left after an epoch."""
         if "epoch" in row:
             share = row["epoch"] / EPOCHS_OF[stage.kind](stage)
             self._time.progressed(stage, share, time.monotonic())
@@ -55,7 +54,7 @@ class Progress:
         self._show(f"done    {name}" if name else None)
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
-        """Count as failed every trial that needs the stage, and say why."""
+        """Count every trial that needs the stage as failed, and say why."""
         self._end(stage)
         hit = [name for name, needs in self._needs.items() if stage.fingerprint in needs]
         self._failed.update(hit)
@@ -78,7 +77,7 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the rewritten line."""
+        """Show the final state and end the rewritten line."""
         self._show()
         if self._terminal:
             self._out.write("\n")
@@ -120,4 +119,4 @@ EPOCHS_OF: dict[str, Callable[[Stage], int]] = {
     "pretrain": lambda stage: recipe_of(stage).epochs,
     "adapt": _of_adaptation,
 }
-"""The number of epochs of a stage that trains."""
+"""The number of epochs by kind of stage, of those that train."""

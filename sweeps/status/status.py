@@ -1,68 +1,93 @@
-"""Where a study stands: what is done, half-done, failed and to do, and what the rest costs."""
+"""Where a study stands: what is done, half done, failed and to do, and what the rest costs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config.trial import Trial
+from fairfm_core.artifacts import ArtifactStore, check_schema
 from fairfm_core.data.corpora.corpus import corpus_text
+from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.stages import Stage
 from sweeps.planning.corpora import corpus_of
-from sweeps.planning.plan import Plan, PlannedTrial
+from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan
+from sweeps.planning.study import StudySpec
 from sweeps.status.image_passes import image_passes
-from sweeps.status.networks import Network, count_network
-from sweeps.status.pretraining_networks import PretrainingNetwork, check_pretrainings
-from sweeps.status.time_left import worker_time
+from sweeps.status.network_check import count_parameters
+from sweeps.status.networks import Network
+from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
+from sweeps.status.time_left import work_of, worker_time
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A plan against a store."""
+@dataclass(frozen=True, eq=False, repr=False)
+class StudyStatus:
+    """A study's plan against a snapshot of its results."""
 
-    plan: Plan
-    store: ArtifactStore
+    plan: StudyPlan
+    snapshot: Snapshot
     networks: Sequence[Network] = ()
     """The distinct networks, where they were counted."""
     pretrainings: Sequence[PretrainingNetwork] = ()
-    """Those of pre-training, each as one worker holds it, where they were counted."""
+    """The distinct networks of pre-training as one worker holds them, where they were counted."""
+
+    def __repr__(self) -> str:
+        return f"<StudyStatus {self._summary()}>"
 
     @cached_property
-    def done(self) -> set[str]:
-        """Fingerprints of finished stages."""
-        return self.plan.done(self.store)
+    def done(self) -> frozenset[str]:
+        """Fingerprints of the study's finished stages."""
+        return self.snapshot.done & self.plan.stages.keys()
 
     @cached_property
     def missing(self) -> dict[str, Stage]:
-        """Stages that unfinished trials still need."""
-        return self.plan.missing(self.store)
+        """Stages that unfinished trials still need, by fingerprint, inputs before consumers."""
+        return self.plan.missing(self.snapshot.done)
 
     @cached_property
     def begun(self) -> dict[str, int]:
-        """Whole epochs of the missing stages that have a checkpoint; each is looked up once."""
-        found = ((f, self.store.checkpoint_epoch(f)) for f in self.missing)
-        return {fingerprint: epochs for fingerprint, epochs in found if epochs is not None}
+        """Whole epochs behind the missing stages that have a checkpoint, by fingerprint."""
+        epochs = ((fingerprint, self.snapshot.epoch(fingerprint)) for fingerprint in self.missing)
+        return {fingerprint: epoch for fingerprint, epoch in epochs if epoch is not None}
+
+    @cached_property
+    def failures(self) -> dict[str, str]:
+        """Why each failed stage of the study failed, by fingerprint; read once each."""
+        reasons = ((f, self.snapshot.failure(f)) for f in self.plan.stages)
+        return {fingerprint: reason for fingerprint, reason in reasons if reason is not None}
+
+    @cached_property
+    def states(self) -> dict[str, str]:
+        """The state of each trial in words, by its name, in the order of the study."""
+        return {trial.name: self.state(trial) for trial in self.plan.trials}
+
+    @cached_property
+    def unfinished(self) -> dict[str, str]:
+        """Why each unfinished trial is not finished, by its name: `<stage>: <reason>`."""
+        return {
+            trial.name: self._reason(trial)
+            for trial in self.plan.trials
+            if trial.evaluate.fingerprint not in self.done
+        }
 
     def state(self, trial: PlannedTrial) -> str:
         """One trial's state in words."""
         if trial.evaluate.fingerprint in self.done:
             return "done"
         for stage in trial.stages:
-            if reason := self.store.failure(stage.fingerprint):
-                return f"failed: {stage.kind}: {reason}"
+            if stage.fingerprint in self.failures:
+                return f"failed: {stage.kind}: {self.failures[stage.fingerprint]}"
         for stage in trial.stages:
             if stage.fingerprint in self.begun:
                 return f"half done: {stage.kind}, after epoch {self.begun[stage.fingerprint]}"
         return "to do"
 
     def plan_text(self) -> str:
-        """Trials, stages by kind, and cost."""
-        lines = [f"study {self.plan.study.study}: {len(self.plan.trials)} trials"]
-        lines += [f"  {self.state(trial):10} {trial.name}" for trial in self.plan.trials]
+        """Trials, networks, corpora, stages by kind, and what the missing ones cost."""
+        lines = [f"study {self.plan.spec.study}: {len(self.plan.trials)} trials"]
+        lines += [f"  {state:10} {name}" for name, state in self.states.items()]
         lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
         lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
         if self.pretrainings:
@@ -78,20 +103,16 @@ class Standing:
         return "\n".join([*lines, self._time_text()])
 
     def status_text(self) -> str:
-        """One line a trial."""
-        states = [self.state(trial) for trial in self.plan.trials]
-        done = states.count("done")
-        failed = sum(state.startswith("failed") for state in states)
-        lines = [f"study {self.plan.study.study}: {done} of {len(states)} done, {failed} failed"]
-        lines += [f"  {t.name}: {s}" for t, s in zip(self.plan.trials, states, strict=True)]
-        return "\n".join(lines)
+        """The number of finished and failed trials, then one line for each trial."""
+        trials = [f"  {name}: {state}" for name, state in self.states.items()]
+        return "\n".join([f"study {self._summary()}", *trials])
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a program."""
+        """What both texts say, as JSON values; memory in bytes."""
         return {
-            "study": self.plan.study.study,
+            "study": self.plan.spec.study,
             "trials": [
-                {"name": t.name, "fingerprint": t.adapt.fingerprint, "state": self.state(t)}
+                {"name": t.name, "fingerprint": t.adapt.fingerprint, "state": self.states[t.name]}
                 for t in self.plan.trials
             ],
             "stages": {
@@ -111,7 +132,7 @@ class Standing:
         return image_passes(stage, self.plan.data.values())
 
     def _corpora(self) -> list[str]:
-        """What is pre-trained on and who is left out of it; that of many trainings once."""
+        """Each distinct corpus of the pre-trainings, with the patients left out of it."""
         stages = self._by_kind().get("pretrain", [])
         return list(dict.fromkeys(corpus_text(corpus_of(stage)) for stage in stages))
 
@@ -121,41 +142,47 @@ class Standing:
             kinds[stage.kind].append(stage)
         return dict(kinds)
 
+    def _reason(self, trial: PlannedTrial) -> str:
+        """Why an unfinished trial is not finished."""
+        missing = [stage for stage in trial.stages if stage.fingerprint in self.missing]
+        failed = [stage for stage in missing if stage.fingerprint in self.failures]
+        if failed:
+            return f"{failed[0].kind}: {self.failures[failed[0].fingerprint]}"
+        return f"{missing[0].kind}: not run"
+
+    def _summary(self) -> str:
+        states = list(self.states.values())
+        failed = sum(state.startswith("failed") for state in states)
+        return (
+            f"{self.plan.spec.study}: {states.count('done')} of {len(states)} done, {failed} failed"
+        )
+
     def _time_text(self) -> str:
-        records = [(self.plan.stages[fingerprint], fingerprint) for fingerprint in self.done]
-        done = ((s, self.store.done_record(s.kind, f)["seconds"]) for s, f in records)
-        return worker_time(done, list(self.missing.values()))
+        return worker_time(self._measured(), list(self.missing.values()))
+
+    def _measured(self) -> Iterator[tuple[Stage, float]]:
+        """Finished stages that do the same work as missing ones, with the seconds they took."""
+        wanted = {work_of(stage) for stage in self.missing.values()}
+        for fingerprint, stage in self.plan.stages.items():
+            if fingerprint in self.done and work_of(stage) in wanted:
+                yield stage, self.snapshot.store.done_record(stage.kind, fingerprint)["seconds"]
 
 
-def check_networks(trials: Sequence[Trial]) -> None:
-    """Build each distinct network; raises BadInput for one that cannot be built.
+def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
+    """How the study stands in `store`, which is read once; nothing is started.
 
-    Also where its pre-trained weights do not fill it: such a sweep would train from random ones.
+    Raises BadInput for a study that could not run, or a store of another schema version.
     """
-    from fairfm_core.models.backbones import check_network
-    from fairfm_core.models.checkpoints.stage import check_weights
-
-    for trial in _distinct(trials):
-        check_network(trial.backbone, trial.adaptation)
-    check_pretrainings(trials)
-    loads = {
-        (t.weights.model_dump_json(), t.backbone.model_dump_json(), t.adaptation.pool): t
-        for t in trials
-        if t.weights is not None
-    }
-    for trial in loads.values():
-        assert trial.weights is not None
-        method, pool = trial.adaptation.method, trial.adaptation.pool
-        check_weights(trial.weights, trial.backbone, method, pool)
+    plan = make_plan(spec)
+    check_schema(store)
+    return StudyStatus(plan, take_snapshot(store))
 
 
-def count_parameters(trials: Sequence[Trial]) -> tuple[Network, ...]:
-    """Parameters and memory of each distinct network; raises BadInput as `check_networks` does."""
-    check_networks(trials)
-    return tuple(dict.fromkeys(count_network(trial) for trial in _distinct(trials)))
+def study_cost(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
+    """As `study_status`, with the memory of each distinct network.
 
-
-def _distinct(trials: Sequence[Trial]) -> list[Trial]:
-    """One trial for each backbone and recipe."""
-    keys = ((t.backbone.model_dump_json(), t.adaptation.model_dump_json()) for t in trials)
-    return list(dict(zip(keys, trials, strict=True)).values())
+    Builds every network, without memory; raises BadInput for one that cannot be built.
+    """
+    status = study_status(spec, store)
+    networks = count_parameters([trial.trial for trial in status.plan.trials])
+    return replace(status, networks=networks, pretrainings=count_pretrainings(status.plan))

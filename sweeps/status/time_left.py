@@ -1,4 +1,4 @@
-"""How long a sweep still takes, from the images its networks have seen so far and how fast."""
+"""How long a sweep will still take, from the measured time per image of each kind of work."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ Clock = float
 
 
 class TimeLeft:
-    """Learns seconds per image pass of each backbone, and seconds of stages without a network.
+    """Estimates the time left from the seconds per image pass of each kind of work.
 
-    `passes` counts the images a stage sends through a network (see `Standing.image_passes`): the
-    one measure in which a feature extraction, a short and a long training can be compared.
+    `passes` are the images that each stage passes through a network, by fingerprint (see
+    `StudyStatus.image_passes`): the one measure in which a feature extraction, a short and a long
+    training can be compared. A stage without a network counts as one pass.
     """
 
     def __init__(self, passes: Mapping[str, int]) -> None:
@@ -29,7 +30,7 @@ class TimeLeft:
         self._started[stage.fingerprint] = now
 
     def progressed(self, stage: Stage, share: float, now: Clock) -> None:
-        """A share in 0..1 of the stage's work is behind it."""
+        """A share in 0..1 of the stage's work is done."""
         begun = self._started.get(stage.fingerprint)
         if begun is None or share <= 0:
             return
@@ -43,7 +44,7 @@ class TimeLeft:
         self._started.pop(stage.fingerprint, None)
 
     def seconds(self, left: Iterable[Stage], slots: int, now: Clock) -> float | None:
-        """Seconds until the stages in `left` are done on `slots` workers; None when unknown."""
+        """Seconds until the stages in `left` are done on `slots` workers; None while unknown."""
         rates = self._rates()
         if not rates:
             return None
@@ -65,14 +66,17 @@ class TimeLeft:
 
 
 def work_of(stage: Stage) -> str:
-    """The kind of work a stage is, for timing: its kind, method and backbone."""
+    """The kind of work that a stage does, for timing: its kind, method and backbone."""
     recipe = stage.config.get("adaptation") or stage.config.get("pretraining") or {}
     method = recipe.get("method", "")
     return f"{stage.kind} {method} {stage.config.get('backbone', {}).get('name', '')}"
 
 
 def worker_time(done: Iterable[tuple[Stage, float]], missing: Sequence[Stage]) -> str:
-    """What the missing stages cost at the mean seconds of finished ones of the same work."""
+    """The worker time of the missing stages, from the mean seconds of finished ones.
+
+    `done` are finished stages with their seconds; only those of the same work count.
+    """
     seconds: dict[str, list[float]] = defaultdict(list)
     for stage, took in done:
         seconds[work_of(stage)].append(took)

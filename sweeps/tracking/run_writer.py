@@ -1,10 +1,11 @@
-"""Writes runs to MLflow: find or create by identity, batched, at the times values arose."""
+"""Writes runs to MLflow: found or created by identity, in batches, with the times of the values."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,40 +24,55 @@ TRACKED = {
     *("loss", "val_auc", "lr", "images_per_second", "data_fraction", "memory_gb"),
     *("gradient_norm", "spread"),
 }
-"""Values of an epoch that a run shows; which of them, depends on the kind of training."""
+"""Values of an epoch that a run shows; each kind of training has some of them."""
 
 Row = Mapping[str, float]
+"""Values of one epoch by name, `epoch` and `time` among them."""
+
+
+def mlflow_key(name: str) -> str:
+    """A metric's name with the characters that MLflow allows: `gap_tpr@f1_sex` has no `@` there.
+
+    MLflow takes letters, digits and `_-. :/`: `@` becomes `_at_`, any other one `_`.
+    """
+    return re.sub(r"[^A-Za-z0-9_\-. :/]", "_", name.replace("@", "_at_"))
 
 
 def quiet_mlflow() -> None:
-    """No telemetry, no chatter, and short patience with a server that is down."""
+    """Switch off telemetry and log messages, and give up early on a server that is down."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    # It prints a traceback for each attempt; the writer says once what went wrong.
+    # MLflow logs a traceback for each attempt; the writer reports a failure once.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def open_experiment(uri: str, study: str, artifacts: str) -> tuple[MlflowClient, str]:
-    """Client and id of the study's experiment; makes the schema before any worker starts."""
+    """Client and id of the study's experiment, which is created if it is missing.
+
+    Also creates the database, before several processes could try to.
+    """
     quiet_mlflow()
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     name = f"fairfm-{study}"
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return client, str(found.experiment_id)
+    existing = client.get_experiment_by_name(name)
+    if existing is not None:
+        return client, str(existing.experiment_id)
     location = Path(artifacts).absolute().as_uri() if uri.startswith("sqlite") else None
     tags = {"mlflow.experimentKind": "custom_model_development"}
     return client, str(client.create_experiment(name, artifact_location=location, tags=tags))
 
 
 class RunWriter:
-    """Writes trials as flat runs of one experiment; every method may be called again safely."""
+    """Writes the flat runs of one experiment; every method can safely be called again.
+
+    A run is addressed by its identity, a stage's fingerprint that is kept as a tag.
+    """
 
     def __init__(self, client: MlflowClient, experiment: str, study: str) -> None:
         self._client = client
@@ -69,7 +85,7 @@ class RunWriter:
         self._read_existing()
 
     def _read_existing(self) -> None:
-        """Ids, statuses, tags and names of parameters by identity, read once."""
+        """Read ids, statuses, tags and names of parameters of all runs, once."""
         token = None
         while True:
             page = self._client.search_runs([self.experiment], max_results=1000, page_token=token)
@@ -86,7 +102,7 @@ class RunWriter:
                 return
 
     def finished(self, identity: str) -> bool:
-        """Whether the run of this identity stands as FINISHED."""
+        """Whether the run of this identity exists and is FINISHED."""
         return self._status.get(identity) == "FINISHED"
 
     def tag_of(self, identity: str, key: str) -> str | None:
@@ -94,13 +110,13 @@ class RunWriter:
         return self._tags[identity].get(key)
 
     def close_stale(self) -> None:
-        """End as KILLED the runs that a dead driver left RUNNING; a resumed one runs again."""
+        """End the runs that a killed driver left RUNNING as KILLED; resuming reopens them."""
         for identity, status in list(self._status.items()):
             if status == "RUNNING":
                 self.end(identity, "KILLED", int(time.time() * 1000))
 
     def start(self, identity: str, name: str, kind: str, tags: Mapping[str, str]) -> str:
-        """The run of this identity, found or created, and RUNNING."""
+        """The id of this identity's run, which is created or reopened and is then RUNNING."""
         if identity in self._runs:
             if self._status[identity] != "RUNNING":
                 self._client.update_run(self._runs[identity], status="RUNNING", name=name)
@@ -112,16 +128,19 @@ class RunWriter:
         return self._runs[identity]
 
     def params(self, identity: str, values: Mapping[str, str]) -> None:
-        """Log the parameters that the run lacks: MLflow's never change, a study's labels may."""
+        """Log the parameters that the run lacks.
+
+        MLflow's never change; the labels of a study may, and the first ones are kept.
+        """
         from mlflow.entities import Param
 
-        lacking = {key: values[key] for key in values if key not in self._params[identity]}
-        params = [Param(key, value) for key, value in lacking.items()]
+        missing = {key: values[key] for key in values if key not in self._params[identity]}
+        params = [Param(key, value) for key, value in missing.items()]
         self._client.log_batch(self._runs[identity], params=params)
-        self._params[identity].update(lacking)
+        self._params[identity].update(missing)
 
     def rows(self, identity: str, rows: Sequence[Row]) -> None:
-        """Log training rows: `train/<key>` at step = epoch, at the time the row arose."""
+        """Log training rows: `train/<key>`, with the epoch as step and the row's own time."""
         from mlflow.entities import Metric
 
         metrics = [
@@ -134,16 +153,16 @@ class RunWriter:
             self._client.log_batch(self._runs[identity], metrics=metrics[start : start + BATCH])
 
     def final(self, identity: str, values: Row, timestamp: int, files: Sequence[Path]) -> None:
-        """Log final values at step 0 and the files behind them."""
+        """Log final values at step 0, dated `timestamp` (ms since 1970), and their files."""
         from mlflow.entities import Metric
 
-        metrics = [Metric(key, value, timestamp, 0) for key, value in values.items()]
+        metrics = [Metric(mlflow_key(key), value, timestamp, 0) for key, value in values.items()]
         self._client.log_batch(self._runs[identity], metrics=metrics)
         for file in files:
             self._client.log_artifact(self._runs[identity], str(file))
 
     def config(self, identity: str, config: dict[str, Any]) -> None:
-        """Keep the full resolved trial as `config.yaml`."""
+        """Log the full resolved configuration as `config.yaml`."""
         self._client.log_dict(self._runs[identity], config, "config.yaml")
 
     def tag(self, identity: str, key: str, value: str) -> None:
@@ -152,11 +171,11 @@ class RunWriter:
         self._tags[identity][key] = value
 
     def untag(self, identity: str, key: str) -> None:
-        """Remove a tag that no longer holds."""
+        """Remove a tag of a run, if it has it."""
         if self._tags[identity].pop(key, None) is not None:
             self._client.delete_tag(self._runs[identity], key)
 
     def end(self, identity: str, status: str, timestamp: int) -> None:
-        """Terminate the run."""
+        """End the run with this status at `timestamp` (ms since 1970)."""
         self._client.set_terminated(self._runs[identity], status=status, end_time=timestamp)
         self._status[identity] = status

@@ -1,8 +1,7 @@
-"""The only writer to MLflow: a thread of the driver, fed by a queue, that can never fail a trial.
+"""The only writer to MLflow: a thread of the driver, fed by a queue, that never fails a trial.
 
-Files are the truth and MLflow is a view of them: a run is found or created by its trial's
-fingerprint, every value carries the time at which it arose, so writing the same trial again
-changes nothing.
+The artifacts are the truth and MLflow is a view of them: a run is found or created by a fingerprint
+and every value carries its own time, so that writing the same trial again changes nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +21,18 @@ from sweeps.tracking.run_writer import Row, RunWriter
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
+"""Longest time that an epoch's row waits to be written."""
 CLOSE_SECONDS = 60.0
+"""Longest time that the end of a sweep waits for what is queued."""
 ATTEMPTS = 3
+"""How often a write is tried before MLflow counts as incomplete."""
 
 
 class TrackingThread:
-    """A sweep's listener that hands every event to the writer's thread and returns at once."""
+    """A sweep's listener that queues every event for the writer's thread and never blocks.
+
+    `start_run` and `log_run` write the beginning and the stored results of a run.
+    """
 
     def __init__(
         self,
@@ -41,11 +46,11 @@ class TrackingThread:
         self.experiment = writer.experiment
         self._log_run = log_run
         self._start_run = start_run
-        alone: dict[str, RunRecord] = {record.identity: record for record in pretrainings}
-        self._training = alone | {trial.adapt: trial for trial in trials}
-        """Runs by the stage whose epochs they show."""
-        self._ending = alone | {trial.evaluate: trial for trial in trials}
-        """Runs by the stage that finishes them."""
+        own: dict[str, RunRecord] = {record.identity: record for record in pretrainings}
+        self._training = own | {trial.adapt: trial for trial in trials}
+        """Runs by the fingerprint of the stage whose epochs they show."""
+        self._ending = own | {trial.evaluate: trial for trial in trials}
+        """Runs by the fingerprint of the stage that finishes them."""
         self._needing: dict[str, list[RunRecord]] = defaultdict(list)
         for record in pretrainings:
             self._needing[record.identity].append(record)
@@ -56,53 +61,53 @@ class TrackingThread:
         self._rows: dict[str, list[Row]] = defaultdict(list)
         self._open: dict[str, RunRecord] = {}
         self.degraded: str | None = None
-        """Why MLflow could not be written, if it could not."""
+        """Why MLflow lacks values; None as long as it lacks none."""
         self._thread = threading.Thread(target=self._drain, name="fairfm-tracking", daemon=True)
         self._thread.start()
 
     def stage_started(self, stage: Stage) -> None:
-        """Start the run whose training begins."""
+        """Start the run whose epochs the stage reports."""
         if stage.fingerprint in self._training:
             record = self._training[stage.fingerprint]
             self._open[record.identity] = record
             self._put("start", record, None)
 
     def stage_reported(self, stage: Stage, row: Row) -> None:
-        """Pass an epoch's row on."""
+        """Queue an epoch's row."""
         if stage.fingerprint in self._training and "epoch" in row:
             self._put("row", self._training[stage.fingerprint], row)
 
     def stage_finished(self, stage: Stage) -> None:
-        """A finished evaluation is a finished trial, a finished pre-training is one itself."""
+        """Finish the run of a trial that is evaluated, or of a pre-training."""
         if stage.fingerprint in self._ending:
             record = self._ending[stage.fingerprint]
             self._open.pop(record.identity, None)
             self._put("done", record, None)
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
-        """A failed stage fails every run that needs it."""
+        """Mark every run that needs the stage as failed."""
         for record in self._needing[stage.fingerprint]:
             self._open.pop(record.identity, None)
             self._put("failed", record, reason)
 
     def replay(self, record: RunRecord) -> None:
-        """Write what finished in an earlier run of the study."""
+        """Queue a record that finished in an earlier run of the study."""
         self._put("done", record, None)
 
     def close(self, killed: bool, seconds: float = CLOSE_SECONDS) -> None:
-        """Write what is queued, within a time limit; `killed` ends open runs as such."""
+        """Write what is queued, within `seconds`; `killed` ends open runs as KILLED."""
         for record in list(self._open.values()) if killed else []:
             self._put("killed", record, None)
         self._put("close", None, None)
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self.degraded = self.degraded or "MLflow did not take all values in time"
+            self.degraded = self.degraded or "MLflow did not accept all values in time"
 
     def _put(self, what: str, record: RunRecord | None, value: Any) -> None:
         try:
             self._queue.put_nowait((what, record, value))
         except queue.Full:
-            self.degraded = "the queue to MLflow is full"
+            self.degraded = "the queue of values for MLflow is full"
 
     def _drain(self) -> None:
         flushed = time.monotonic()
@@ -114,7 +119,7 @@ class TrackingThread:
             if what == "row":
                 self._rows[record.identity].append(value)
             elif record is not None:
-                self._attempt(lambda: self._write(what, record, value))  # noqa: B023 - called at once
+                self._attempt(lambda: self._write(what, record, value))  # noqa: B023 - called here
             if what in {"flush", "close"} or time.monotonic() - flushed >= FLUSH_SECONDS:
                 self._attempt(self._flush)
                 flushed = time.monotonic()

@@ -81,14 +81,23 @@ def worst_value(value_PG: Floats, ideal: float = 1.0) -> Floats:
     return np.where(np.isnan(mean_G).any(axis=-1), np.nan, found)
 
 
-def fairness_scores(gap_M: Floats, margin: float = 0.01) -> Floats:
-    """Fairness score of the models of one plot, FS = max gap + margin - gap (equation 1).
+MARGIN = 0.01
+"""Epsilon of equation 1: the fairness score of the least fair model of a plot, one point."""
 
-    The least fair model has `margin` exactly (one point). It depends on the models shown together,
-    so it is made when a plot is drawn and never stored.
+
+def fairness_scores(gap_M: Floats, margin: float = MARGIN) -> Floats:
+    """Fairness score of each of the models [M] of one plot, FS = C - gap (Khan et al., equation 1).
+
+    C is that of `fairness_constant`, so the least fair model has `margin` exactly. It depends on
+    the models shown together: it is computed when a plot is drawn and never stored.
     """
     scores: Floats = margin + (np.nanmax(gap_M) - gap_M)
     return scores
+
+
+def fairness_constant(gap_M: Floats, margin: float = MARGIN) -> float:
+    """C of the fairness scores of one plot: the largest gap of its models [M] plus `margin`."""
+    return float(np.nanmax(gap_M)) + margin
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Rows of the replicates table: the numbers of a summary in every bootstrap replicate.
 
 With them any two models of the same images are compared, and the front's uncertainty is found,
-without reading predictions again. Names are those of `summary.py`, for other metrics than the AUC
-with the metric's name in them: `gap_tpr@fpr=0.2_race`.
+without reading predictions again. Names are those of `numbers.py`: `gap_race`,
+`gap_tpr@fpr=0.2_race`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.gap_rows import Gap
 from fairfm_core.evaluation.disaggregated.gaps import group_means, worst_value
 from fairfm_core.evaluation.disaggregated.metric_frame import Measured
-from fairfm_core.evaluation.summary import gap_name, worst_group_name
+from fairfm_core.evaluation.numbers import gap_name, worst_group_name
 from fairfm_core.evaluation.tables import Row
 
 

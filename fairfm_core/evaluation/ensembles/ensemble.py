@@ -1,7 +1,8 @@
 """Ensembles from stored predictions: mean probability or mean logit, and the six of Table 3.
 
-Nothing is run again: an ensemble is a table of predictions like any other, so it is evaluated like
-any other. Array suffixes: E members, P pathologies, N images.
+No model is run: an ensemble is a table of predictions, and is evaluated like any other.
+
+Array suffixes: E members, P pathologies, N images.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fairfm_core.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class Combination:
-    """What of a member's probabilities is averaged, and how the mean becomes a probability."""
+    """The term of a probability that is averaged, and the probability of a mean term."""
 
     term: Callable[[npt.NDArray[Any]], Floats]
     of_mean: Callable[[Floats], Floats]
@@ -45,8 +46,8 @@ COMBINATIONS = {
     "probability": Combination(_unchanged, _unchanged),
     "logit": Combination(logits, _sigmoid),
 }
-"""By name. The paper does not say which it used; the mean probability is our reading. Logits are
-those of probabilities kept 1e-7 off 0 and 1."""
+"""By name. The paper does not say which it used; we read it as the mean probability. Probabilities
+are clipped to 1e-7 off 0 and 1 before logits are taken."""
 
 
 def combination_of(combine: str) -> Combination:
@@ -61,22 +62,22 @@ def combination_of(combine: str) -> Combination:
 def combined(
     members: Sequence[Predictions], combine: str, names: Sequence[str] | None = None
 ) -> Predictions:
-    """The ensemble of two members or more: one table, rows in the order of split and image_id.
+    """The ensemble of two or more members: one table, rows in the order of split and image_id.
 
-    Raises BadInput for fewer members, an unknown combination, and members of other images, labels
-    or groups (by `names` or number). Terms are added in the order given; another order of three or
-    more may change the last bit of a score.
+    Raises BadInput for fewer members, for an unknown combination, and for members with different
+    images, labels or groups (named by `names`, or by number). Terms are added in the order given;
+    another order of three or more may change the last bit of a score.
     """
     combination_of(combine)
     if len(members) < 2:
-        raise BadInput(f"an ensemble needs two members or more; {len(members)} given")
+        raise BadInput(f"an ensemble needs two or more members; {len(members)} given")
     numbered = [f"member {number}" for number in range(1, len(members) + 1)]
     pool = paired_members(names or numbered, members)
     return ensemble_of(pool, range(len(members)), combine)
 
 
 def ensemble_of(pool: Pool, places: Sequence[int], combine: str) -> Predictions:
-    """The ensemble of some of a pool's members; one alone keeps its scores as they are."""
+    """The ensemble of some members of a pool; a single one keeps its scores unchanged."""
     if len(places) == 1:
         score_PN = pool.score_EPN[places[0]]
     else:
@@ -89,11 +90,11 @@ def ensemble_of(pool: Pool, places: Sequence[int], combine: str) -> Predictions:
 
 @dataclass(frozen=True)
 class EnsembleRule:
-    """An ensemble by what its members have in common."""
+    """An ensemble defined by what its members have in common."""
 
     name: str
     where: Mapping[str, tuple[str, ...]]
-    """Property of a member -> its allowed values; all must hold."""
+    """Property of a member -> its allowed values; every property must match."""
 
 
 PAPER_MODELS: dict[str, dict[str, str]] = {
@@ -111,12 +112,12 @@ PAPER_MODELS: dict[str, dict[str, str]] = {
 PAPER_IDS = dict(
     zip(("mae", "mae_med", "mocov3", "mocov3_med", "bit", "remedis"), PAPER_MODELS, strict=True)
 )
-"""The same by short names, those of the zoo."""
+"""The names in `PAPER_MODELS` by their names in the zoo."""
 
 PAPER_ENSEMBLES = (
     EnsembleRule("ViT (Masked)", {"architecture": ("vit",), "method": ("masked",)}),
     EnsembleRule("ViT (Contrastive)", {"architecture": ("vit",), "method": ("contrastive",)}),
-    # BiT is supervised, so the paper's label is loose: both residual networks are meant.
+    # BiT is supervised, so the paper's label is inexact: it means both residual networks.
     EnsembleRule("ResNet (Contrastive)", {"architecture": ("resnet",)}),
     EnsembleRule("Natural Imaging", {"domain": ("natural",)}),
     EnsembleRule("Medical Imaging", {"domain": ("medical",)}),
@@ -126,7 +127,7 @@ PAPER_ENSEMBLES = (
 
 
 def members_of(rule: EnsembleRule, models: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
-    """Names of the models that a rule takes in, in their order.
+    """Names of the models that match a rule, in their order.
 
     Raises BadInput for a property that a model does not have, and for fewer than two members.
     """
@@ -136,14 +137,14 @@ def members_of(rule: EnsembleRule, models: Mapping[str, Mapping[str, str]]) -> t
                 hint = did_you_mean(wanted, properties)
                 known = ", ".join(properties) or "none"
                 raise BadInput(f"model {name!r} has no property {wanted!r}{hint}; it has: {known}")
-    found = tuple(
+    members = tuple(
         name
         for name, properties in models.items()
         if all(properties[wanted] in allowed for wanted, allowed in rule.where.items())
     )
-    if len(found) < 2:
+    if len(members) < 2:
         raise BadInput(
-            f"ensemble {rule.name!r} takes in {len(found)} of {len(models)} models"
-            f" ({', '.join(found) or 'none'}); it needs two or more: widen its rule or add models"
+            f"ensemble {rule.name!r} has {len(members)} of {len(models)} models"
+            f" ({', '.join(members) or 'none'}); it needs two or more: widen its rule or add models"
         )
-    return found
+    return members

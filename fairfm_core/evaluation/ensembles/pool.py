@@ -5,7 +5,7 @@ Array suffixes: E members, P pathologies, N images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,12 @@ from fairfm_core.evaluation.predictions import KEYS, Predictions
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The members' scores of the same images, which stand in the order of split and image_id."""
+    """The members' scores of the same images, in the order of split and image_id."""
 
     names: tuple[str, ...]
     pathologies: tuple[str, ...]
     frame: pd.DataFrame
-    """Keys, attributes and labels: what the members have in common."""
+    """Keys, attributes and labels: what the members share."""
     score_EPN: npt.NDArray[np.float32]
 
     @property
@@ -34,19 +34,13 @@ class Pool:
         return tuple(map(str, self.frame["split"].unique()))
 
 
-def pool_of(members: Mapping[str, Predictions]) -> Pool:
-    """The members by name, in alphabetical order: the order they are given in leaves no trace.
+def paired_members(names: Sequence[str], members: Iterable[Predictions]) -> Pool:
+    """The pool of the members in the order given, each released before the next is read.
 
     Raises BadInput for no member, and for members that differ in more than their scores.
     """
-    names = sorted(members)
-    return paired_members(names, [members[name] for name in names])
-
-
-def paired_members(names: Sequence[str], members: Iterable[Predictions]) -> Pool:
-    """The members in the order given, each let go before the next; raises BadInput as `pool_of`."""
     if not names:
-        raise BadInput("no members given; an ensemble needs two prediction tables or more")
+        raise BadInput("no members given; an ensemble needs two or more tables of predictions")
     each = map(_ordered, members)
     first = next(each)
     scores = [_scores(first, first.pathologies)]
@@ -60,7 +54,7 @@ def paired_members(names: Sequence[str], members: Iterable[Predictions]) -> Pool
 
 
 def _ordered(member: Predictions) -> Predictions:
-    """Rows by split and image, keys as text, labels as float32: whatever program wrote them."""
+    """Rows by split and image, keys as text, labels as float32, whichever program wrote them."""
     kinds: dict[str, Any] = dict.fromkeys(KEYS, str)
     kinds |= {f"y_{pathology}": np.float32 for pathology in member.pathologies}
     frame = member.frame.astype(kinds)
@@ -68,13 +62,13 @@ def _ordered(member: Predictions) -> Predictions:
 
 
 def _scores(member: Predictions, pathologies: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    """Scores [P, N]; adding 0 turns -0 into 0, which sorts by its bits."""
+    """Scores [P, N]; adding 0 turns -0 into 0, so that scores sort like their bits."""
     columns = [member.frame[f"p_{name}"].to_numpy(np.float32) for name in pathologies]
     return np.array(columns) + np.float32(0)
 
 
 def _check_attributes(first: Predictions, other: Predictions, names: tuple[str, str]) -> None:
-    """Raise BadInput where two members say different things of the same image's groups."""
+    """Raise BadInput where two members give the same image different groups."""
     if odd := sorted(set(first.attributes) ^ set(other.attributes)):
         raise BadInput(
             f"{names[0]} and {names[1]} do not pair: only one has the attribute {first_ten(odd)};"

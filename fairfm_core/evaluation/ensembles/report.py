@@ -1,7 +1,7 @@
-"""What ensembles that were chosen on validation show on test, and how much validation promised.
+"""Test numbers of the ensembles that were chosen on validation, and how optimistic the choice was.
 
-The best of many looks better than it is on the data it was chosen by. Only chosen ensembles are
-evaluated here, so no test number of the others exists.
+The best of many looks better than it is on the data by which it was chosen. Only chosen ensembles
+are evaluated here, so no test number of the others exists.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.summary import final_metrics
 from fairfm_core.evaluation.tables import Evaluation
 
-TOLERANCE = 1e-12
-"""Between a number of the search and that of the evaluation."""
+LARGEST_DIFFERENCE = 1e-12
+"""Allowed between a number of the search and that of the evaluation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,28 +30,30 @@ class Reported:
     """Of all splits, with intervals and nulls."""
     val: dict[str, float]
     test: dict[str, float]
-    """Without those that are undefined on test; empty without a test split."""
+    """Without numbers that are undefined on test; empty without a test split."""
 
     @property
     def optimism(self) -> dict[str, float]:
-        """Validation minus test: above 0 for an AUC, below 0 for a gap, if the choice flattered."""
+        """Validation minus test; an optimistic choice is above 0 for an AUC, below 0 for a gap."""
         return {name: self.val[name] - value for name, value in self.test.items()}
 
 
 def reported_on_test(
     pool: Pool, search: SubsetSearch, subsets: Iterable[int], settings: EvaluationSettings
 ) -> Iterator[Reported]:
-    """Evaluate some subsets of a search (its front, say), one after the other.
+    """Evaluate some subsets of a search, such as its front, one after the other.
 
-    `settings` are those of the search, with the replicates and permutations to draw.
+    `settings` are those of the search, with the number of replicates and permutations to draw.
     """
     for m in subsets:
         ensemble = ensemble_of(pool, search.places(m), search.combine)
         evaluation = evaluate(ensemble, settings)
-        found = final_metrics(evaluation)
-        names = [objective.metric.removeprefix("val/") for objective in search.objectives]
+        numbers = final_metrics(evaluation)
+        names = [objective.name for objective in search.objectives]
         val = dict(zip(names, search.value_MO[m].tolist(), strict=True))
         for name, value in val.items():
-            assert abs(found[f"val/{name}"] - value) < TOLERANCE, f"{name} of {search.members(m)}"
-        test = {name: found[f"test/{name}"] for name in names if f"test/{name}" in found}
+            assert abs(numbers[f"val/{name}"] - value) < LARGEST_DIFFERENCE, (
+                f"{name} of {search.members(m)}"
+            )
+        test = {name: numbers[f"test/{name}"] for name in names if f"test/{name}" in numbers}
         yield Reported(search.members(m), evaluation, val, test)

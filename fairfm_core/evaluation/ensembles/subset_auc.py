@@ -1,13 +1,17 @@
-"""AUCs of every group for all subsets of a pool of models: a walk over the subsets as a tree.
+"""AUCs of every group for all subsets of a pool of models, by a walk over the tree of subsets.
 
-A child adds one member to its parent's sum, always a later one, so that a subset's sum is added up
-in one order, whoever visits it when. Sorting packed keys of score and cell leaves nothing to look
-up: one ascending pass then counts the wins of each group of every attribute. Counts are whole
-numbers, so no thread or order changes a result.
+A child adds one member to its parent, always a later one, so each subset's terms are added in one
+order, whichever thread visits it. Each score is packed with the image's class and cell into one
+64-bit key, so that a sorted key needs no look-up by image: one ascending pass then counts the wins
+of each group of every attribute. Counts are whole numbers, so results do not depend on the number
+of threads.
 
-Array suffixes: E members, P pathologies, n labelled images of one pathology, A attributes, K cells,
-S slots (see `subset_auc.py`), D depths of the tree, M subsets by their bits: member e is in
-subset m if bit e of m is set.
+A slot is one group of one attribute; slots are numbered over the attributes in their order. A cell
+is a combination of groups, one of each attribute.
+
+Array suffixes: E members, P pathologies, N images, n labelled images of one pathology, A
+attributes, K cells, S slots, D number of members added on the way down the tree, M subsets by their
+bits: member e is in subset m if bit e of m is set.
 """
 
 from __future__ import annotations
@@ -26,33 +30,39 @@ from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.ensembles.ensemble import Combination
 from fairfm_core.evaluation.groups import Groups
 
+FORKED = 3
+"""Every choice among the first 3 members is a task of its own: eight for each pathology."""
+
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """The cell of each image, and the slot of each attribute that a cell counts in."""
+    """The cell of each image, and the slots that each cell counts in."""
 
     cell_N: Ints
     slot_KA: Ints
-    """`count` for a cell without a group of the attribute: one slot more that nobody reads."""
+    """The slot of a cell by attribute; `count`, a slot that is never read, for a cell without a
+    group of the attribute."""
     count: int
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
-    """The labelled images of one pathology with what the members say of them."""
+class LabelledImages:
+    """The labelled images of one pathology, with every member's scores of them."""
 
     slots: Slots
     code_n: Ints
     """Twice the image's cell, plus 1 for a positive."""
     negative_S: Ints
+    """Number of negatives in each slot."""
     positive_S: Ints
+    """Number of positives in each slot."""
     score_En: npt.NDArray[np.float32]
     term_En: Floats
-    """What is averaged of the scores."""
+    """The term of each score that a combination averages."""
 
 
 def slots_of(attributes: Sequence[Groups]) -> Slots:
-    """The slots of the groups of some attributes of the same images."""
+    """The slots of the groups of some attributes, all of the same images [N]."""
     sizes = [len(groups.names) for groups in attributes]
     first_A = np.cumsum([0, *sizes[:-1]])
     columns = [
@@ -63,18 +73,18 @@ def slots_of(attributes: Sequence[Groups]) -> Slots:
     return Slots(cell_N.reshape(-1), np.ascontiguousarray(slot_KA), sum(sizes))
 
 
-def labelled(
+def labelled_images(
     slots: Slots,
     label_N: npt.NDArray[np.float32],
     score_EN: npt.NDArray[np.float32],
     combination: Combination,
-) -> Labelled:
-    """The images with a label (it is not NaN), and how many of each class every slot has."""
-    case_n = np.flatnonzero(~np.isnan(label_N))
-    positive_n = label_N[case_n] == 1
-    cell_n = slots.cell_N[case_n]
-    score_En = np.ascontiguousarray(score_EN[:, case_n])
-    return Labelled(
+) -> LabelledImages:
+    """The images of one pathology whose label is not NaN, with their terms and class counts."""
+    image_n = np.flatnonzero(~np.isnan(label_N))
+    positive_n = label_N[image_n] == 1
+    cell_n = slots.cell_N[image_n]
+    score_En = np.ascontiguousarray(score_EN[:, image_n])
+    return LabelledImages(
         slots,
         2 * cell_n + positive_n,
         _counts(slots, cell_n[~positive_n]),
@@ -85,6 +95,7 @@ def labelled(
 
 
 def _counts(slots: Slots, cell_n: Ints) -> Ints:
+    """Number of images in each slot [S], from the images' cells."""
     count_K = np.bincount(cell_n, minlength=len(slots.slot_KA))
     count_S = np.zeros(slots.count + 1, dtype=np.int64)
     for slot_K in slots.slot_KA.T:
@@ -92,12 +103,8 @@ def _counts(slots: Slots, cell_n: Ints) -> Ints:
     return count_S[:-1]
 
 
-FORKED = 3
-"""Each choice of the first members is a piece of work of its own: eight for each pathology."""
-
-
 def subset_aucs(
-    pathologies: Sequence[Labelled], combination: Combination, most: int, threads: int
+    pathologies: Sequence[LabelledImages], combination: Combination, most: int, threads: int
 ) -> Floats:
     """AUC (0..1) of every group for every subset of at most `most` members, [M, P, S].
 
@@ -108,90 +115,113 @@ def subset_aucs(
     auc_MPS = np.full((1 << members, len(pathologies), slots), np.nan)
     scan, forked = _scan(), min(FORKED, members)
 
-    def work(piece: tuple[int, int]) -> None:
-        p, bits = piece
-        _walk(pathologies[p], combination, most, auc_MPS[:, p], scan).fork(bits, forked)
+    def work(task: tuple[int, int]) -> None:
+        p, bits = task
+        _walk_over(pathologies[p], combination, most, auc_MPS[:, p], scan).fork(bits, forked)
 
-    pieces = [(p, bits) for p in range(len(pathologies)) for bits in range(1 << forked)]
+    tasks = [(p, bits) for p in range(len(pathologies)) for bits in range(1 << forked)]
     with ThreadPoolExecutor(threads) as executor:
-        list(executor.map(work, pieces))
+        list(executor.map(work, tasks))
     return auc_MPS
+
+
+def _walk_over(
+    images: LabelledImages,
+    combination: Combination,
+    most: int,
+    auc_MS: Floats,
+    scan: Callable[..., Any],
+) -> _Walk:
+    """A walk with scratch arrays of its own, so that walks on several threads share none."""
+    members, count = images.term_En.shape
+    sum_Dn, key_n = np.zeros((members + 1, count)), np.empty(count, dtype=np.int64)
+    return _Walk(images, combination, most, auc_MS, scan, sum_Dn, key_n)
 
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
     """The subsets of one pathology that begin with a given choice of the first members."""
 
-    cases: Labelled
+    images: LabelledImages
     combination: Combination
     most: int
+    """The largest number of members of a subset."""
     auc_MS: Floats
+    """Written: the AUC of each slot of the subsets visited."""
     scan: Callable[..., Any]
+    """`_scan_loop`, compiled."""
     sum_Dn: Floats
-    """Sums of the terms of the members on the way down, by their number."""
+    """Scratch: row d is the sum of the terms of the first d members on the way down."""
     key_n: Ints
+    """Scratch: the sorted keys of one subset."""
 
     def fork(self, bits: int, forked: int) -> None:
-        """The subset of the first members that `bits` names, then those that add later ones."""
+        """Visit the subset `bits` of the first `forked` members, then all that add later ones."""
         chosen = [e for e in range(forked) if bits >> e & 1]
         if len(chosen) > self.most:
             return
         for count, e in enumerate(chosen):
             self._add(e, count)
         if chosen:
-            self._count_wins(bits, len(chosen))
+            self._write_aucs(bits, len(chosen))
         self._descend(bits, len(chosen), forked)
 
     def _descend(self, bits: int, count: int, first: int) -> None:
+        """Visit every subset that adds members from `first` on to `bits`, which has `count`."""
         if count == self.most:
             return
-        for e in range(first, len(self.cases.term_En)):
+        for e in range(first, len(self.images.term_En)):
             child = bits | 1 << e
             self._add(e, count)
-            self._count_wins(child, count + 1)
+            self._write_aucs(child, count + 1)
             self._descend(child, count + 1, e + 1)
 
     def _add(self, e: int, count: int) -> None:
-        np.add(self.sum_Dn[count], self.cases.term_En[e], out=self.sum_Dn[count + 1])
+        """The sum of `count` members and member e, as row `count + 1`."""
+        np.add(self.sum_Dn[count], self.images.term_En[e], out=self.sum_Dn[count + 1])
 
-    def _count_wins(self, bits: int, count: int) -> None:
+    def _write_aucs(self, bits: int, count: int) -> None:
+        """The AUC of each slot of subset `bits`, whose `count` terms are summed: wins / pairs."""
         if count == 1:  # a member alone keeps its scores as they are
-            score_n = self.cases.score_En[bits.bit_length() - 1]
+            score_n = self.images.score_En[bits.bit_length() - 1]
         else:
             score_n = self.combination.scores(self.sum_Dn[count], count)
-        # Probabilities are not negative, so they are in the order of their bits.
+        # Probabilities are not negative, so they sort like their bits.
         np.left_shift(score_n.view(np.int32), 32, out=self.key_n, dtype=np.int64)
-        np.bitwise_or(self.key_n, self.cases.code_n, out=self.key_n)
+        np.bitwise_or(self.key_n, self.images.code_n, out=self.key_n)
         self.key_n.sort()
-        slots = self.cases.slots
+        slots = self.images.slots
         win_S, below_S = np.zeros((2, slots.count + 1), dtype=np.int64)
         self.scan(self.key_n, slots.slot_KA, win_S, below_S)
-        pairs_S = 2 * self.cases.negative_S * self.cases.positive_S
+        pairs_S = 2 * self.images.negative_S * self.images.positive_S
         np.divide(win_S[:-1], pairs_S, out=self.auc_MS[bits], where=pairs_S > 0)
-
-
-def _walk(
-    cases: Labelled, combination: Combination, most: int, auc_MS: Floats, scan: Callable[..., Any]
-) -> _Walk:
-    members, images = cases.term_En.shape
-    sum_Dn, key_n = np.zeros((members + 1, images)), np.empty(images, dtype=np.int64)
-    return _Walk(cases, combination, most, auc_MS, scan, sum_Dn, key_n)
 
 
 @cache
 def _scan() -> Callable[..., Any]:
+    """The compiled loop; compiled once, on first use."""
     return compiled(_scan_loop)
 
 
 def _scan_loop(key_n: Any, slot_KA: Any, win_S: Any, below_S: Any) -> None:
-    """Add up twice the wins of each slot's positives over its negatives; a tie is half a win."""
+    """Count, for every slot, twice the wins of its positives over its negatives; a tie is half.
+
+    win_S[s] += sum over positives i and negatives j of slot s of (2 [p_i > p_j] + [p_i = p_j]), so
+    that AUC_s = win_S[s] / (2 positives_s negatives_s).
+
+    key_n [n], int64, ascending: bits 32 and up are the score's float32 bits, bits 1 to 31 the
+    image's cell, bit 0 is 1 for a positive. slot_KA [K, A], int64: the slot of a cell by attribute.
+    win_S [S + 1], int64, zeros, is written; below_S [S + 1], int64, zeros, is scratch: the
+    negatives of each slot seen so far. The last slot takes the cells without a group.
+    """
     attributes = slot_KA.shape[1]
     start = 0
     while start < len(key_n):
         stop = start + 1
         while stop < len(key_n) and key_n[stop] >> 32 == key_n[start] >> 32:
             stop += 1
-        # A positive counts the negatives seen before the block of its score, and again after it.
+        # A positive counts the negatives seen before the block of its score, and again after it:
+        # those below it count twice, those of its own score once.
         for i in range(start, stop):
             if key_n[i] & 1:
                 for a in range(attributes):

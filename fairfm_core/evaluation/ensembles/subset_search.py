@@ -1,8 +1,10 @@
 """The front of mean AUC and fairness gaps over all subsets of a pool of models, on validation.
 
 Every non-empty subset is an ensemble. Test rows are dropped before anything is computed; what the
-front shows on test is a matter of `report.py`. Array suffixes: E members, M subsets, O
-objectives, P pathologies, S slots (groups of all attributes, everybody first).
+front shows on test is computed in `report.py`.
+
+Array suffixes: E members, N images, M subsets, O objectives, P pathologies, S slots (the groups of
+all attributes, everybody first).
 """
 
 from __future__ import annotations
@@ -21,100 +23,34 @@ from fairfm_core.evaluation.disaggregated.counts import undefined_reason
 from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, group_means
 from fairfm_core.evaluation.ensembles.ensemble import Combination, combination_of
 from fairfm_core.evaluation.ensembles.pool import Pool
-from fairfm_core.evaluation.ensembles.subset_auc import Labelled, labelled, slots_of, subset_aucs
+from fairfm_core.evaluation.ensembles.subset_auc import (
+    LabelledImages,
+    labelled_images,
+    slots_of,
+    subset_aucs,
+)
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.metrics import AUC
-from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.numbers import gap_name
+from fairfm_core.evaluation.selection.objectives import PREFIX, Objective
 from fairfm_core.evaluation.selection.pareto import Mask, non_dominated
 
-SPLIT = "val"
+VALIDATION = "val"
 PROTOCOL = "full"
 """Every image counts once."""
-
-
-def validation_cases(
-    pool: Pool, combination: Combination, settings: EvaluationSettings
-) -> tuple[list[Groups], list[Labelled]]:
-    """Everybody and each attribute's groups; the labelled validation images of each pathology.
-
-    Raises BadInput as `search_subsets`.
-    """
-    _check_split(pool, settings)
-    inside_N = (pool.frame["split"] == SPLIT).to_numpy(dtype=bool)
-    val = pool.frame[inside_N]
-    attributes = [everybody(len(val)), *_groups(val, pool.frame, settings)]
-    slots = slots_of(attributes)
-    cases = [
-        labelled(
-            slots,
-            val[f"y_{name}"].to_numpy(np.float32),
-            pool.score_EPN[:, p, inside_N],
-            combination,
-        )
-        for p, name in enumerate(pool.pathologies)
-    ]
-    for name, each in zip(pool.pathologies, cases, strict=True):
-        _check_classes(name, each, attributes, settings.min_cases)
-    return attributes, cases
-
-
-def _check_split(pool: Pool, settings: EvaluationSettings) -> None:
-    if settings.protocols[0] != PROTOCOL:
-        raise BadInput(
-            f"ensembles are searched under the protocol {PROTOCOL!r}, not"
-            f" {settings.protocols[0]!r}; name it first"
-        )
-    if SPLIT not in pool.splits:
-        raise BadInput(
-            f"ensembles are chosen on validation, and the members have no rows of split {SPLIT!r}"
-            f" (they have {', '.join(pool.splits)}): give their validation predictions too"
-        )
-
-
-def _groups(
-    val: pd.DataFrame, everywhere: pd.DataFrame, settings: EvaluationSettings
-) -> list[Groups]:
-    """Groups of all splits, as `evaluate` has them: one that validation lacks is not left out."""
-    found = [
-        groups_of(val, attribute, settings.age_edges, everywhere)
-        for attribute in settings.attributes
-    ]
-    for groups in found:
-        if len(groups.names) < 2:
-            have = f"one group only, {groups.names[0]}" if groups.names else "no group"
-            raise BadInput(
-                f"attribute {groups.attribute!r} has {have}, so it has no gap: leave it out"
-            )
-    return found
-
-
-def _check_classes(
-    pathology: str, cases: Labelled, attributes: Sequence[Groups], min_cases: int
-) -> None:
-    """Raise BadInput for the first group whose AUC of the pathology is undefined."""
-    named = [(groups.attribute, name) for groups in attributes for name in groups.names]
-    counts = zip(named, cases.negative_S.tolist(), cases.positive_S.tolist(), strict=True)
-    for (attribute, group), negatives, positives in counts:
-        why = undefined_reason(negatives + positives, positives, min_cases, AUC.needs)
-        if why:
-            raise BadInput(
-                f"the AUC of {pathology} in {attribute}={group} is undefined on {SPLIT} ({why}),"
-                " and so is the mean of every ensemble: leave the pathology or the attribute out"
-            )
-
-
 MOST_MEMBERS = 16
 """A pool of 16 has 65,535 subsets; each further member doubles them."""
 
 
 @dataclass(frozen=True, eq=False)
 class SubsetSearch:
-    """What every subset of a pool reaches on validation, and which ones no other beats."""
+    """The validation numbers of every subset of a pool, and which subsets no other beats."""
 
     names: tuple[str, ...]
+    """The members in the order of the pool."""
     combine: str
     objectives: tuple[Objective, ...]
-    """`val/auc`, then `val/gap_<attribute>`: the gap of means."""
+    """`val/auc`, then `val/gap_<attribute>`, by the definition gap_of_mean."""
     bits_M: Ints
     """Member e is in subset m if bit e of `bits_M[m]` is set; ascending."""
     value_MO: Floats
@@ -159,15 +95,11 @@ def search_subsets(
     attribute, and for a group that lacks a class: its gap would be undefined in every subset.
     """
     combination, most = combination_of(combine), _checked_most(pool, most)
-    attributes, cases = validation_cases(pool, combination, settings)
-    auc_MPS = subset_aucs(cases, combination, most, threads or usable_cores())
+    attributes, pathologies = validation_images(pool, combination, settings)
+    auc_MPS = subset_aucs(pathologies, combination, most, threads or usable_cores())
     value_MO = _objective_values(auc_MPS, attributes)
     bits_M = np.flatnonzero(np.isfinite(value_MO[:, 0]))
-    gaps = [f"val/gap_{groups.attribute}" for groups in attributes[1:]]
-    objectives = (
-        Objective(metric="val/auc", goal="maximize"),
-        *(Objective(metric=gap, goal="minimize") for gap in gaps),
-    )
+    objectives = _objectives(attributes[1:])
     front_M = non_dominated(value_MO[bits_M], objectives)
     return SubsetSearch(pool.names, combine, objectives, bits_M, value_MO[bits_M], front_M)
 
@@ -177,17 +109,103 @@ def _checked_most(pool: Pool, most: int | None) -> int:
     members = len(pool.names)
     if not 2 <= members <= MOST_MEMBERS:
         raise BadInput(
-            f"a search over subsets takes 2 to {MOST_MEMBERS} members, not {members}: their number"
-            " doubles with each member"
+            f"a search over subsets takes 2 to {MOST_MEMBERS} members, not {members}: each further"
+            " member doubles the number of subsets"
         )
     if most is not None and most < 1:
         raise BadInput(f"no ensemble has at most {most} members; allow 1 or more")
     return most or members
 
 
+def validation_images(
+    pool: Pool, combination: Combination, settings: EvaluationSettings
+) -> tuple[list[Groups], list[LabelledImages]]:
+    """Everybody and each attribute's groups; the labelled validation images of each pathology.
+
+    Raises BadInput as `search_subsets`.
+    """
+    _check_split(pool, settings)
+    inside_N = (pool.frame["split"] == VALIDATION).to_numpy(dtype=bool)
+    val = pool.frame[inside_N]
+    attributes = [everybody(len(val)), *_groups(val, pool.frame, settings)]
+    slots = slots_of(attributes)
+    pathologies = [
+        labelled_images(
+            slots,
+            val[f"y_{name}"].to_numpy(np.float32),
+            pool.score_EPN[:, p, inside_N],
+            combination,
+        )
+        for p, name in enumerate(pool.pathologies)
+    ]
+    for name, images in zip(pool.pathologies, pathologies, strict=True):
+        _check_classes(name, images, attributes, settings.min_cases)
+    return attributes, pathologies
+
+
+def _check_split(pool: Pool, settings: EvaluationSettings) -> None:
+    """Raise BadInput for another protocol than `full`, or for a pool without validation rows."""
+    if settings.protocols[0] != PROTOCOL:
+        raise BadInput(
+            f"ensembles are searched under the protocol {PROTOCOL!r}, not"
+            f" {settings.protocols[0]!r}; put {PROTOCOL!r} first"
+        )
+    if VALIDATION not in pool.splits:
+        raise BadInput(
+            "ensembles are chosen on validation, and the members have no rows of split"
+            f" {VALIDATION!r} (they have {', '.join(pool.splits)}): give their validation"
+            " predictions too"
+        )
+
+
+def _groups(
+    val: pd.DataFrame, all_splits: pd.DataFrame, settings: EvaluationSettings
+) -> list[Groups]:
+    """The groups of all splits, as in `evaluate`: one that validation lacks is not left out.
+
+    Raises BadInput for an attribute with fewer than two groups.
+    """
+    attributes = [
+        groups_of(val, attribute, settings.age_edges, all_splits)
+        for attribute in settings.attributes
+    ]
+    for groups in attributes:
+        if len(groups.names) < 2:
+            have = f"only one group, {groups.names[0]}" if groups.names else "no group"
+            raise BadInput(
+                f"attribute {groups.attribute!r} has {have}, so it has no gap: leave it out"
+            )
+    return attributes
+
+
+def _check_classes(
+    pathology: str, images: LabelledImages, attributes: Sequence[Groups], min_cases: int
+) -> None:
+    """Raise BadInput for the first group whose AUC of the pathology is undefined."""
+    named = [(groups.attribute, name) for groups in attributes for name in groups.names]
+    counts = zip(named, images.negative_S.tolist(), images.positive_S.tolist(), strict=True)
+    for (attribute, group), negatives, positives in counts:
+        why = undefined_reason(negatives + positives, positives, min_cases, AUC.needs)
+        if why:
+            raise BadInput(
+                f"the AUC of {pathology} in {attribute}={group} is undefined on {VALIDATION}"
+                f" ({why}), and so is the mean of every ensemble: leave the pathology or the"
+                " attribute out"
+            )
+
+
 def _objective_values(auc_MPS: Floats, attributes: Sequence[Groups]) -> Floats:
-    """Mean AUC of everybody and the gap of means of each further attribute, [M, O]."""
+    """Mean AUC of everybody and the gap_of_mean of each further attribute, [M, O]."""
     ends = np.cumsum([len(groups.names) for groups in attributes])[:-1]
     overall_MPS, *others = np.split(auc_MPS, ends, axis=2)
     columns = [group_means(overall_MPS)[:, 0], *(gap_of_mean(part_MPS) for part_MPS in others)]
     return np.stack(columns, axis=1)
+
+
+def _objectives(attributes: Sequence[Groups]) -> tuple[Objective, ...]:
+    """The AUC and the gap of each attribute, in the order of `_objective_values`."""
+    gaps = [gap_name(AUC.name, "gap_of_mean", groups.attribute) for groups in attributes]
+    return (
+        Objective(metric=f"{PREFIX}auc", goal="maximize"),
+        *(Objective(metric=f"{PREFIX}{gap}", goal="minimize") for gap in gaps),
+    )

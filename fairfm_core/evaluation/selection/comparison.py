@@ -5,16 +5,16 @@ both are drawn with the same patients in every replicate. A configuration may ha
 Then two sources of error count, and are kept apart:
 
     patients  the variance, over replicates, of the difference of the means over seeds
-    seeds     (variance between the seeds' values) / (number of seeds), of both sides
+    seeds     (variance between the seeds' values) / (number of seeds), summed over both sides
 
 Their sum is the variance of the difference. The interval is that of Student's t, with the degrees
-of freedom of Welch and Satterthwaite: with three seeds 1.96 standard errors are too few. A part of
-the patients' noise is in the spread of seeds too, so the interval leans to the wide side.
+of freedom of Welch and Satterthwaite: with three seeds 1.96 standard errors are too few. The spread
+of seeds contains some of the patients' noise too, so the interval is slightly too wide.
 
 A gap is shifted upward by noise, and by more for the noisier model: two perfectly fair models of
-unlike accuracy differ in their gaps. So the gaps of both are also computed with groups permuted,
+different accuracy differ in their gaps. So the gaps of both are also computed with groups permuted,
 the same permutations for both: `null_difference` is what fair models of this accuracy would show,
-and `p_value` the larger of Student's t and of that permutation test.
+and `p_value` is the larger of those of Student's t and of that permutation test.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Family:
-    """The tests that were declared together, and are corrected together."""
+    """The tests that are declared together, and corrected together."""
 
     names: tuple[str, ...]
     """Numbers such as `auc`, `gap_race`."""
@@ -67,18 +67,19 @@ def compared(
     """Every number of each pair of configurations: a less b, with interval and p-value.
 
     `p_holm` is the p-value corrected for all tests of the family in all pairs (Holm 1979), under
-    the first protocol; other rows are for reading and have none. Raises BadInput for
-    configurations that do not pair, and for a family that names an unknown number.
+    the first protocol; other rows have none. Raises BadInput for
+    configurations that do not pair, for a pair that is given twice, and for a family that names an
+    unknown number.
     """
     rows: list[Row] = []
     named = [frozenset((a.name, b.name)) for a, b in pairs]
     if len(set(named)) < len(named):
-        raise BadInput("a pair is compared twice, which would correct for tests that are the same")
+        raise BadInput("a pair is compared twice, which would count its tests twice; give it once")
     for a, b in pairs:
-        found = [replicated(side.seeds, side.name) for side in (a, b)]
-        rows += _pair_rows(a, b, found[0], found[1], confidence)
+        numbers = [replicated(side.seeds, side.name) for side in (a, b)]
+        rows += _pair_rows(a, b, numbers[0], numbers[1], confidence)
     if not rows:
-        raise BadInput("the configurations have no number in common; evaluate them alike")
+        raise BadInput("the configurations share no number; evaluate both with the same settings")
     protocol = rows[0]["protocol"]
     _check_family(family, rows, protocol)
     tested = [row for row in rows if family.holds(row, protocol) and row["p_value"] is not None]
@@ -144,14 +145,17 @@ def difference_of(a: Replicated, b: Replicated, confidence: float) -> Row:
 
 
 def _under_null(difference: float, a_RS: Floats, b_RS: Floats) -> tuple[float | None, float]:
-    """Mean difference of two gaps with groups permuted, and p of one as far from it; 1 without."""
+    """Mean difference of two gaps under permuted groups, and its permutation p-value.
+
+    Without a defined permutation they are None and 1.
+    """
     null_R = a_RS.mean(axis=1) - b_RS.mean(axis=1)
     null_R = null_R[np.isfinite(null_R)]
     if not null_R.size:
         return None, 1.0
     centre = float(null_R.mean())
-    far = int((np.abs(null_R - centre) >= abs(difference - centre) - 1e-12).sum())
-    return centre, (1 + far) / (1 + len(null_R))
+    as_far = int((np.abs(null_R - centre) >= abs(difference - centre) - 1e-12).sum())
+    return centre, (1 + as_far) / (1 + len(null_R))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""How sure a front is: the probability of each configuration to be on it.
+"""How certain a front is: the probability that each configuration is on it.
 
 In every replicate patients are drawn, the same for all configurations, and for each configuration
-as many of its seeds as it has, with replacement. The objectives are computed anew and the
+as many of its seeds as it has, with replacement. The objectives are computed again and the
 non-dominated configurations found; the share of replicates in which a configuration is among them
-is its probability. Two configurations on a front of point values may well have probabilities of .9
-and .4, and one behind it .4 too. Array suffixes: M configurations, K objectives, B replicates, S
-seeds.
+is its probability. Of two configurations on a front of point values one may have a probability of
+0.9 and the other of 0.4, and one that is not on the front may have 0.4 too.
+
+Array suffixes: M configurations, K objectives, B replicates, S seeds.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from fairfm_core.seeding import stream
 
 @dataclass(frozen=True)
 class OnFront:
-    """The probability of a configuration to be on the front."""
+    """The probability that a configuration is on the front."""
 
     probability: float
     replicates: int
+    """Of how many replicates the probability is a share."""
 
     @property
     def error(self) -> float:
-        """Monte Carlo standard error, of the finite number of replicates."""
+        """Monte Carlo standard error, sqrt(p (1 - p) / replicates)."""
         return float(np.sqrt(self.probability * (1 - self.probability) / self.replicates))
 
 
@@ -42,47 +44,54 @@ def front_probabilities(
     split: str,
     seed: int,
 ) -> dict[str, OnFront]:
-    """The probability of each configuration to be on the front of `split`.
+    """The probability that each configuration is on the front of `split`.
 
-    One whose objectives are not all defined there takes no part; in a replicate in which one of
-    them is undefined it is not on the front. Raises BadInput for configurations that do not pair.
+    A configuration that lacks an objective's value or its replicates there takes no part; in a
+    replicate in which an objective is undefined it is not on the front. Raises BadInput for
+    configurations that do not pair.
     """
-    keys = [(protocol, split, each.metric.removeprefix("val/")) for each in objectives]
+    keys = [(protocol, split, each.name) for each in objectives]
     usable = {
-        name: found
-        for name, found in configurations.items()
-        if all(key in found and np.isfinite(found[key].value_S).all() for key in keys)
+        name: numbers
+        for name, numbers in configurations.items()
+        if all(key in numbers and _has_replicates(numbers[key]) for key in keys)
     }
     if not usable:
         return {}
     first_name, first = next(iter(usable.items()))
-    for name, found in usable.items():
-        check_paired(first[keys[0]], found[keys[0]], (first_name, name))
+    for name, numbers in usable.items():
+        check_paired(first[keys[0]], numbers[keys[0]], (first_name, name))
     replicate_MBK = np.array(
-        [_drawn(found, keys, stream(seed, "front seeds", name)) for name, found in usable.items()]
+        [
+            _drawn(numbers, keys, stream(seed, "front seeds", name))
+            for name, numbers in usable.items()
+        ]
     )
     hits_M, replicates = _hits(replicate_MBK.transpose(1, 0, 2), objectives)
-    if not replicates:
-        return {}
     return {
         name: OnFront(float(hits) / replicates, replicates)
         for name, hits in zip(usable, hits_M, strict=True)
     }
 
 
+def _has_replicates(number: Replicated) -> bool:
+    """Whether the number is defined, with replicates: DeLong's are of the AUC and its gaps only."""
+    return bool(np.isfinite(number.value_S).all() and number.replicate_BS.size)
+
+
 def _drawn(
-    found: Mapping[Key, Replicated], keys: Sequence[Key], random: np.random.Generator
+    numbers: Mapping[Key, Replicated], keys: Sequence[Key], random: np.random.Generator
 ) -> Floats:
     """Objectives [B, K] of a configuration, means over the seeds drawn in each replicate."""
-    replicates, seeds = found[keys[0]].replicate_BS.shape
+    replicates, seeds = numbers[keys[0]].replicate_BS.shape
     drawn_BS = random.integers(seeds, size=(replicates, seeds))
-    columns = [np.take_along_axis(found[key].replicate_BS, drawn_BS, axis=1) for key in keys]
+    columns = [np.take_along_axis(numbers[key].replicate_BS, drawn_BS, axis=1) for key in keys]
     objective_BK: Floats = np.stack([column.mean(axis=1) for column in columns], axis=1)
     return objective_BK
 
 
 def _hits(replicate_BMK: Floats, objectives: Sequence[Objective]) -> tuple[Floats, int]:
-    """In how many replicates each configuration is on the front."""
+    """In how many replicates each configuration is on the front, [M]; and of how many."""
     hits_M = np.zeros(replicate_BMK.shape[1])
     for value_MK in replicate_BMK:
         defined_M = np.isfinite(value_MK).all(axis=1)

@@ -1,35 +1,36 @@
 """Objectives of a search: validation metrics, each with the direction in which it is better.
 
-A search may read no test number, so an objective outside `val/` is refused where it is made.
+Any number that a study evaluates may be one: a metric of everybody, of its worst group, or its gap
+(see `evaluation/numbers.py`). A search may read no test number, so an objective outside `val/` is
+refused where it is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
 from pydantic import ValidationError, field_validator, model_validator
 
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
+from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.numbers import Goal, NamedNumber, known_numbers, number_named
 
 PREFIX = "val/"
-REFERENCE_AUC = 0.5  # a model that guesses
-REFERENCE_GAP = 0.10  # ten points between groups
-GAPS = ("gap", "mean_of_gaps")
-
-
-def validation_keys(attributes: Sequence[str]) -> tuple[str, ...]:
-    """The metrics that an evaluation of `attributes` yields, where everything is defined."""
-    kinds = (*GAPS, "worst_group_auc")
-    return ("val/auc", *(f"val/{kind}_{name}" for name in attributes for kind in kinds))
 
 
 class Objective(Frozen):
-    """One validation metric, such as `val/auc`, and whether it is maximised or minimised."""
+    """One validation metric, such as `val/auc`, and the direction in which it is better.
+
+    The goal `ideal` is that of metrics that can err on either side, such as the calibration slope:
+    the value nearest to the ideal is best.
+    """
 
     metric: str
-    goal: Literal["maximize", "minimize"]
+    goal: Goal
 
     @field_validator("metric")
     @classmethod
@@ -43,39 +44,66 @@ class Objective(Frozen):
 
     @model_validator(mode="after")
     def _better_direction(self) -> Objective:
-        """A fairness gap or an AUC has one direction in which it is better."""
-        name = self.metric.removeprefix(PREFIX)
-        gap = name.startswith(tuple(f"{kind}_" for kind in GAPS))
-        auc = name == "auc" or name.startswith("worst_group_auc_")
-        if (gap and self.maximised) or (auc and not self.maximised):
-            better = "minimize" if gap else "maximize"
-            raise BadInput(f"objective {self.metric!r} has goal {self.goal!r}; use {better!r}")
+        """A metric and its gaps have one direction in which they are better."""
+        if self.goal != self.number.goal:
+            ideal = f" (nearest to {self.number.ideal:g})"
+            raise BadInput(
+                f"objective {self.metric!r} has goal {self.goal!r}; use {self.number.goal!r}"
+                + ideal * (self.number.goal == "ideal")
+            )
         return self
 
-    def check_attributes(self, attributes: Sequence[str]) -> None:
-        """Raise BadInput if an evaluation of `attributes` does not yield this metric."""
-        known = validation_keys(attributes)
-        if self.metric not in known:
-            hint = did_you_mean(self.metric, known)
-            raise BadInput(f"unknown objective {self.metric!r}{hint}; known: {', '.join(known)}")
+    def check_evaluated(self, settings: EvaluationSettings) -> None:
+        """Raise BadInput if an evaluation by `settings` does not yield this metric."""
+        known = known_numbers(settings)
+        if self.name not in known:
+            guessed = {number.spelled_out: name for name, number in known.items()}
+            guess = PREFIX + guessed.get(self.name, self.name)
+            hint = did_you_mean(guess, [PREFIX + name for name in known])
+            metrics = dict.fromkeys(number.metric.name for number in known.values())
+            raise BadInput(
+                f"unknown objective {self.metric!r}{hint}; this study evaluates"
+                f" {', '.join(metrics)} for {first_ten(settings.attributes)}: write val/METRIC,"
+                " val/gap_ATTRIBUTE (of the AUC), val/gap_METRIC_ATTRIBUTE,"
+                " val/mean_of_gaps_METRIC_ATTRIBUTE or val/worst_group_METRIC_ATTRIBUTE"
+            )
+
+    @property
+    def name(self) -> str:
+        """The number's name on any split: `auc`, `gap_race`."""
+        return self.metric.removeprefix(PREFIX)
+
+    @property
+    def number(self) -> NamedNumber:
+        """What the number is; raises BadInput for a name without a metric."""
+        return number_named(self.name)
 
     @property
     def maximised(self) -> bool:
-        """Whether larger is better; the one place where direction is decided."""
+        """Whether larger is better, of the values as `judged` returns them."""
         return self.goal == "maximize"
 
     @property
     def reference(self) -> float:
-        """Fixed reference of the hypervolume: AUC 0.5 or gap 0.10, never taken from the data."""
-        return REFERENCE_AUC if self.maximised else REFERENCE_GAP
+        """Fixed reference of the hypervolume, such as AUC 0.5 and gap 0.10, never from the data."""
+        return self.number.reference
+
+    def judged(self, value_N: Floats) -> Floats:
+        """The values [N] to compare: as they are, or their distances from the ideal."""
+        return np.abs(value_N - self.number.ideal) if self.goal == "ideal" else value_N
+
+    def shortfall(self, value_N: Floats) -> Floats:
+        """Distances [N] from the ideal, in units of the reference's distance from it."""
+        shortfall_N: Floats = np.abs(value_N - self.number.ideal) / self.number.span
+        return shortfall_N
 
 
 def parse_objectives(
-    given: Iterable[Mapping[str, Any]], attributes: Sequence[str] | None = None
+    given: Iterable[Mapping[str, Any]], settings: EvaluationSettings | None = None
 ) -> tuple[Objective, ...]:
     """Objectives from plain mappings; BadInput for a test metric, a repeated or an unknown one.
 
-    With `attributes`, the metrics must be among those that an evaluation of them yields.
+    With `settings`, the metrics must be among those that an evaluation by them yields.
     """
     objectives = tuple(_objective(values) for values in given)
     if not objectives:
@@ -83,9 +111,9 @@ def parse_objectives(
     metrics = [objective.metric for objective in objectives]
     if repeated := sorted({metric for metric in metrics if metrics.count(metric) > 1}):
         raise BadInput(f"objective {repeated[0]!r} is given more than once")
-    if attributes is not None:
+    if settings is not None:
         for objective in objectives:
-            objective.check_attributes(attributes)
+            objective.check_evaluated(settings)
     return objectives
 
 

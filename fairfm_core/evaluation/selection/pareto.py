@@ -25,7 +25,7 @@ def non_dominated(
     rows are kept together, as in Optuna's `best_trials`. Raises BadInput for a value that is not
     finite, naming the row by `names` (or its number).
     """
-    values_NM = _finite(values, objectives, names)
+    values_NM = _judged(values, objectives, names)
     if not len(values_NM):
         return np.zeros(0, dtype=bool)
     directions = [objective.maximised for objective in objectives]
@@ -40,21 +40,28 @@ def hypervolume(
 ) -> float:
     """Volume that the rows of `values` [N, objectives] dominate, up to a fixed reference point.
 
-    The default reference is AUC 0.5 and gap 0.10, so that studies can be compared; a row that is
-    worse than the reference in an objective adds nothing. Raises BadInput as `non_dominated`.
+    The default reference is that of each objective (AUC 0.5, its gaps 0.10), so that studies can be
+    compared; a row that is worse than the reference in an objective adds nothing. Raises BadInput
+    as `non_dominated`, and for a reference of another length.
     """
-    values_NM = _finite(values, objectives, None)
+    values_NM = _judged(values, objectives, None)
     if not len(values_NM):
         return 0.0
     point = [objective.reference for objective in objectives] if reference is None else reference
     if len(point) != len(objectives):
-        raise BadInput(f"reference {list(point)} has not one number for each objective")
+        raise BadInput(
+            f"reference {list(point)} has {len(point)} numbers for {len(objectives)} objectives;"
+            " give one for each"
+        )
     directions = [objective.maximised for objective in objectives]
     return float(moocore.hypervolume(values_NM, ref=list(point), maximise=directions))
 
 
-def _finite(values: Any, objectives: Sequence[Objective], names: Sequence[str] | None) -> Floats:
-    """As a float array; moocore would count a NaN row as non-dominated, so it is refused here."""
+def _judged(values: Any, objectives: Sequence[Objective], names: Sequence[str] | None) -> Floats:
+    """The values [N, objectives] to compare, all finite.
+
+    moocore would count a NaN row as non-dominated, so it is refused here.
+    """
     values_NM = np.asarray(values, dtype=np.float64).reshape(-1, len(objectives))
     for n, m in np.argwhere(~np.isfinite(values_NM))[:1]:
         who = f"row {n}" if names is None else str(names[n])
@@ -62,4 +69,7 @@ def _finite(values: Any, objectives: Sequence[Objective], names: Sequence[str] |
             f"{objectives[m].metric} of {who} is {values_NM[n, m]}; a front needs finite values:"
             " leave the undefined ones out and say how many"
         )
-    return values_NM
+    columns = [
+        each.judged(values_N) for each, values_N in zip(objectives, values_NM.T, strict=True)
+    ]
+    return np.stack(columns, axis=1)

@@ -20,14 +20,14 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class Replicated:
-    """One number of a configuration: by seed, and in every replicate by seed."""
+    """One number of a configuration: its value, and its value in every replicate, by seed."""
 
     value_S: Floats
     replicate_BS: Floats
     pairing: str
-    """Of the patients drawn: only numbers with the same pairing may be subtracted."""
+    """Digest of the images and draws: only numbers with the same pairing may be subtracted."""
     null_RS: Floats | None = None
-    """Of a gap: what it is by seed with groups permuted, the same for all models."""
+    """Of a gap: its value in each of R permutations of the groups, the same for all models."""
 
 
 def replicated(seeds: Sequence[Evaluation], who: str) -> dict[Key, Replicated]:
@@ -41,44 +41,41 @@ def replicated(seeds: Sequence[Evaluation], who: str) -> dict[Key, Replicated]:
     keys = [key for key in tables[0] if all(key in table for table in tables)]
     if not keys:
         raise BadInput(f"{who} has no stored replicates; evaluate its predictions again")
-    found = {}
-    for key in keys:
-        columns = [table[key] for table in tables]
-        if len({column.pairing for column in columns}) > 1:
-            raise BadInput(f"the seeds of {who} do not pair: they predict different images")
-        found[key] = Replicated(
-            np.concatenate([column.value_S for column in columns]),
-            np.concatenate([column.replicate_BS for column in columns], axis=1),
-            columns[0].pairing,
-            _together([column.null_RS for column in columns]),
-        )
-    return found
+    return {key: _joined([table[key] for table in tables], who) for key in keys}
 
 
 def check_paired(first: Replicated, other: Replicated, names: Sequence[str]) -> None:
     """Raise BadInput unless two numbers rest on the same draws of the same patients."""
     if first.pairing != other.pairing or len(first.replicate_BS) != len(other.replicate_BS):
         raise BadInput(
-            f"{names[0]} and {names[1]} do not pair: they predict different images, or other"
-            " labels of them, or were evaluated with other draws; compare models on the same split"
-            " of the same data, evaluated alike"
+            f"{names[0]} and {names[1]} do not pair: they predict different images, or have"
+            " different labels, or were evaluated with different draws; compare models on the same"
+            " split of the same data, evaluated with the same settings"
         )
 
 
-def _together(nulls: Sequence[Floats | None]) -> Floats | None:
-    parts = [null_RS for null_RS in nulls if null_RS is not None]
-    return np.concatenate(parts, axis=1) if len(parts) == len(nulls) else None
+def _joined(seeds: Sequence[Replicated], who: str) -> Replicated:
+    """One number of all seeds; raises BadInput if they did not draw the same patients."""
+    if len({seed.pairing for seed in seeds}) > 1:
+        raise BadInput(f"the seeds of {who} do not pair: they predict different images")
+    nulls = [seed.null_RS for seed in seeds if seed.null_RS is not None]
+    return Replicated(
+        np.concatenate([seed.value_S for seed in seeds]),
+        np.concatenate([seed.replicate_BS for seed in seeds], axis=1),
+        seeds[0].pairing,
+        np.concatenate(nulls, axis=1) if len(nulls) == len(seeds) else None,
+    )
 
 
 def _numbers(evaluation: Evaluation) -> dict[Key, Replicated]:
     """The numbers of one seed."""
-    found = {}
+    numbers = {}
     for row in evaluation.replicates.to_dict("records"):
         null_R = np.asarray(row["null"], dtype=np.float64)
-        found[(row["protocol"], row["split"], row["name"])] = Replicated(
+        numbers[(row["protocol"], row["split"], row["name"])] = Replicated(
             np.array([row["value"]], dtype=np.float64),
             np.asarray(row["replicates"], dtype=np.float64)[:, None],
             row["pairing"],
             null_R[:, None] if null_R.size else None,
         )
-    return found
+    return numbers

@@ -1,8 +1,8 @@
 """Choosing a model on validation, to be reported on test.
 
-A table of candidates has one row each: `fingerprint`, `split` (always `val`), the numbers of
-`validation_metrics` and one column `val/auc[<attribute>=<group>]` for each subgroup. Every function
-here refuses a table with a test number; test values are joined after the choice.
+A table of candidates has one row for each: `fingerprint`, `split` (always `val`), the numbers of
+`validation_metrics`, the objectives, and one column `val/auc[<attribute>=<group>]` for each group.
+Every function here refuses a table with a test number; test values are joined after the choice.
 """
 
 from __future__ import annotations
@@ -15,35 +15,49 @@ import pandas as pd
 
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.arrays import Floats
-from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.numbers import number_named
+from fairfm_core.evaluation.selection.objectives import PREFIX, Objective
 from fairfm_core.evaluation.selection.pareto import Mask, non_dominated
 from fairfm_core.evaluation.summary import validation_metrics
 from fairfm_core.evaluation.tables import Evaluation
 
 AUC = "val/auc"
 SUBGROUP = "val/auc["
+OBJECTIVES = "objectives"
+"""The name of the rule that chooses by the objectives."""
+OBJECTIVES_SPACE = "validation objectives, each relative to its reference"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen candidate, the rule and its objective space, and whom the rule chose from."""
+    """The candidate that a rule chose."""
 
     rule: str
     fingerprint: str
     space: str
+    """The numbers that the rule compares, in words."""
     candidates: tuple[str, ...]
+    """Fingerprints of the candidates that the rule chose from."""
     excluded: tuple[str, ...]
-    """Candidates with an undefined number that the rule needs."""
+    """Fingerprints of candidates with an undefined number that the rule needs."""
 
 
-def validation_table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
-    """Table of candidates from their evaluations, by fingerprint; only validation rows are read."""
+def validation_table(
+    evaluations: Mapping[str, Evaluation], objectives: Sequence[Objective] = ()
+) -> pd.DataFrame:
+    """Table of candidates from their evaluations, by fingerprint; only validation rows are read.
+
+    An undefined number is NaN.
+    """
+    names = [objective.name for objective in objectives]
     rows = [
         {"fingerprint": name, "split": "val"}
-        | {**validation_metrics(evaluation), **_subgroup_aucs(evaluation)}
+        | {**validation_metrics(evaluation, names), **_subgroup_aucs(evaluation)}
         for name, evaluation in sorted(evaluations.items())
     ]
-    return pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", AUC])
+    table = pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", AUC])
+    metrics = [objective.metric for objective in objectives]
+    return table.reindex(columns=list(dict.fromkeys([*table.columns, *metrics])))
 
 
 def front(table: pd.DataFrame, objectives: Sequence[Objective]) -> Mask:
@@ -59,10 +73,11 @@ def front(table: pd.DataFrame, objectives: Sequence[Objective]) -> Mask:
 
 
 def choose(rule: str, table: pd.DataFrame, attribute: str | None = None) -> Choice:
-    """Choose one candidate by a named rule (see RULES), with the subgroups of `attribute` or all.
+    """Choose one candidate by a named rule of AUCs (see RULES).
 
-    Ties go to the higher AUC, then the lower gap (the largest over attributes), then fingerprint.
-    Raises BadInput for an unknown rule, test numbers, or no candidate with defined numbers.
+    The groups are those of `attribute`, or of every attribute. Ties go to the higher AUC, then the
+    lower gap (the largest over attributes), then the fingerprint. Raises BadInput for an unknown
+    rule, test numbers, or no candidate with defined numbers.
     """
     check_validation_only(table)
     if rule not in RULES:
@@ -76,27 +91,57 @@ def choose(rule: str, table: pd.DataFrame, attribute: str | None = None) -> Choi
     needed = [AUC] if rule == "overall" else [AUC, *subgroups]
     if rule != "overall" and not subgroups:
         raise BadInput(f"rule {rule!r} needs subgroup AUCs; the table has no column {prefix}...")
-    defined = table[needed].notna().all(axis=1)
+    score, space = RULES[rule]
+    return _best(rule, space, table, needed, score)
+
+
+def choose_by_objectives(table: pd.DataFrame, objectives: Sequence[Objective]) -> Choice:
+    """Choose the candidate nearest to the ideal of all objectives; it is on their front.
+
+    The distance is Euclidean. An objective counts by its distance from its ideal in units of its
+    reference's, so that the choice depends on no other candidate. Ties and errors as `choose`.
+    """
+    check_validation_only(table)
+    needed = [objective.metric for objective in objectives]
+    for metric in (AUC, *needed):
+        _require(table, metric)
+
+    def distances(value_NM: Floats) -> Floats:
+        columns = zip(objectives, value_NM.T, strict=True)
+        shortfall_NM = np.stack([each.shortfall(value_N) for each, value_N in columns], axis=1)
+        distance_N: Floats = np.linalg.norm(shortfall_NM, axis=1)
+        return distance_N
+
+    return _best(OBJECTIVES, OBJECTIVES_SPACE, table, needed, distances)
+
+
+def _best(
+    rule: str,
+    space: str,
+    table: pd.DataFrame,
+    needed: Sequence[str],
+    score: Callable[[Floats], Floats],
+) -> Choice:
+    """The candidate with the smallest score of the columns `needed`, ties as in `choose`."""
+    defined = table[list(needed)].notna().all(axis=1)
     candidates = table[defined]
     if candidates.empty:
-        raise BadInput(f"rule {rule!r} has no candidate with defined {needed[0]} and subgroup AUCs")
-    score, space = RULES[rule]
-    badness = score(candidates[needed].to_numpy(dtype=np.float64))
+        numbers = ", ".join(needed[:3]) + ", ..." * (len(needed) > 3)
+        raise BadInput(f"rule {rule!r} has no candidate with defined numbers: it needs {numbers}")
+    score_N = score(candidates[list(needed)].to_numpy(dtype=np.float64))
     names = candidates["fingerprint"].tolist()
     auc_N = candidates[AUC].to_numpy(dtype=np.float64)
-    order = np.lexsort((np.array(names), _largest_gap(candidates), -auc_N, badness))
+    order = np.lexsort((np.array(names), _largest_gap(candidates), -auc_N, score_N))
     return Choice(rule, names[order[0]], space, tuple(sorted(names)), _names(table[~defined]))
 
 
 def check_validation_only(table: pd.DataFrame) -> None:
     """Raise BadInput if `table` holds a test number: a choice may not see one."""
     if "split" in table and (other := sorted(set(table["split"].astype(str)) - {"val"})):
-        raise BadInput(
-            f"selection was handed rows of split {other[0]!r}; give validation rows only"
-        )
+        raise BadInput(f"selection was given rows of split {other[0]!r}; give validation rows only")
     metrics = [str(name) for name in table.columns if "/" in str(name)]
     if other := [name for name in metrics if not name.startswith("val/")]:
-        raise BadInput(f"selection was handed {other[0]!r}; give validation metrics only")
+        raise BadInput(f"selection was given {other[0]!r}; give validation metrics only")
 
 
 def _by_auc(values_NM: Floats) -> Floats:
@@ -110,7 +155,7 @@ def _by_worst_group(values_NM: Floats) -> Floats:
 
 
 def _by_pareto(values_NM: Floats) -> Floats:
-    """MEDFAIR's rule: best worst group among those non-dominated in per-subgroup AUCs."""
+    """Rule `pareto`: best worst group among those non-dominated in the groups' AUCs."""
     subgroup_NG = values_NM[:, 1:]
     objectives = [Objective(metric=AUC, goal="maximize")] * subgroup_NG.shape[1]
     kept_N = non_dominated(subgroup_NG, objectives)
@@ -118,7 +163,7 @@ def _by_pareto(values_NM: Floats) -> Floats:
 
 
 def _by_dto(values_NM: Floats) -> Floats:
-    """Distance to the optimum: the best candidate of each subgroup has 1 in that column."""
+    """Rule `dto`, distance to the optimum: the best candidate of each group has 1 there."""
     subgroup_NG = values_NM[:, 1:]
     distance: Floats = np.linalg.norm(1 - subgroup_NG / subgroup_NG.max(axis=0), axis=1)
     return distance
@@ -130,10 +175,14 @@ RULES: dict[str, tuple[Callable[[Floats], Floats], str]] = {
     "pareto": (_by_pareto, "validation AUC of each subgroup"),
     "dto": (_by_dto, "validation AUC of each subgroup, relative to the best candidate"),
 }
-"""Rules by name, from Zong et al., MEDFAIR (ICLR 2023): a score to minimise and its space."""
+"""Rules by name: a score [N] to minimise, from AUCs [N, 1 + groups], and its space in words.
+
+`pareto` and `dto` are those of Zong et al., MEDFAIR (ICLR 2023).
+"""
 
 
 def _subgroup_aucs(evaluation: Evaluation) -> dict[str, float]:
+    """Validation AUC of each group, mean over pathologies, by its column's name."""
     rows = evaluation.metrics
     rows = rows[(rows["split"] == "val") & (rows["protocol"] == evaluation.protocol)]
     rows = rows[rows["metric"] == "auc"]
@@ -143,10 +192,21 @@ def _subgroup_aucs(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _largest_gap(table: pd.DataFrame) -> Floats:
-    names = [name for name in table.columns if name.startswith("val/gap_")]
+    """The largest AUC gap [N] over attributes, by `gap_of_mean`; infinite where one is undefined.
+
+    Gaps of other metrics have other units, so they break no tie.
+    """
+    names = [name for name in table.columns if _is_auc_gap(name)]
     gap_NA = table[names].to_numpy(dtype=np.float64)
     largest: Floats = np.where(np.isnan(gap_NA), np.inf, gap_NA).max(axis=1, initial=-np.inf)
     return largest
+
+
+def _is_auc_gap(column: str) -> bool:
+    if not column.startswith(PREFIX) or column.startswith(SUBGROUP):
+        return False
+    number = number_named(column.removeprefix(PREFIX))
+    return number.of_auc and number.kind == "gap_of_mean"
 
 
 def _require(table: pd.DataFrame, metric: str) -> None:

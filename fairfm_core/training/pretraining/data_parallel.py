@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.stages import Report, Stage, run_stage
+from fairfm_core.running import run_stage
+from fairfm_core.stages import Report, Stage
 from fairfm_core.training.device import pick_device
 from fairfm_core.training.pretraining.stage import pretrain
 from fairfm_core.training.pretraining.workers import as_first, is_first

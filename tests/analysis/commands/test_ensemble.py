@@ -120,7 +120,7 @@ def test_without_a_test_split_the_front_is_shown_on_validation_alone(folder):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["mae/predictions"], "an ensemble needs two members or more; 1 given"),
+        (["mae/predictions"], "an ensemble needs two or more members; 1 given"),
         (["mae/predictions", "--search"], "2 to 16 members, not 1"),
         (["mae/predictions/val.parquet", "moco/predictions/val.parquet"], "both called 'val'"),
         (["mae/predictions", "mocco/predictions"], "no file or folder"),
@@ -187,7 +187,7 @@ def test_the_ensembles_of_table_3_are_made_by_rule(folder):
     row = next(line for line in done.output.splitlines() if line.startswith("Natural Imaging"))
     assert "MAE + MoCov3 + BiT" in row
     assert "null" in row
-    assert "left out: ensemble 'ViT (Masked)' takes in 1 of 3 models (MAE)" in done.output
+    assert "left out: ensemble 'ViT (Masked)' has 1 of 3 models (MAE)" in done.output
     parts = [
         pd.concat([read_predictions(model / f"{split}.parquet").frame for split in ("test", "val")])
         for model in models(folder)

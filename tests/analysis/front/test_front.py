@@ -13,16 +13,17 @@ import pytest
 from click.testing import CliRunner
 
 from analysis.commands.study import pareto
-from analysis.commands.study_work import analysed, json_front, write_front
 from analysis.front.front import Front
+from analysis.front.outputs import json_front, write_front
 from analysis.front.rows import number_of
+from analysis.front.study_analysis import analyse_study
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
 
 
 @pytest.fixture(scope="module")
 def front(results_folder: Path) -> Front:
-    return analysed(str(results_folder), None).front
+    return analyse_study(str(results_folder), None).front
 
 
 def test_front_equals_brute_force_on_validation(front: Front) -> None:
@@ -74,7 +75,7 @@ def test_test_labels_never_change_the_front(
     tmp_path: Path, write_trials: Callable[[ArtifactStore, bool], None], front: Front
 ) -> None:
     write_trials(open_store(str(tmp_path)), True)
-    other = analysed(str(tmp_path), None).front
+    other = analyse_study(str(tmp_path), None).front
     kept = ["label", "on_front", "reason", "val_auc", "val_gap_sex", "val_gap_race"]
     assert other.table[kept].equals(front.table[kept])
     assert other.hypervolume == front.hypervolume
@@ -131,7 +132,7 @@ def test_the_front_says_how_sure_it_is(front: Front) -> None:
 @pytest.mark.slow
 def test_each_rule_chooses_on_validation_and_shows_its_optimism(results_folder: Path) -> None:
     found = json.loads(json_front(str(results_folder)))
-    assert set(found["choices"]) == {"overall", "worst_group", "pareto", "dto"}
+    assert set(found["choices"]) == {"overall", "worst_group", "pareto", "dto", "objectives"}
     rows = {row["label"]: row for row in found["configurations"]}
     best = max((row for row in rows.values()), key=lambda row: row["val_auc"] or 0)
     assert found["choices"]["overall"] == best["label"]
@@ -150,7 +151,7 @@ def test_results_without_replicates_have_no_certainty(
     write_trials(open_store(str(tmp_path)), False)
     for file in tmp_path.glob("evaluate/*/replicates.parquet"):
         file.unlink()
-    found = analysed(str(tmp_path), None).front
+    found = analyse_study(str(tmp_path), None).front
     assert found.no_certainty is not None
     assert "no stored replicates" in found.no_certainty
     assert found.members[0]["test_p_front"] is None

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.commands.study_work import analysed, write_report
 from analysis.front.panels import figure_title
+from analysis.front.study_analysis import analyse_study
 from analysis.front.text import front_text
+from analysis.report.page import write_report
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 
@@ -20,7 +21,7 @@ def test_the_first_protocol_is_shown_and_named(
 ) -> None:
     settings = EvaluationSettings(protocols=("balanced", "full"), replicates=10, permutations=10)
     write_trials(open_store(str(tmp_path)), settings=settings)
-    found, plain = analysed(str(tmp_path), None), analysed(str(results_folder), None)
+    found, plain = analyse_study(str(tmp_path), None), analyse_study(str(results_folder), None)
     for each, protocol in ((found, "balanced"), (plain, "full")):
         rows = [row for row in each.front.rows if row["seeds"]]
         assert {row["protocol"] for row in rows} == {protocol}
@@ -33,4 +34,4 @@ def test_the_first_protocol_is_shown_and_named(
     assert {row["label"]: row["val_auc"] for row in found.front.rows} != full
     page = Path(write_report(str(tmp_path))).read_text(encoding="utf-8")
     assert "balanced, full; shown: balanced" in page
-    assert "Protocol balanced weighs the images: the thinnest group on test" in page
+    assert "Protocol balanced weights the images: the smallest effective sample on test" in page

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from analysis.commands.study import report
-from analysis.commands.study_work import write_report
+from analysis.report.page import write_report
 from fairfm_core.artifacts import open_store
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -98,7 +98,7 @@ def test_warnings_are_listed(page: Page) -> None:
 
 def test_values_carry_intervals(page: Page) -> None:
     assert re.search(r"\d\d\.\d \(\d\d\.\d–\d\d\.\d\)", page.words)
-    assert "test split, protocol full, in AUC points; 95 % intervals" in page.words
+    assert "test split, protocol full, in points (1 point = 0.01); 95 % intervals" in page.words
 
 
 def test_report_is_the_same_twice(results_folder: Path, text: str) -> None:

@@ -2,12 +2,19 @@ import pandas as pd
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.numbers import known_numbers, number_named
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.selection.objectives import validation_keys
+from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.selection import validation_table
-from fairfm_core.evaluation.summary import final_metrics, validation_metrics
+from fairfm_core.evaluation.summary import final_metrics, number_rows, validation_metrics
 
 SETTINGS = EvaluationSettings(replicates=20, permutations=20)
+USUAL = (
+    "auc",
+    *("worst_group_auc_sex", "gap_sex", "mean_of_gaps_sex"),
+    *("worst_group_auc_race", "gap_race", "mean_of_gaps_race"),
+)
+"""What every trial logs, whatever its objectives are."""
 
 
 def _evaluation(make_frame, spoil=lambda frame: frame):
@@ -17,7 +24,7 @@ def _evaluation(make_frame, spoil=lambda frame: frame):
 
 def test_flat_keys(make_frame):
     flat = final_metrics(_evaluation(make_frame))
-    numbers = [key.removeprefix("val/") for key in validation_keys(("sex", "race"))]
+    numbers = USUAL
     wanted = {f"{split}/{name}" for split in ("val", "test") for name in numbers}
     wanted |= {f"test_ci/{name}_{end}" for name in numbers for end in ("lo", "hi")}
     assert set(flat) == wanted | {"quality/undefined_auc"}
@@ -59,9 +66,48 @@ def test_undefined_numbers_are_left_out_and_counted(make_frame):
 def test_no_test_number_passes_validation_metrics(make_frame):
     evaluation = _evaluation(make_frame)
     values = validation_metrics(evaluation)
-    assert set(values) == set(validation_keys(("sex", "race")))
+    assert set(values) == {f"val/{name}" for name in USUAL}
     changed = _evaluation(make_frame, lambda frame: frame.assign(p_Edema=0.5, race="White"))
     assert validation_metrics(changed) == values
     only_test = evaluation.metrics[evaluation.metrics["split"] == "test"]
     assert isinstance(only_test, pd.DataFrame)
     assert validation_metrics(type(evaluation)(only_test, evaluation.gaps.head(0))) == {}
+
+
+def test_numbers_of_other_metrics_are_those_of_the_tables(make_frame):
+    evaluation = _evaluation(make_frame)
+    more = ("brier", "gap_equalized_odds@fpr=0.2_sex", "worst_group_ece_race", "no_such_number")
+    values = validation_metrics(evaluation, more)
+    assert set(values) == {f"val/{name}" for name in (*USUAL, *more[:-1])}
+    metrics, gaps = (
+        frame[frame["split"] == "val"] for frame in (evaluation.metrics, evaluation.gaps)
+    )
+    odds = gaps[(gaps["metric"] == "equalized_odds@fpr=0.2") & (gaps["attribute"] == "sex")]
+    odds = odds[odds["definition"] == "gap_of_mean"]
+    assert values["val/gap_equalized_odds@fpr=0.2_sex"] == odds["value"].item()
+    worst = metrics[(metrics["metric"] == "worst_group_ece") & (metrics["attribute"] == "race")]
+    assert values["val/worst_group_ece_race"] == worst["value"].item()
+    overall = metrics[(metrics["attribute"] == "overall") & (metrics["pathology"] == "mean")]
+    assert values["val/brier"] == overall[overall["metric"] == "brier"]["value"].item()
+    objectives = [Objective(metric="val/brier", goal="minimize")]
+    table = validation_table({"a": evaluation}, objectives)
+    assert table["val/brier"].item() == values["val/brier"]
+    assert "val/brier" not in validation_table({"a": evaluation})
+
+
+def test_every_known_number_has_a_row_and_replicates(make_frame):
+    def with_healthy(frame):
+        return frame.rename(columns={"y_Edema": "y_No Finding", "p_Edema": "p_No Finding"})
+
+    val, test = with_healthy(make_frame(split="val")), with_healthy(make_frame(seed=1))
+    evaluation = evaluate([Predictions(val), Predictions(test.assign(split="test"))], SETTINGS)
+    known = known_numbers(SETTINGS)
+    for split in ("val", "test"):
+        assert set(number_rows(evaluation, split)) == set(known)
+        replicates = evaluation.replicates[evaluation.replicates["split"] == split]
+        assert set(known) <= set(replicates["name"])
+        stored = dict(zip(replicates["name"], replicates["value"], strict=True))
+        for name, row in number_rows(evaluation, split).items():
+            assert stored[name] == row["value"] or abs(stored[name] - row["value"]) < 1e-12
+    for name, number in known.items():
+        assert number_named(name) == number

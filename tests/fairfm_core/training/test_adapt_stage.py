@@ -14,7 +14,8 @@ from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.evaluation.predictions import read_predictions
-from fairfm_core.stages import Stage, run_stage, stages_of
+from fairfm_core.running import run_stage
+from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
 from fairfm_core.training.adapt_data import open_adapting
 from fairfm_core.training.finetuning import fitting

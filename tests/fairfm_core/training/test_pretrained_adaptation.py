@@ -18,7 +18,8 @@ from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints.sources import located
-from fairfm_core.stages import Stage, run_stage, run_together, stages_of
+from fairfm_core.running import run_stage, run_together
+from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training.batches import take_split
 from fairfm_core.training.forward import forward_images
 

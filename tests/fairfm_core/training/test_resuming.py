@@ -16,7 +16,8 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
-from fairfm_core.stages import Stage, run_stage, stages_of
+from fairfm_core.running import run_stage
+from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
 
 TUNE: dict[str, Any] = {

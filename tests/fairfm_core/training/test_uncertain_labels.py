@@ -15,7 +15,8 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.evaluation.predictions import read_predictions
-from fairfm_core.stages import run_stage, stages_of
+from fairfm_core.running import run_stage
+from fairfm_core.stages import stages_of
 from fairfm_core.training import adapt_data
 from fairfm_core.training.batches import take_split
 from fairfm_core.training.finetuning.fitting import mean_auc

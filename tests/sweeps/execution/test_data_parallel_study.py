@@ -15,11 +15,11 @@ import yaml
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
-from fairfm_core.stages import run_stage
+from fairfm_core.running import run_stage
 from fairfm_core.training.checkpoint import TrainingState
 from sweeps.execution.resources import Cluster, concurrent_stages, held, stage_bundle
 from sweeps.planning.corpora import corpus_of
-from sweeps.planning.plan import Plan, make_plan
+from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import Resources, read_study
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
 
@@ -52,11 +52,11 @@ def write(folder: Path, phantom: Path, workers: int, **fields: Any) -> Path:
     return path
 
 
-def planned(folder: Path, phantom: Path, workers: int = 2, **fields: Any) -> Plan:
+def planned(folder: Path, phantom: Path, workers: int = 2, **fields: Any) -> StudyPlan:
     return make_plan(read_study(write(folder, phantom, workers, **fields)))
 
 
-def predictions(results: Path, plan: Plan) -> pd.DataFrame:
+def predictions(results: Path, plan: StudyPlan) -> pd.DataFrame:
     adapt = next(stage for stage in plan.stages.values() if stage.kind == "adapt")
     return pd.read_parquet(results / "adapt" / adapt.fingerprint / "predictions" / "test.parquet")
 
@@ -148,9 +148,9 @@ def test_what_is_shared_is_a_batch_of_the_corpus(
             refused()
 
 
-def pretrainings_counted(plan: Plan, workers: int) -> PretrainingNetwork:
-    study = plan.study.model_copy(update={"resources": Resources(workers=workers)})
-    (network,) = count_pretrainings(replace(plan, study=study))
+def pretrainings_counted(plan: StudyPlan, workers: int) -> PretrainingNetwork:
+    spec = plan.spec.model_copy(update={"resources": Resources(workers=workers)})
+    (network,) = count_pretrainings(replace(plan, spec=spec))
     return network
 
 

@@ -13,7 +13,8 @@ import torch
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.models.weights.converted import read_weights
-from fairfm_core.stages import Stage, run_stage
+from fairfm_core.running import run_stage
+from fairfm_core.stages import Stage
 
 from .test_data_parallel_study import planned, write
 

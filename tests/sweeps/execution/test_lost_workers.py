@@ -1,4 +1,4 @@
-"""A worker that is gone is told from a training that would fail again."""
+"""A lost worker is distinguished from a training that would fail again."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ from sweeps.execution.jobs import Job, make_jobs
 from sweeps.execution.resources import Cluster, concurrent_stages, stage_bundle
 from sweeps.execution.stage_scheduler import StageSearcher
 from sweeps.planning.plan import make_plan
-from sweeps.planning.study import Resources, Study
+from sweeps.planning.study import Resources, StudySpec
 
 
 @pytest.fixture
 def stages(study_values: dict[str, Any]) -> dict[str, Stage]:
-    return make_plan(Study.model_validate(study_values)).stages
+    return make_plan(StudySpec.model_validate(study_values)).stages
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def test_a_head_that_fails_alone_blocks_its_own_evaluation(
         assert isinstance(handed, dict)
         trials[handed["job"]] = name
     failed = probes.stages[1].fingerprint
-    told = flatten_dict({"failed_stages": [(failed, "diverged")]})  # as Tune tells a searcher
-    searcher.on_trial_complete(trials[probes.name], told)
+    flat = flatten_dict({"failed_stages": [(failed, "diverged")]})  # as Tune passes it on
+    searcher.on_trial_complete(trials[probes.name], flat)
     assert {stages[f].inputs["adapt"] for f in searcher.blocked} == {failed}
 
 

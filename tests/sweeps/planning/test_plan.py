@@ -11,13 +11,15 @@ import pytest
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
-from sweeps.planning.plan import Plan, make_plan, study_record
-from sweeps.planning.study import Study
-from sweeps.status.status import Standing, check_networks, count_parameters
+from fairfm_core.snapshot import take_snapshot
+from sweeps.planning.plan import StudyPlan, make_plan, study_record
+from sweeps.planning.study import StudySpec
+from sweeps.status.network_check import check_networks, count_parameters
+from sweeps.status.status import StudyStatus
 
 
-def plan(values: dict[str, Any], **changes: Any) -> Plan:
-    return make_plan(Study.model_validate({**values, **changes}))
+def plan(values: dict[str, Any], **changes: Any) -> StudyPlan:
+    return make_plan(StudySpec.model_validate({**values, **changes}))
 
 
 def test_each_distinct_stage_stands_once(study_values: dict[str, Any]) -> None:
@@ -129,23 +131,23 @@ def test_the_record_holds_no_path(study_values: dict[str, Any], phantom_folder: 
     assert record["trials"][0]["axes"] == {"adaptation": "probe", "data.sampling": "standard"}
 
 
-def test_standing_tells_what_is_to_do(study_values: dict[str, Any], tmp_path: Path) -> None:
+def test_status_says_what_is_left_to_do(study_values: dict[str, Any], tmp_path: Path) -> None:
     made = plan(study_values)
     store = open_store(str(tmp_path))
     probe, tune = made.trials[0], made.trials[4]
     store.record_failure(probe.adapt.fingerprint, "loss is nan at step 7 (epoch 1)")
     store.save_checkpoint(tune.adapt.fingerprint, 2, b"state")
-    standing = Standing(made, store)
-    assert standing.state(probe) == "failed: adapt: loss is nan at step 7 (epoch 1)"
-    assert standing.state(tune) == "half done: adapt, after epoch 2"
-    assert standing.state(made.trials[1]) == "to do"
-    assert "0 of 8 done, 1 failed" in standing.status_text()
-    assert "features: 2, 0, 2" in standing.plan_text()
+    status = StudyStatus(made, take_snapshot(store))
+    assert status.state(probe) == "failed: adapt: loss is nan at step 7 (epoch 1)"
+    assert status.state(tune) == "half done: adapt, after epoch 2"
+    assert status.state(made.trials[1]) == "to do"
+    assert "0 of 8 done, 1 failed" in status.status_text()
+    assert "features: 2, 0, 2" in status.plan_text()
 
 
 def test_cost_counts_the_images_that_pass_through_a_network(study_values: dict[str, Any]) -> None:
     made = plan(study_values)
-    standing = Standing(made, open_store("unused"))
+    status = StudyStatus(made, take_snapshot(open_store("unused")))
     frame = next(iter(made.data.values())).frame
     counts = frame["split"].value_counts()
     features, probe, tune = (
@@ -153,10 +155,10 @@ def test_cost_counts_the_images_that_pass_through_a_network(study_values: dict[s
         made.trials[0].adapt,
         made.trials[4].adapt,
     )
-    assert standing.image_passes(features) == len(frame)
-    assert standing.image_passes(probe) == 0
+    assert status.image_passes(features) == len(frame)
+    assert status.image_passes(probe) == 0
     expected = 18 * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
-    assert standing.image_passes(tune) == expected
+    assert status.image_passes(tune) == expected
 
 
 def tuned(values: dict[str, Any], **recipe: Any) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def test_the_plan_tells_what_each_network_takes(
         r"micro_batch: \d+ about halves the activations",
         tune,
     )
-    text = Standing(made, open_store(str(tmp_path)), networks).plan_text()
+    text = StudyStatus(made, take_snapshot(open_store(str(tmp_path))), networks).plan_text()
     assert f"networks:\n  {probe}\n  {tune}\n" in text
 
 
@@ -192,7 +194,7 @@ def test_a_program_reads_the_same_memory_in_bytes(
 ) -> None:
     made = plan(study_values)
     networks = count_parameters([trial.trial for trial in made.trials])
-    record = Standing(made, open_store(str(tmp_path)), networks).as_json()
+    record = StudyStatus(made, take_snapshot(open_store(str(tmp_path))), networks).as_json()
     tune = json.loads(json.dumps(record))["networks"][1]
     assert tune["name"] == networks[1].name
     assert tune["parameters"] == 4 * tune["parameter_count"] == tune["optimizer"] / 2

@@ -1,4 +1,4 @@
-"""A plan tells what each pre-training takes in the memory of a worker."""
+"""A plan shows the memory that each pre-training needs on a worker."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import BadInput
+from fairfm_core.snapshot import take_snapshot
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.pretraining.memory import pretraining_memory
 from fairfm_core.training.pretraining.methods import METHODS
 from sweeps.planning.corpora import corpus_of
-from sweeps.planning.plan import Plan, make_plan
-from sweeps.planning.study import Study
+from sweeps.planning.plan import StudyPlan, make_plan
+from sweeps.planning.study import StudySpec
+from sweeps.status.network_check import count_parameters
 from sweeps.status.pretraining_networks import count_pretrainings
 from sweeps.status.progress import Progress
-from sweeps.status.status import Standing, count_parameters
+from sweeps.status.status import StudyStatus
 
 from ..conftest import Fairfm, WriteStudy
 
@@ -46,8 +48,8 @@ def changes(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any])
     }
 
 
-def plan(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any]) -> Plan:
-    return make_plan(Study.model_validate(values | changes(values, workers, **recipes)))
+def plan(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any]) -> StudyPlan:
+    return make_plan(StudySpec.model_validate(values | changes(values, workers, **recipes)))
 
 
 MAE, MOCO = {"method": "mae"}, {"method": "mocov3"}
@@ -84,8 +86,9 @@ def test_a_program_reads_the_same_memory_in_bytes(
 ) -> None:
     made = plan(study_values, mae=MAE | {"micro_batch": 16})
     networks = count_parameters([trial.trial for trial in made.trials])
-    standing = Standing(made, open_store(str(tmp_path)), networks, count_pretrainings(made))
-    (found,) = json.loads(json.dumps(standing.as_json()))["pretrainings"]
+    snapshot = take_snapshot(open_store(str(tmp_path)))
+    status = StudyStatus(made, snapshot, networks, count_pretrainings(made))
+    (found,) = json.loads(json.dumps(status.as_json()))["pretrainings"]
     assert found["name"].endswith("batch 64 in parts of 16")
     assert (found["workers"], found["images"]) == (1, 16)
     assert found["parameters"] == 4 * found["parameter_count"] > found["gradients"] > 0
@@ -98,7 +101,7 @@ def test_a_running_pretraining_tells_how_long_the_rest_takes(
     study_values: dict[str, Any], tmp_path: Path
 ) -> None:
     made = plan(study_values, mae=MAE | {"epochs": 10})
-    shown = Progress(Standing(made, open_store(str(tmp_path))), 1, io.StringIO())
+    shown = Progress(StudyStatus(made, take_snapshot(open_store(str(tmp_path)))), 1, io.StringIO())
     (stage,) = (stage for stage in made.stages.values() if stage.kind == "pretrain")
     shown.stage_started(stage)
     assert "time left not known yet" in shown.line()
@@ -146,13 +149,14 @@ def test_a_batch_that_cannot_be_shared_is_refused(study_values: dict[str, Any]) 
         count_pretrainings(plan(study_values, 3, moco=MOCO))
 
 
-def test_what_is_not_counted_is_not_told(study_values: dict[str, Any], tmp_path: Path) -> None:
-    made, store = plan(study_values, mae=MAE), open_store(str(tmp_path))
-    assert "pre-trainings" not in Standing(made, store).plan_text()
+def test_networks_that_were_not_counted_are_left_out(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    made, snapshot = plan(study_values, mae=MAE), take_snapshot(open_store(str(tmp_path)))
+    assert "pre-trainings" not in StudyStatus(made, snapshot).plan_text()
     counted = count_pretrainings(made)
-    assert (
-        f"pre-trainings:\n  {counted[0].text()}\n" in Standing(made, store, (), counted).plan_text()
-    )
+    text = StudyStatus(made, snapshot, (), counted).plan_text()
+    assert f"pre-trainings:\n  {counted[0].text()}\n" in text
 
 
 def test_a_trial_is_half_done_while_its_pretraining_is(
@@ -160,16 +164,20 @@ def test_a_trial_is_half_done_while_its_pretraining_is(
 ) -> None:
     made, store = plan(study_values, mae=MAE), open_store(str(tmp_path))
     (trial,) = made.trials
-    assert Standing(made, store).state(trial) == "to do"
+
+    def state() -> str:
+        return StudyStatus(made, take_snapshot(store)).state(trial)
+
+    assert state() == "to do"
     store.save_checkpoint(trial.stages[0].fingerprint, 12, b"state")
-    assert Standing(made, store).state(trial) == "half done: pretrain, after epoch 12"
+    assert state() == "half done: pretrain, after epoch 12"
     with store.publish("pretrain", trial.stages[0].fingerprint, {}):
         pass
-    assert Standing(made, store).state(trial) == "to do"
+    assert state() == "to do"
 
 
 def test_every_image_passes_once_an_epoch(study_values: dict[str, Any], tmp_path: Path) -> None:
     made = plan(study_values, mae=MAE | {"epochs": 7})
     pretrain, *_ = made.stages.values()
-    standing = Standing(made, open_store(str(tmp_path)))
-    assert standing.image_passes(pretrain) == 7 * corpus_of(pretrain).images
+    status = StudyStatus(made, take_snapshot(open_store(str(tmp_path))))
+    assert status.image_passes(pretrain) == 7 * corpus_of(pretrain).images

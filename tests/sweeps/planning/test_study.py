@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from fairfm_core.errors import BadInput
-from sweeps.planning.study import Study, expand, read_study
+from sweeps.planning.study import StudySpec, expand, read_study
 
 from ..conftest import WriteStudy
 
 
-def study(values: dict[str, Any], **changes: Any) -> Study:
-    return Study.model_validate({**values, **changes})
+def study(values: dict[str, Any], **changes: Any) -> StudySpec:
+    return StudySpec.model_validate({**values, **changes})
 
 
 def test_every_cell_at_every_seed(study_values: dict[str, Any]) -> None:
@@ -56,9 +56,9 @@ def test_axes_lay_over_the_base(study_values: dict[str, Any]) -> None:
         ({"sedes": [1]}, "unknown key 'sedes' .did you mean 'seeds'"),
         ({"evaluation": {"replicate": 3}}, "'evaluation.replicate' .did you mean 'replicates'"),
         ({"resources": {"gpu": 1}}, "did you mean 'gpus'"),
-        ({"resources": {"gpus": 1.5}}, "resources.gpus: 1.5 GPUs cannot be given"),
-        ({"seeds": [1, 1]}, "seeds must be distinct"),
-        ({"seeds": []}, "seeds must be distinct and at least one"),
+        ({"resources": {"gpus": 1.5}}, "resources.gpus: 1.5 GPUs are not possible"),
+        ({"seeds": [1, 1]}, "at least one seed, and each only once, not .1, 1."),
+        ({"seeds": []}, "at least one seed"),
         ({"objectives": []}, "no objectives given"),
         ({"objectives": [{"metric": "val/auc", "goal": "maximize"}] * 2}, "more than once"),
         ({"matrix": {"seed": [0, 1]}}, "under 'seeds'"),
@@ -69,7 +69,7 @@ def test_axes_lay_over_the_base(study_values: dict[str, Any]) -> None:
         ({"study": "a/b"}, "study: String should match"),
         ({"objectives": [{"metric": "test/auc", "goal": "maximize"}]}, "test/auc.*validation"),
         ({"objectives": [{"metric": "val/gap_rase", "goal": "minimize"}]}, "val/gap_rase"),
-        ({"objectives": [{"metric": "val/auc", "goal": "max"}]}, "'maximize' or 'minimize'"),
+        ({"objectives": [{"metric": "val/auc", "goal": "max"}]}, "'minimize' or 'ideal'"),
         ({"exclude": [{"adaption": "probe"}]}, "did you mean 'adaptation'"),
         ({"exclude": [{"adaptation": "prob"}]}, "did you mean 'probe'"),
     ],

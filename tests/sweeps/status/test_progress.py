@@ -9,26 +9,27 @@ from typing import Any
 import pytest
 
 from fairfm_core.artifacts import open_store
+from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
-from sweeps.planning.plan import Plan, make_plan
-from sweeps.planning.study import Study
+from sweeps.planning.plan import StudyPlan, make_plan
+from sweeps.planning.study import StudySpec
 from sweeps.status.progress import Progress
-from sweeps.status.status import Standing
+from sweeps.status.status import StudyStatus
 from sweeps.status.time_left import TimeLeft, duration, work_of, worker_time
 
 
 @pytest.fixture
-def plan(study_values: dict[str, Any]) -> Plan:
-    return make_plan(Study.model_validate(study_values))
+def plan(study_values: dict[str, Any]) -> StudyPlan:
+    return make_plan(StudySpec.model_validate(study_values))
 
 
 @pytest.fixture
-def progress(plan: Plan, tmp_path: Path) -> tuple[Progress, io.StringIO]:
+def progress(plan: StudyPlan, tmp_path: Path) -> tuple[Progress, io.StringIO]:
     out = io.StringIO()
-    return Progress(Standing(plan, open_store(str(tmp_path))), 2, out), out
+    return Progress(StudyStatus(plan, take_snapshot(open_store(str(tmp_path)))), 2, out), out
 
 
-def test_counts_follow_the_stages(plan: Plan, progress: tuple[Progress, io.StringIO]) -> None:
+def test_counts_follow_the_stages(plan: StudyPlan, progress: tuple[Progress, io.StringIO]) -> None:
     shown, out = progress
     assert shown.line() == "trials 0/8 done, 0 running, 0 failed; time left not known yet"
     tune = next(trial for trial in plan.trials if trial.name == "tune.standard.s0")
@@ -42,7 +43,7 @@ def test_counts_follow_the_stages(plan: Plan, progress: tuple[Progress, io.Strin
 
 
 def test_a_failure_counts_every_trial_that_needs_the_stage(
-    plan: Plan, progress: tuple[Progress, io.StringIO]
+    plan: StudyPlan, progress: tuple[Progress, io.StringIO]
 ) -> None:
     shown, out = progress
     features = next(s for s in plan.stages.values() if s.kind == "features")
@@ -51,7 +52,7 @@ def test_a_failure_counts_every_trial_that_needs_the_stage(
     assert "FAILED  probe.standard.s0, probe.balanced.s0: no image" in out.getvalue()
 
 
-def test_all_done_leaves_no_time(plan: Plan, progress: tuple[Progress, io.StringIO]) -> None:
+def test_all_done_leaves_no_time(plan: StudyPlan, progress: tuple[Progress, io.StringIO]) -> None:
     shown, _ = progress
     for stage in plan.stages.values():
         shown.stage_started(stage)
@@ -64,9 +65,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_line_is_rewritten(plan: Plan, tmp_path: Path) -> None:
+def test_a_terminal_line_is_rewritten(plan: StudyPlan, tmp_path: Path) -> None:
     out = Terminal()
-    with Progress(Standing(plan, open_store(str(tmp_path))), 2, out) as shown:
+    with Progress(StudyStatus(plan, take_snapshot(open_store(str(tmp_path)))), 2, out) as shown:
         shown.stage_started(plan.trials[0].adapt)
     assert out.getvalue().count("\r\033[K") == 2
     assert out.getvalue().endswith("left not known yet\n")

@@ -54,7 +54,7 @@ def test_rules_apply_to_any_models_and_refuse_what_they_cannot_use():
     assert members_of(EnsembleRule("both", {"domain": ("medical", "natural")}), models) == tuple(
         "abc"
     )
-    with pytest.raises(BadInput, match=r"'one' takes in 1 of 3 models \(a\); it needs two"):
+    with pytest.raises(BadInput, match=r"'one' has 1 of 3 models \(a\); it needs two"):
         members_of(EnsembleRule("one", {"domain": ("natural",)}), models)
     with pytest.raises(BadInput, match=r"no property 'domian' \(did you mean 'domain'\?\)"):
         members_of(EnsembleRule("typo", {"domian": ("natural",)}), models)
@@ -127,7 +127,7 @@ def test_members_that_do_not_pair_are_refused_with_the_culprits(frames, change, 
 
 def test_an_ensemble_needs_two_members_and_a_known_combination(frames):
     members = [Predictions(frame) for frame in frames]
-    with pytest.raises(BadInput, match="two members or more; 1 given"):
+    with pytest.raises(BadInput, match="two or more members; 1 given"):
         combined(members[:1], "probability")
     with pytest.raises(BadInput, match=r"'logits' \(did you mean 'logit'\?\); known: prob"):
         combined(members, "logits")

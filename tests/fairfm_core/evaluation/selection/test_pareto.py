@@ -72,3 +72,11 @@ def test_hypervolume_equals_a_grid_count():
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 1, 3)
     covered = ((values * [-1, 1, 1]) <= grid * [-1, 1, 1]).all(axis=2).any(axis=1)
     assert hypervolume(values, [AUC, SEX, RACE]) == pytest.approx(covered.sum() * 1e-6, abs=1e-12)
+
+
+def test_an_objective_with_an_ideal_inside_its_range_is_judged_by_its_distance():
+    slope = Objective(metric="val/calibration_slope", goal="ideal")
+    values = [[0.8, 0.9], [0.8, 1.3], [0.7, 1.1], [0.6, 1.0]]
+    assert non_dominated(values, [AUC, slope]).tolist() == [1, 0, 0, 1]
+    assert hypervolume(values[:1], [AUC, slope]) == pytest.approx(0.3 * 0.9)
+    assert hypervolume([[0.8, -0.1]], [AUC, slope]) == 0.0  # farther off than the reference

@@ -7,7 +7,13 @@ from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.selection.objectives import Objective
-from fairfm_core.evaluation.selection.selection import RULES, choose, front, validation_table
+from fairfm_core.evaluation.selection.selection import (
+    RULES,
+    choose,
+    choose_by_objectives,
+    front,
+    validation_table,
+)
 
 OBJECTIVES = [
     Objective(metric="val/auc", goal="maximize"),
@@ -39,6 +45,24 @@ def test_rules():
     assert choose("dto", TABLE).fingerprint == "b"
     assert choose("pareto", TABLE, attribute="sex").candidates == ("a", "b", "c", "d")
     assert front(TABLE, OBJECTIVES).tolist() == [True, True, True, False]
+
+
+def test_the_choice_by_objectives_is_nearest_to_their_ideals():
+    """AUC counts in units of 0.5 and a gap in units of 0.1, whatever the other candidates are."""
+    distance = np.hypot((1 - TABLE["val/auc"]) / 0.5, TABLE["val/gap_sex"] / 0.1)
+    choice = choose_by_objectives(TABLE, OBJECTIVES)
+    assert choice.fingerprint == TABLE["fingerprint"][distance.argmin()] == "c"
+    assert choose_by_objectives(TABLE.head(2), OBJECTIVES).fingerprint == "b"
+    slope = TABLE.assign(**{"val/calibration_slope": [0.6, 1.5, 0.7, 1.2]})
+    objective = Objective(metric="val/calibration_slope", goal="ideal")
+    assert choose_by_objectives(slope, [objective]).fingerprint == "d"
+    undefined = TABLE.assign(**{"val/gap_sex": [0.2, np.nan, np.nan, 0.3]})
+    choice = choose_by_objectives(undefined, OBJECTIVES)
+    assert (choice.fingerprint, choice.excluded) == ("a", ("b", "c"))
+    with pytest.raises(BadInput, match="no column 'val/gap_sex'"):
+        choose_by_objectives(TABLE.drop(columns="val/gap_sex"), OBJECTIVES)
+    with pytest.raises(BadInput, match="'test/auc'"):
+        choose_by_objectives(TABLE.assign(**{"test/auc": 0.9}), OBJECTIVES)
 
 
 def test_dto_by_hand():

@@ -33,7 +33,8 @@ from torch import Tensor, nn
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput, StageFailed
-from fairfm_core.stages import Stage, run_stage
+from fairfm_core.running import run_stage
+from fairfm_core.stages import Stage
 from fairfm_core.training import checkpoint
 from fairfm_core.training.pretraining import epoch, methods, stage
 from fairfm_core.training.pretraining.data_parallel import run_shared

@@ -21,7 +21,8 @@ from fairfm_core.data.dataset import open_dataset
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.evaluation.selection.replicates import Replicated, check_paired, replicated
 from fairfm_core.evaluation.tables import read_evaluation
-from fairfm_core.stages import run_stage, stages_of
+from fairfm_core.running import run_stage
+from fairfm_core.stages import stages_of
 
 pytestmark = pytest.mark.slow
 

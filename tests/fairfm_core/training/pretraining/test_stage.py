@@ -19,7 +19,8 @@ from fairfm_core.data.corpora.corpus import open_corpora, pretraining_corpus
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import StageFailed
 from fairfm_core.models.weights.converted import read_weights
-from fairfm_core.stages import Stage, run_stage, stages_of
+from fairfm_core.running import run_stage
+from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
 from fairfm_core.training.pretraining import methods, trainer
 from fairfm_core.training.pretraining.corpus_images import corpus_images

@@ -1,0 +1,41 @@
+"""A study's results, evaluated: what its front, its figure and its report are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.front.front import Front, study_front
+from analysis.results.pooled import pooled_evaluations
+from analysis.results.replicates import StudyNumbers, study_numbers
+from analysis.results.results import StudyResults, open_results
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.tables import Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class StudyAnalysis:
+    """A study's results with the evaluations of its configurations and their front."""
+
+    results: StudyResults
+    evaluations: dict[str, Evaluation]
+    """By the configuration's group; seeds pooled."""
+    numbers: StudyNumbers
+    front: Front
+
+    def write(self, content: bytes, name: str) -> str:
+        """Write a file into the study's folder; returns its path or URI."""
+        place = ("studies", self.results.study, name)
+        self.results.store.write_bytes(content, *place)
+        return "/".join([self.results.store.location, *place])
+
+
+def analyse_study(location: str, study: str | None = None) -> StudyAnalysis:
+    """Evaluate the configurations of a study; raises BadInput if no trial is finished."""
+    results = open_results(location, study)
+    evaluations = pooled_evaluations(results)
+    if not evaluations:
+        reasons = [f"{t.name}: {t.failure}" for t in results.unfinished if t.failure]
+        why = f" ({reasons[0]})" if reasons else ""
+        raise BadInput(f"study {results.study!r} in {location} has no finished trial{why}")
+    numbers = study_numbers(results)
+    return StudyAnalysis(results, evaluations, numbers, study_front(results, evaluations, numbers))

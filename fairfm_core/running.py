@@ -1,0 +1,91 @@
+"""Running stages: the work of each kind, published when it is complete.
+
+Whoever runs a stage needs torch or reads predictions; whoever declares one (`stages`) needs
+neither. So the functions that do the work are named here and imported on use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
+
+WORK = {
+    "pretrain": "fairfm_core.training.pretraining.stage:pretrain",
+    "weights": "fairfm_core.models.checkpoints.stage:prepare_weights",
+    "features": "fairfm_core.training.features:extract_features",
+    "adapt": "fairfm_core.training.adapt_stage:adapt",
+    "evaluate": "fairfm_core.evaluation.stage:evaluate_stage",
+}
+"""`module:function` that does the work of each kind of stage."""
+TOGETHER = "fairfm_core.training.probing.stage:probe_together"
+"""`module:function` that trains several probes in one pass."""
+
+
+def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
+    """Run one stage and publish it, unless it is done; a half-done training continues.
+
+    `report` receives each epoch's values. Raises StageFailed for a reason that a retry will not
+    change, BadInput for unusable data.
+    """
+    if store.is_done(stage.kind, stage.fingerprint):
+        return
+    with store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder:
+        _imported(WORK[stage.kind])(stage, store, folder, report)
+    _tidy(stage, store)
+
+
+def run_together(
+    stages: Sequence[Stage], store: ArtifactStore, report: ReportRows
+) -> dict[str, str]:
+    """Train several probes of the same features in one pass and publish the missing ones.
+
+    All of them take part, finished ones too: the last digits of a head depend on the heads it is
+    trained with. Returns the reasons of those that failed, by fingerprint; the others are
+    unaffected.
+    """
+    started = time.time()
+    with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
+        folders = [Path(scratch) / stage.fingerprint for stage in stages]
+        for folder in folders:
+            folder.mkdir()
+        failed: dict[str, str] = _imported(TOGETHER)(stages, folders, store, report)
+        share = {"seconds": (time.time() - started) / len(stages)}
+        for stage, folder in zip(stages, folders, strict=True):
+            done = store.is_done(stage.kind, stage.fingerprint)
+            if not done and stage.fingerprint not in failed:
+                record = _record(stage) | share
+                store.publish_folder(folder, stage.kind, stage.fingerprint, record, started)
+                _tidy(stage, store)
+    store.drop_checkpoints(joint_fingerprint(stages))
+    return failed
+
+
+def _record(stage: Stage) -> dict[str, Any]:
+    """What the `done` marker says of the stage: its declaration, with folder names for paths."""
+    return {
+        "stage": asdict(stage)
+        | {"dataset": Path(stage.dataset).name}
+        | {"corpora": [Path(folder).name for folder in stage.corpora]},
+        # Not part of the identity, but the last digits of a number may depend on them.
+        "software": {name: metadata.version(name) for name in ("torch", "timm", "numpy")},
+    }
+
+
+def _imported(place: str) -> Any:
+    module, function = place.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _tidy(stage: Stage, store: ArtifactStore) -> None:
+    """Remove what only an unfinished stage leaves behind."""
+    store.drop_checkpoints(stage.fingerprint)
+    store.clear_failure(stage.fingerprint)
