@@ -96,7 +96,7 @@ def test_a_share_of_zero_gets_nobody() -> None:
 )
 def test_fractions_that_are_no_shares_are_refused(fractions) -> None:
     given = " ".join(f"{share:g}" for share in fractions)
-    with pytest.raises(BadInput, match=f"^fractions {given}: expected"):
+    with pytest.raises(BadInput, match=f"^fractions {given}: give"):
         random_split(images(5), 0, fractions)
 
 
