@@ -45,6 +45,7 @@ ORDER = {
         evaluation.metrics
         evaluation.summary evaluation.pairing
         evaluation.protocols
+        evaluation.problem
         evaluation.kernels
         evaluation.resampling
         evaluation.disaggregated

@@ -15,7 +15,7 @@ import numpy as np
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.operating_points import Threshold
 
-Sums = Mapping[str, Floats]
+WeightedSums = Mapping[str, Floats]
 """Weighted sums of the terms of `sufficient_statistics.py` by name: [L, G], or [L, G, m] for a term
 of m parts."""
 
@@ -32,7 +32,7 @@ class Metric:
     """The value of a perfect model; the worst group is the one farthest from it."""
     needs: tuple[str, ...] = BOTH
     """Classes of which a group must hold enough images."""
-    of: Callable[[Sums], Floats] | None = None
+    of: Callable[[WeightedSums], Floats] | None = None
     """Its value from sums; None for a scan."""
     point: str | None = None
     """The operating point it stands at."""
@@ -48,21 +48,21 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
 
 
-def _everybody(sums: Sums) -> Floats:
+def _everybody(sums: WeightedSums) -> Floats:
     return sums["positives"] + sums["negatives"]
 
 
-def brier(sums: Sums) -> Floats:
+def brier(sums: WeightedSums) -> Floats:
     """Brier score: mean of (y - p)^2."""
     return ratio(sums["squared"], _everybody(sums))
 
 
-def expected_calibration_error(sums: Sums) -> Floats:
+def expected_calibration_error(sums: WeightedSums) -> Floats:
     """ECE: sum over bins of p of |sum of (y - p)|, over all images (15 bins of equal width)."""
     return ratio(np.abs(sums["bins"]).sum(axis=-1), _everybody(sums))
 
 
-def calibration_slope(sums: Sums) -> Floats:
+def calibration_slope(sums: WeightedSums) -> Floats:
     """Slope b of logit P(y) = a + b logit(p), a step of second order from the fit to the data.
 
     The step of the data itself is 0; of a bootstrap replicate it is the one-step bootstrap, with
@@ -93,7 +93,7 @@ def _bent(step_a: Floats, step_b: Floats, turns: Sequence[Floats]) -> Floats:
     return bent
 
 
-def calibration_intercept(sums: Sums) -> Floats:
+def calibration_intercept(sums: WeightedSums) -> Floats:
     """Intercept a of logit P(y) = a + logit(p) (calibration in the large); a step likewise."""
     s, h, t = (sums["calibration"][..., part] for part in range(9, 12))
     first = ratio(s, h)
@@ -104,22 +104,22 @@ def calibration_intercept(sums: Sums) -> Floats:
     return _with_both(sums, sums["fitted"][..., 2] + np.where(near, step, first))
 
 
-def _with_both(sums: Sums, values: Floats) -> Floats:
+def _with_both(sums: WeightedSums, values: Floats) -> Floats:
     """The values; NaN where a class has no weight: one step does not see that no fit ends."""
     return np.where((sums["positives"] > 0) & (sums["negatives"] > 0), values, np.nan)
 
 
-def true_positive_rate(sums: Sums) -> Floats:
+def true_positive_rate(sums: WeightedSums) -> Floats:
     """Sensitivity: share of positives at or above the threshold."""
     return ratio(sums["above_positives"], sums["positives"])
 
 
-def false_positive_rate(sums: Sums) -> Floats:
+def false_positive_rate(sums: WeightedSums) -> Floats:
     """Share of negatives at or above the threshold."""
     return ratio(sums["above_negatives"], sums["negatives"])
 
 
-def false_negative_rate(sums: Sums) -> Floats:
+def false_negative_rate(sums: WeightedSums) -> Floats:
     """Share of positives below the threshold: 1 - TPR."""
     return 1.0 - true_positive_rate(sums)
 
@@ -171,7 +171,7 @@ SCANNED = ("auc", "auprc")
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class MetricRequest:
     """Which metrics are asked for."""
 
     families: tuple[str, ...] = ("auc",)

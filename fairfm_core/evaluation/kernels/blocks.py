@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fairfm_core.errors import BadInput
 
-BLOCK_LANES = 512
+BLOCK_SIZE = 512
 """Lanes of a block: enough for long loops, few enough for the accumulators to stay in the cache."""
 PADDED_TO = 32
 
@@ -32,8 +32,8 @@ class Block:
 
 def blocks_of(weights_BU: npt.NDArray[Any]) -> Iterator[Block]:
     """The weightings in blocks; `weights_BU` holds whole numbers below 65,536, one row each."""
-    for start in range(0, len(weights_BU), BLOCK_LANES):
-        rows = weights_BU[start : start + BLOCK_LANES]
+    for start in range(0, len(weights_BU), BLOCK_SIZE):
+        rows = weights_BU[start : start + BLOCK_SIZE]
         yield Block(_transposed(rows), len(rows))
 
 

@@ -22,11 +22,11 @@ from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.kernels.blocks import Block
 from fairfm_core.evaluation.kernels.intrinsics import AHEAD, prefetch
 from fairfm_core.evaluation.kernels.pairwise_auc import SMALL
-from fairfm_core.evaluation.kernels.permuted_auc import Procession, areas
+from fairfm_core.evaluation.kernels.permuted_auc import SortedImages, areas
 
 
-def joint_scan(
-    seen: Procession, group_nA: npt.NDArray[np.int16], groups: int, block: Block, total: int
+def group_auc(
+    seen: SortedImages, group_nA: npt.NDArray[np.int16], groups: int, block: Block, total: int
 ) -> tuple[Floats, Floats]:
     """AUC and AUPRC [L, G]; NaN for a group without weight on a class.
 

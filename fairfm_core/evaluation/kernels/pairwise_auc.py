@@ -31,7 +31,7 @@ SMALL = 65_535
 
 
 @dataclass(frozen=True, eq=False)
-class PairTable:
+class PairwiseWins:
     """Twice the wins of the positives of a cell over the negatives of another, and both weights."""
 
     first_K: Ints
@@ -57,7 +57,7 @@ class PairTable:
 
 
 @dataclass(frozen=True, eq=False)
-class Visited:
+class CellVisits:
     """What a scan sees at each visit: whose weight, which cell, how many counts, how often."""
 
     ranking: Ranking
@@ -68,7 +68,7 @@ class Visited:
     factor_v: npt.NDArray[np.uint32]
 
 
-def visited(cases: Cases, partition: Partition, unit_N: Ints) -> Visited:
+def cell_visits(cases: Cases, partition: Partition, unit_N: Ints) -> CellVisits:
     """The visits of a scan; image n has the weight of its unit times its multiplicity.
 
     Images outside the partition take no part.
@@ -81,10 +81,10 @@ def visited(cases: Cases, partition: Partition, unit_N: Ints) -> Visited:
     if cases.multiplicity_N is not None:
         factor_v *= cases.multiplicity_N[case_v].astype(np.uint32)
     unit_v, code_v = unit_N[case_v].astype(np.int32), code_V[inside_v].astype(np.int32)
-    return Visited(cases.ranking, partition, unit_v, code_v, counts_v, factor_v)
+    return CellVisits(cases.ranking, partition, unit_v, code_v, counts_v, factor_v)
 
 
-def pair_table(seen: Visited, block: Block, total: int) -> PairTable:
+def pairwise_wins(seen: CellVisits, block: Block, total: int) -> PairwiseWins:
     """The wins between cells in every weighting of a block.
 
     `total` bounds the sum of weights in any lane.
@@ -111,18 +111,18 @@ def _table(
     wins_KWL: npt.NDArray[Any],
     twice_KL: npt.NDArray[Any],
     below_KL: npt.NDArray[Any],
-) -> PairTable:
+) -> PairwiseWins:
     """The table of the scan; if it swapped the classes, swapped back."""
     first_K, cell_K = partition.first_K, np.arange(partition.cells)
     wins = wins_KWL.astype(np.float64)
     counted, below = twice_KL.astype(np.float64) / 2, below_KL.astype(np.float64)
     if not ranking.turned:
-        return PairTable(first_K, wins, counted, below)
+        return PairwiseWins(first_K, wins, counted, below)
     # Cell k is compared with the cells of its own range alone, so the other way round too.
     other_KW = np.minimum(first_K[:, None] + np.arange(wins.shape[1]), partition.cells - 1)
     lost = 2.0 * below[:, None] * counted[other_KW]
     back = wins[other_KW, (cell_K - first_K)[:, None]]
-    return PairTable(first_K, lost - back, below, counted)
+    return PairwiseWins(first_K, lost - back, below, counted)
 
 
 @cache

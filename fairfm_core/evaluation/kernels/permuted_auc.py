@@ -27,7 +27,7 @@ from fairfm_core.evaluation.metrics import ratio
 
 
 @dataclass(frozen=True, eq=False)
-class Procession:
+class SortedImages:
     """What a scan sees, by ascending score: who, which class, first of its score, how often."""
 
     case_n: npt.NDArray[np.int32]
@@ -37,7 +37,7 @@ class Procession:
     copies_n: npt.NDArray[np.uint32]
 
 
-def procession(cases: Cases, unit_N: Ints) -> Procession:
+def sorted_images(cases: Cases, unit_N: Ints) -> SortedImages:
     """The images that belong to a unit and count at least once."""
     copies_N = np.ones(len(unit_N), dtype=np.uint32)
     if cases.multiplicity_N is not None:
@@ -45,13 +45,13 @@ def procession(cases: Cases, unit_N: Ints) -> Procession:
     ranking = cases.ranking.among((unit_N >= 0) & (copies_N > 0))
     copies_n = copies_N[ranking.case_n]
     unit_n = unit_N[ranking.case_n].astype(np.int32)
-    return Procession(ranking.case_n, unit_n, ranking.positive_n, ranking.opens_n, copies_n)
+    return SortedImages(ranking.case_n, unit_n, ranking.positive_n, ranking.opens_n, copies_n)
 
 
-def member_scan(
-    seen: Procession, block: Block, groups: int, precise: bool
+def permuted_auc(
+    seen: SortedImages, block: Block, groups: int, with_auprc: bool
 ) -> tuple[Floats, Floats | None]:
-    """AUC and AUPRC [L, G], the latter if `precise`; NaN for a group without a class.
+    """AUC and AUPRC [L, G], the latter if `with_auprc`; NaN for a group without a class.
 
     `block` holds the group of each unit in place of its weight.
     """
@@ -63,10 +63,10 @@ def member_scan(
     codes_G = np.arange(groups).astype(block.weight_UL.dtype)
     _scan()(
         *(seen.unit_n, seen.positive_n, seen.opens_n, seen.copies_n, block.weight_UL, codes_G),
-        *(true_GL, false_GL, lost_GL, average_GL, precise),
+        *(true_GL, false_GL, lost_GL, average_GL, with_auprc),
     )
     auc_LG, auprc_LG = areas(true_GL, false_GL, lost_GL, average_GL, block.used)
-    return auc_LG, auprc_LG if precise else None
+    return auc_LG, auprc_LG if with_auprc else None
 
 
 def areas(
@@ -96,7 +96,7 @@ def _scan_loop(
     false_GL: Any,
     lost_GL: Any,
     average_GL: Any,
-    precise: bool,
+    with_auprc: bool,
 ) -> None:
     lanes, line = code_UL.shape[1], 64 // code_UL.itemsize
     true_L, false_L, share_L = true_GL[0].copy(), false_GL[0].copy(), np.zeros(lanes)
@@ -127,7 +127,7 @@ def _scan_loop(
                 times = copies_n[n] if mixed else np.uint32(2 * copies_n[n])
                 _own(false_L, false_GL, all_false, code_UL, unit_n[n], codes_G)
                 _lose(lost_GL, false_L, code_UL, unit_n[n], codes_G, times)
-                if precise:
+                if with_auprc:
                     _own(true_L, true_GL, all_true, code_UL, unit_n[n], codes_G)
                     for lane in range(lanes):
                         seen = np.uint32(true_L[lane] + false_L[lane])

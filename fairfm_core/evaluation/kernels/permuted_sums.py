@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fairfm_core.compiled import compiled
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.kernels.blocks import Block
-from fairfm_core.evaluation.kernels.cases import Summed
+from fairfm_core.evaluation.kernels.cases import SummedStatistics
 from fairfm_core.evaluation.kernels.intrinsics import WIDTH, add_rows, prefetch
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces
 
@@ -28,7 +28,7 @@ TOGETHER = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Members:
+class MemberSubsets:
     """Which pieces of each set are in a group."""
 
     place_C6: Ints
@@ -38,16 +38,16 @@ class Members:
     left out if there are more."""
 
 
-def member_sums(
-    cases: Sequence[Summed], unit_N: Ints, block: Block, groups: int
-) -> dict[Summed, Floats]:
+def permuted_sums(
+    cases: Sequence[SummedStatistics], unit_N: Ints, block: Block, groups: int
+) -> dict[SummedStatistics, Floats]:
     """The sum of every term over the members of every group, [L, G, T].
 
     A piece, the images of a patient in one joint cell, lies in one unit of any permuted attribute.
     Terms are those of recalibrations that step from everybody's fit.
     """
-    members: dict[Pieces, Members] = {}
-    found: dict[Summed, Floats] = {}
+    members: dict[Pieces, MemberSubsets] = {}
+    found: dict[SummedStatistics, Floats] = {}
     for each in cases:
         if each.pieces not in members:
             members[each.pieces] = _members(each.pieces, unit_N, block, groups)
@@ -55,7 +55,7 @@ def member_sums(
     return found
 
 
-def _members(pieces: Pieces, unit_N: Ints, block: Block, groups: int) -> Members:
+def _members(pieces: Pieces, unit_N: Ints, block: Block, groups: int) -> MemberSubsets:
     unit_P = np.full(len(pieces.unit_P), -1, dtype=np.int64)
     inside_n = np.flatnonzero(pieces.piece_N >= 0)
     unit_P[pieces.piece_N[inside_n]] = unit_N[inside_n]
@@ -70,19 +70,19 @@ def _members(pieces: Pieces, unit_N: Ints, block: Block, groups: int) -> Members
         member_PL[: len(inside_P), -1] = True
         for k in range(TOGETHER):
             subset_CL |= member_PL[k::TOGETHER].view(np.uint8) << np.uint8(k)
-    return Members(place_P.reshape(sets, TOGETHER), subset_GCL)
+    return MemberSubsets(place_P.reshape(sets, TOGETHER), subset_GCL)
 
 
-def _sums(summed: Summed, members: Members, groups: int) -> Floats:
+def _sums(summed: SummedStatistics, members: MemberSubsets, groups: int) -> Floats:
     """The last group holds what the others leave: sums are exact, so subtracting loses nothing."""
     terms = summed.columns.everybody.count
     tiles = -(-terms // WIDTH)
-    term_PT = summed.term_PT
-    if term_PT.shape[1] < tiles * WIDTH:
-        term_PT = np.pad(term_PT, ((0, 0), (0, tiles * WIDTH - term_PT.shape[1])))
+    statistic_PT = summed.statistic_PT
+    if statistic_PT.shape[1] < tiles * WIDTH:
+        statistic_PT = np.pad(statistic_PT, ((0, 0), (0, tiles * WIDTH - statistic_PT.shape[1])))
     shape = len(members.subset_GCL), tiles, members.subset_GCL.shape[2], WIDTH
     sum_GVLW = np.zeros(shape)
-    _adder()(term_PT, members.place_C6, members.subset_GCL, sum_GVLW)
+    _adder()(statistic_PT, members.place_C6, members.subset_GCL, sum_GVLW)
     sum_LGT = sum_GVLW.transpose(2, 0, 1, 3).reshape(shape[2], shape[0], -1)[:, :, :terms]
     others_LGT, all_T = sum_LGT[:-1, : groups - 1], sum_LGT[-1, 0]
     last_LT = all_T - others_LGT.sum(axis=1)
@@ -94,7 +94,7 @@ def _adder() -> Callable[..., Any]:
     return compiled(_add_subsets)
 
 
-def _add_subsets(term_PT: Any, place_C6: Any, subset_GCL: Any, sum_GVLW: Any) -> None:
+def _add_subsets(statistic_PT: Any, place_C6: Any, subset_GCL: Any, sum_GVLW: Any) -> None:
     subset_SW = np.zeros((1 << TOGETHER, WIDTH))
     groups, tiles, lanes, _ = sum_GVLW.shape
     sum_LW = np.zeros((lanes, WIDTH))
@@ -104,12 +104,14 @@ def _add_subsets(term_PT: Any, place_C6: Any, subset_GCL: Any, sum_GVLW: Any) ->
             for c in range(len(place_C6)):
                 for k in range(TOGETHER):
                     if c + 2 < len(place_C6):
-                        prefetch(term_PT, place_C6[c + 2, k], tile * WIDTH)
-                        prefetch(term_PT, place_C6[c + 2, k], tile * WIDTH + WIDTH // 2)
+                        prefetch(statistic_PT, place_C6[c + 2, k], tile * WIDTH)
+                        prefetch(statistic_PT, place_C6[c + 2, k], tile * WIDTH + WIDTH // 2)
                     first = 1 << k
                     for s in range(first):
                         place = place_C6[c, k], tile * WIDTH
-                        add_rows(subset_SW, first + s, subset_SW, s, term_PT, place[0], place[1])
+                        add_rows(
+                            subset_SW, first + s, subset_SW, s, statistic_PT, place[0], place[1]
+                        )
                 for lane in range(lanes):
                     add_rows(sum_LW, lane, sum_LW, lane, subset_SW, subset_GCL[g, c, lane], 0)
             sum_GVLW[g, tile] = sum_LW

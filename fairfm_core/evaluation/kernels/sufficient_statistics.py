@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fairfm_core.compiled import compiled
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.kernels.recalibration import SMALLEST, fitted_groups, logits
-from fairfm_core.evaluation.metrics import Sums
+from fairfm_core.evaluation.metrics import WeightedSums
 
 BINS = 15
 """Bins of equal width in 0..1 for the calibration error (Guo et al., ICML 2017)."""
@@ -31,7 +31,7 @@ STEEPEST_LOGIT = float(-np.log(SMALLEST)) + 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class StatisticColumns:
     """Which columns of the sums hold which term, and the fits that the last of them stand at."""
 
     points: tuple[str, ...]
@@ -40,9 +40,9 @@ class Columns:
     """For each attribute the recalibration of its groups; none where not asked for."""
 
     @property
-    def everybody(self) -> Columns:
+    def everybody(self) -> StatisticColumns:
         """The first columns alone, with the recalibration of the first attribute at most."""
-        return Columns(self.points, self.fitted_AG3[:1])
+        return StatisticColumns(self.points, self.fitted_AG3[:1])
 
     @property
     def bins(self) -> int:
@@ -54,7 +54,7 @@ class Columns:
         """Number of columns."""
         return self.bins + BINS + NEWTON * len(self.fitted_AG3)
 
-    def sums_of(self, sum_LGT: Floats, attribute: int, point: str | None) -> Sums:
+    def sums_of(self, sum_LGT: Floats, attribute: int, point: str | None) -> WeightedSums:
         """The sums of the groups of one attribute by name, rates at one operating point."""
         named = {name: sum_LGT[..., place] for place, name in enumerate(PLAIN)}
         named["bins"] = sum_LGT[..., self.bins : self.bins + BINS]
@@ -89,7 +89,7 @@ class Columns:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredImages:
     """The images of one pathology: scores, labels, protocol's weights and copies."""
 
     score_n: npt.NDArray[Any]
@@ -98,14 +98,14 @@ class Scored:
     copies_n: Floats
 
 
-def summed_terms(
-    scored: Scored,
+def summed_statistics(
+    scored: ScoredImages,
     piece_n: Ints,
     pieces: int,
     thresholds: dict[str, float],
     groups: Sequence[tuple[Ints, int]],
     total: float,
-) -> tuple[Floats, Columns]:
+) -> tuple[Floats, StatisticColumns]:
     """Terms added up by piece, [P, T], and their columns.
 
     `thresholds` are the operating points by name; `groups` holds, for each attribute that is to be
@@ -113,7 +113,7 @@ def summed_terms(
     """
     logit_n = logits(scored.score_n)
     fitted = _fits(scored, logit_n, groups)
-    columns = Columns(tuple(thresholds), fitted)
+    columns = StatisticColumns(tuple(thresholds), fitted)
     most = max((count for _, count in groups), default=0)
     fitted_AG3 = np.full((len(groups), most, 3), np.nan)
     for a, fitted_G3 in enumerate(fitted):
@@ -130,7 +130,7 @@ def summed_terms(
 
 
 def _fits(
-    scored: Scored, logit_n: Floats, groups: Sequence[tuple[Ints, int]]
+    scored: ScoredImages, logit_n: Floats, groups: Sequence[tuple[Ints, int]]
 ) -> tuple[Floats, ...]:
     """Recalibrations by attribute; those after the first start from its first group's."""
     fitted: list[Floats] = []

@@ -25,7 +25,7 @@ from fairfm_core.evaluation.kernels.partition import Partition
 
 
 @dataclass(frozen=True, eq=False)
-class Descent:
+class SortedCells:
     """What a scan sees on its way: whose weight, which cell, which class."""
 
     partition: Partition
@@ -37,7 +37,7 @@ class Descent:
     opens_n: npt.NDArray[np.bool_]
 
 
-def descent(cases: Cases, partition: Partition, attribute: int, unit_N: Ints) -> Descent:
+def sorted_cells(cases: Cases, partition: Partition, attribute: int, unit_N: Ints) -> SortedCells:
     """The way of a scan for an attribute; `partition` is its own."""
     ranking, cells_G = cases.ranking, partition.group_cells[attribute]
     group_K = np.zeros(partition.cells, dtype=np.int32)
@@ -46,10 +46,10 @@ def descent(cases: Cases, partition: Partition, attribute: int, unit_N: Ints) ->
     unit_n = unit_N[ranking.case_n].astype(np.int32)
     code_n = partition.code_N[ranking.case_n].astype(np.int32)
     order = ranking.positive_n, ranking.opens_n
-    return Descent(partition, group_K, len(cells_G), unit_n, code_n, *order)
+    return SortedCells(partition, group_K, len(cells_G), unit_n, code_n, *order)
 
 
-def average_precision(way: Descent, block: Block, scale_LK2: Floats) -> Floats:
+def weighted_auprc(way: SortedCells, block: Block, scale_LK2: Floats) -> Floats:
     """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on a class.
 
     The classes of a cell weigh more or less, as in `PairTable.auc_of`.

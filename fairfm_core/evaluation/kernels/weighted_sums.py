@@ -46,13 +46,13 @@ def pieces_of(unit_N: Ints, code_N: Ints, cells: int) -> Pieces:
     return Pieces(piece_N, key_P % max(1, units), bounds_K)
 
 
-def cell_sums(pieces: Pieces, block: Block, terms: Sequence[Floats]) -> list[Floats]:
+def weighted_sums(pieces: Pieces, block: Block, terms: Sequence[Floats]) -> list[Floats]:
     """The weighted sums of terms [P, T] over every cell, [L, K, T], of each matrix of terms.
 
     Some pieces at a time, all matrices side by side: weights stay in the cache, and one product of
     many columns is faster than many of a few.
     """
-    ends = np.cumsum([0, *(term_PT.shape[1] for term_PT in terms)])
+    ends = np.cumsum([0, *(statistic_PT.shape[1] for statistic_PT in terms)])
     sum_KTL = np.zeros((len(pieces.bounds_K) - 1, ends[-1], block.used))
     together_PT = np.empty((CACHED, ends[-1]))
     for k, (first, last) in enumerate(pairwise(pieces.bounds_K)):
@@ -60,7 +60,7 @@ def cell_sums(pieces: Pieces, block: Block, terms: Sequence[Floats]) -> list[Flo
             part = slice(start, min(start + CACHED, last))
             weight_PL = block.weight_UL[pieces.unit_P[part], : block.used].astype(np.float64)
             some_PT = together_PT[: len(weight_PL)]
-            np.concatenate([term_PT[part] for term_PT in terms], axis=1, out=some_PT)
+            np.concatenate([statistic_PT[part] for statistic_PT in terms], axis=1, out=some_PT)
             sum_KTL[k] += some_PT.T @ weight_PL
     sum_LKT = sum_KTL.transpose(2, 0, 1)
     return [sum_LKT[:, :, start:stop] for start, stop in pairwise(ends)]
