@@ -1,8 +1,9 @@
 """The metrics by name: what is ideal, what a group must have, and how it follows from sums.
 
 A metric of a group is either a scan over sorted images (`auc`, `auprc`) or a function of weighted
-sums over its images (all others). Adding one of the latter is one function and one row here. Rates
-stand at an operating point, a threshold chosen on validation: `tpr@fpr=0.2`.
+sums over its images (all others). Adding one of the latter is one function and one row here, in a
+family or as a new one, which settings then may name. Rates are taken at an operating point, a
+threshold chosen on validation: `tpr@fpr=0.2`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.operating_points import Threshold
 
 WeightedSums = Mapping[str, Floats]
-"""Weighted sums of the terms of `sufficient_statistics.py` by name: [L, G], or [L, G, m] for a term
-of m parts."""
+"""Weighted sums of the statistics of `kernels/sufficient_statistics.py` by name: [L, G], or
+[L, G, m] for one of m parts."""
 
 BOTH = ("positives", "negatives")
 NO_FINDING = "No Finding"
@@ -148,11 +150,20 @@ FAMILIES: dict[str, tuple[Metric, ...]] = {
 }
 
 
+def check_families(names: Iterable[str]) -> None:
+    """Raise BadInput for a name that is no family of metrics, with the nearest known one."""
+    for name in names:
+        if name not in FAMILIES:
+            known = ", ".join(FAMILIES)
+            hint = did_you_mean(name, FAMILIES)
+            raise BadInput(f"unknown family of metrics {name!r}{hint}; known: {known}")
+
+
 def chosen_metrics(
     families: Iterable[str], points: Iterable[str], pathologies: Iterable[str]
 ) -> tuple[Metric, ...]:
     """The metrics of some families, the rates once at each operating point; the AUC always."""
-    known, found = set(pathologies), []
+    known, chosen = set(pathologies), []
     for family in FAMILIES:
         if family != AUC.name and family not in families:
             continue
@@ -160,10 +171,10 @@ def chosen_metrics(
             if metric.only is not None and metric.only not in known:
                 continue
             if family == "rates":
-                found += [replace(metric, name=f"{metric.name}@{p}", point=p) for p in points]
+                chosen += [replace(metric, name=f"{metric.name}@{p}", point=p) for p in points]
             else:
-                found.append(metric)
-    return tuple(found)
+                chosen.append(metric)
+    return tuple(chosen)
 
 
 SCANNED = ("auc", "auprc")
@@ -172,11 +183,14 @@ SCANNED = ("auc", "auprc")
 
 @dataclass(frozen=True, eq=False)
 class MetricRequest:
-    """Which metrics are asked for."""
+    """Which metrics are requested; raises BadInput for an unknown family."""
 
     families: tuple[str, ...] = ("auc",)
     thresholds: dict[str, list[list[Threshold]]] = field(default_factory=dict)
     """For each operating point the thresholds by seed and pathology."""
+
+    def __post_init__(self) -> None:
+        check_families(self.families)
 
     def metrics(self, pathologies: Sequence[str]) -> tuple[Metric, ...]:
         """The metrics by name."""

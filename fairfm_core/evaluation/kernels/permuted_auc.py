@@ -3,7 +3,9 @@
 A permutation puts each unit into exactly one group. So an image counts for one group only, the
 counts of the last group are what the others leave, and a positive costs one division however many
 groups there are. The AUC is made of losses here: each positive loses to the negatives of its group
-that come before it, in ties by half. Array suffixes: U units, L lanes, G groups, n ranked images.
+that come before it, in ties by half.
+
+Array suffixes: U units, L permutations of one block, G groups, n sorted images.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Counts, Floats, Ints, Places
 from fairfm_core.evaluation.kernels.blocks import Block
 from fairfm_core.evaluation.kernels.cases import Cases
 from fairfm_core.evaluation.kernels.intrinsics import AHEAD, prefetch
@@ -28,7 +30,7 @@ from fairfm_core.evaluation.metrics import ratio
 
 @dataclass(frozen=True, eq=False)
 class SortedImages:
-    """What a scan sees, by ascending score: who, which class, first of its score, how often."""
+    """The images of a scan, by ascending score: unit, class, first of its score, copies."""
 
     case_n: npt.NDArray[np.int32]
     unit_n: npt.NDArray[np.int32]
@@ -38,7 +40,7 @@ class SortedImages:
 
 
 def sorted_images(cases: Cases, unit_N: Ints) -> SortedImages:
-    """The images that belong to a unit and count at least once."""
+    """The images of a case that belong to a unit and count at least once."""
     copies_N = np.ones(len(unit_N), dtype=np.uint32)
     if cases.multiplicity_N is not None:
         copies_N = cases.multiplicity_N.astype(np.uint32)
@@ -86,18 +88,29 @@ def _scan() -> Callable[..., Any]:
 
 
 def _scan_loop(
-    unit_n: Any,
-    positive_n: Any,
-    opens_n: Any,
-    copies_n: Any,
-    code_UL: Any,
-    codes_G: Any,
-    true_GL: Any,
-    false_GL: Any,
-    lost_GL: Any,
-    average_GL: Any,
+    unit_n: Places,
+    positive_n: Bools,
+    opens_n: Bools,
+    copies_n: Counts,
+    code_UL: Counts,
+    codes_G: Counts,
+    true_GL: Counts,
+    false_GL: Counts,
+    lost_GL: Counts,
+    average_GL: Floats,
     with_auprc: bool,
 ) -> None:
+    """Go from the highest score down; each image counts for the group of its unit alone.
+
+    The sums are those of `group_auc.py` with w = copies for members of the group and 0 for others:
+    AUC = 1 - lost / (2 true false), AUPRC = average / true. While the scan goes, true and false of
+    the last group are not kept: they are the totals less the other groups'.
+
+    `unit_n`, `positive_n`, `opens_n` (first of its score), `copies_n` uint32: the n sorted images,
+    ascending; `code_UL` the group of each unit in each permutation, `codes_G` the groups' numbers
+    in the same type. The four arrays [G, L] are zeros when given and are filled: counts uint16 and
+    `lost_GL` uint32, or uint32 and uint64; `average_GL` only `with_auprc`.
+    """
     lanes, line = code_UL.shape[1], 64 // code_UL.itemsize
     true_L, false_L, share_L = true_GL[0].copy(), false_GL[0].copy(), np.zeros(lanes)
     all_true, all_false = true_L[0], false_L[0]

@@ -2,8 +2,10 @@
 
 Membership is yes or no, so a few pieces have few possible sums: these are made first, and then each
 permutation takes the one that is its own ("four Russians"). That is fewer additions than a matrix
-product has. Array suffixes: U units, L lanes, G groups, P pieces, T terms, C small sets of pieces,
-S their subsets.
+product has.
+
+Array suffixes: U units, L permutations of one block, G groups, P pieces, T sufficient statistics, C
+small sets of pieces, S their subsets, V tiles of WIDTH statistics.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from fairfm_core.evaluation.kernels.intrinsics import WIDTH, add_rows, prefetch
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces
 
 TOGETHER = 6
-"""Pieces in a set: the sums of its subsets and those of all lanes fit into the nearest cache."""
+"""Pieces in a set: the sums of its subsets and those of a block fit into the nearest cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,25 +36,25 @@ class MemberSubsets:
     place_C6: Ints
     """Places of the pieces; the last set is filled up with any, in no group."""
     subset_GCL: npt.NDArray[np.uint8]
-    """Bit k stands for piece k of a set. The last lane holds all of them, and the last group is
+    """Bit k stands for piece k of a set. The last column holds all of them, and the last group is
     left out if there are more."""
 
 
 def permuted_sums(
     cases: Sequence[SummedStatistics], unit_N: Ints, block: Block, groups: int
 ) -> dict[SummedStatistics, Floats]:
-    """The sum of every term over the members of every group, [L, G, T].
+    """The sum of every statistic over the members of every group, [L, G, T].
 
     A piece, the images of a patient in one joint cell, lies in one unit of any permuted attribute.
-    Terms are those of recalibrations that step from everybody's fit.
+    Statistics are those of recalibrations that step from everybody's fit.
     """
     members: dict[Pieces, MemberSubsets] = {}
-    found: dict[SummedStatistics, Floats] = {}
+    sums: dict[SummedStatistics, Floats] = {}
     for each in cases:
         if each.pieces not in members:
             members[each.pieces] = _members(each.pieces, unit_N, block, groups)
-        found[each] = _sums(each, members[each.pieces], groups)
-    return found
+        sums[each] = _sums(each, members[each.pieces], groups)
+    return sums
 
 
 def _members(pieces: Pieces, unit_N: Ints, block: Block, groups: int) -> MemberSubsets:
@@ -75,15 +77,15 @@ def _members(pieces: Pieces, unit_N: Ints, block: Block, groups: int) -> MemberS
 
 def _sums(summed: SummedStatistics, members: MemberSubsets, groups: int) -> Floats:
     """The last group holds what the others leave: sums are exact, so subtracting loses nothing."""
-    terms = summed.columns.everybody.count
-    tiles = -(-terms // WIDTH)
+    statistics = summed.columns.everybody.count
+    tiles = -(-statistics // WIDTH)
     statistic_PT = summed.statistic_PT
     if statistic_PT.shape[1] < tiles * WIDTH:
         statistic_PT = np.pad(statistic_PT, ((0, 0), (0, tiles * WIDTH - statistic_PT.shape[1])))
     shape = len(members.subset_GCL), tiles, members.subset_GCL.shape[2], WIDTH
     sum_GVLW = np.zeros(shape)
     _adder()(statistic_PT, members.place_C6, members.subset_GCL, sum_GVLW)
-    sum_LGT = sum_GVLW.transpose(2, 0, 1, 3).reshape(shape[2], shape[0], -1)[:, :, :terms]
+    sum_LGT = sum_GVLW.transpose(2, 0, 1, 3).reshape(shape[2], shape[0], -1)[:, :, :statistics]
     others_LGT, all_T = sum_LGT[:-1, : groups - 1], sum_LGT[-1, 0]
     last_LT = all_T - others_LGT.sum(axis=1)
     return np.concatenate([others_LGT, last_LT[:, None]], axis=1)
@@ -94,7 +96,21 @@ def _adder() -> Callable[..., Any]:
     return compiled(_add_subsets)
 
 
-def _add_subsets(statistic_PT: Any, place_C6: Any, subset_GCL: Any, sum_GVLW: Any) -> None:
+def _add_subsets(
+    statistic_PT: Floats,
+    place_C6: Ints,
+    subset_GCL: npt.NDArray[np.uint8],
+    sum_GVLW: Floats,
+) -> None:
+    """Sum over the sets c of the sum of the subset that each group and permutation picks from c.
+
+    sum[g, v, l] = sum over c of sum over k in subset_GCL[g, c, l] of statistic_PT[place_C6[c, k]],
+    for the columns of tile v. The sums of the 64 subsets of a set are made first, each from a
+    smaller one by one addition of `WIDTH` numbers.
+
+    `statistic_PT` [P, V x WIDTH] float64, contiguous; `place_C6` pieces of each set; `subset_GCL`
+    bits of the members; `sum_GVLW` [G, V, L, WIDTH] is filled.
+    """
     subset_SW = np.zeros((1 << TOGETHER, WIDTH))
     groups, tiles, lanes, _ = sum_GVLW.shape
     sum_LW = np.zeros((lanes, WIDTH))

@@ -17,10 +17,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.kernels.ranking import Ranking, ranked
 from fairfm_core.evaluation.kernels.weighted_sums import ordered_product
@@ -125,14 +124,24 @@ def _placements() -> Callable[..., Any]:
 
 
 def _placement_loop(
-    positive_n: Any,
-    opens_n: Any,
-    weight_n: Any,
-    code_n: Any,
-    total_G2: Any,
-    placement_n: npt.NDArray[Any],
-    wins_G: Any,
+    positive_n: Bools,
+    opens_n: Bools,
+    weight_n: Floats,
+    code_n: Ints,
+    total_G2: Floats,
+    placement_n: Floats,
+    wins_G: Floats,
 ) -> None:
+    """Placement of each image within its group, and each group's weighted sum over its positives.
+
+    Of a positive: (weight of the group's negatives below + half of those tied) / all of them; of a
+    negative: (weight of positives above + half of those tied) / all. wins = sum over positives of
+    weight x placement, so that AUC = wins / weight of the positives.
+
+    The n images by ascending score: class, whether the first of its score, weight, group (-1 for
+    none); `total_G2` the weight of negatives and positives. The last two are zeros when given and
+    are filled.
+    """
     groups = len(total_G2)
     below_G2 = np.zeros((groups, 2))
     tied_G2 = np.zeros((groups, 2))
