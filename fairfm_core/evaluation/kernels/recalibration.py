@@ -23,6 +23,8 @@ FULL_STEPS = 25
 MOST_STEPS = 60
 STEEPEST = 1e3
 """A slope beyond it means that the scores separate the classes: the fit has no end."""
+LONGEST_STEP = 4.0
+"""How far a limited step of Newton's method may move a logit."""
 PERFECT = (0.0, 1.0, 0.0)
 """Intercept and slope of the joint fit, and the intercept at slope 1, of perfect calibration."""
 
@@ -145,7 +147,10 @@ def _careful_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> Floats:
     if len(np.unique(label_n)) < 2:
         return np.full(3, np.nan)
     intercept = _offset_fit(logit_n[some_n], label_n, weight_n)
-    return np.append(_joint_fit(logit_n[some_n], label_n, weight_n, intercept), intercept)
+    fit_2 = _joint_fit(logit_n[some_n], label_n, weight_n, intercept, np.inf)
+    if np.isnan(fit_2).any():  # a first step far off can leave nothing but flat likelihood
+        fit_2 = _joint_fit(logit_n[some_n], label_n, weight_n, intercept, LONGEST_STEP)
+    return np.append(fit_2, intercept)
 
 
 def _offset_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> float:
@@ -157,14 +162,19 @@ def _offset_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> float:
         if spread <= 0:
             return np.nan
         step = float((weight_n * (label_n - probability_n)).sum()) / spread
-        a += float(np.clip(step, -4.0, 4.0))
+        a += float(np.clip(step, -LONGEST_STEP, LONGEST_STEP))
         if abs(step) < 1e-11:
             return a
     return np.nan
 
 
-def _joint_fit(logit_n: Floats, label_n: Floats, weight_n: Floats, start: float) -> Floats:
-    """Newton's method with halved steps for a and b; NaN where it does not converge."""
+def _joint_fit(
+    logit_n: Floats, label_n: Floats, weight_n: Floats, start: float, longest: float
+) -> Floats:
+    """Newton's method with halved steps for a and b; NaN where it does not converge.
+
+    No step moves the logit of an image by more than `longest`.
+    """
     fit_2 = np.array([start, 1.0])
     design_2n = np.stack([np.ones_like(logit_n), logit_n])
     likelihood = _likelihood(fit_2 @ design_2n, label_n, weight_n)
@@ -177,6 +187,7 @@ def _joint_fit(logit_n: Floats, label_n: Floats, weight_n: Floats, start: float)
         if not np.linalg.cond(information_22) < 1e14:
             break
         step_2 = np.linalg.solve(information_22, score_2)
+        step_2 = step_2 * min(1.0, longest / max(np.abs(step_2 @ design_2n).max(), 1e-300))
         for _ in range(30):
             reached = _likelihood((fit_2 + step_2) @ design_2n, label_n, weight_n)
             if reached >= likelihood - 1e-12 * abs(likelihood):

@@ -208,6 +208,9 @@ rows = st.lists(
 @hypothesis_settings(deadline=None, max_examples=150)
 @given(rows)
 @example([(0, True, -3.0, 1.0), (0, False, 2.0, 1.0), (0, True, 2.0, 1.0)])
+@example(  # the first step overshoots into a flat likelihood
+    [(2, False, -3.0, 0.5), (2, False, 2.0, 3.0), (2, True, -3.0, 4.5), (2, True, 0.0, 0.5)]
+)
 def test_a_fit_exists_exactly_where_the_classes_overlap(rows):
     """Albert and Anderson (1984); where it exists, its likelihood is at its top."""
     code_n, positive_n, logit_n, weight_n = (np.array([row[k] for row in rows]) for k in range(4))
