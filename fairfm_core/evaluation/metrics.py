@@ -150,6 +150,31 @@ FAMILIES: dict[str, tuple[Metric, ...]] = {
 }
 
 
+SCANNED = ("auc", "auprc")
+"""Families that need no sums."""
+
+
+@dataclass(frozen=True, eq=False)
+class MetricRequest:
+    """Which metrics are requested; raises BadInput for an unknown family."""
+
+    families: tuple[str, ...] = ("auc",)
+    thresholds: dict[str, list[list[Threshold]]] = field(default_factory=dict)
+    """For each operating point the thresholds by seed and pathology."""
+
+    def __post_init__(self) -> None:
+        check_families(self.families)
+
+    def metrics(self, pathologies: Sequence[str]) -> tuple[Metric, ...]:
+        """The metrics by name."""
+        return chosen_metrics(self.families, self.thresholds, pathologies)
+
+    @property
+    def needs_sums(self) -> bool:
+        """Whether any metric is a function of sums."""
+        return bool(set(self.families) - set(SCANNED))
+
+
 def check_families(names: Iterable[str]) -> None:
     """Raise BadInput for a name that is no family of metrics, with the nearest known one."""
     for name in names:
@@ -175,28 +200,3 @@ def chosen_metrics(
             else:
                 chosen.append(metric)
     return tuple(chosen)
-
-
-SCANNED = ("auc", "auprc")
-"""Families that need no sums."""
-
-
-@dataclass(frozen=True, eq=False)
-class MetricRequest:
-    """Which metrics are requested; raises BadInput for an unknown family."""
-
-    families: tuple[str, ...] = ("auc",)
-    thresholds: dict[str, list[list[Threshold]]] = field(default_factory=dict)
-    """For each operating point the thresholds by seed and pathology."""
-
-    def __post_init__(self) -> None:
-        check_families(self.families)
-
-    def metrics(self, pathologies: Sequence[str]) -> tuple[Metric, ...]:
-        """The metrics by name."""
-        return chosen_metrics(self.families, self.thresholds, pathologies)
-
-    @property
-    def needs_sums(self) -> bool:
-        """Whether any metric is a function of sums."""
-        return bool(set(self.families) - set(SCANNED))
