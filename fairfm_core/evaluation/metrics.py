@@ -37,7 +37,7 @@ class Metric:
     of: Callable[[WeightedSums], Floats] | None = None
     """Its value from sums; None for a scan."""
     point: str | None = None
-    """The operating point it stands at."""
+    """The operating point that it is taken at."""
     only: str | None = None
     """The one pathology it is defined for."""
     calibrated: bool = False
@@ -83,7 +83,7 @@ def calibration_slope(sums: WeightedSums) -> Floats:
     for _ in range(2):
         bent = [_bent(step_a, step_b, turns[k : k + 3]) for k in range(2)]
         step_a, step_b = solved(s0 - bent[0], s1 - bent[1])
-    # Where the correction outgrows the step it has left its reach: the first step stands.
+    # Where the correction is larger than the step, the expansion no longer holds: keep the step.
     near = np.abs(step_b - first[1]) <= np.abs(first[1])
     return _with_both(sums, fitted_G3[..., 1] + np.where(near, step_b, first[1]))
 
@@ -96,7 +96,7 @@ def _bent(step_a: Floats, step_b: Floats, turns: Sequence[Floats]) -> Floats:
 
 
 def calibration_intercept(sums: WeightedSums) -> Floats:
-    """Intercept a of logit P(y) = a + logit(p) (calibration in the large); a step likewise."""
+    """Intercept a of logit P(y) = a + logit(p) (calibration in the large), by a step as the slope."""
     s, h, t = (sums["calibration"][..., part] for part in range(9, 12))
     first = ratio(s, h)
     step = first
