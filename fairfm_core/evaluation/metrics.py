@@ -96,7 +96,7 @@ def _bent(step_a: Floats, step_b: Floats, turns: Sequence[Floats]) -> Floats:
 
 
 def calibration_intercept(sums: WeightedSums) -> Floats:
-    """Intercept a of logit P(y) = a + logit(p) (calibration in the large), by a step as the slope."""
+    """Intercept a of logit P(y) = a + logit(p) (calibration in the large), by one step."""
     s, h, t = (sums["calibration"][..., part] for part in range(9, 12))
     first = ratio(s, h)
     step = first
