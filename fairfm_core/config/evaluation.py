@@ -13,69 +13,48 @@ from fairfm_core.errors import BadInput, did_you_mean
 
 AGE_EDGES = (40.0, 60.0, 80.0)
 """Inner edges of the age bins in years, unless a study sets others."""
-WITH_RATE = ("fpr", "sensitivity")
-WITHOUT_RATE = ("f1",)
-
-
-def parse_point(point: str) -> tuple[str, float]:
-    """Rule and rate (0 where it takes none) of an operating point; BadInput for a wrong one."""
-    rule, sign, text = point.partition("=")
-    known = (*WITH_RATE, *WITHOUT_RATE)
-    if rule not in known:
-        raise BadInput(
-            f"unknown operating point {point!r}{did_you_mean(rule, known)}; use such as fpr=0.2,"
-            " sensitivity=0.8, f1"
-        )
-    if rule in WITHOUT_RATE:
-        if sign:
-            raise BadInput(f"operating point {point!r}: {rule} takes no rate; write {rule!r}")
-        return rule, 0.0
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < 1:
-        raise BadInput(f"operating point {point!r} needs a rate between 0 and 1, as in {rule}=0.2")
-    return rule, rate
 
 
 class EvaluationSettings(Frozen):
     """How predictions are turned into metrics, gaps, intervals and nulls."""
 
     protocols: tuple[ProtocolName, ...] = ("full",)
-    """How the images of a split are weighed; summaries, objectives and fronts use the first."""
+    """How the images of a split are weighted; summaries, objectives and fronts use the first."""
     attributes: tuple[str, ...] = ("sex", "race")
     """Protected attributes; `race x sex` are their combinations."""
     metrics: tuple[str, ...] = METRIC_FAMILIES
     """Families of metrics, checked by `evaluation.metrics.check_families`; the AUC is always among
     them."""
     operating_points: tuple[str, ...] = ("fpr=0.2",)
-    """Where rates stand, chosen on validation: fpr=0.2, sensitivity=0.8, f1."""
+    """Operating points of the rates, chosen on validation: fpr=0.2, sensitivity=0.8, f1."""
     age_edges: tuple[float, ...] = AGE_EDGES
-    """Inner edges of the age groups in years: (40, 60) makes <40, 40-59 and 60+."""
+    """Inner age-bin edges in years: (40, 60) gives <40, 40-59 and 60+."""
     replicates: int = Field(200, ge=0)
     """Bootstrap replicates."""
     resampling: Literal["patients", "images"] = "patients"
-    """What a replicate draws. Images of one patient are not independent: `images` is for comparison
-    with what others publish, and its intervals are too narrow."""
+    """Bootstrap unit. Images of one patient are not independent: `images` is for comparison with
+    published intervals, and is too narrow."""
     intervals: Literal["bootstrap", "delong"] = "bootstrap"
     """`delong`: the AUC's replicates are drawn from the normal approximation with DeLong's
-    covariance by patients; at once, for the AUC and its gaps alone."""
+    covariance by patients; analytic, for the AUC and its gaps only."""
     permutations: int = Field(200, ge=0)
     """Permutations of the group labels over patients for the null of a gap."""
     confidence: float = Field(0.95, gt=0, lt=1)
+    """Confidence level of every interval."""
     min_cases: int = Field(1, ge=1)
     """Fewest positives and fewest negatives for an AUC to be defined."""
     seed: int = Field(0, ge=0)
+    """Random seed for bootstrap and permutations."""
     balance: tuple[str, ...] = ("race", "sex")
-    """Attributes whose combinations `balanced` and `resample` make alike."""
+    """Attributes to balance: `balanced` and `resample` make their combinations alike."""
     resample_factor: float = Field(3.0, gt=0)
     """Size of a drawn test set, in images of the split."""
     resample_seed: int = Field(42, ge=0)
+    """Random seed for drawn test sets."""
 
     @property
     def weighed_by(self) -> tuple[str, ...]:
-        """Attributes that the protocols cannot do without."""
+        """Attributes that the protocols require."""
         balance = self.balance if {"balanced", "resample"} & set(self.protocols) else ()
         return tuple(dict.fromkeys((*balance, *GLOCKER_ATTRIBUTES * ("glocker" in self.protocols))))
 
@@ -102,3 +81,29 @@ class EvaluationSettings(Frozen):
     @classmethod
     def _distinct_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return some_and_distinct(names)
+
+
+WITH_RATE = ("fpr", "sensitivity")
+WITHOUT_RATE = ("f1",)
+
+
+def parse_point(point: str) -> tuple[str, float]:
+    """Rule and rate (0 where it takes none) of an operating point; BadInput for a wrong one."""
+    rule, sign, text = point.partition("=")
+    known = (*WITH_RATE, *WITHOUT_RATE)
+    if rule not in known:
+        raise BadInput(
+            f"unknown operating point {point!r}{did_you_mean(rule, known)}; use such as fpr=0.2,"
+            " sensitivity=0.8, f1"
+        )
+    if rule in WITHOUT_RATE:
+        if sign:
+            raise BadInput(f"operating point {point!r}: {rule} takes no rate; write {rule!r}")
+        return rule, 0.0
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise BadInput(f"operating point {point!r} needs a rate between 0 and 1, as in {rule}=0.2")
+    return rule, rate

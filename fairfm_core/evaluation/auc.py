@@ -1,4 +1,4 @@
-"""Area under the ROC curve: exact, weighted, for many weightings of the same cases at once.
+"""Area under the ROC curve: exact, weighted, for many weightings of the same cases.
 
 AUC = P(score of a positive > score of a negative) + 1/2 P(equal), in 0..1; with weights, the sum of
 w+ w- over pairs. The cases are sorted once; every row of weights is then a cumulative sum.
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fairfm_core.evaluation.arrays import Floats, Ints
 
-BLOCK = 2_000_000  # weights held at once, so that memory does not grow with the replicates
+BLOCK = 2_000_000  # weights in memory at a time, so that it does not grow with the replicates
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class RankedClasses:
     """The order of positives and negatives by score: all that an AUC needs of the scores."""
 
     negatives: Ints  # [negatives] their places among the cases, by ascending score
-    positives: Ints  # [positives] likewise
+    positives: Ints  # [positives] their places, by ascending score
     below: Ints  # [positives] number of negatives with a smaller score
     not_above: Ints  # [positives] number of negatives with a smaller or equal score
 

@@ -37,7 +37,7 @@ class Metric:
     of: Callable[[WeightedSums], Floats] | None = None
     """Its value from sums; None for a scan."""
     point: str | None = None
-    """The operating point it stands at."""
+    """The operating point that it is taken at."""
     only: str | None = None
     """The one pathology it is defined for."""
     calibrated: bool = False
@@ -87,7 +87,7 @@ def calibration_slope(sums: WeightedSums) -> Floats:
     for _ in range(2):
         bent = [_bent(step_a, step_b, turns[k : k + 3]) for k in range(2)]
         step_a, step_b = solved(s0 - bent[0], s1 - bent[1])
-    # Where the correction outgrows the step it has left its reach: the first step stands.
+    # Where the correction is larger than the step, the expansion no longer holds: keep the step.
     near = np.abs(step_b - first[1]) <= np.abs(first[1])
     return _with_both(sums, fitted_G3[..., 1] + np.where(near, step_b, first[1]))
 
@@ -100,7 +100,7 @@ def _bent(step_a: Floats, step_b: Floats, turns: Sequence[Floats]) -> Floats:
 
 
 def calibration_intercept(sums: WeightedSums) -> Floats:
-    """Intercept a of logit P(y) = a + logit(p) (calibration in the large); a step likewise."""
+    """Intercept a of logit P(y) = a + logit(p) (calibration in the large), by one step."""
     s, h, t = (sums["calibration"][..., part] for part in range(9, 12))
     first = ratio(s, h)
     step = first
@@ -168,6 +168,31 @@ FAMILIES: dict[str, tuple[Metric, ...]] = {
 }
 
 
+SCANNED = ("auc", "auprc")
+"""Families that need no sums."""
+
+
+@dataclass(frozen=True, eq=False)
+class MetricRequest:
+    """Which metrics are requested; raises BadInput for an unknown family."""
+
+    families: tuple[str, ...] = ("auc",)
+    thresholds: dict[str, list[list[Threshold]]] = field(default_factory=dict)
+    """For each operating point the thresholds by seed and pathology."""
+
+    def __post_init__(self) -> None:
+        check_families(self.families)
+
+    def metrics(self, pathologies: Sequence[str]) -> tuple[Metric, ...]:
+        """The metrics by name."""
+        return chosen_metrics(self.families, self.thresholds, pathologies)
+
+    @property
+    def needs_sums(self) -> bool:
+        """Whether any metric is a function of sums."""
+        return bool(set(self.families) - set(SCANNED))
+
+
 def check_families(names: Iterable[str]) -> None:
     """Raise BadInput for a name that is no family of metrics, with the nearest known one."""
     for name in names:
@@ -193,28 +218,3 @@ def chosen_metrics(
             else:
                 chosen.append(metric)
     return tuple(chosen)
-
-
-SCANNED = ("auc", "auprc")
-"""Families that need no sums."""
-
-
-@dataclass(frozen=True, eq=False)
-class MetricRequest:
-    """Which metrics are requested; raises BadInput for an unknown family."""
-
-    families: tuple[str, ...] = ("auc",)
-    thresholds: dict[str, list[list[Threshold]]] = field(default_factory=dict)
-    """For each operating point the thresholds by seed and pathology."""
-
-    def __post_init__(self) -> None:
-        check_families(self.families)
-
-    def metrics(self, pathologies: Sequence[str]) -> tuple[Metric, ...]:
-        """The metrics by name."""
-        return chosen_metrics(self.families, self.thresholds, pathologies)
-
-    @property
-    def needs_sums(self) -> bool:
-        """Whether any metric is a function of sums."""
-        return bool(set(self.families) - set(SCANNED))

@@ -141,6 +141,6 @@ def threshold_rows(
             "reason": each.reason,
         }
         for point, seeds in thresholds.items()
-        for s, found in enumerate(seeds)
-        for p, each in enumerate(found)
+        for s, by_pathology in enumerate(seeds)
+        for p, each in enumerate(by_pathology)
     ]

@@ -3,6 +3,11 @@
 Columns: `image_id`, `patient_id`, `split`, any attributes (`sex`, `race`, `age`, ...), and for each
 pathology `y_<p>` (1 present, 0 absent, null unknown) and `p_<p>` (predicted probability, float32).
 Any program may write such a parquet file; every number of a study is a function of it.
+
+`Predictions` is such a table, checked; `Sample` holds the images of one of its splits as arrays,
+with the scores of one or more seeds.
+
+Array suffixes: S seeds of one configuration, P pathologies, N images, Q patients.
 """
 
 from __future__ import annotations
@@ -19,33 +24,6 @@ import pyarrow.parquet as pq
 
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Ints
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """The images of one split with the scores of one or more seeds."""
-
-    split: str
-    pathologies: tuple[str, ...]
-    frame: pd.DataFrame  # the first seed's rows: attributes are read from it
-    score_SPN: npt.NDArray[np.float32]
-    label_PN: npt.NDArray[np.float32]  # NaN where unknown
-    patient_ids: npt.NDArray[Any]  # [Q] sorted
-    patient_N: Ints  # index into patient_ids
-
-
-def sample_of(frames: list[pd.DataFrame], split: str, pathologies: tuple[str, ...]) -> Sample:
-    """The rows of `split` of each seed's frame; the frames hold the same images in one order."""
-    parts = [frame[frame["split"] == split] for frame in frames]
-    first = parts[0]
-    patient_N, patient_ids = pd.factorize(first["patient_id"].astype(str), sort=True)
-    scores = [[part[f"p_{p}"].to_numpy(np.float32) for p in pathologies] for part in parts]
-    labels = [first[f"y_{p}"].to_numpy(np.float32, na_value=np.nan) for p in pathologies]
-    return Sample(
-        *(split, pathologies, first, np.array(scores), np.array(labels)),
-        *(patient_ids.to_numpy(dtype=object), patient_N.astype(np.int64)),
-    )
-
 
 KEYS = ("image_id", "patient_id", "split")
 SPLITS = ("train", "val", "test")
@@ -100,7 +78,7 @@ def write_predictions(frame: pd.DataFrame, path: File) -> None:
 
 
 def read_predictions(path: File) -> Predictions:
-    """Read and check a predictions file; raises BadInput if it is none."""
+    """Read and check a file of predictions; BadInput if it is absent or breaks the contract."""
     try:
         table = pq.read_table(path, partitioning=None)
     except FileNotFoundError as error:
@@ -135,6 +113,32 @@ def check_predictions(frame: pd.DataFrame) -> None:
         raise BadInput(f"image_id occurs more than once: {first_ten(culprits)}; give one row each")
     for name in _pathologies(frame):
         _check_values(frame, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The images of one split with the scores of one or more seeds."""
+
+    split: str
+    pathologies: tuple[str, ...]
+    frame: pd.DataFrame  # the first seed's rows: attributes are read from it
+    score_SPN: npt.NDArray[np.float32]
+    label_PN: npt.NDArray[np.float32]  # NaN where unknown
+    patient_ids: npt.NDArray[Any]  # [Q], sorted
+    patient_N: Ints  # index into patient_ids
+
+
+def sample_of(frames: list[pd.DataFrame], split: str, pathologies: tuple[str, ...]) -> Sample:
+    """The rows of `split` of each seed's frame; the frames hold the same images in one order."""
+    parts = [frame[frame["split"] == split] for frame in frames]
+    first = parts[0]
+    patient_N, patient_ids = pd.factorize(first["patient_id"].astype(str), sort=True)
+    scores = [[part[f"p_{p}"].to_numpy(np.float32) for p in pathologies] for part in parts]
+    labels = [first[f"y_{p}"].to_numpy(np.float32, na_value=np.nan) for p in pathologies]
+    return Sample(
+        *(split, pathologies, first, np.array(scores), np.array(labels)),
+        *(patient_ids.to_numpy(dtype=object), patient_N.astype(np.int64)),
+    )
 
 
 def _pathologies(frame: pd.DataFrame) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 Metrics, gaps and differences are fractions (0.81, not 81). An undefined number is null with its
 `reason`; `reason` also holds what a reader of a defined number must know, such as replicates that
 were undefined. `n_positive` is null in rows of the mean over pathologies. Counts are of distinct
-images that weigh something under the protocol, however much.
+images that have a weight under the protocol, however large it is.
 
 metrics      every metric of every pathology x group, of their mean, and of the worst group
 gaps         best against worst group: value, interval, bias-corrected value, null, p-value, excess
@@ -11,12 +11,12 @@ differences  each group against everybody (`reference` = overall) and against ea
              the value `relative` to the reference's and a two-sided permutation p-value
 thresholds   the operating points chosen on validation, by pathology and seed, with what they reach
 weights      for each protocol, split, pathology and group, how many `images` it has and how many
-             are `labelled`, how many of these weigh something (`unique_images`), the sum of their
+             are `labelled`, how many of these have a weight (`unique_images`), the sum of their
              weights (the rows of a drawn test set), Kish's effective sample size `ess`, the largest
              weight (there the largest multiplicity), the copies beyond the first of each image
              (`duplicates`; null for weights that count no copies) and the weighted `prevalence`.
              Rows of the attribute `overall` are of everybody, those of one such as `race x sex` of
-             the cells that a protocol makes alike
+             the cells that a protocol balances
 replicates   the numbers of a summary in every bootstrap replicate, and gaps under the null, as
              lists. Two evaluations with the same `pairing` drew the same patients and permuted the
              same groups: their replicates can be subtracted
@@ -132,7 +132,9 @@ class Evaluation:
 
 def evaluation_of(**rows: Sequence[Row]) -> Evaluation:
     """Tables by name with the columns and types of the contract; NaN becomes null."""
-    tables = {name: _frame(_table(found, TABLES[name].schema)) for name, found in rows.items()}
+    tables = {
+        name: _frame(_table(of_table, TABLES[name].schema)) for name, of_table in rows.items()
+    }
     return Evaluation(**tables)
 
 

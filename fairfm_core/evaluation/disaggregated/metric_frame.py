@@ -40,7 +40,7 @@ class MetricValues:
     reason_PG: Reasons
     """Why a value is undefined; None where it is not."""
     no_interval: str | None
-    """Why the metric has no replicates though some were asked for."""
+    """Why the metric has no replicates although some were requested."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,7 +135,7 @@ def _gain(
     """Weight times precision at the score of a positive."""
     for lane in range(weight_UL.shape[1]):
         true = np.uint32(true_GL[g, lane])
-        # 0 / 1 = 0 where nothing weighs anything yet.
+        # 0 / 1 = 0 where nothing has a weight yet.
         seen = max(np.uint32(true + false_GL[g, lane]), np.uint32(1))
         weight = np.uint32(weight_UL[u, lane] * copies)
         average_GL[g, lane] += float(weight) * float(true) / float(seen)

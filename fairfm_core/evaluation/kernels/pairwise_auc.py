@@ -45,7 +45,8 @@ class PairwiseWins:
     def auc_of(self, cells: Ints, scale_LK2: Floats | None) -> Floats:
         """AUC [L] of a union of cells; NaN where a class has no weight.
 
-        With a scale the negatives and positives of cell k weigh `scale_LK2[:, k]` times as much.
+        With a scale the weights of the negatives and positives of cell k are multiplied by
+        `scale_LK2[:, k]`.
         """
         wins_CCL = self.wins_KWL[cells[:, None], cells - self.first_K[cells][:, None]]
         positive_CL, negative_CL = self.positive_KL[cells], self.negative_KL[cells]

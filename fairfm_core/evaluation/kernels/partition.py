@@ -63,7 +63,7 @@ class PartitionPlan:
 
 
 def partition_plan(attributes: Sequence[Groups], balance: Groups | None) -> PartitionPlan:
-    """The plan for attributes under a protocol that makes the cells of `balance` alike."""
+    """The plan for attributes under a protocol that balances the cells of `balance`."""
     every = range(len(attributes))
     single = tuple(_own(attributes, a, balance) for a in every)
     together: list[int] = []

@@ -47,7 +47,7 @@ def fitted_groups(
     """Intercept a and slope b of the joint fit, and the intercept at slope 1: [groups, 3].
 
     NaN for a group whose fit does not converge: no weight on a class, or scores that separate the
-    classes or are all alike. Newton's method from `start_3`, with halved steps where it strays.
+    classes or are all alike. Newton's method from `start_3`, with halved steps where it diverges.
     """
     start_3 = np.where(np.isfinite(start_3), start_3, PERFECT)
     fitted_G3 = np.empty((groups, 3))
@@ -80,7 +80,7 @@ def _joint_newton(
 
 
 def _offset_newton(logit_n: Floats, label_n: Floats, weight_n: Floats, a: float) -> float:
-    """Intercept at slope 1 likewise."""
+    """Intercept at slope 1 by full Newton steps; NaN where they do not converge."""
     odds_n = np.exp(-logit_n)
     for _ in range(FULL_STEPS):
         residual, variance = _offset_sums()(label_n, weight_n, np.exp(-a), odds_n)

@@ -40,7 +40,7 @@ class StatisticColumns:
     points: tuple[str, ...]
     """Operating points."""
     fitted_AG3: tuple[Floats, ...]
-    """For each attribute the recalibration of its groups; none where not asked for."""
+    """For each attribute the recalibration of its groups; none where it is not requested."""
 
     @property
     def everybody(self) -> StatisticColumns:

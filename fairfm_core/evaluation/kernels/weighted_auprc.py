@@ -53,7 +53,7 @@ def sorted_cells(cases: Cases, partition: Partition, attribute: int, unit_N: Int
 def weighted_auprc(images: SortedCells, block: Block, scale_LK2: Floats) -> Floats:
     """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on a class.
 
-    The classes of a cell weigh more or less, as in `PairTable.auc_of`.
+    `scale_LK2` multiplies the weights of both classes of each cell, as in `PairwiseWins.auc_of`.
     """
     average_GL = np.zeros((images.groups, block.weight_UL.shape[1]))
     scale_2KL = np.zeros((2, images.partition.cells, block.weight_UL.shape[1]))

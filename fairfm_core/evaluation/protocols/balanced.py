@@ -1,14 +1,16 @@
-"""Protocol `balanced`: for each pathology, weights that make every cell alike.
+"""Protocol `balanced`: for each pathology, image weights that balance the cells.
 
 Cells are the combinations of the balancing attributes' groups (race x sex). Each cell has the same
 total weight and the same prevalence of the pathology, that of all the images that take part; within
-a cell all positives weigh the same, and all negatives. So with n images, K cells and prevalence q,
-a positive of cell c weighs n q / (K positives of c). The AUC of a union of cells is then the plain
-mean, over its pairs of cells, of P(positive of one > negative of the other): q cancels.
+a cell all positives have the same weight, and all negatives. So with n images, K cells and
+prevalence q, a positive of cell c has the weight n q / (K positives of c). The AUC of a union of
+cells is then the plain mean, over its pairs of cells, of P(positive of one > negative of the
+other): q cancels.
 
-Images without a label or a balancing attribute weigh 0. A cell without positives or negatives makes
-the protocol undefined for the pathology. In a bootstrap replicate or a permutation the weights are
-computed anew from the patients drawn or the groups permuted, so that cells are alike there too.
+Images without a label or a balancing attribute have weight 0. A cell without positives or negatives
+makes the protocol undefined for the pathology. In a bootstrap replicate or a permutation the
+weights are computed anew from the patients drawn or the groups permuted, so that cells are balanced
+there too.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class Balanced(Weighting):
         return any(groups.level(name) is not None for name in self.attributes)
 
     def permuted_balance(self, p: int, permuted: Permuted) -> tuple[Groups, list[Floats]]:
-        """The cells of the other attributes, and for each permuted group what makes them alike.
+        """The cells of the other attributes, and for each permuted group their balancing scale.
 
         Combinations such as `sex x age` share the cells of their sex, whatever their age.
         """
@@ -89,8 +91,8 @@ class Balanced(Weighting):
         rest = joint_groups(others, len(self.sample.frame))
         level_AG = [level_G for level_G in levels.values() if level_G is not None]
         return rest, [
-            self._balancing(p, rest, np.isin(permuted.code_BU, alike), permuted.unit_N)
-            for alike in _alike(np.stack(level_AG, axis=1))
+            self._balancing(p, rest, np.isin(permuted.code_BU, agreeing), permuted.unit_N)
+            for agreeing in _agreeing(np.stack(level_AG, axis=1))
         ]
 
     def _as_observed(self, p: int) -> Floats | None:
@@ -121,7 +123,7 @@ class Balanced(Weighting):
         return totals_2 / len(self.cells.names)
 
 
-def _alike(level_GA: Ints) -> list[Ints]:
+def _agreeing(level_GA: Ints) -> list[Ints]:
     """For each group the groups that agree with it in every level."""
     return [np.flatnonzero((level_GA == level_A).all(axis=1)) for level_A in level_GA]
 
@@ -157,7 +159,7 @@ def balancing_groups(
 def _undefined(
     label_N: npt.NDArray[Any], counted_N: Bools, parts: list[Groups], cells: Groups
 ) -> str | None:
-    """Why the cells cannot be made alike: the first cell without positives or negatives."""
+    """Why the cells cannot be balanced: the first cell without positives or negatives."""
     for part in parts:
         if not part.names:
             return f"no balanced weights: no image has a value of {part.attribute}"

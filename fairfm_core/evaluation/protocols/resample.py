@@ -4,7 +4,7 @@ The words of the paper, read as one weighted draw whose probabilities are the we
 it measures the same in expectation, with the noise of the draw on top. The notebook that the paper
 cites does something else: see `glocker.py`.
 
-A draw is kept as multiplicities: how often each image stands in the set. They are whole-number
+A draw is kept as multiplicities: how often each image is in the set. They are whole-number
 weights of the original images, so an interval resamples patients of the original split and never
 takes copies for people. Multiplicities are a function of the seed and of the images by id.
 """
@@ -33,12 +33,12 @@ class DrawnWeighting(Weighting):
 
     @property
     def member_N(self) -> Bools:
-        """Images that stand in the test set of a pathology."""
+        """Images in the test set of any pathology."""
         member_N: Bools = np.any(self.multiplicity_PN > 0, axis=0)
         return member_N
 
     def weights_N(self, p: int) -> Floats:
-        """How often each labelled image stands in the test set of pathology `p`."""
+        """How often each labelled image is in the test set of pathology `p`."""
         weight_N: Floats = np.where(self.counted_PN[p], self.multiplicity_PN[p], 0.0)
         return weight_N
 

@@ -1,9 +1,10 @@
 """How much each image of a split counts: the part of a test protocol that the AUCs see.
 
-A protocol never changes predictions, it weighs them. Image n of pathology p in weighting b has the
-weight of its patient (a bootstrap count, or membership in a permuted group) times a multiplicity,
-the same in every weighting, times a scale that depends on its cell, class and the weighting. The
-class here gives neither; `balanced.py` gives scales, the drawn protocols give multiplicities.
+A protocol never changes predictions, it weights the images. Image n of pathology p in weighting b
+has the weight of its patient (a bootstrap count, or membership in a permuted group) times a
+multiplicity, the same in every weighting, times a scale that depends on its cell, class and the
+weighting. The class here gives neither; `balanced.py` gives scales, the drawn protocols give
+multiplicities.
 
 Array suffixes: P pathologies, N images, B weightings, U units that carry a weight, K cells of the
 protocol, 2 the classes (negatives first), G groups.
@@ -38,12 +39,12 @@ class Permuted:
 
 @dataclass(frozen=True, eq=False)
 class PermutedWeights:
-    """What the images of one pathology weigh as members of permuted groups."""
+    """The weights of the images of one pathology as members of permuted groups."""
 
     multiplicity_N: Ints | None = None
     """Whole-number weights, the same in every permutation; None for 1."""
     cells: Groups | None = None
-    """The cells that the scale makes alike within a permuted group."""
+    """The cells that the scale balances within a permuted group."""
     scale_GBK2: Sequence[Floats] | None = None
     """For each permuted group, the scale of its cells in every permutation."""
     drawn_BN: npt.NDArray[Any] | None = None
@@ -59,7 +60,7 @@ class Weighting:
     """Every labelled image counts once: the protocol `full`, and what the others change."""
 
     multiplicities: ClassVar[bool] = True
-    """Whether weights are whole numbers: how often an image stands in the test set."""
+    """Whether weights are whole numbers: how often an image is in the test set."""
 
     sample: Sample
     counted_PN: Bools
@@ -67,7 +68,7 @@ class Weighting:
     undefined_P: tuple[str | None, ...]
     """Why the protocol has no weights for a pathology; None where it has."""
     cells: Groups | None = None
-    """The cells that the protocol makes alike."""
+    """The cells that the protocol balances."""
     note: str | None = None
     """What a reader of any number under this protocol must know."""
 
@@ -86,7 +87,7 @@ class Weighting:
         return None
 
     def scale_BK2(self, p: int, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats | None:
-        """Scale of the cells of pathology `p` when units weigh `weights_BU`; None for 1.
+        """Scale of the cells of pathology `p` when units have the weights `weights_BU`; None for 1.
 
         NaN in the rows in which the protocol is undefined.
         """

@@ -14,7 +14,7 @@ import pandas as pd
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.groups import everybody, groups_of
 from fairfm_core.evaluation.metrics import MetricRequest
-from fairfm_core.evaluation.predictions import sample_of
+from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from fairfm_core.evaluation.protocols.weighting import unweighted
@@ -92,6 +92,24 @@ def cohort(
     return frame
 
 
+def unequal_races(images=2000, seed=0):
+    """Race groups differ in size, age and disease."""
+    rng = np.random.default_rng([seed, 2])
+    frame = cohort(images, seed=seed, races=(0.2, 0.1, 0.7), pathologies=(), decimals=8)
+    black = (frame["race"] == "Black").to_numpy()
+    effusion = rng.random(images) < np.where(black, 0.25, 0.45)
+    labels = {
+        "No Finding": ~effusion & (rng.random(images) < 0.2),
+        "Pleural Effusion": effusion,
+        "Edema": rng.random(images) < np.where(black, 0.5, 0.2),
+    }
+    frame["age"] = np.clip(rng.normal(np.where(black, 50, 65), 15), 18, 90).round()
+    for name, label in labels.items():
+        frame[f"y_{name}"] = label.astype(float)
+        frame[f"p_{name}"] = 1 / (1 + np.exp(-(label + rng.normal(size=images))))
+    return frame
+
+
 def pick(frame, **where):
     """The one row with these values."""
     for name, value in where.items():
@@ -141,6 +159,23 @@ def permuted_aucs(weighting, groups, permutations, seed=0):
     """Subgroup AUCs with group labels permuted, [permutations, S, P, G]."""
     permuted = shuffled_groups(weighting.sample, groups, permutations, seed)
     return null_values(weighting, permuted)["auc"]
+
+
+def aucs_of(frame, attribute, kind, count):
+    """AUCs [.., P, G] of the replicates or of the permutations of a table."""
+    sample = sample_of([frame], "test", ("Edema", "Fracture"))
+    groups = everybody(len(frame))
+    if attribute != "overall":
+        groups = groups_of(frame, attribute, (40,))
+    if kind == "null":
+        return permuted_aucs(unweighted(sample), groups, count, seed=0)[:, 0]
+    return cell_aucs(unweighted(sample), groups, patient_draws(sample.patient_ids, count, seed=0))[
+        :, 0
+    ]
+
+
+def val_and_test(make_frame, images=400, **changes):
+    return [Predictions(make_frame(images, split, **changes)) for split in ("val", "test")]
 
 
 def image_weights(frame, protocol, settings):

@@ -63,6 +63,7 @@ def test_axes_lay_over_the_base(study_values: dict[str, Any]) -> None:
         ({"objectives": [{"metric": "val/auc", "goal": "maximize"}] * 2}, "more than once"),
         ({"matrix": {"seed": [0, 1]}}, "under 'seeds'"),
         ({"matrix": {"backbone.channels": []}}, "axis 'backbone.channels' has no value"),
+        ({"evaluation": {"metrics": ["breir"]}}, "unknown family of metrics .breir.*brier"),
         ({"evaluation": {"attributes": []}}, "attributes"),
         ({"evaluation": {"attributes": ["sex", "sex"]}}, "attributes"),
         ({"evaluation": {"attributes": ["sex"], "age_edges": [60, 40]}}, "age_edges"),

@@ -1,4 +1,4 @@
-"""Gaps and differences: every column from plain loops, and what a fair model shows."""
+"""Gaps: every column from plain loops, and what a fair model shows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from hypothesis import strategies as st
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.disaggregated.gaps import fairness_scores, worst_and_best, worst_value
 from fairfm_core.evaluation.evaluate import evaluate
-from fairfm_core.evaluation.groups import everybody, groups_of
+from fairfm_core.evaluation.groups import groups_of
 from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
-from fairfm_core.evaluation.protocols.weighting import unweighted
 from tests.fairfm_core.evaluation.cohorts import (
-    cell_aucs,
+    aucs_of,
     null_values,
-    patient_draws,
-    permuted_aucs,
     pick,
     shuffled_groups,
+    val_and_test,
 )
 
 SETTINGS = EvaluationSettings(attributes=("sex", "race"), replicates=60, permutations=80)
@@ -32,24 +30,6 @@ IDEAL = {
     **{"auc": 1, "auprc": 1, "tpr": 1, "fpr": 0, "fnr": 0, "brier": 0, "ece": 0},
     **{"calibration_slope": 1, "calibration_intercept": 0},
 }
-PAIRS = {"sex": [("F", "M")], "race": [("Asian", "Black"), ("Asian", "White"), ("Black", "White")]}
-
-
-def val_and_test(make_frame, images=400, **changes):
-    return [Predictions(make_frame(images, split, **changes)) for split in ("val", "test")]
-
-
-def aucs_of(frame, attribute, kind, count):
-    """AUCs [.., P, G] of the replicates or of the permutations of a table."""
-    sample = sample_of([frame], "test", ("Edema", "Fracture"))
-    groups = everybody(len(frame))
-    if attribute != "overall":
-        groups = groups_of(frame, attribute, (40,))
-    if kind == "null":
-        return permuted_aucs(unweighted(sample), groups, count, seed=0)[:, 0]
-    return cell_aucs(unweighted(sample), groups, patient_draws(sample.patient_ids, count, seed=0))[
-        :, 0
-    ]
 
 
 def gap_by_loops(table_PG, definition):
@@ -139,93 +119,6 @@ def test_a_slope_on_both_sides_of_1_is_no_matter_of_the_largest():
     table = np.array([[0.4, 1.1, 1.5]])
     assert worst_and_best(table, ("a", "b", "c"), ideal=1.0) == ("a", "b")
     assert worst_value(table, 1.0) == 0.4
-
-
-def test_differences_are_signed_relative_and_complete(make_frame):
-    result = evaluate(val_and_test(make_frame), SETTINGS)
-    cells = result.metrics.set_index(["split", "attribute", "group", "pathology", "metric"])
-    assert set(result.differences["split"]) == {"val", "test"}
-    for split in ("val", "test"):
-        rows = result.differences[result.differences["split"] == split]
-        for attribute, pairs in PAIRS.items():
-            groups = sorted({name for pair in pairs for name in pair})
-            wanted = {(group, "overall") for group in groups} | set(pairs)
-            for _, table in rows[rows["attribute"] == attribute].groupby(["pathology", "metric"]):
-                assert len(table) == len(wanted)
-                assert set(zip(table["group"], table["reference"], strict=True)) == wanted
-        assert set(rows["pathology"]) == {"Edema", "Fracture", "mean"}
-        for _, row in rows.iterrows():
-            key = row["pathology"], row["metric"]
-            mine = cells.loc[(split, row["attribute"], row["group"], *key), "value"]
-            other = (split, row["attribute"], row["reference"], *key)
-            if row["reference"] == "overall":
-                other = (split, "overall", "all", *key)
-            theirs = cells.loc[other, "value"]
-            assert row["value"] == pytest.approx(mine - theirs, abs=1e-12)
-            assert row["relative"] == pytest.approx((mine - theirs) / theirs, abs=1e-9)
-
-
-def test_intervals_and_p_values_of_differences_equal_loops(make_frame):
-    frame = make_frame(300).sort_values("image_id")
-    rows = evaluate(Predictions(frame), AUC_ONLY).differences
-    whole_BP = aucs_of(frame, "overall", "bootstrap", 60)[..., 0]
-    once = cell_aucs(
-        unweighted(sample_of([frame], "test", ("Edema", "Fracture"))),
-        everybody(len(frame)),
-        np.ones((1, frame["patient_id"].nunique()), dtype=np.uint16),
-    )[0, 0, :, 0]
-    for attribute in ("sex", "race"):
-        names = sorted(frame[attribute].unique())
-        draws_BPG, null_RPG = (
-            aucs_of(frame, attribute, *kind) for kind in (("bootstrap", 60), ("null", 80))
-        )
-        for _, row in rows[rows["attribute"] == attribute].iterrows():
-            g = names.index(row["group"])
-            drawn, null = draws_BPG[..., g], null_RPG[..., g]
-            if row["reference"] == "overall":
-                drawn, null = drawn - whole_BP, null - once
-            else:
-                h = names.index(row["reference"])
-                drawn, null = drawn - draws_BPG[..., h], null - null_RPG[..., h]
-            place = {"Edema": [0], "Fracture": [1], "mean": [0, 1]}[row["pathology"]]
-            drawn, null = drawn[:, place].mean(axis=1), null[:, place].mean(axis=1)
-            assert row["lo"] == pytest.approx(np.quantile(drawn, 0.025), abs=1e-12)
-            assert row["hi"] == pytest.approx(np.quantile(drawn, 0.975), abs=1e-12)
-            as_large = sum(1 for each in null if abs(each) >= abs(row["value"]) - 1e-12)
-            assert row["p_value"] == (1 + as_large) / 81
-
-
-def test_a_difference_the_other_way_round_is_its_negative(make_frame):
-    """The other order comes of another name: `F` and `M` against `Woman` and `M`."""
-    parts = val_and_test(make_frame)
-    renamed = [
-        Predictions(part.frame.assign(sex=part.frame["sex"].replace("F", "Woman")))
-        for part in parts
-    ]
-    settings = SETTINGS.model_copy(update={"attributes": ("sex",)})
-    first, turned = (evaluate(each, settings).differences for each in (parts, renamed))
-    key = ["split", "pathology", "metric"]
-    first = first[first["reference"] == "M"].set_index(key)
-    turned = turned[turned["reference"] == "Woman"].set_index(key)
-    assert len(first)
-    np.testing.assert_allclose(turned["value"], -first["value"], atol=1e-12)
-    np.testing.assert_allclose(turned["lo"], -first["hi"], atol=1e-12)
-    np.testing.assert_allclose(turned["hi"], -first["lo"], atol=1e-12)
-    np.testing.assert_allclose(turned["p_value"], first["p_value"], atol=1e-12)
-
-
-def test_an_undefined_side_makes_a_difference_null_with_its_reason(make_frame):
-    frame = make_frame(300)
-    frame.loc[frame["race"] == "Black", "y_Fracture"] = 0.0
-    rows = evaluate(Predictions(frame), AUC_ONLY).differences
-    race = rows[rows["attribute"] == "race"]
-    touched = (race["group"] == "Black") | (race["reference"] == "Black")
-    fracture, mean = race["pathology"] == "Fracture", race["pathology"] == "mean"
-    lost = touched & (fracture | mean)
-    assert race[lost][["value", "lo", "hi", "relative", "p_value"]].isna().all(axis=None)
-    assert race[touched & fracture]["reason"].str.startswith("0 positives among").all()
-    assert (race[touched & mean]["reason"] == "undefined for 1 of 2 pathologies").all()
-    assert race[~lost]["value"].notna().all()
 
 
 gaps_of_models = st.lists(st.floats(0, 1), min_size=1, max_size=12)

@@ -1,4 +1,4 @@
-"""Protocols resample and glocker: drawn test sets as whole-number weights of the images."""
+"""Drawn test sets, of resample and of glocker, as whole-number weights of the images."""
 
 from itertools import product
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.auc import auc
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import groups_of
@@ -19,35 +18,17 @@ from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from tests.fairfm_core.evaluation.cohorts import (
     cell_aucs,
-    cohort,
     image_weights,
     patient_draws,
     permuted_aucs,
     pick,
     shuffled_groups,
+    unequal_races,
 )
 
 DRAWN = ("resample", "glocker")
 SETTINGS = EvaluationSettings(protocols=DRAWN, replicates=10, permutations=10, metrics=("auc",))
 PATHOLOGIES = ("No Finding", "Pleural Effusion", "Edema")
-
-
-def unequal_races(images=2000, seed=0):
-    """Race groups differ in size, age and disease."""
-    rng = np.random.default_rng([seed, 2])
-    frame = cohort(images, seed=seed, races=(0.2, 0.1, 0.7), pathologies=(), decimals=8)
-    black = (frame["race"] == "Black").to_numpy()
-    effusion = rng.random(images) < np.where(black, 0.25, 0.45)
-    labels = {
-        "No Finding": ~effusion & (rng.random(images) < 0.2),
-        "Pleural Effusion": effusion,
-        "Edema": rng.random(images) < np.where(black, 0.5, 0.2),
-    }
-    frame["age"] = np.clip(rng.normal(np.where(black, 50, 65), 15), 18, 90).round()
-    for name, label in labels.items():
-        frame[f"y_{name}"] = label.astype(float)
-        frame[f"p_{name}"] = 1 / (1 + np.exp(-(label + rng.normal(size=images))))
-    return frame
 
 
 @pytest.mark.parametrize("protocol", DRAWN)
@@ -167,52 +148,6 @@ def test_the_null_draws_anew_for_the_groups_that_it_made(protocol):
     rows = (permuted.code_BU[2, permuted.unit_N] == 1) & (drawn_BN[2] > 0)
     wanted = auc(frame["p_Edema"][rows], frame["y_Edema"][rows], drawn_BN[2][rows])
     assert aucs[2, 0, 2, 1] == pytest.approx(wanted, abs=1e-6)  # scores are float32 there
-
-
-def test_the_three_draws_make_race_groups_alike_and_leave_sex_and_other_labels():
-    frame = unequal_races(12_000)
-    frame["disease"] = np.where(
-        frame["y_Pleural Effusion"] == 1, "PE", np.where(frame["y_No Finding"] == 1, "NF", "other")
-    )
-    frame["bin"] = np.digitize(frame["age"], [20, 30, 40, 50, 60, 70, 80], right=True)
-    multiplicity = image_weights(frame.drop(columns=["disease", "bin"]), "glocker", SETTINGS)[0]
-    drawn = frame.loc[np.repeat(frame.index, multiplicity.astype(int))]
-    assert len(drawn) == 3 * len(frame)
-    np.testing.assert_allclose(drawn["race"].value_counts(normalize=True), 1 / 3, atol=0.02)
-    wanted = frame["disease"].value_counts(normalize=True)
-    for _, group in drawn.groupby("race"):
-        shares = group["disease"].value_counts(normalize=True)
-        np.testing.assert_allclose(shares[wanted.index], wanted, atol=0.03)
-    for disease, rows in drawn.groupby("disease"):
-        ages = frame.loc[frame["disease"] == disease, "age"].mean()
-        before = frame[frame["disease"] == disease].groupby("race")["age"].mean()
-        after = rows.groupby("race")["age"].mean()
-        assert np.ptp(before) > 8
-        np.testing.assert_allclose(after, ages, atol=2.5)
-    edema = drawn.groupby("race")["y_Edema"].mean()
-    assert edema["Black"] > edema["White"] + 0.15
-    black = multiplicity[(frame["race"] == "Black").to_numpy()]
-    assert black.sum() ** 2 / (black**2).sum() < (black > 0).sum() < black.sum() / 4
-
-
-def test_the_notebooks_age_bins_have_closed_upper_ends():
-    frame = unequal_races(40).assign(race="White")
-    frame["age"] = [20.0, 20.5, 30.0, 31.0, 80.0, 81.0] * 6 + [90.0] * 4
-    sample = sample_of([frame], "test", PATHOLOGIES)
-    weighting = PROTOCOLS["glocker"](sample, SETTINGS)
-    assert weighting.drawable.age_bin_n[:6].tolist() == [0, 1, 1, 2, 6, 7]
-
-
-def test_what_glocker_needs_is_said(make_frame):
-    with pytest.raises(BadInput, match="no 'Pleural Effusion': use protocol resample"):
-        image_weights(make_frame(), "glocker", SETTINGS)
-    with pytest.raises(BadInput, match="have no 'race'"):
-        image_weights(unequal_races(40).drop(columns="race"), "glocker", SETTINGS)
-    nobody = evaluate(Predictions(unequal_races(40).assign(race=None)), SETTINGS)
-    glocker = nobody.metrics[nobody.metrics["protocol"] == "glocker"]
-    reason = pick(glocker, pathology="Edema", attribute="overall")["reason"]
-    assert reason == "no draw: no image has a race, an age and both labels"
-    assert nobody.gaps["value"].isna().sum() >= 4
 
 
 def test_all_protocols_stand_side_by_side_and_full_is_what_it_was_alone():
