@@ -107,6 +107,7 @@ def test_seeds_draw_differently_and_repeatably(protocol):
     assert same == (protocol == "glocker")  # one test set for all, or one for each pathology
 
 
+@pytest.mark.slow
 def test_resample_is_balanced_in_expectation():
     frame = cohort(600)
     (weights,) = case_weights(frame, "balanced", SETTINGS)[2:]
