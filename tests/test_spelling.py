@@ -33,7 +33,7 @@ ALLOWED = (
     r"`[^`]*`",  # code
     r"https?://\S+",
     r"NIH Clinical Center",
-    r"equalized[_ ]odds@",
+    r"equali[sz]ed[_ ]odds",
 )
 
 

@@ -100,8 +100,11 @@ class Balanced(Weighting):
     def _balancing(
         self, p: int, cells: Groups, weights_BU: npt.NDArray[Any], unit_N: Ints
     ) -> Floats:
-        """Target over held weight of every cell and class; NaN where one of them has none."""
-        counted_n = np.flatnonzero(self.counted_PN[p])
+        """Target over held weight of every cell and class; NaN where one of them has none.
+
+        Images without a unit (-1), which no permutation puts into a group, hold no weight.
+        """
+        counted_n = np.flatnonzero(self.counted_PN[p] & (unit_N >= 0))
         positive_n = (self.sample.label_PN[p, counted_n] == 1).astype(np.int64)
         strata, units = 2 * len(cells.names), weights_BU.shape[1]
         place_n = unit_N[counted_n] * strata + 2 * cells.code_N[counted_n] + positive_n

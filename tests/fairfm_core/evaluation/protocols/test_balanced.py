@@ -295,3 +295,17 @@ def test_effective_sizes_stand_beside_the_metrics():
     assert row["ess"] == pytest.approx(weight_N.sum() ** 2 / (weight_N**2).sum())
     assert row["largest_weight"] == weight_N.max()
     assert row["ess"] < row["unique_images"]
+
+
+def test_images_without_an_age_have_no_part_in_the_null_of_sex_by_age():
+    frame = biased(600).assign(age=np.random.default_rng(1).uniform(20, 90, size=600))
+    frame.loc[::7, "age"] = np.nan
+    settings = EvaluationSettings(
+        protocols=("balanced",), attributes=("sex x age",), permutations=20, replicates=0
+    )
+    gaps, without = (
+        evaluate(Predictions(each), settings).gaps.set_index(["metric", "definition"]).loc["auc"]
+        for each in (frame, frame[frame["age"].notna()].reset_index(drop=True))
+    )
+    assert gaps["null_mean"].notna().all()
+    assert gaps["null_mean"].tolist() == pytest.approx(without["null_mean"].tolist(), abs=1e-12)
