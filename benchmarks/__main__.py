@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks.auc_engine import bench_delong, bench_patient_bootstrap, bench_row_bootstrap
+from benchmarks.auc_kernels import bench_auc_kernels
 from benchmarks.augmentation import bench_augmentation
 from benchmarks.calibration import bench_calibration
 from benchmarks.ensembles import bench_ensembles
@@ -25,6 +26,7 @@ BENCHMARKS = (
     bench_row_bootstrap,
     bench_patient_bootstrap,
     bench_delong,
+    bench_auc_kernels,
     bench_thousand_trials,
     bench_ensembles,
     bench_calibration,

@@ -24,18 +24,16 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cohorts import Array, Table, shared_table
+from benchmarks.cohorts import Array, Table, covariance, problem_of, shared_table
 from fairfm_core.compiled import compiled
 from fairfm_core.evaluation.auc import rank_cases, ranked_auc
-from fairfm_core.evaluation.kernels.blocks import BLOCK_LANES, Block, blocks_of
+from fairfm_core.evaluation.kernels.blocks import BLOCK_SIZE, Block, blocks_of
 from fairfm_core.evaluation.kernels.cases import Cases
-from fairfm_core.evaluation.kernels.pairwise_auc import pair_table, visited
-from fairfm_core.evaluation.kernels.partition import plan_of
+from fairfm_core.evaluation.kernels.pairwise_auc import cell_visits, pairwise_wins
+from fairfm_core.evaluation.kernels.partition import partition_plan
 from fairfm_core.evaluation.kernels.ranking import ranked
-from fairfm_core.evaluation.metrics import Request
-from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.evaluation.resampling.bootstrap import unit_draws
-from fairfm_core.evaluation.resampling.delong import covariance, influences
+from fairfm_core.evaluation.resampling.delong import influences
 from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
@@ -59,7 +57,7 @@ def bench_row_bootstrap() -> bool:
     """Print the seconds of both sides with rows as the unit; whether the ratio meets its goal."""
     table = shared_table()
     with threadpool_limits(1):
-        _engine_rows(table, 0, BLOCK_LANES)  # compiles
+        _engine_rows(table, 0, BLOCK_SIZE)  # compiles
         rounds = np.array([_row_round(table, p) for p in table.pathologies])
     loop, ranks, engine = rounds.sum(axis=0)
     _print_head("rows drawn anew for each pathology, draws included")
@@ -153,11 +151,11 @@ def _auc_by_ranks(label_n: Array, score_n: Array) -> float:
 def _engine_rows(table: Table, p: int, replicates: int) -> Array:
     """AUCs [B, G] of the same rows: drawn, counted, sorted and scanned."""
     ranking = ranked(table.sample.score_SPN[0, p], table.sample.label_PN[p], table.all_N)
-    (partition,) = plan_of(table.attributes, None).paired
-    seen = visited(Cases(0, p, ranking, None, table.all_N, None), partition, table.all_N)
+    (partition,) = partition_plan(table.attributes, None).paired
+    seen = cell_visits(Cases(0, p, ranking, None, table.all_N, None), partition, table.all_N)
     drawn, images, found = _drawn_rows(table, p), len(table.all_N), []
-    for _ in range(replicates // BLOCK_LANES):
-        pairs = pair_table(seen, _counted(drawn, images), images)
+    for _ in range(replicates // BLOCK_SIZE):
+        pairs = pairwise_wins(seen, _counted(drawn, images), images)
         groups = (cells for cells_G in partition.group_cells.values() for cells in cells_G)
         found.append(np.stack([pairs.auc_of(cells, None) for cells in groups], axis=1))
     return np.concatenate(found)
@@ -165,7 +163,7 @@ def _engine_rows(table: Table, p: int, replicates: int) -> Array:
 
 def _counted(drawn: Iterator[Array], images: int) -> Block:
     """How often each image is drawn, in a block of replicates."""
-    counts_LN = np.zeros((BLOCK_LANES, images), dtype=np.uint8)
+    counts_LN = np.zeros((BLOCK_SIZE, images), dtype=np.uint8)
     for counts_N in counts_LN:
         _counter()(next(drawn), counts_N)
     (block,) = blocks_of(counts_LN)
@@ -201,10 +199,9 @@ def _draws(table: Table) -> Array:
 
 def _engine_patients(table: Table, draws_BQ: Array) -> Array:
     """AUCs [B, P, G] when each patient counts as often as it is drawn."""
-    sample, weighting, request = table.sample, unweighted(table.sample), Request(("auc",))
-    weights = draws_BQ, sample.patient_N
-    found = bootstrap_values(sample, weighting, table.attributes, *weights, request)
-    return np.concatenate([values["auc"][:, 0] for values in found], axis=-1)
+    problem, unit_N = problem_of(table.sample), table.sample.patient_N
+    by_attribute = bootstrap_values(problem, table.attributes, draws_BQ, unit_N).values
+    return np.concatenate([values["auc"][:, 0] for values in by_attribute], axis=-1)
 
 
 def _cumulative_sums(table: Table, p: int, draws_BQ: Array) -> None:
@@ -228,10 +225,9 @@ def _peak_megabytes(table: Table) -> float:
 
 def _delong(table: Table) -> tuple[Array, Array]:
     """AUCs and their standard errors [P, G], from the covariance of each pathology's groups."""
-    sample, weighting = table.sample, unweighted(table.sample)
-    found = influences(sample, weighting, table.attributes, sample.patient_N)
-    auc_PG = np.concatenate([auc_SPG[0] for auc_SPG, _ in found], axis=-1)
-    influence_QPG = np.concatenate([influence[:, 0] for _, influence in found], axis=-1)
+    results = influences(problem_of(table.sample), table.attributes, table.sample.patient_N)
+    auc_PG = np.concatenate([auc_SPG[0] for auc_SPG, _ in results], axis=-1)
+    influence_QPG = np.concatenate([influence[:, 0] for _, influence in results], axis=-1)
     covariance_PGG = [covariance(influence_QPG[:, p]) for p in table.pathologies]
     return auc_PG, np.sqrt(np.diagonal(covariance_PGG, axis1=1, axis2=2))
 

@@ -24,6 +24,7 @@ from scipy.special import expit, ndtri
 from scipy.stats import kstest
 from threadpoolctl import threadpool_limits
 
+from benchmarks.cohorts import covariance, problem_of
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.splits import random_split
 from fairfm_core.data.synthetic.phantom import IMAGES_PER_PATIENT, draw_phantom, phantom_cohort
@@ -32,12 +33,11 @@ from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, null_of
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import Groups, everybody
-from fairfm_core.evaluation.metrics import Request
 from fairfm_core.evaluation.predictions import Predictions, Sample
-from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.evaluation.resampling.bootstrap import percentile_intervals, unit_draws
-from fairfm_core.evaluation.resampling.delong import covariance, influences
-from fairfm_core.evaluation.resampling.permutation import permuted_aucs
+from fairfm_core.evaluation.resampling.delong import influences
+from fairfm_core.evaluation.resampling.permutation import permuted_groups
+from fairfm_core.evaluation.resampling.permutation_values import permuted_values
 from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
@@ -106,11 +106,9 @@ class Simulated:
 
     def auc_BPG(self, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
         """AUCs of everybody, A and B when units have these weights."""
-        weighting, request = unweighted(self.sample), Request()
-        found = bootstrap_values(
-            self.sample, weighting, self.attributes, weights_BU, unit_N, request
-        )
-        return np.concatenate([values["auc"][:, 0] for values in found], axis=-1)
+        problem = problem_of(self.sample)
+        by_attribute = bootstrap_values(problem, self.attributes, weights_BU, unit_N).values
+        return np.concatenate([values["auc"][:, 0] for values in by_attribute], axis=-1)
 
     def bootstrap(self, seed: int, unit: str) -> Floats:
         """Percentile limits [2, 4] of the numbers with patients or images as units."""
@@ -123,10 +121,9 @@ class Simulated:
 
     def delong(self) -> Floats:
         """Limits [2, 4] of the numbers: clustered DeLong and normal quantiles."""
-        sample, weighting = self.sample, unweighted(self.sample)
-        found = influences(sample, weighting, self.attributes, sample.patient_N)
-        auc_G = np.concatenate([auc_SPG[0, 0] for auc_SPG, _ in found])
-        influence_QG = np.concatenate([influence[:, 0, 0] for _, influence in found], axis=-1)
+        results = influences(problem_of(self.sample), self.attributes, self.sample.patient_N)
+        auc_G = np.concatenate([auc_SPG[0, 0] for auc_SPG, _ in results])
+        influence_QG = np.concatenate([influence[:, 0, 0] for _, influence in results], axis=-1)
         variance_4 = np.diag(CONTRAST_4G @ covariance(influence_QG) @ CONTRAST_4G.T)
         half_4 = ndtri((1 + CONFIDENCE) / 2) * np.sqrt(variance_4)
         limits_24: Floats = CONTRAST_4G @ auc_G + np.array([-half_4, half_4])
@@ -136,7 +133,10 @@ class Simulated:
         """Permutation p-value of the gap of the mean AUC between A and B."""
         once_1Q = np.ones((1, len(self.sample.patient_ids)), dtype=np.uint8)
         gap = gap_of_mean(self.auc_BPG(once_1Q, self.sample.patient_N)[0, :, 1:])
-        permuted_RSPG = permuted_aucs(self.sample, self.attributes[1], PERMUTATIONS, seed)
+        problem = problem_of(self.sample, permutations=PERMUTATIONS, seed=seed)
+        permuted_RSPG = permuted_values(problem, permuted_groups(problem, self.attributes[1]))[
+            "auc"
+        ]
         return null_of(float(gap), gap_of_mean(permuted_RSPG[:, 0]), CONFIDENCE).p_value
 
 

@@ -18,8 +18,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, ndtri
 
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.predictions import Sample, sample_of
+from fairfm_core.evaluation.problem import Problem
+from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.seeding import stream
 
 Array = npt.NDArray[Any]
@@ -120,6 +125,18 @@ def predictions(split: Split, model: int = 0) -> pd.DataFrame:
         columns[f"y_{pathology}"] = positive_N.astype(np.float32)
         columns[f"p_{pathology}"] = score_N.astype(np.float32)
     return pd.DataFrame(columns)
+
+
+def problem_of(sample: Sample, **settings: Any) -> Problem:
+    """The AUCs of every labelled image of a sample."""
+    return Problem(unweighted(sample), MetricRequest(("auc",)), EvaluationSettings(**settings))
+
+
+def covariance(influence_UM: Floats) -> Floats:
+    """Covariance [M, M] of M AUCs from the units' influences on them: DeLong's, by clusters."""
+    units = len(influence_UM)
+    product: Floats = units / (units - 1) * (influence_UM.T @ influence_UM)
+    return product
 
 
 def _noise(split: Split, patient_N: Array, *names: str) -> Array:

@@ -187,9 +187,10 @@ def _known_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
-    from fairfm_core.config.trial import METRIC_FAMILIES
+    from fairfm_core.evaluation.metrics import check_families
 
-    return _known("family of metrics", names, METRIC_FAMILIES)
+    check_families(names)
+    return names
 
 
 def _known(what: str, names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

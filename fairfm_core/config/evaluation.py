@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from fairfm_core.config.frozen import Frozen, some_and_distinct
-from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, METRIC_FAMILIES, MetricFamily, ProtocolName
+from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, METRIC_FAMILIES, ProtocolName
 from fairfm_core.errors import BadInput, did_you_mean
 
 AGE_EDGES = (40.0, 60.0, 80.0)
@@ -46,8 +46,9 @@ class EvaluationSettings(Frozen):
     """How the images of a split are weighed; summaries, objectives and fronts use the first."""
     attributes: tuple[str, ...] = ("sex", "race")
     """Protected attributes; `race x sex` are their combinations."""
-    metrics: tuple[MetricFamily, ...] = METRIC_FAMILIES
-    """Families of metrics; the AUC is always among them."""
+    metrics: tuple[str, ...] = METRIC_FAMILIES
+    """Families of metrics, checked by `evaluation.metrics.check_families`; the AUC is always among
+    them."""
     operating_points: tuple[str, ...] = ("fpr=0.2",)
     """Where rates stand, chosen on validation: fpr=0.2, sensitivity=0.8, f1."""
     age_edges: tuple[float, ...] = AGE_EDGES

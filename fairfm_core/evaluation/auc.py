@@ -18,7 +18,7 @@ BLOCK = 2_000_000  # weights held at once, so that memory does not grow with the
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class RankedClasses:
     """The order of positives and negatives by score: all that an AUC needs of the scores."""
 
     negatives: Ints  # [negatives] their places among the cases, by ascending score
@@ -27,17 +27,17 @@ class Ranking:
     not_above: Ints  # [positives] number of negatives with a smaller or equal score
 
 
-def rank_cases(scores_N: npt.NDArray[Any], labels_N: npt.NDArray[Any]) -> Ranking:
+def rank_cases(scores_N: npt.NDArray[Any], labels_N: npt.NDArray[Any]) -> RankedClasses:
     """Sort the cases; `labels_N` is 1 (or True) for a positive and 0 for a negative."""
     order_N = np.argsort(scores_N, kind="stable")
     positive_N = labels_N[order_N].astype(bool)
     negatives, positives = order_N[~positive_N], order_N[positive_N]
     below = np.searchsorted(scores_N[negatives], scores_N[positives], side="left")
     not_above = np.searchsorted(scores_N[negatives], scores_N[positives], side="right")
-    return Ranking(negatives, positives, below, not_above)
+    return RankedClasses(negatives, positives, below, not_above)
 
 
-def ranked_auc(ranking: Ranking, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
+def ranked_auc(ranking: RankedClasses, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
     """AUC [B] for each row of `weights_BU`; case n has the weight of its unit (say, its patient).
 
     NaN where a row leaves no weight on one of the classes. With whole-number weights all sums are
@@ -49,7 +49,7 @@ def ranked_auc(ranking: Ranking, weights_BU: npt.NDArray[Any], unit_N: Ints) -> 
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 
-def _block(ranking: Ranking, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
+def _block(ranking: RankedClasses, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
     negative_B = weights_BU.take(unit_N[ranking.negatives], axis=1)
     positive_B = weights_BU.take(unit_N[ranking.positives], axis=1).astype(np.float64)
     cumulative_B = np.zeros((len(weights_BU), len(ranking.negatives) + 1))

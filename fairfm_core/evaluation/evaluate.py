@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.disaggregated.split_rows import split_rows
-from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.pairing import differ
 from fairfm_core.evaluation.predictions import SPLITS, Predictions, sample_of
+from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from fairfm_core.evaluation.tables import (
     TABLES,
@@ -67,12 +68,12 @@ def evaluate_seeds(seeds: Sequence[Predictions], settings: EvaluationSettings) -
     thresholds = thresholds_on(
         samples.get("val"), settings.operating_points, len(pathologies), len(frames)
     )
-    request = Request(tuple(settings.metrics), thresholds)
+    request = MetricRequest(tuple(settings.metrics), thresholds)
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     for protocol in settings.protocols:
         for split, sample in samples.items():
-            weighting = PROTOCOLS[protocol](sample, settings)
-            for name, rows in split_rows(sample, weighting, settings, request, frames[0]).items():
+            problem = Problem(PROTOCOLS[protocol](sample, settings), request, settings)
+            for name, rows in split_rows(problem, frames[0]).items():
                 tables[name] += [{"protocol": protocol, "split": split, **row} for row in rows]
     if "rates" in settings.metrics:
         tables["thresholds"] += threshold_rows(thresholds, pathologies)

@@ -1,8 +1,9 @@
 """The metrics by name: what is ideal, what a group must have, and how it follows from sums.
 
 A metric of a group is either a scan over sorted images (`auc`, `auprc`) or a function of weighted
-sums over its images (all others). Adding one of the latter is one function and one row here. Rates
-stand at an operating point, a threshold chosen on validation: `tpr@fpr=0.2`.
+sums over its images (all others). Adding one of the latter is one function and one row here, in a
+family or as a new one, which settings then may name. Rates are taken at an operating point, a
+threshold chosen on validation: `tpr@fpr=0.2`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.operating_points import Threshold
 
-Sums = Mapping[str, Floats]
-"""Weighted sums of the terms of `sufficient_statistics.py` by name: [L, G], or [L, G, m] for a term
-of m parts."""
+WeightedSums = Mapping[str, Floats]
+"""Weighted sums of the statistics of `kernels/sufficient_statistics.py` by name: [L, G], or
+[L, G, m] for one of m parts."""
 
 BOTH = ("positives", "negatives")
 NO_FINDING = "No Finding"
@@ -32,7 +34,7 @@ class Metric:
     """The value of a perfect model; the worst group is the one farthest from it."""
     needs: tuple[str, ...] = BOTH
     """Classes of which a group must hold enough images."""
-    of: Callable[[Sums], Floats] | None = None
+    of: Callable[[WeightedSums], Floats] | None = None
     """Its value from sums; None for a scan."""
     point: str | None = None
     """The operating point it stands at."""
@@ -52,21 +54,21 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
 
 
-def _everybody(sums: Sums) -> Floats:
+def _everybody(sums: WeightedSums) -> Floats:
     return sums["positives"] + sums["negatives"]
 
 
-def brier(sums: Sums) -> Floats:
+def brier(sums: WeightedSums) -> Floats:
     """Brier score: mean of (y - p)^2."""
     return ratio(sums["squared"], _everybody(sums))
 
 
-def expected_calibration_error(sums: Sums) -> Floats:
+def expected_calibration_error(sums: WeightedSums) -> Floats:
     """ECE: sum over bins of p of |sum of (y - p)|, over all images (15 bins of equal width)."""
     return ratio(np.abs(sums["bins"]).sum(axis=-1), _everybody(sums))
 
 
-def calibration_slope(sums: Sums) -> Floats:
+def calibration_slope(sums: WeightedSums) -> Floats:
     """Slope b of logit P(y) = a + b logit(p), a step of second order from the fit to the data.
 
     The step of the data itself is 0; of a bootstrap replicate it is the one-step bootstrap, with
@@ -97,7 +99,7 @@ def _bent(step_a: Floats, step_b: Floats, turns: Sequence[Floats]) -> Floats:
     return bent
 
 
-def calibration_intercept(sums: Sums) -> Floats:
+def calibration_intercept(sums: WeightedSums) -> Floats:
     """Intercept a of logit P(y) = a + logit(p) (calibration in the large); a step likewise."""
     s, h, t = (sums["calibration"][..., part] for part in range(9, 12))
     first = ratio(s, h)
@@ -108,22 +110,22 @@ def calibration_intercept(sums: Sums) -> Floats:
     return _with_both(sums, sums["fitted"][..., 2] + np.where(near, step, first))
 
 
-def _with_both(sums: Sums, values: Floats) -> Floats:
+def _with_both(sums: WeightedSums, values: Floats) -> Floats:
     """The values; NaN where a class has no weight: one step does not see that no fit ends."""
     return np.where((sums["positives"] > 0) & (sums["negatives"] > 0), values, np.nan)
 
 
-def true_positive_rate(sums: Sums) -> Floats:
+def true_positive_rate(sums: WeightedSums) -> Floats:
     """Sensitivity: share of positives at or above the threshold."""
     return ratio(sums["above_positives"], sums["positives"])
 
 
-def false_positive_rate(sums: Sums) -> Floats:
+def false_positive_rate(sums: WeightedSums) -> Floats:
     """Share of negatives at or above the threshold."""
     return ratio(sums["above_negatives"], sums["negatives"])
 
 
-def false_negative_rate(sums: Sums) -> Floats:
+def false_negative_rate(sums: WeightedSums) -> Floats:
     """Share of positives below the threshold: 1 - TPR."""
     return 1.0 - true_positive_rate(sums)
 
@@ -166,11 +168,20 @@ FAMILIES: dict[str, tuple[Metric, ...]] = {
 }
 
 
+def check_families(names: Iterable[str]) -> None:
+    """Raise BadInput for a name that is no family of metrics, with the nearest known one."""
+    for name in names:
+        if name not in FAMILIES:
+            known = ", ".join(FAMILIES)
+            hint = did_you_mean(name, FAMILIES)
+            raise BadInput(f"unknown family of metrics {name!r}{hint}; known: {known}")
+
+
 def chosen_metrics(
     families: Iterable[str], points: Iterable[str], pathologies: Iterable[str]
 ) -> tuple[Metric, ...]:
     """The metrics of some families, the rates once at each operating point; the AUC always."""
-    known, found = set(pathologies), []
+    known, chosen = set(pathologies), []
     for family in FAMILIES:
         if family != AUC.name and family not in families:
             continue
@@ -178,10 +189,10 @@ def chosen_metrics(
             if metric.only is not None and metric.only not in known:
                 continue
             if family == "rates":
-                found += [replace(metric, name=f"{metric.name}@{p}", point=p) for p in points]
+                chosen += [replace(metric, name=f"{metric.name}@{p}", point=p) for p in points]
             else:
-                found.append(metric)
-    return tuple(found)
+                chosen.append(metric)
+    return tuple(chosen)
 
 
 SCANNED = ("auc", "auprc")
@@ -189,12 +200,15 @@ SCANNED = ("auc", "auprc")
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """Which metrics are asked for."""
+class MetricRequest:
+    """Which metrics are requested; raises BadInput for an unknown family."""
 
     families: tuple[str, ...] = ("auc",)
     thresholds: dict[str, list[list[Threshold]]] = field(default_factory=dict)
     """For each operating point the thresholds by seed and pathology."""
+
+    def __post_init__(self) -> None:
+        check_families(self.families)
 
     def metrics(self, pathologies: Sequence[str]) -> tuple[Metric, ...]:
         """The metrics by name."""

@@ -15,6 +15,7 @@ from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.yaml_input import read_yaml, validated
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 
 
@@ -68,6 +69,12 @@ class StudySpec(Frozen):
         if not seeds or len(set(seeds)) != len(seeds):
             raise BadInput(f"give at least one seed, and each only once, not {list(seeds)}")
         return seeds
+
+    @field_validator("evaluation")
+    @classmethod
+    def _known_metrics(cls, evaluation: EvaluationSettings) -> EvaluationSettings:
+        check_families(evaluation.metrics)
+        return evaluation
 
     @field_validator("matrix")
     @classmethod

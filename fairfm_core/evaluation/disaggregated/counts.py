@@ -1,24 +1,20 @@
-"""The table of pathologies x groups: how many cases a cell holds, and its AUC in any weighting.
+"""The table of pathologies x groups: how many cases a cell holds, and why a metric is undefined.
 
-Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings
-(bootstrap replicates or permutations), Q patients.
+Array suffixes: P pathologies, N images, n some of them, G groups, Q patients.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.errors import first_ten
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.metrics import Request
 from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Weighting, unweighted
-from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
+from fairfm_core.evaluation.problem import Problem
 
 Reasons = npt.NDArray[np.object_]
 
@@ -44,11 +40,9 @@ class CellCounts:
         return reason_PG
 
 
-def count_cells(
-    sample: Sample, groups: Groups, min_cases: int, weighting: Weighting | None = None
-) -> CellCounts:
-    """Counts of every cell; images are counted once each if they weigh something, however much."""
-    weighting = weighting or unweighted(sample)
+def count_cells(problem: Problem, groups: Groups) -> CellCounts:
+    """Counts of every cell; images with a weight are counted once each, however large it is."""
+    sample, weighting = problem.sample, problem.weighting
     shape = (len(sample.pathologies), len(groups.names))
     images, patients, positives = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     members = [np.flatnonzero(groups.code_N == g) for g in range(len(groups.names))]
@@ -57,7 +51,9 @@ def count_cells(
         images[p, g] = len(case_n)
         patients[p, g] = count_patients(sample, case_n)
         positives[p, g] = np.count_nonzero(sample.label_PN[p, case_n] == 1)
-    return CellCounts(images, patients, positives, weighting.undefined_P, min_cases)
+    return CellCounts(
+        images, patients, positives, weighting.undefined_P, problem.settings.min_cases
+    )
 
 
 def count_patients(sample: Sample, case_n: Ints) -> int:
@@ -85,20 +81,3 @@ def named_reasons(pathologies: tuple[str, ...], reason_P: Reasons) -> str | None
     """Why a mean over pathologies is undefined, naming the pathologies; None where it is not."""
     reasons = zip(pathologies, reason_P, strict=True)
     return first_ten(f"{p}: {why}" for p, why in reasons if why is not None) or None
-
-
-def cell_aucs(
-    sample: Sample,
-    groups: Groups,
-    weights_BQ: npt.NDArray[Any],
-    weighting: Weighting | None = None,
-) -> Floats:
-    """AUC of every cell under each weighting of the patients, [B, S, P, G]; NaN if undefined.
-
-    A case's weight is that of its patient times the one its protocol gives it (`weighting`).
-    """
-    weighting = weighting or unweighted(sample)
-    (values,) = bootstrap_values(
-        sample, weighting, [groups], weights_BQ, sample.patient_N, Request()
-    )
-    return values["auc"]

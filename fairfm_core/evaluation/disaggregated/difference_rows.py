@@ -15,7 +15,7 @@ import numpy as np
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.disaggregated.estimates import estimates
 from fairfm_core.evaluation.disaggregated.gaps import two_sided
-from fairfm_core.evaluation.disaggregated.metric_frame import Measured, MetricValues, joined
+from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame, MetricValues, joined
 from fairfm_core.evaluation.disaggregated.metric_rows import MEAN
 from fairfm_core.evaluation.tables import Row
 
@@ -34,21 +34,21 @@ class Pair:
     """The pathology's place in the metric's values; None for the mean."""
 
 
-def difference_rows(measured: Measured, everybody: Measured) -> list[Row]:
+def difference_rows(frame: MetricFrame, everybody: MetricFrame) -> list[Row]:
     """Every metric of every group less that of everybody, and of every pair of groups."""
     rows: list[Row] = []
-    for metric in measured.metrics:
-        found, whole = measured.of(metric), everybody.of(metric)
-        pairs = list(_pairs(measured, found))
-        rows += _rows(measured, everybody, found, whole, pairs)
+    for metric in frame.metrics:
+        values, whole = frame.of(metric), everybody.of(metric)
+        pairs = list(_pairs(frame, values))
+        rows += _rows(frame, everybody, values, whole, pairs)
     return rows
 
 
-def _pairs(measured: Measured, found: MetricValues) -> Iterator[Pair]:
-    names = [measured.sample.pathologies[p] for p in found.places]
+def _pairs(frame: MetricFrame, values: MetricValues) -> Iterator[Pair]:
+    names = [frame.sample.pathologies[p] for p in values.places]
     places: list[tuple[str, int | None]] = [(name, i) for i, name in enumerate(names)]
-    groups = range(len(measured.groups.names))
-    for name, place in [*places, *([(MEAN, None)] if found.metric.only is None else [])]:
+    groups = range(len(frame.groups.names))
+    for name, place in [*places, *([(MEAN, None)] if values.metric.only is None else [])]:
         for g in groups:
             yield Pair(name, g, None, place)
         for first, second in combinations(groups, 2):
@@ -56,32 +56,32 @@ def _pairs(measured: Measured, found: MetricValues) -> Iterator[Pair]:
 
 
 def _rows(
-    measured: Measured,
-    everybody: Measured,
-    found: MetricValues,
+    frame: MetricFrame,
+    everybody: MetricFrame,
+    values: MetricValues,
     whole: MetricValues,
     pairs: Sequence[Pair],
 ) -> Iterator[Row]:
-    value_SM = _differences(found.value_SPG, whole.value_SPG, pairs)
+    value_SM = _differences(values.value_SPG, whole.value_SPG, pairs)
     # Everybody may have replicates where DeLong gives an attribute none: then there are none here.
-    shared = slice(len(found.replicate_BSPG))
-    replicate_BSM = _differences(found.replicate_BSPG, whole.replicate_BSPG[shared], pairs)
-    null_RM = _differences(found.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
-    judged_M = _differences(found.judged_SPG, whole.value_SPG, pairs).mean(axis=0)
+    shared = slice(len(values.replicate_BSPG))
+    replicate_BSM = _differences(values.replicate_BSPG, whole.replicate_BSPG[shared], pairs)
+    null_RM = _differences(values.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
+    judged_M = _differences(values.judged_SPG, whole.value_SPG, pairs).mean(axis=0)
     p_M = two_sided(judged_M, null_RM).tolist()
-    reference_M = _references(found.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
-    reasons = [joined(_why(found, whole, pair), found.no_interval) for pair in pairs]
-    patients = _patients(measured, everybody, found, pairs)
-    numbers = estimates(value_SM, replicate_BSM, reasons, patients, measured.confidence)
-    names = measured.groups.names
+    reference_M = _references(values.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
+    reasons = [joined(_why(values, whole, pair), values.no_interval) for pair in pairs]
+    patients = _patients(frame, everybody, values, pairs)
+    numbers = estimates(value_SM, replicate_BSM, reasons, patients, frame.confidence)
+    names = frame.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
         value, reference = number["value"], reference_M[m]
         yield {
             "pathology": pair.pathology,
-            "attribute": measured.groups.attribute,
+            "attribute": frame.groups.attribute,
             "group": names[pair.group],
             "reference": OVERALL if pair.reference is None else names[pair.reference],
-            "metric": found.metric.name,
+            "metric": values.metric.name,
             "relative": value / reference if value is not None and reference else None,
             "p_value": None if value is None else p_M[m],
             **number,
@@ -99,11 +99,11 @@ def _references(of: Floats, whole: Floats, pairs: Sequence[Pair]) -> Floats:
     """What each pair is compared with, [..., M]."""
     places = _places(of, pairs)
     others = [0 if pair.reference is None else pair.reference for pair in pairs]
-    told = np.array([pair.reference is not None for pair in pairs], dtype=bool)
+    other_group_M = np.array([pair.reference is not None for pair in pairs], dtype=bool)
     everybody: Floats = _with_mean(whole)[..., places, [0] * len(pairs)]
-    if not told.any():
+    if not other_group_M.any():
         return everybody
-    return np.where(told, _with_mean(of)[..., places, others], everybody)
+    return np.where(other_group_M, _with_mean(of)[..., places, others], everybody)
 
 
 def _with_mean(value_PG: Floats) -> Floats:
@@ -116,12 +116,12 @@ def _places(of: Floats, pairs: Sequence[Pair]) -> list[int]:
     return [of.shape[-2] if pair.place is None else pair.place for pair in pairs]
 
 
-def _why(found: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
+def _why(values: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
     """Why a difference is undefined."""
     other_P = whole.reason_PG[:, 0]
     if pair.reference is not None:
-        other_P = found.reason_PG[:, pair.reference]
-    reasons = [found.reason_PG[:, pair.group], other_P]
+        other_P = values.reason_PG[:, pair.reference]
+    reasons = [values.reason_PG[:, pair.group], other_P]
     if pair.place is not None:
         return joined(*dict.fromkeys(reason_P[pair.place] for reason_P in reasons))
     lost = sum(any(reason_P[p] is not None for reason_P in reasons) for p in range(len(other_P)))
@@ -129,11 +129,11 @@ def _why(found: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
 
 
 def _patients(
-    measured: Measured, everybody: Measured, found: MetricValues, pairs: Sequence[Pair]
+    frame: MetricFrame, everybody: MetricFrame, values: MetricValues, pairs: Sequence[Pair]
 ) -> list[int]:
     """Patients of the smallest cell that each difference rests on, [M]."""
     own_PG, all_PG = (
-        _with_least(each.counts.patients_PG[found.places]) for each in (measured, everybody)
+        _with_least(each.counts.patients_PG[values.places]) for each in (frame, everybody)
     )
     fewest = []
     for pair in pairs:

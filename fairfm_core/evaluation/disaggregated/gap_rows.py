@@ -16,7 +16,7 @@ from fairfm_core.evaluation.disaggregated.gaps import (
     null_of,
     worst_and_best,
 )
-from fairfm_core.evaluation.disaggregated.metric_frame import Measured, MetricValues, joined
+from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame, MetricValues, joined
 from fairfm_core.evaluation.disaggregated.metric_rows import why_undefined
 from fairfm_core.evaluation.tables import Row
 
@@ -54,45 +54,45 @@ class Gap:
         return self.between(*(part.null_RSPG for part in self.parts))
 
 
-def gaps_of(measured: Measured) -> Iterator[Gap]:
+def gaps_of(frame: MetricFrame) -> Iterator[Gap]:
     """Every gap of an attribute's groups."""
-    found = {metric.name: measured.of(metric) for metric in measured.metrics}
-    for name, values in found.items():
+    by_name = {metric.name: frame.of(metric) for metric in frame.metrics}
+    for name, values in by_name.items():
         for definition, between in GAP_DEFINITIONS.items():
             yield Gap(name, definition, (values,), between)
-    for metric in measured.metrics:
+    for metric in frame.metrics:
         if metric.name.startswith("tpr@"):
-            parts = found[metric.name], found[f"fpr@{metric.point}"]
+            parts = by_name[metric.name], by_name[f"fpr@{metric.point}"]
             for definition, both in EQUALIZED_ODDS.items():
                 yield Gap(f"equalized_odds@{metric.point}", definition, parts, both)
 
 
-def gap_rows(measured: Measured, gaps: Iterable[Gap]) -> list[Row]:
+def gap_rows(frame: MetricFrame, gaps: Iterable[Gap]) -> list[Row]:
     """One row a gap; an undefined one is null with its reason."""
-    return [_gap_row(measured, gap) for gap in gaps]
+    return [_gap_row(frame, gap) for gap in gaps]
 
 
-def _gap_row(measured: Measured, gap: Gap) -> Row:
-    row: Row = {"metric": gap.metric, "attribute": measured.groups.attribute}
+def _gap_row(frame: MetricFrame, gap: Gap) -> Row:
+    row: Row = {"metric": gap.metric, "attribute": frame.groups.attribute}
     row["definition"] = gap.definition
-    if why := _no_gap(measured, gap):
+    if why := _no_gap(frame, gap):
         nothing = dict.fromkeys((*NUMBERS, "worst_group", "best_group"))
-        return row | nothing | {"reason": joined(why, measured.left_out)}
+        return row | nothing | {"reason": joined(why, frame.left_out)}
     replicate_BS = gap.replicate_BS
     (number,) = estimates(
         gap.value_S[:, None],
         replicate_BS[:, :, None],
-        [joined(measured.left_out, gap.parts[0].no_interval)],
-        [min(measured.fewest_patients(part.places) for part in gap.parts)],
-        measured.confidence,
+        [joined(frame.left_out, gap.parts[0].no_interval)],
+        [min(frame.fewest_patients(part.places) for part in gap.parts)],
+        frame.confidence,
     )
     value = number["value"]
     judged = float(gap.judged_S.mean())
-    null = null_of(judged, gap.null_RS.mean(axis=-1), measured.confidence)
+    null = null_of(judged, gap.null_RS.mean(axis=-1), frame.confidence)
     row |= number | {"bias_corrected": bias_corrected(value, replicate_BS.mean(axis=-1))}
     row |= {"null_mean": null.mean, "null_hi": null.hi, "p_value": null.p_value}
     row |= {"excess": judged - null.mean, "reason": joined(number["reason"], null.note)}
-    return row | _extremes(measured, gap)
+    return row | _extremes(frame, gap)
 
 
 def bias_corrected(value: float, replicate_B: Floats) -> float | None:
@@ -104,21 +104,21 @@ def bias_corrected(value: float, replicate_B: Floats) -> float | None:
     return 2 * value - float(defined.mean()) if defined.size else None
 
 
-def _no_gap(measured: Measured, gap: Gap) -> str | None:
-    if why := joined(*dict.fromkeys(why_undefined(measured, part) for part in gap.parts)):
+def _no_gap(frame: MetricFrame, gap: Gap) -> str | None:
+    if why := joined(*dict.fromkeys(why_undefined(frame, part) for part in gap.parts)):
         return why
-    groups = measured.groups
+    groups = frame.groups
     if len(groups.names) < 2:
         return f"{groups.attribute} has one group only: {groups.names[0]}"
     return None
 
 
-def _extremes(measured: Measured, gap: Gap) -> Row:
+def _extremes(frame: MetricFrame, gap: Gap) -> Row:
     """The worst and the best group; of two metrics together there are none."""
     if len(gap.parts) > 1:
         return {"worst_group": None, "best_group": None}
     (part,) = gap.parts
     value_PG = part.value_SPG.mean(axis=0)
-    extremes = worst_and_best(value_PG, measured.groups.names, part.metric.ideal)
+    extremes = worst_and_best(value_PG, frame.groups.names, part.metric.ideal)
     assert extremes is not None, "a defined gap has a worst and a best group"
     return {"worst_group": extremes[0], "best_group": extremes[1]}

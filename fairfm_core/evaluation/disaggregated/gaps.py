@@ -24,8 +24,8 @@ def group_means(auc_PG: Floats) -> Floats:
 def spread(value_G: Floats) -> Floats:
     """Largest less smallest over groups, [..., G] -> [...]; NaN if any is NaN."""
     parts = [value_G[..., g] for g in range(value_G.shape[-1])]  # faster than a loop over rows
-    found: Floats = reduce(np.maximum, parts) - reduce(np.minimum, parts)
-    return found
+    largest_less_smallest: Floats = reduce(np.maximum, parts) - reduce(np.minimum, parts)
+    return largest_less_smallest
 
 
 def gap_of_mean(auc_PG: Floats) -> Floats:
@@ -77,8 +77,8 @@ def worst_value(value_PG: Floats, ideal: float = 1.0) -> Floats:
     cell is NaN."""
     mean_G = group_means(value_PG)
     worst_G = np.abs(mean_G - ideal).argmax(axis=-1)
-    found: Floats = np.take_along_axis(mean_G, worst_G[..., None], axis=-1)[..., 0]
-    return np.where(np.isnan(mean_G).any(axis=-1), np.nan, found)
+    worst: Floats = np.take_along_axis(mean_G, worst_G[..., None], axis=-1)[..., 0]
+    return np.where(np.isnan(mean_G).any(axis=-1), np.nan, worst)
 
 
 MARGIN = 0.01

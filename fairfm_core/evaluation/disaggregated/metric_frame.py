@@ -1,4 +1,4 @@
-"""What was measured of one attribute's groups: values, replicates, null, and why any is undefined.
+"""The metrics of one attribute's groups: values, replicates, null, and why any is undefined.
 
 Array suffixes: S seeds, P pathologies, G groups, B bootstrap replicates, R permutations.
 """
@@ -11,13 +11,12 @@ from functools import cached_property
 
 import numpy as np
 
-from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.disaggregated.counts import CellCounts, Reasons, count_patients
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.metrics import AUC, Metric, Request
+from fairfm_core.evaluation.metrics import AUC, Metric
 from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Weighting
+from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.resampling.replicate_values import Values
 
 ANALYTIC = "no interval: DeLong's are of the AUC alone"
@@ -45,42 +44,43 @@ class MetricValues:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MetricFrame:
     """The groups of one attribute of one split under one protocol."""
 
-    sample: Sample
-    weighting: Weighting
+    problem: Problem
     groups: Groups
     counts: CellCounts
-    request: Request
     values: Values
     """[1 + B, S, P, G]: the data as they are, then the replicates."""
     null: Values
     """[R + 1, S, P, G], the groups as they are last; empty for an attribute without a null."""
-    settings: EvaluationSettings
+
+    @property
+    def sample(self) -> Sample:
+        """The images of the split."""
+        return self.problem.sample
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics requested."""
+        return self.problem.metrics
 
     @property
     def confidence(self) -> float:
-        """Of every interval."""
-        return self.settings.confidence
-
-    @cached_property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics asked for."""
-        return self.request.metrics(self.sample.pathologies)
+        """Confidence level of every interval."""
+        return self.problem.settings.confidence
 
     def of(self, metric: Metric) -> MetricValues:
         """One metric, NaN wherever it is undefined."""
-        return self._found[metric.name]
+        return self._by_name[metric.name]
 
     @cached_property
-    def _found(self) -> dict[str, MetricValues]:
+    def _by_name(self) -> dict[str, MetricValues]:
         return {metric.name: self._of(metric) for metric in self.metrics}
 
     def _of(self, metric: Metric) -> MetricValues:
         pathologies = self.sample.pathologies
-        wanted = [metric.only is None or name == metric.only for name in pathologies]
-        places = np.flatnonzero(wanted)
+        places = np.flatnonzero([metric.only in (None, name) for name in pathologies])
         reason_PG = self._reasons(metric)[places]
         value_BSPG = self.values[metric.name][:, :, places]
         value_BSPG[:, :, reason_PG.astype(bool)] = np.nan
@@ -95,7 +95,7 @@ class Measured:
         )
 
     def _no_interval(self, metric: Metric) -> str | None:
-        if self.settings.intervals != "delong" or not self.settings.replicates:
+        if self.problem.settings.intervals != "delong" or not self.problem.settings.replicates:
             return None
         if metric != AUC:
             return ANALYTIC
@@ -105,7 +105,7 @@ class Measured:
         """Too few cases, no weights, no threshold, or no fit."""
         reason_PG = self.counts.reasons(metric.needs)
         if metric.point is not None:
-            for seed in self.request.thresholds[metric.point]:
+            for seed in self.problem.request.thresholds[metric.point]:
                 for p, threshold in enumerate(seed):
                     reason_PG[p][reason_PG[p] == None] = threshold.reason  # noqa: E711
         if metric.calibrated:
@@ -115,7 +115,7 @@ class Measured:
 
     def members(self, g: int) -> Ints:
         """The images of a group that take part in the protocol."""
-        return np.flatnonzero((self.groups.code_N == g) & self.weighting.member_N)
+        return np.flatnonzero((self.groups.code_N == g) & self.problem.weighting.member_N)
 
     @cached_property
     def patients_G(self) -> tuple[int, ...]:
@@ -135,10 +135,10 @@ class Measured:
 
     @property
     def left_out(self) -> str | None:
-        """Images without a group are left out of every gap; how many is said."""
+        """How many images without a group are left out of every gap, and the protocol's note."""
         without = self.groups.without
         left_out = f"{without} images without {self.groups.attribute} left out" if without else None
-        return joined(left_out, self.weighting.note)
+        return joined(left_out, self.problem.weighting.note)
 
 
 def joined(*notes: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """Rows of the replicates table: the numbers of a summary in every bootstrap replicate.
 
-With them any two models of the same images are compared, and the front's uncertainty is found,
+With them any two models of the same images are compared, and the front's uncertainty is computed,
 without reading predictions again. Names are those of `numbers.py`: `gap_race`,
 `gap_tpr@fpr=0.2_race`.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.gap_rows import Gap
 from fairfm_core.evaluation.disaggregated.gaps import group_means, worst_value
-from fairfm_core.evaluation.disaggregated.metric_frame import Measured
+from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame
 from fairfm_core.evaluation.numbers import gap_name, worst_group_name
 from fairfm_core.evaluation.tables import Row
 
@@ -31,14 +31,14 @@ class _Number:
     """Of a gap."""
 
 
-def replicate_rows(measured: Measured, pairing: str, gaps: Sequence[Gap] = ()) -> list[Row]:
+def replicate_rows(frame: MetricFrame, pairing: str, gaps: Sequence[Gap] = ()) -> list[Row]:
     """One row a number: its value, replicates and null, means over seeds; NaN where undefined.
 
     A number that rests on a single patient has replicates of NaN: it has no interval.
     """
-    alone = measured.fewest_patients(measured.places()) < 2
+    alone = frame.fewest_patients(frame.places()) < 2
     rows = []
-    for number in _numbers(measured, gaps):
+    for number in _numbers(frame, gaps):
         replicate_B = number.replicate_BS.mean(axis=-1)
         null_R = [] if number.null_RS is None else number.null_RS.mean(axis=-1).tolist()
         rows.append(
@@ -55,11 +55,11 @@ def replicate_rows(measured: Measured, pairing: str, gaps: Sequence[Gap] = ()) -
     return rows
 
 
-def _numbers(measured: Measured, gaps: Sequence[Gap]) -> Iterator[_Number]:
-    attribute, groups = measured.groups.attribute, len(measured.groups.names)
-    for metric in measured.metrics:
-        found = measured.of(metric)
-        parts = found.value_SPG, found.replicate_BSPG
+def _numbers(frame: MetricFrame, gaps: Sequence[Gap]) -> Iterator[_Number]:
+    attribute, groups = frame.groups.attribute, len(frame.groups.names)
+    for metric in frame.metrics:
+        values = frame.of(metric)
+        parts = values.value_SPG, values.replicate_BSPG
         if attribute == "overall":
             yield _Number(metric.name, *(group_means(of)[..., 0] for of in parts))
         elif groups:

@@ -1,9 +1,10 @@
 """Weights of patients (or other units) in many weightings, laid out for the machine.
 
 A weighting is a bootstrap replicate (how often each patient was drawn) or a permutation (whether a
-patient is in a group). Lane l of a block holds weighting l; the lanes of a unit lie together, so
-that one pass over the sorted images serves a whole block. Array suffixes: U units, B weightings,
-L lanes of one block.
+patient is in a group, or which group it is in). A block holds some of the weightings; in it the
+weights of one unit in all of them lie together, as the lanes of a vector register do, so that one
+pass over the sorted images serves the whole block. Array suffixes: U units, B weightings, L
+weightings of one block (lanes).
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import numpy.typing as npt
 
 from fairfm_core.errors import BadInput
 
-BLOCK_LANES = 512
-"""Lanes of a block: enough for long loops, few enough for the accumulators to stay in the cache."""
+BLOCK_SIZE = 512
+"""Weightings in a block: enough for long loops, few enough that accumulators stay in the cache."""
 PADDED_TO = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some of the weightings: whole numbers [U, L]; the lanes beyond `used` are padding of 0."""
+    """Some of the weightings: whole numbers [U, L]; columns beyond `used` are padding of 0."""
 
     weight_UL: npt.NDArray[Any]
     used: int
@@ -32,8 +33,8 @@ class Block:
 
 def blocks_of(weights_BU: npt.NDArray[Any]) -> Iterator[Block]:
     """The weightings in blocks; `weights_BU` holds whole numbers below 65,536, one row each."""
-    for start in range(0, len(weights_BU), BLOCK_LANES):
-        rows = weights_BU[start : start + BLOCK_LANES]
+    for start in range(0, len(weights_BU), BLOCK_SIZE):
+        rows = weights_BU[start : start + BLOCK_SIZE]
         yield Block(_transposed(rows), len(rows))
 
 

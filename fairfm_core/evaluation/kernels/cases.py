@@ -1,7 +1,7 @@
-"""One pathology scored by one seed, ready for any weighting: sorted, and its terms added up.
+"""One pathology scored by one seed, ready for any weighting: sorted, its statistics added up.
 
-Array suffixes: S seeds, P pathologies, N images, n counted images, U units that carry a weight,
-K cells, T terms.
+Array suffixes: S seeds, P pathologies (of statistics: pieces), N images, n counted images, C cases,
+U units that carry a weight, K cells, T sufficient statistics, L weightings of one block.
 """
 
 from __future__ import annotations
@@ -13,27 +13,31 @@ import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.kernels.blocks import Block
-from fairfm_core.evaluation.kernels.partition import Plan
+from fairfm_core.evaluation.kernels.partition import PartitionPlan
 from fairfm_core.evaluation.kernels.ranking import Ranking, ranked
-from fairfm_core.evaluation.kernels.sufficient_statistics import Columns, Scored, summed_terms
+from fairfm_core.evaluation.kernels.sufficient_statistics import (
+    ScoredImages,
+    StatisticColumns,
+    summed_statistics,
+)
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces, pieces_of
-from fairfm_core.evaluation.metrics import Request
 from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
-    """Which images of a pathology count, and how much."""
+class CountedImages:
+    """Which images of a pathology count, and how much each."""
 
     case_n: Ints
     multiplicity_N: Ints | None
     weight_N: Floats
-    """The protocol's weight of each image, for the fits that terms stand at."""
+    """The protocol's weight of each image, for the recalibrations that statistics are taken at."""
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Who carries a weight: the patients, say, of the images."""
+    """What carries a weight: the patients of the images, as a rule."""
 
     unit_N: Ints
     count: int
@@ -42,12 +46,12 @@ class Units:
 
 
 @dataclass(frozen=True, eq=False)
-class Summed:
-    """Terms of the images that share a unit and a cell, added up."""
+class SummedStatistics:
+    """Statistics of the images that share a unit and a cell, added up."""
 
     pieces: Pieces
-    term_PT: Floats
-    columns: Columns
+    statistic_PT: Floats
+    columns: StatisticColumns
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,36 +64,33 @@ class Cases:
     multiplicity_N: Ints | None
     count_U: Floats
     """Images of each unit, counted by their multiplicity."""
-    summed: Summed | None
+    summed: SummedStatistics | None
 
 
 def all_cases(
-    sample: Sample,
-    plan: Plan,
-    counted: dict[int, Counted],
-    units: Units,
-    request: Request,
+    problem: Problem, plan: PartitionPlan, counted: dict[int, CountedImages], units: Units
 ) -> list[Cases]:
     """The cases of every seed and of the pathologies that are counted."""
-    pieces = pieces_for(sample, plan, counted, units) if request.needs_sums else {}
+    pieces: dict[int, Pieces] = {}
+    if problem.request.needs_sums:
+        pieces = pieces_for(problem.sample, plan, counted, units)
     return [
-        _cases(sample, plan, s, p, each, units, request, pieces.get(p))
-        for s in range(len(sample.score_SPN))
+        _cases(problem, plan, s, p, each, units, pieces.get(p))
+        for s in range(len(problem.sample.score_SPN))
         for p, each in counted.items()
     ]
 
 
 def _cases(
-    sample: Sample,
-    plan: Plan,
+    problem: Problem,
+    plan: PartitionPlan,
     s: int,
     p: int,
-    counted: Counted,
+    counted: CountedImages,
     units: Units,
-    request: Request,
     pieces: Pieces | None,
 ) -> Cases:
-    score_N, label_N = sample.score_SPN[s, p], sample.label_PN[p]
+    score_N, label_N = problem.sample.score_SPN[s, p], problem.sample.label_PN[p]
     case_n, multiplicity_N = counted.case_n, counted.multiplicity_N
     copies_n = np.ones(len(case_n))
     if multiplicity_N is not None:
@@ -97,24 +98,38 @@ def _cases(
     count_U = np.bincount(units.unit_N[case_n], copies_n, units.count).astype(np.float64)
     summed = None
     if pieces is not None:
-        weight_n = counted.weight_N[case_n]
-        scored = Scored(score_N[case_n], label_N[case_n] == 1, weight_n, copies_n)
-        thresholds = {point: found[s][p].value for point, found in request.thresholds.items()}
-        groups = [
-            (groups.code_N[case_n], len(groups.names))
-            for groups in plan.attributes
-            if "calibration" in request.families
-        ]
-        term_PT, columns = summed_terms(
-            *(scored, pieces.piece_N[case_n], len(pieces.unit_P), thresholds, groups),
-            total=float(count_U.sum()) * units.heaviest,
-        )
-        summed = Summed(pieces, term_PT, columns)
+        positive_n, weight_n = label_N[case_n] == 1, counted.weight_N[case_n]
+        images = ScoredImages(score_N[case_n], positive_n, weight_n, copies_n)
+        total = float(count_U.sum()) * units.heaviest
+        summed = _summed(problem, plan, (s, p), images, case_n, pieces, total)
     return Cases(s, p, ranked(score_N, label_N, case_n), multiplicity_N, count_U, summed)
 
 
+def _summed(
+    problem: Problem,
+    plan: PartitionPlan,
+    place: tuple[int, int],
+    images: ScoredImages,
+    case_n: Ints,
+    pieces: Pieces,
+    total: float,
+) -> SummedStatistics:
+    """The statistics of the images `case_n` by piece; `place` is their seed and pathology."""
+    s, p = place
+    thresholds = {name: by_seed[s][p].value for name, by_seed in problem.request.thresholds.items()}
+    groups = [
+        (groups.code_N[case_n], len(groups.names))
+        for groups in plan.attributes
+        if "calibration" in problem.request.families
+    ]
+    statistic_PT, columns = summed_statistics(
+        images, pieces.piece_N[case_n], len(pieces.unit_P), thresholds, groups, total
+    )
+    return SummedStatistics(pieces, statistic_PT, columns)
+
+
 def pieces_for(
-    sample: Sample, plan: Plan, counted: Iterable[int], units: Units
+    sample: Sample, plan: PartitionPlan, counted: Iterable[int], units: Units
 ) -> dict[int, Pieces]:
     """Pieces of the plan's cells, shared by the pathologies.
 
@@ -132,7 +147,7 @@ def pieces_for(
 
 
 def weight_bounds(cases: Sequence[Cases], block: Block) -> dict[Cases, int]:
-    """Bounds of the sum of the weights of some cases in any lane of a block."""
+    """Bounds of the sum of the weights of some cases in any weighting of a block."""
     if not cases:
         return {}
     count_CU = np.array([each.count_U for each in cases], dtype=np.float32)

@@ -3,8 +3,10 @@
 An image is in one group of each attribute, so a positive costs one product and one division for
 each attribute. The AUC is made of losses as in `permuted_auc.py`. Sums of whole numbers are exact:
 the AUC is, to the last digit, that of `pairwise_auc.py`, which serves where cells are scaled and
-where the AUC alone is asked for. Array suffixes: U units, L lanes, A attributes, G groups of all
-attributes one after the other, n ranked images.
+where the AUC alone is requested.
+
+Array suffixes: U units, L weightings of one block, A attributes, G groups of all attributes one
+after the other, n sorted images.
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.arrays import Bools, Counts, Floats, Places
 from fairfm_core.evaluation.kernels.blocks import Block
 from fairfm_core.evaluation.kernels.intrinsics import AHEAD, prefetch
 from fairfm_core.evaluation.kernels.pairwise_auc import SMALL
-from fairfm_core.evaluation.kernels.permuted_auc import Procession, areas
+from fairfm_core.evaluation.kernels.permuted_auc import SortedImages, areas
 
 
-def joint_scan(
-    seen: Procession, group_nA: npt.NDArray[np.int16], groups: int, block: Block, total: int
+def group_auc(
+    seen: SortedImages, group_nA: npt.NDArray[np.int16], groups: int, block: Block, total: int
 ) -> tuple[Floats, Floats]:
     """AUC and AUPRC [L, G]; NaN for a group without weight on a class.
 
-    `group_nA` is -1 for an image of no group; `total` bounds the sum of weights in any lane.
+    `group_nA` is -1 for an image of no group; `total` bounds the sum of weights in any weighting.
     """
     count, pairs = (np.uint16, np.uint32) if total <= SMALL else (np.uint32, np.uint64)
     shape = groups, block.weight_UL.shape[1]
@@ -49,17 +51,29 @@ def _scan() -> Callable[..., Any]:
 
 
 def _scan_loop(
-    unit_n: Any,
-    positive_n: Any,
-    opens_n: Any,
-    copies_n: Any,
-    group_nA: Any,
-    weight_UL: Any,
-    true_GL: Any,
-    false_GL: Any,
-    lost_GL: Any,
-    average_GL: Any,
+    unit_n: Places,
+    positive_n: Bools,
+    opens_n: Bools,
+    copies_n: Counts,
+    group_nA: npt.NDArray[np.int16],
+    weight_UL: Counts,
+    true_GL: Counts,
+    false_GL: Counts,
+    lost_GL: Counts,
+    average_GL: Floats,
 ) -> None:
+    """Go from the highest score down and count what each group's AUC and AUPRC are made of.
+
+    For each group g and weighting l, with w = `weight_UL[unit, l]` times copies:
+    true = sum of w over positives, false = sum of w over negatives,
+    lost = sum over positives of w x (false above the positive's score + false including its score),
+    average = sum over positives of w x true / (true + false), both including its score.
+    So AUC = 1 - lost / (2 true false) and AUPRC = average / true.
+
+    `unit_n`, `positive_n`, `opens_n` (first of its score), `copies_n` uint32: the n sorted images,
+    ascending; `group_nA`: -1 for no group; `weight_UL` uint8 or uint16. The last four are zeros
+    when given and are filled: counts uint16 and `lost_GL` uint32, or uint32 and uint64.
+    """
     lanes, line = weight_UL.shape[1], 64 // weight_UL.itemsize
     stop = len(unit_n)
     while stop > 0:

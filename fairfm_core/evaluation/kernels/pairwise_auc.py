@@ -4,8 +4,10 @@ AUC = P(score of a positive > score of a negative) + 1/2 P(equal). In ascending 
 counts the weight of the negatives below it, for each pair of cells and for a whole block of
 weightings at once. Weights are whole numbers and so are all sums: the result is that of the
 literally repeated images, exact until the one division at the end, in any order and on any number
-of threads. Array suffixes: K cells, W cells that a cell is compared with, L lanes, G groups, V
-visits; see `ranking.py`.
+of threads.
+
+Array suffixes: K cells, W cells that a cell is compared with, C cells of one group, L weightings of
+one block, G groups, V (v inside the partition) visits; see `ranking.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Counts, Floats, Ints, Places
 from fairfm_core.evaluation.kernels.blocks import Block
 from fairfm_core.evaluation.kernels.cases import Cases
 from fairfm_core.evaluation.kernels.intrinsics import AHEAD, prefetch
@@ -31,7 +33,7 @@ SMALL = 65_535
 
 
 @dataclass(frozen=True, eq=False)
-class PairTable:
+class PairwiseWins:
     """Twice the wins of the positives of a cell over the negatives of another, and both weights."""
 
     first_K: Ints
@@ -57,7 +59,7 @@ class PairTable:
 
 
 @dataclass(frozen=True, eq=False)
-class Visited:
+class CellVisits:
     """What a scan sees at each visit: whose weight, which cell, how many counts, how often."""
 
     ranking: Ranking
@@ -68,7 +70,7 @@ class Visited:
     factor_v: npt.NDArray[np.uint32]
 
 
-def visited(cases: Cases, partition: Partition, unit_N: Ints) -> Visited:
+def cell_visits(cases: Cases, partition: Partition, unit_N: Ints) -> CellVisits:
     """The visits of a scan; image n has the weight of its unit times its multiplicity.
 
     Images outside the partition take no part.
@@ -81,13 +83,13 @@ def visited(cases: Cases, partition: Partition, unit_N: Ints) -> Visited:
     if cases.multiplicity_N is not None:
         factor_v *= cases.multiplicity_N[case_v].astype(np.uint32)
     unit_v, code_v = unit_N[case_v].astype(np.int32), code_V[inside_v].astype(np.int32)
-    return Visited(cases.ranking, partition, unit_v, code_v, counts_v, factor_v)
+    return CellVisits(cases.ranking, partition, unit_v, code_v, counts_v, factor_v)
 
 
-def pair_table(seen: Visited, block: Block, total: int) -> PairTable:
+def pairwise_wins(seen: CellVisits, block: Block, total: int) -> PairwiseWins:
     """The wins between cells in every weighting of a block.
 
-    `total` bounds the sum of weights in any lane.
+    `total` bounds the sum of weights in any weighting.
     """
     partition = seen.partition
     kind, count = (np.uint32, np.uint16) if total <= SMALL else (np.uint64, np.uint64)
@@ -111,18 +113,18 @@ def _table(
     wins_KWL: npt.NDArray[Any],
     twice_KL: npt.NDArray[Any],
     below_KL: npt.NDArray[Any],
-) -> PairTable:
+) -> PairwiseWins:
     """The table of the scan; if it swapped the classes, swapped back."""
     first_K, cell_K = partition.first_K, np.arange(partition.cells)
     wins = wins_KWL.astype(np.float64)
     counted, below = twice_KL.astype(np.float64) / 2, below_KL.astype(np.float64)
     if not ranking.turned:
-        return PairTable(first_K, wins, counted, below)
+        return PairwiseWins(first_K, wins, counted, below)
     # Cell k is compared with the cells of its own range alone, so the other way round too.
     other_KW = np.minimum(first_K[:, None] + np.arange(wins.shape[1]), partition.cells - 1)
     lost = 2.0 * below[:, None] * counted[other_KW]
     back = wins[other_KW, (cell_K - first_K)[:, None]]
-    return PairTable(first_K, lost - back, below, counted)
+    return PairwiseWins(first_K, lost - back, below, counted)
 
 
 @cache
@@ -131,17 +133,29 @@ def _scan() -> Callable[..., Any]:
 
 
 def _scan_loop(
-    unit_v: Any,
-    code_v: Any,
-    counts_v: Any,
-    factor_v: Any,
-    weight_UL: Any,
-    first_K: Any,
-    stop_K: Any,
-    wins_KWL: Any,
-    twice_KL: Any,
-    below_KL: Any,
+    unit_v: Places,
+    code_v: Places,
+    counts_v: Counts,
+    factor_v: Counts,
+    weight_UL: Counts,
+    first_K: Ints,
+    stop_K: Ints,
+    wins_KWL: Counts,
+    twice_KL: Counts,
+    below_KL: Counts,
 ) -> None:
+    """Go from the lowest score up and count the wins between cells.
+
+    For each cell k, cell e = `first_K[k]` + w before `stop_K[k]` and weighting l:
+    below[k] = weight of the negatives of k; twice[k] = 2 x weight of its positives;
+    wins[k, w] = sum over the visits of positives of k of weight x below[e] at that moment. A
+    positive counts twice (`factor_v`), or once before and once after the negatives of its score, so
+    that wins = 2 x (wins + ties / 2).
+
+    `unit_v`, `code_v` (cell), `counts_v` uint8 (0 for a negative), `factor_v` uint32 (times that
+    the visit counts): the v visits; `weight_UL` uint8 or uint16. The last three are zeros when
+    given and are filled: uint32 with `below_KL` uint16, or all uint64.
+    """
     lanes = weight_UL.shape[1]
     weight_L = np.empty(lanes, dtype=twice_KL.dtype)
     line = 64 // weight_UL.itemsize

@@ -38,7 +38,7 @@ class Partition:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class PartitionPlan:
     """How the numbers of some attributes are put together."""
 
     attributes: tuple[Groups, ...]
@@ -62,7 +62,7 @@ class Plan:
         return np.stack(group_AN, axis=1).astype(np.int16)
 
 
-def plan_of(attributes: Sequence[Groups], balance: Groups | None) -> Plan:
+def partition_plan(attributes: Sequence[Groups], balance: Groups | None) -> PartitionPlan:
     """The plan for attributes under a protocol that makes the cells of `balance` alike."""
     every = range(len(attributes))
     single = tuple(_own(attributes, a, balance) for a in every)
@@ -72,7 +72,7 @@ def plan_of(attributes: Sequence[Groups], balance: Groups | None) -> Plan:
         fits = _joint(attributes, [*together, a], balance).cells <= MOST_PAIRED
         (together if fits else rest).append(a)
     paired = [_joint(attributes, together, balance)] if together else []
-    return Plan(
+    return PartitionPlan(
         tuple(attributes),
         _joint(attributes, list(every), balance),
         (*paired, *(single[a] for a in rest)),

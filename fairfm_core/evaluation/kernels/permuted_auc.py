@@ -3,7 +3,9 @@
 A permutation puts each unit into exactly one group. So an image counts for one group only, the
 counts of the last group are what the others leave, and a positive costs one division however many
 groups there are. The AUC is made of losses here: each positive loses to the negatives of its group
-that come before it, in ties by half. Array suffixes: U units, L lanes, G groups, n ranked images.
+that come before it, in ties by half.
+
+Array suffixes: U units, L permutations of one block, G groups, n sorted images.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Counts, Floats, Ints, Places
 from fairfm_core.evaluation.kernels.blocks import Block
 from fairfm_core.evaluation.kernels.cases import Cases
 from fairfm_core.evaluation.kernels.intrinsics import AHEAD, prefetch
@@ -27,8 +29,8 @@ from fairfm_core.evaluation.metrics import ratio
 
 
 @dataclass(frozen=True, eq=False)
-class Procession:
-    """What a scan sees, by ascending score: who, which class, first of its score, how often."""
+class SortedImages:
+    """The images of a scan, by ascending score: unit, class, first of its score, copies."""
 
     case_n: npt.NDArray[np.int32]
     unit_n: npt.NDArray[np.int32]
@@ -37,21 +39,21 @@ class Procession:
     copies_n: npt.NDArray[np.uint32]
 
 
-def procession(cases: Cases, unit_N: Ints) -> Procession:
-    """The images that belong to a unit and count at least once."""
+def sorted_images(cases: Cases, unit_N: Ints) -> SortedImages:
+    """The images of a case that belong to a unit and count at least once."""
     copies_N = np.ones(len(unit_N), dtype=np.uint32)
     if cases.multiplicity_N is not None:
         copies_N = cases.multiplicity_N.astype(np.uint32)
     ranking = cases.ranking.among((unit_N >= 0) & (copies_N > 0))
     copies_n = copies_N[ranking.case_n]
     unit_n = unit_N[ranking.case_n].astype(np.int32)
-    return Procession(ranking.case_n, unit_n, ranking.positive_n, ranking.opens_n, copies_n)
+    return SortedImages(ranking.case_n, unit_n, ranking.positive_n, ranking.opens_n, copies_n)
 
 
-def member_scan(
-    seen: Procession, block: Block, groups: int, precise: bool
+def permuted_auc(
+    seen: SortedImages, block: Block, groups: int, with_auprc: bool
 ) -> tuple[Floats, Floats | None]:
-    """AUC and AUPRC [L, G], the latter if `precise`; NaN for a group without a class.
+    """AUC and AUPRC [L, G], the latter if `with_auprc`; NaN for a group without a class.
 
     `block` holds the group of each unit in place of its weight.
     """
@@ -63,10 +65,10 @@ def member_scan(
     codes_G = np.arange(groups).astype(block.weight_UL.dtype)
     _scan()(
         *(seen.unit_n, seen.positive_n, seen.opens_n, seen.copies_n, block.weight_UL, codes_G),
-        *(true_GL, false_GL, lost_GL, average_GL, precise),
+        *(true_GL, false_GL, lost_GL, average_GL, with_auprc),
     )
     auc_LG, auprc_LG = areas(true_GL, false_GL, lost_GL, average_GL, block.used)
-    return auc_LG, auprc_LG if precise else None
+    return auc_LG, auprc_LG if with_auprc else None
 
 
 def areas(
@@ -86,18 +88,29 @@ def _scan() -> Callable[..., Any]:
 
 
 def _scan_loop(
-    unit_n: Any,
-    positive_n: Any,
-    opens_n: Any,
-    copies_n: Any,
-    code_UL: Any,
-    codes_G: Any,
-    true_GL: Any,
-    false_GL: Any,
-    lost_GL: Any,
-    average_GL: Any,
-    precise: bool,
+    unit_n: Places,
+    positive_n: Bools,
+    opens_n: Bools,
+    copies_n: Counts,
+    code_UL: Counts,
+    codes_G: Counts,
+    true_GL: Counts,
+    false_GL: Counts,
+    lost_GL: Counts,
+    average_GL: Floats,
+    with_auprc: bool,
 ) -> None:
+    """Go from the highest score down; each image counts for the group of its unit alone.
+
+    The sums are those of `group_auc.py` with w = copies for members of the group and 0 for others:
+    AUC = 1 - lost / (2 true false), AUPRC = average / true. While the scan goes, true and false of
+    the last group are not kept: they are the totals less the other groups'.
+
+    `unit_n`, `positive_n`, `opens_n` (first of its score), `copies_n` uint32: the n sorted images,
+    ascending; `code_UL` the group of each unit in each permutation, `codes_G` the groups' numbers
+    in the same type. The four arrays [G, L] are zeros when given and are filled: counts uint16 and
+    `lost_GL` uint32, or uint32 and uint64; `average_GL` only `with_auprc`.
+    """
     lanes, line = code_UL.shape[1], 64 // code_UL.itemsize
     true_L, false_L, share_L = true_GL[0].copy(), false_GL[0].copy(), np.zeros(lanes)
     all_true, all_false = true_L[0], false_L[0]
@@ -127,7 +140,7 @@ def _scan_loop(
                 times = copies_n[n] if mixed else np.uint32(2 * copies_n[n])
                 _own(false_L, false_GL, all_false, code_UL, unit_n[n], codes_G)
                 _lose(lost_GL, false_L, code_UL, unit_n[n], codes_G, times)
-                if precise:
+                if with_auprc:
                     _own(true_L, true_GL, all_true, code_UL, unit_n[n], codes_G)
                     for lane in range(lanes):
                         seen = np.uint32(true_L[lane] + false_L[lane])

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
-
-Places = npt.NDArray[np.int32]
+from fairfm_core.evaluation.arrays import Bools, Places
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,15 @@ def _visit_loop() -> Callable[..., Any]:
     return compiled(_visits)
 
 
-def _visits(case_n: Any, positive_n: Any, opens_n: Any) -> Any:
+def _visits(
+    case_n: Places, positive_n: Bools, opens_n: Bools
+) -> tuple[Places, npt.NDArray[np.uint8]]:
+    """The visits [V] of `Visits`, n <= V < 2n, from the n cases by ascending score.
+
+    Of each block of equal scores: positives, then negatives, then the positives again if the block
+    has both classes. Counts are 2 for a positive visited once, 1 in each of two visits, 0 for a
+    negative: twice the wins of a positive are then counts x negatives before, summed over visits.
+    """
     n = len(case_n)
     case_V = np.empty(2 * n, dtype=np.int32)
     counts_V = np.empty(2 * n, dtype=np.uint8)

@@ -81,11 +81,11 @@ def _offset_newton(logit_n: Floats, label_n: Floats, weight_n: Floats, a: float)
     """Intercept at slope 1 likewise."""
     odds_n = np.exp(-logit_n)
     for _ in range(FULL_STEPS):
-        rest, bend = _offset_sums()(label_n, weight_n, np.exp(-a), odds_n)
-        if not bend > 0:
+        residual, variance = _offset_sums()(label_n, weight_n, np.exp(-a), odds_n)
+        if not variance > 0:
             break
-        a += rest / bend
-        if abs(rest / bend) < 1e-6:
+        a += residual / variance
+        if abs(residual / variance) < 1e-6:
             return a
     return np.nan
 
@@ -100,28 +100,41 @@ def _offset_sums() -> Callable[..., Any]:
     return compiled(_offset_loop, reordered=True)
 
 
-def _joint_loop(logit_n: Any, label_n: Any, weight_n: Any, odds_n: Any) -> Any:
-    """First and second derivatives of the likelihood, at odds of 1 to `odds_n`."""
+def _joint_loop(
+    logit_n: Floats, label_n: Floats, weight_n: Floats, odds_n: Floats
+) -> tuple[float, float, float, float, float]:
+    """First and second derivatives of the log-likelihood of the joint fit.
+
+    With q = 1 / (1 + odds): s0, s1 = sum of w (y - q) times 1, u; h0, h1, h2 = sum of w q (1 - q)
+    times 1, u, u^2. `logit_n` u, `label_n` y (0 or 1), `weight_n` w, `odds_n` (1 - q) / q at the
+    present intercept and slope: all float64 [n].
+    """
     s0 = s1 = h0 = h1 = h2 = 0.0
     for n in range(len(logit_n)):
-        u, chance = logit_n[n], 1 / (1 + odds_n[n])
-        rest = weight_n[n] * (label_n[n] - chance)
-        bend = weight_n[n] * (chance * (1 - chance))
-        s0 += rest
-        s1 += rest * u
-        h0 += bend
-        h1 += bend * u
-        h2 += bend * u * u
+        u, probability = logit_n[n], 1 / (1 + odds_n[n])
+        residual = weight_n[n] * (label_n[n] - probability)
+        variance = weight_n[n] * (probability * (1 - probability))
+        s0 += residual
+        s1 += residual * u
+        h0 += variance
+        h1 += variance * u
+        h2 += variance * u * u
     return s0, s1, h0, h1, h2
 
 
-def _offset_loop(label_n: Any, weight_n: Any, factor: float, odds_n: Any) -> Any:
-    """The same of the intercept alone, at odds of 1 to `factor` times `odds_n`."""
+def _offset_loop(
+    label_n: Floats, weight_n: Floats, factor: float, odds_n: Floats
+) -> tuple[float, float]:
+    """First and second derivatives with the slope held at 1.
+
+    s = sum of w (y - q), h = sum of w q (1 - q), with q = 1 / (1 + factor x odds); `label_n` y,
+    `weight_n` w, `odds_n` exp(-logit): float64 [n].
+    """
     s = h = 0.0
     for n in range(len(label_n)):
-        chance = 1 / (1 + factor * odds_n[n])
-        s += weight_n[n] * (label_n[n] - chance)
-        h += weight_n[n] * (chance * (1 - chance))
+        probability = 1 / (1 + factor * odds_n[n])
+        s += weight_n[n] * (label_n[n] - probability)
+        h += weight_n[n] * (probability * (1 - probability))
     return s, h
 
 
@@ -139,11 +152,11 @@ def _offset_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> float:
     """Newton's method for a in logit P(y) = a + logit(p): concave, so limited steps converge."""
     a = 0.0
     for _ in range(MOST_STEPS):
-        chance_n = sigmoid(a + logit_n)
-        spread = float((weight_n * chance_n * (1 - chance_n)).sum())
+        probability_n = sigmoid(a + logit_n)
+        spread = float((weight_n * probability_n * (1 - probability_n)).sum())
         if spread <= 0:
             return np.nan
-        step = float((weight_n * (label_n - chance_n)).sum()) / spread
+        step = float((weight_n * (label_n - probability_n)).sum()) / spread
         a += float(np.clip(step, -4.0, 4.0))
         if abs(step) < 1e-11:
             return a
@@ -156,12 +169,14 @@ def _joint_fit(logit_n: Floats, label_n: Floats, weight_n: Floats, start: float)
     design_2n = np.stack([np.ones_like(logit_n), logit_n])
     likelihood = _likelihood(fit_2 @ design_2n, label_n, weight_n)
     for _ in range(MOST_STEPS):
-        chance_n = sigmoid(fit_2 @ design_2n)
-        slope_2 = design_2n @ (weight_n * (label_n - chance_n))
-        bend_22 = (design_2n * (weight_n * chance_n * (1 - chance_n))) @ design_2n.T
-        if not np.linalg.cond(bend_22) < 1e14:
+        probability_n = sigmoid(fit_2 @ design_2n)
+        score_2 = design_2n @ (weight_n * (label_n - probability_n))
+        information_22 = (
+            design_2n * (weight_n * probability_n * (1 - probability_n))
+        ) @ design_2n.T
+        if not np.linalg.cond(information_22) < 1e14:
             break
-        step_2 = np.linalg.solve(bend_22, slope_2)
+        step_2 = np.linalg.solve(information_22, score_2)
         for _ in range(30):
             reached = _likelihood((fit_2 + step_2) @ design_2n, label_n, weight_n)
             if reached >= likelihood - 1e-12 * abs(likelihood):

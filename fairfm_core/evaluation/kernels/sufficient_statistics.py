@@ -1,9 +1,12 @@
-"""What each image contributes to the sums that metrics are made of, added up by piece.
+"""Sufficient statistics: what each image contributes to the sums that metrics follow from.
 
-Terms are rounded to multiples of a power of two that leaves every partial sum exact in double
-precision: sums then depend neither on the order of addition nor on the number of threads. The
-rounding moves a mean by less than 1e-10 of the largest term. Array suffixes: n images of one
-pathology under a protocol, A attributes, G groups, P pieces, R operating points, T terms, L lanes.
+They are added up by piece (the images of a unit in a cell) and rounded to multiples of a power of
+two that leaves every partial sum exact in double precision: sums then depend neither on the order
+of addition nor on the number of threads. The rounding moves a mean by less than 1e-10 of the
+largest statistic.
+
+Array suffixes: n images of one pathology under a protocol, A attributes, G groups, P pieces, R
+operating points, T statistics, L weightings of one block.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.kernels.recalibration import SMALLEST, fitted_groups, logits
-from fairfm_core.evaluation.metrics import Sums
+from fairfm_core.evaluation.metrics import WeightedSums
 
 BINS = 15
 """Bins of equal width in 0..1 for the calibration error (Guo et al., ICML 2017)."""
@@ -31,8 +34,8 @@ STEEPEST_LOGIT = float(-np.log(SMALLEST)) + 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
-    """Which columns of the sums hold which term, and the fits that the last of them stand at."""
+class StatisticColumns:
+    """Which column of the sums holds which statistic, and the fits that the last are taken at."""
 
     points: tuple[str, ...]
     """Operating points."""
@@ -40,9 +43,9 @@ class Columns:
     """For each attribute the recalibration of its groups; none where not asked for."""
 
     @property
-    def everybody(self) -> Columns:
+    def everybody(self) -> StatisticColumns:
         """The first columns alone, with the recalibration of the first attribute at most."""
-        return Columns(self.points, self.fitted_AG3[:1])
+        return StatisticColumns(self.points, self.fitted_AG3[:1])
 
     @property
     def bins(self) -> int:
@@ -54,7 +57,7 @@ class Columns:
         """Number of columns."""
         return self.bins + BINS + NEWTON * len(self.fitted_AG3)
 
-    def sums_of(self, sum_LGT: Floats, attribute: int, point: str | None) -> Sums:
+    def sums_of(self, sum_LGT: Floats, attribute: int, point: str | None) -> WeightedSums:
         """The sums of the groups of one attribute by name, rates at one operating point."""
         named = {name: sum_LGT[..., place] for place, name in enumerate(PLAIN)}
         named["bins"] = sum_LGT[..., self.bins : self.bins + BINS]
@@ -69,7 +72,7 @@ class Columns:
         return named
 
     def steps(self, total: float) -> Floats:
-        """The power of two that each term is rounded to, if all weights sum to `total` at most."""
+        """The power of two that each statistic is rounded to, [T]; `total` bounds all weights."""
         far = STEEPEST_LOGIT
         largest_T = np.ones(self.count)
         largest_T[self.bins + BINS :] = np.tile(
@@ -89,7 +92,7 @@ class Columns:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredImages:
     """The images of one pathology: scores, labels, protocol's weights and copies."""
 
     score_n: npt.NDArray[Any]
@@ -98,22 +101,22 @@ class Scored:
     copies_n: Floats
 
 
-def summed_terms(
-    scored: Scored,
+def summed_statistics(
+    scored: ScoredImages,
     piece_n: Ints,
     pieces: int,
     thresholds: dict[str, float],
     groups: Sequence[tuple[Ints, int]],
     total: float,
-) -> tuple[Floats, Columns]:
-    """Terms added up by piece, [P, T], and their columns.
+) -> tuple[Floats, StatisticColumns]:
+    """Statistics added up by piece, [P, T], and their columns.
 
     `thresholds` are the operating points by name; `groups` holds, for each attribute that is to be
     recalibrated, the group of each image and their number; `total` bounds the sum of weights.
     """
     logit_n = logits(scored.score_n)
     fitted = _fits(scored, logit_n, groups)
-    columns = Columns(tuple(thresholds), fitted)
+    columns = StatisticColumns(tuple(thresholds), fitted)
     most = max((count for _, count in groups), default=0)
     fitted_AG3 = np.full((len(groups), most, 3), np.nan)
     for a, fitted_G3 in enumerate(fitted):
@@ -130,7 +133,7 @@ def summed_terms(
 
 
 def _fits(
-    scored: Scored, logit_n: Floats, groups: Sequence[tuple[Ints, int]]
+    scored: ScoredImages, logit_n: Floats, groups: Sequence[tuple[Ints, int]]
 ) -> tuple[Floats, ...]:
     """Recalibrations by attribute; those after the first start from its first group's."""
     fitted: list[Floats] = []
@@ -147,50 +150,69 @@ def _adder() -> Callable[..., Any]:
 
 
 def _add(
-    score_n: Any,
-    positive_n: Any,
-    copies_n: Any,
-    logit_n: Any,
-    piece_n: Any,
-    threshold_R: Any,
-    code_An: Any,
-    fitted_AG3: Any,
-    step_T: Any,
-    sum_PT: Any,
+    score_n: npt.NDArray[Any],
+    positive_n: Bools,
+    copies_n: Floats,
+    logit_n: Floats,
+    piece_n: Ints,
+    threshold_R: Floats,
+    code_An: Ints,
+    fitted_AG3: Floats,
+    step_T: Floats,
+    sum_PT: Floats,
 ) -> None:
-    terms = len(step_T)
+    """Compute the T statistics of each image, round them to multiples of `step_T`, add by piece.
+
+    With label y, score p, u = logit p: y, 1 - y, (y - p)^2; for each threshold y [p >= t] and
+    (1 - y) [p >= t]; y - p in the bin of p; for each attribute, at the fit of the image's group
+    with q = sigmoid(a + b u): the derivatives of the likelihood, first y - q times 1, u; second
+    v = q (1 - q) times 1, u, u^2; third v (1 - 2q) times 1, u, u^2, u^3; then the same three of the
+    fit with the slope held at 1. A fit that does not exist contributes 0.
+
+    `score_n` float32 or float64; `copies_n` whole numbers; `piece_n` -1 for an image outside;
+    `code_An` -1 for one of no group; `fitted_AG3` NaN where there is no fit; `sum_PT` is zeros when
+    given and is filled.
+    """
+    statistics = len(step_T)
     bins = 3 + 2 * len(threshold_R)
-    term_T = np.zeros(terms)
+    statistic_T = np.zeros(statistics)
     whole_T = 1 / step_T
     for n in range(len(score_n)):
         if piece_n[n] < 0:
             continue
         score, label, u = float(score_n[n]), 1.0 if positive_n[n] else 0.0, logit_n[n]
-        term_T[:] = 0.0
-        term_T[0], term_T[1] = label, 1.0 - label
-        term_T[2] = (label - score) ** 2
+        statistic_T[:] = 0.0
+        statistic_T[0], statistic_T[1] = label, 1.0 - label
+        statistic_T[2] = (label - score) ** 2
         for r in range(len(threshold_R)):
             if score >= threshold_R[r]:
-                term_T[3 + 2 * r], term_T[4 + 2 * r] = label, 1.0 - label
-        term_T[bins + min(int(score * BINS), BINS - 1)] = label - score
+                statistic_T[3 + 2 * r], statistic_T[4 + 2 * r] = label, 1.0 - label
+        statistic_T[bins + min(int(score * BINS), BINS - 1)] = label - score
         for a in range(len(code_An)):
             g, t = code_An[a, n], bins + BINS + NEWTON * a
             if g < 0:
                 continue
             joint = fitted_AG3[a, g, 0] + fitted_AG3[a, g, 1] * u
             if np.isfinite(joint):
-                chance = 1 / (1 + np.exp(-joint))
-                rest, bend = label - chance, chance * (1 - chance)
-                turn = bend * (1 - 2 * chance)
-                term_T[t], term_T[t + 1] = rest, rest * u
-                term_T[t + 2], term_T[t + 3], term_T[t + 4] = bend, bend * u, bend * u * u
-                term_T[t + 5], term_T[t + 6] = turn, turn * u
-                term_T[t + 7], term_T[t + 8] = turn * u * u, turn * u * u * u
+                probability = 1 / (1 + np.exp(-joint))
+                residual, variance = label - probability, probability * (1 - probability)
+                third_derivative = variance * (1 - 2 * probability)
+                statistic_T[t], statistic_T[t + 1] = residual, residual * u
+                statistic_T[t + 2], statistic_T[t + 3], statistic_T[t + 4] = (
+                    variance,
+                    variance * u,
+                    variance * u * u,
+                )
+                statistic_T[t + 5], statistic_T[t + 6] = third_derivative, third_derivative * u
+                statistic_T[t + 7], statistic_T[t + 8] = (
+                    third_derivative * u * u,
+                    third_derivative * u * u * u,
+                )
             if np.isfinite(fitted_AG3[a, g, 2]):
-                chance = 1 / (1 + np.exp(-(fitted_AG3[a, g, 2] + u)))
-                bend = chance * (1 - chance)
-                term_T[t + 9], term_T[t + 10] = label - chance, bend
-                term_T[t + 11] = bend * (1 - 2 * chance)
+                probability = 1 / (1 + np.exp(-(fitted_AG3[a, g, 2] + u)))
+                variance = probability * (1 - probability)
+                statistic_T[t + 9], statistic_T[t + 10] = label - probability, variance
+                statistic_T[t + 11] = variance * (1 - 2 * probability)
         sum_T, copies = sum_PT[piece_n[n]], copies_n[n]
-        for t in range(terms):
-            sum_T[t] += copies * (np.rint(term_T[t] * whole_T[t]) * step_T[t])
+        for t in range(statistics):
+            sum_T[t] += copies * (np.rint(statistic_T[t] * whole_T[t]) * step_T[t])

@@ -3,8 +3,9 @@
 AUPRC is average precision: the sum over distinct scores, from the highest down, of (recall gained)
 x (precision so far). It depends on prevalence: between groups of different prevalence it differs
 even for a fair model, so compare it under a protocol that makes prevalences equal. Where nothing
-is scaled it comes with the AUC: `group_auc.py`. Array suffixes: K cells, L lanes, G groups, n
-ranked images.
+is scaled it is computed with the AUC: `group_auc.py`.
+
+Array suffixes: K cells, L weightings of one block, G groups, n sorted images.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Counts, Floats, Ints, Places
 from fairfm_core.evaluation.kernels.blocks import Block
 from fairfm_core.evaluation.kernels.cases import Cases
 from fairfm_core.evaluation.kernels.partition import Partition
 
 
 @dataclass(frozen=True, eq=False)
-class Descent:
-    """What a scan sees on its way: whose weight, which cell, which class."""
+class SortedCells:
+    """The images that a scan visits, by ascending score: unit, cell, class, first of its score."""
 
     partition: Partition
     group_K: npt.NDArray[np.int32]
@@ -37,8 +38,8 @@ class Descent:
     opens_n: npt.NDArray[np.bool_]
 
 
-def descent(cases: Cases, partition: Partition, attribute: int, unit_N: Ints) -> Descent:
-    """The way of a scan for an attribute; `partition` is its own."""
+def sorted_cells(cases: Cases, partition: Partition, attribute: int, unit_N: Ints) -> SortedCells:
+    """The images of a case for a scan of one attribute; `partition` is that of the attribute."""
     ranking, cells_G = cases.ranking, partition.group_cells[attribute]
     group_K = np.zeros(partition.cells, dtype=np.int32)
     for g, cells in enumerate(cells_G):
@@ -46,19 +47,19 @@ def descent(cases: Cases, partition: Partition, attribute: int, unit_N: Ints) ->
     unit_n = unit_N[ranking.case_n].astype(np.int32)
     code_n = partition.code_N[ranking.case_n].astype(np.int32)
     order = ranking.positive_n, ranking.opens_n
-    return Descent(partition, group_K, len(cells_G), unit_n, code_n, *order)
+    return SortedCells(partition, group_K, len(cells_G), unit_n, code_n, *order)
 
 
-def average_precision(way: Descent, block: Block, scale_LK2: Floats) -> Floats:
+def weighted_auprc(images: SortedCells, block: Block, scale_LK2: Floats) -> Floats:
     """AUPRC [L, G] of the groups of an attribute; NaN for a group without weight on a class.
 
     The classes of a cell weigh more or less, as in `PairTable.auc_of`.
     """
-    average_GL = np.zeros((way.groups, block.weight_UL.shape[1]))
-    scale_2KL = np.zeros((2, way.partition.cells, block.weight_UL.shape[1]))
+    average_GL = np.zeros((images.groups, block.weight_UL.shape[1]))
+    scale_2KL = np.zeros((2, images.partition.cells, block.weight_UL.shape[1]))
     scale_2KL[:, :, : block.used] = scale_LK2.transpose(2, 1, 0)
-    images = way.unit_n, way.code_n, way.positive_n, way.opens_n
-    _scan()(*images, block.weight_UL, way.group_K, scale_2KL, average_GL)
+    visited = images.unit_n, images.code_n, images.positive_n, images.opens_n
+    _scan()(*visited, block.weight_UL, images.group_K, scale_2KL, average_GL)
     return average_GL[:, : block.used].T
 
 
@@ -68,15 +69,26 @@ def _scan() -> Callable[..., Any]:
 
 
 def _scan_loop(
-    unit_n: Any,
-    code_n: Any,
-    positive_n: Any,
-    opens_n: Any,
-    weight_UL: Any,
-    group_K: Any,
-    scale_2KL: Any,
-    average_GL: Any,
+    unit_n: Places,
+    code_n: Places,
+    positive_n: Bools,
+    opens_n: Bools,
+    weight_UL: Counts,
+    group_K: Places,
+    scale_2KL: Floats,
+    average_GL: Floats,
 ) -> None:
+    """Go from the highest score down and add up average precision, [G, L].
+
+    AUPRC = sum over distinct scores of (weight of the positives with that score) x (true / all),
+    divided by the weight of all positives; true and all are the weights of the positives and of all
+    images with that score or a higher one. An image has the weight of its unit times the scale of
+    its class and cell, `scale_2KL` (negatives first).
+
+    `unit_n`, `code_n` (cell, -1 outside), `positive_n`, `opens_n` (first of its score): the n
+    images, ascending; `group_K` the group of a cell. `average_GL` is zeros when given; NaN is
+    written for a group without weight on a class.
+    """
     groups, lanes = average_GL.shape
     true_GL, gained_GL = np.zeros((groups, lanes)), np.zeros((groups, lanes))
     all_GL = np.full((groups, lanes), 1e-300)

@@ -2,7 +2,7 @@
 
 Most metrics (rates at a threshold, Brier score, calibration) are functions of weighted sums over
 images. The images that share a weight and a cell are added up first: a piece. Array suffixes: N
-images, U units, P pieces, K cells, L lanes, T terms.
+images, U units, P pieces, K cells, L weightings of one block, T sufficient statistics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.kernels.blocks import Block
 
 CACHED = 1024
-"""Pieces whose weights in a block of lanes fit into a core's cache."""
+"""Pieces whose weights in a block of weightings fit into a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +46,13 @@ def pieces_of(unit_N: Ints, code_N: Ints, cells: int) -> Pieces:
     return Pieces(piece_N, key_P % max(1, units), bounds_K)
 
 
-def cell_sums(pieces: Pieces, block: Block, terms: Sequence[Floats]) -> list[Floats]:
-    """The weighted sums of terms [P, T] over every cell, [L, K, T], of each matrix of terms.
+def weighted_sums(pieces: Pieces, block: Block, statistics: Sequence[Floats]) -> list[Floats]:
+    """Weighted sums over every cell, [L, K, T], of each of some matrices of statistics [P, T].
 
     Some pieces at a time, all matrices side by side: weights stay in the cache, and one product of
     many columns is faster than many of a few.
     """
-    ends = np.cumsum([0, *(term_PT.shape[1] for term_PT in terms)])
+    ends = np.cumsum([0, *(statistic_PT.shape[1] for statistic_PT in statistics)])
     sum_KTL = np.zeros((len(pieces.bounds_K) - 1, ends[-1], block.used))
     together_PT = np.empty((CACHED, ends[-1]))
     for k, (first, last) in enumerate(pairwise(pieces.bounds_K)):
@@ -60,7 +60,7 @@ def cell_sums(pieces: Pieces, block: Block, terms: Sequence[Floats]) -> list[Flo
             part = slice(start, min(start + CACHED, last))
             weight_PL = block.weight_UL[pieces.unit_P[part], : block.used].astype(np.float64)
             some_PT = together_PT[: len(weight_PL)]
-            np.concatenate([term_PT[part] for term_PT in terms], axis=1, out=some_PT)
+            np.concatenate([statistic_PT[part] for statistic_PT in statistics], axis=1, out=some_PT)
             sum_KTL[k] += some_PT.T @ weight_PL
     sum_LKT = sum_KTL.transpose(2, 0, 1)
     return [sum_LKT[:, :, start:stop] for start, stop in pairwise(ends)]
@@ -78,7 +78,11 @@ def _multiplier() -> Callable[..., Any]:
     return compiled(_multiply)
 
 
-def _multiply(left_BU: Any, right_UM: Any, product_BM: Any) -> None:
+def _multiply(left_BU: Floats, right_UM: Floats, product_BM: Floats) -> None:
+    """product[b, m] = sum over u, in ascending order, of left[b, u] x right[u, m].
+
+    All float64 and contiguous; `product_BM` is zeros when given and is filled.
+    """
     for first in range(0, len(left_BU), 8):  # eight rows share each row of the right from the cache
         last = min(first + 8, len(left_BU))
         for u in range(len(right_UM)):

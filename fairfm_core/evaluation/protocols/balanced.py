@@ -87,10 +87,10 @@ class Balanced(Weighting):
         levels = {name: groups.level(name) for name in self.attributes}
         others = [part for part in self.parts if levels[part.attribute] is None]
         rest = joint_groups(others, len(self.sample.frame))
-        told = [level_G for level_G in levels.values() if level_G is not None]
+        level_AG = [level_G for level_G in levels.values() if level_G is not None]
         return rest, [
             self._balancing(p, rest, np.isin(permuted.code_BU, alike), permuted.unit_N)
-            for alike in _alike(np.stack(told, axis=1))
+            for alike in _alike(np.stack(level_AG, axis=1))
         ]
 
     def _as_observed(self, p: int) -> Floats | None:

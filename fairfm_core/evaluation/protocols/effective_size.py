@@ -1,7 +1,8 @@
 """How much evidence a protocol leaves in each group: the rows of `weights.parquet`.
 
-Weighing and drawing cost precision. Kish's effective sample size, (sum of w)^2 / sum of w^2, is the
-number of equally weighted images that would be as informative; copies of an image add nothing.
+Weighting and drawing images cost precision. Kish's effective sample size, (sum of w)^2 / sum of
+w^2, is the number of equally weighted images that would be as informative; copies of an image add
+nothing.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.weighting import Weighting
 from fairfm_core.evaluation.tables import Row
 
 
 def effective_size(weight_n: Floats) -> float:
-    """Kish's effective sample size; 0 where nothing weighs anything."""
+    """Kish's effective sample size; 0 where no image has a weight."""
     squares = float(np.square(weight_n).sum())
     return float(weight_n.sum() ** 2 / squares) if squares else 0.0
 
 
-def weight_rows(sample: Sample, weighting: Weighting, groups: Groups) -> list[Row]:
+def weight_rows(weighting: Weighting, groups: Groups) -> list[Row]:
     """One row for each pathology and group of an attribute."""
-    rows = []
+    rows, sample = [], weighting.sample
     members = [np.flatnonzero(groups.code_N == g) for g in range(len(groups.names))]
     for p, pathology in enumerate(sample.pathologies):
         weight_N, label_N = weighting.weights_N(p), sample.label_PN[p]
@@ -35,11 +35,11 @@ def weight_rows(sample: Sample, weighting: Weighting, groups: Groups) -> list[Ro
             if why := weighting.undefined_P[p]:
                 rows.append(row | _undefined(why))
             else:
-                rows.append(row | _weighed(weight_N[member_n], label_n == 1, weighting))
+                rows.append(row | _numbers(weight_N[member_n], label_n == 1, weighting))
     return rows
 
 
-def _weighed(weight_n: Floats, positive_n: np.ndarray, weighting: Weighting) -> Row:
+def _numbers(weight_n: Floats, positive_n: np.ndarray, weighting: Weighting) -> Row:
     total, unique = float(weight_n.sum()), int((weight_n > 0).sum())
     return {
         "unique_images": unique,

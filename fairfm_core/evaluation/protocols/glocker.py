@@ -24,7 +24,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.balanced import balancing_groups
-from fairfm_core.evaluation.protocols.resample import Drawn, draw
+from fairfm_core.evaluation.protocols.resample import DrawnWeighting, draw
 from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights
 from fairfm_core.seeding import stream
 
@@ -70,7 +70,7 @@ class Drawable:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Glocker(Drawn):
+class Glocker(DrawnWeighting):
     """One test set in three draws, the same for all pathologies."""
 
     drawable: Drawable

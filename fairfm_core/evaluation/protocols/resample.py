@@ -26,7 +26,7 @@ from fairfm_core.seeding import stream
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Drawn(Weighting):
+class DrawnWeighting(Weighting):
     """Multiplicities of one drawn test set a pathology."""
 
     multiplicity_PN: Ints
@@ -49,7 +49,7 @@ class Drawn(Weighting):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Resampled(Drawn):
+class Resampled(DrawnWeighting):
     """One draw a pathology with the probabilities of the balanced weights."""
 
     source: Balanced

@@ -24,20 +24,13 @@ NO_INTERVAL = "no interval"
 ONE_PATIENT = f"{NO_INTERVAL}: one patient only"
 
 
-def patient_draws(patient_ids: npt.ArrayLike, replicates: int, seed: int) -> Counts:
-    """How often each patient is drawn in each replicate, [replicates, Q distinct patients].
-
-    Columns follow the sorted distinct ids; Q patients are drawn with replacement. A function of
-    the number of patients and the seed alone: two models on the same images get the same draws.
-    """
-    return unit_draws(len(np.unique(np.asarray(patient_ids))), replicates, seed)
-
-
 @lru_cache(maxsize=4)
 def unit_draws(units: int, replicates: int, seed: int, name: str = "patient bootstrap") -> Counts:
     """How often each unit is drawn with replacement in each replicate, [replicates, units].
 
-    The trials of a study share their draws, so the last ones are kept: do not write into them.
+    A function of the number of units, the seed and the name alone: two models of the same images
+    get the same draws. The trials of a study share them, so the last ones are kept in memory and
+    are read-only.
     """
     random = stream(seed, name)
     counts_BU = np.zeros((replicates, units), dtype=np.uint16)
@@ -77,18 +70,8 @@ def percentile_interval(values_B: npt.NDArray[Any], confidence: float) -> Interv
     return Interval(float(lo), float(hi), len(defined), len(values_B))
 
 
-def _between(sorted_BM: Floats, share: float) -> Floats:
-    """The quantiles of sorted numbers, to the last digit those of `np.quantile`, in less time."""
-    place = share * (len(sorted_BM) - 1)
-    below = int(place)
-    low_M, high_M = sorted_BM[below], sorted_BM[min(below + 1, len(sorted_BM) - 1)]
-    part, step_M = place - below, high_M - low_M
-    found: Floats = low_M + step_M * part if part < 0.5 else high_M - step_M * (1 - part)
-    return found
-
-
 def percentile_intervals(values_BM: Floats, confidence: float) -> list[Interval]:
-    """The intervals of M numbers at once."""
+    """The intervals of M numbers, each from its replicates [B, M]; as `percentile_interval`."""
     replicates, count = values_BM.shape
     if not replicates or not np.isfinite(values_BM).all():
         return [percentile_interval(values_BM[:, m], confidence) for m in range(count)]
@@ -99,3 +82,13 @@ def percentile_intervals(values_BM: Floats, confidence: float) -> list[Interval]
         Interval(lo, hi, replicates, replicates)
         for lo, hi in zip(lo_M.tolist(), hi_M.tolist(), strict=True)
     ]
+
+
+def _between(sorted_BM: Floats, share: float) -> Floats:
+    """The quantiles [M] of sorted numbers: bit for bit those of `np.quantile`, in less time."""
+    place = share * (len(sorted_BM) - 1)
+    below = int(place)
+    low_M, high_M = sorted_BM[below], sorted_BM[min(below + 1, len(sorted_BM) - 1)]
+    part, step_M = place - below, high_M - low_M
+    quantile_M: Floats = low_M + step_M * part if part < 0.5 else high_M - step_M * (1 - part)
+    return quantile_M

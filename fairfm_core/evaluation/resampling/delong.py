@@ -17,28 +17,27 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.kernels.ranking import Ranking, ranked
 from fairfm_core.evaluation.kernels.weighted_sums import ordered_product
-from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Weighting
+from fairfm_core.evaluation.problem import Problem
 from fairfm_core.seeding import stream
 
 
 def influences(
-    sample: Sample, weighting: Weighting, attributes: Sequence[Groups], unit_N: Ints
+    problem: Problem, attributes: Sequence[Groups], unit_N: Ints
 ) -> list[tuple[Floats, Floats]]:
     """For each attribute its AUCs [S, P, G] and the units' influences on them, [U, S, P, G].
 
     NaN for a group without weight on a class. Influences sum to 0 over the units.
     """
+    sample, weighting = problem.sample, problem.weighting
     units = int(unit_N.max(initial=-1)) + 1
     shape = sample.score_SPN.shape[:2]
-    found = [
+    results = [
         (np.full((*shape, len(g.names)), np.nan), _by_unit(units, shape, len(g.names)))
         for g in attributes
     ]
@@ -49,7 +48,7 @@ def influences(
         cell_n = np.zeros(len(weight_n), dtype=np.int64)
         if weighting.cells is not None and not weighting.multiplicities:
             cell_n = weighting.cells.code_N[ranking.case_n]
-        for (auc_SPG, influence_USPG), groups in zip(found, attributes, strict=True):
+        for (auc_SPG, influence_USPG), groups in zip(results, attributes, strict=True):
             code_n, count = groups.code_N[ranking.case_n], len(groups.names)
             auc_SPG[s, p], placement_n, total_G2 = _placed(ranking, weight_n, code_n, count)
             influence_n = _centred(ranking, placement_n, weight_n, code_n, cell_n, total_G2)
@@ -57,20 +56,12 @@ def influences(
             summed_U = np.bincount(place_n, influence_n, units * (count + 1))
             influence_USPG[:, s, p] = summed_U.reshape(units, count + 1)[:, 1:]
             influence_USPG[:, s, p, np.isnan(auc_SPG[s, p])] = np.nan
-    return found
+    return results
 
 
 def _by_unit(units: int, shape: tuple[int, int], groups: int) -> Floats:
     """Room for influences [U, S, P, G], those of a pathology together in memory."""
     return np.empty((*shape, units, groups)).transpose(2, 0, 1, 3)
-
-
-def covariance(influence_UM: Floats) -> Floats:
-    """Covariance [M, M] of M AUCs (or of means of AUCs) from the units' influences on them."""
-    units = len(influence_UM)
-    scale = units / (units - 1) if units > 1 else np.nan
-    product: Floats = scale * (influence_UM.T @ influence_UM)
-    return product
 
 
 def normal_replicates(influence_UM: Floats, replicates: int, seed: int) -> Floats:
@@ -133,14 +124,24 @@ def _placements() -> Callable[..., Any]:
 
 
 def _placement_loop(
-    positive_n: Any,
-    opens_n: Any,
-    weight_n: Any,
-    code_n: Any,
-    total_G2: Any,
-    placement_n: npt.NDArray[Any],
-    wins_G: Any,
+    positive_n: Bools,
+    opens_n: Bools,
+    weight_n: Floats,
+    code_n: Ints,
+    total_G2: Floats,
+    placement_n: Floats,
+    wins_G: Floats,
 ) -> None:
+    """Placement of each image within its group, and each group's weighted sum over its positives.
+
+    Of a positive: (weight of the group's negatives below + half of those tied) / all of them; of a
+    negative: (weight of positives above + half of those tied) / all. wins = sum over positives of
+    weight x placement, so that AUC = wins / weight of the positives.
+
+    The n images by ascending score: class, whether the first of its score, weight, group (-1 for
+    none); `total_G2` the weight of negatives and positives. The last two are zeros when given and
+    are filled.
+    """
     groups = len(total_G2)
     below_G2 = np.zeros((groups, 2))
     tied_G2 = np.zeros((groups, 2))

@@ -1,4 +1,7 @@
-"""Permuted groups: what group labels would look like if they did not matter."""
+"""Permuted groups: what group labels would look like if they did not matter.
+
+Array suffixes: N images, n images with a group, U units that are permuted, R (or B) permutations.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,28 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.metrics import Request
-from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Permuted, Weighting, unweighted
-from fairfm_core.evaluation.resampling.permutation_values import permuted_values
+from fairfm_core.evaluation.problem import Problem
+from fairfm_core.evaluation.protocols.weighting import Permuted
 from fairfm_core.seeding import stream
 
 
-def permuted_aucs(
-    sample: Sample,
-    groups: Groups,
-    permutations: int,
-    seed: int,
-    weighting: Weighting | None = None,
-) -> Floats:
-    """Subgroup AUCs with group labels permuted over patients, [permutations, S, P, G].
+def permuted_groups(problem: Problem, groups: Groups) -> Permuted:
+    """Group labels shuffled `settings.permutations` times over patients or (patient, group) pairs.
 
     A patient's images stay together. For an attribute that varies within a patient, such as age,
     the unit that is permuted is the (patient, group) pair: the patient's images in that group.
-    Images of no group take no part. All pathologies and seeds share the permutations. Weights that
-    depend on the attribute are made anew for the permuted groups, as they were for the real ones.
+    Images of no group take no part. All pathologies and seeds share the permutations.
     """
-    permuted = permuted_groups(sample, groups, permutations, seed)
-    return permuted_values(sample, weighting or unweighted(sample), permuted, Request())["auc"]
-
-
-def permuted_groups(sample: Sample, groups: Groups, permutations: int, seed: int) -> Permuted:
-    """Group labels shuffled, `permutations` times, over patients or (patient, group) pairs."""
+    settings = problem.settings
     member_n = np.flatnonzero(groups.code_N >= 0)
-    pair_n = sample.patient_N[member_n] * len(groups.names) + groups.code_N[member_n]
+    pair_n = problem.sample.patient_N[member_n] * len(groups.names) + groups.code_N[member_n]
     pairs_U, unit_n = np.unique(pair_n, return_inverse=True)
     unit_N = np.full(len(groups.code_N), -1, dtype=np.int64)
     unit_N[member_n] = unit_n
     code_U = (pairs_U % max(1, len(groups.names))).astype(np.int16)
-    code_BU = _shuffled(code_U.tobytes(), permutations, seed, groups.attribute)
-    return Permuted(groups, unit_N, code_BU)
+    shuffled = code_U.tobytes(), settings.permutations, settings.seed, groups.attribute
+    return Permuted(groups, unit_N, _shuffled(*shuffled))
 
 
 @lru_cache(maxsize=8)

@@ -1,12 +1,17 @@
 """Every metric of every group in many weightings: the engine behind intervals and nulls.
 
-A value is computed for each weighting of the patients: the data as they are, bootstrap replicates,
-permutations of groups. One seed and one pathology are sorted once; then one scan for the AUC and
-the AUPRC and one matrix product for the rest serve all groups and a block of weightings. Where a
+A weighting gives each patient (or other unit) a whole-number weight: the data as they are, a
+bootstrap replicate, or membership in a permuted group. The images of one seed and one pathology are
+sorted once; then, for each block of weightings, one scan computes the AUC and the AUPRC of all
+groups, and one matrix product the weighted sums that all other metrics follow from. Where a
 permuted group has no weights of its own, `permutation_values.py` is faster still.
 
+From the top down: `bootstrap_values` prepares the cases of a problem, `weighted_values` goes over
+the blocks, `BlockValues` computes the metrics of one pathology in one block, `sums_of_blocks` the
+weighted sums of a block.
+
 Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings, U
-units that carry a weight, L lanes of a block, K cells, T terms.
+units that carry a weight, L weightings of one block, K cells, T sufficient statistics.
 """
 
 from __future__ import annotations
@@ -25,170 +30,57 @@ from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.kernels.blocks import Block, blocks_of
 from fairfm_core.evaluation.kernels.cases import (
     Cases,
-    Counted,
-    Summed,
+    CountedImages,
+    SummedStatistics,
     Units,
     all_cases,
     weight_bounds,
 )
-from fairfm_core.evaluation.kernels.group_auc import joint_scan
-from fairfm_core.evaluation.kernels.pairwise_auc import Visited, pair_table, visited
-from fairfm_core.evaluation.kernels.partition import Partition, Plan, plan_of
-from fairfm_core.evaluation.kernels.permuted_auc import Procession, procession
-from fairfm_core.evaluation.kernels.sufficient_statistics import Columns
-from fairfm_core.evaluation.kernels.weighted_auprc import Descent, average_precision, descent
-from fairfm_core.evaluation.kernels.weighted_sums import Pieces, cell_sums
-from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric, Request
-from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Weighting
+from fairfm_core.evaluation.kernels.group_auc import group_auc
+from fairfm_core.evaluation.kernels.pairwise_auc import CellVisits, cell_visits, pairwise_wins
+from fairfm_core.evaluation.kernels.partition import Partition, PartitionPlan, partition_plan
+from fairfm_core.evaluation.kernels.permuted_auc import SortedImages, sorted_images
+from fairfm_core.evaluation.kernels.sufficient_statistics import StatisticColumns
+from fairfm_core.evaluation.kernels.weighted_auprc import SortedCells, sorted_cells, weighted_auprc
+from fairfm_core.evaluation.kernels.weighted_sums import Pieces, weighted_sums
+from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
+from fairfm_core.evaluation.problem import Problem
 
-Found = tuple[int, str, Floats]
+Values = dict[str, Floats]
+"""By the metric's name: [B, S, P, G]; NaN where it is undefined in a weighting."""
+GroupValues = tuple[int, str, Floats]
 """Place of an attribute, name of a metric, its values [L, G]."""
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
-    """The order in which scans see the cases of one pathology, the same in every block."""
+class BootstrapValues:
+    """The values of each attribute, and the cases that they were computed from."""
 
-    plan: Plan
-    cases: Cases
-    unit_N: Ints
-
-    @cached_property
-    def visited(self) -> list[Visited]:
-        """For the AUC, by partition."""
-        return [visited(self.cases, partition, self.unit_N) for partition in self.plan.paired]
-
-    @cached_property
-    def procession(self) -> Procession:
-        """For the AUC and the AUPRC together."""
-        return procession(self.cases, self.unit_N)
-
-    @cached_property
-    def group_nA(self) -> npt.NDArray[np.int16]:
-        """The group of each image of the procession in each attribute."""
-        return self.plan.group_NA[self.procession.case_n]
-
-    @cached_property
-    def descents(self) -> list[Descent]:
-        """For the AUPRC where cells are scaled, by attribute."""
-        single = enumerate(self.plan.single)
-        return [descent(self.cases, partition, a, self.unit_N) for a, partition in single]
+    values: list[Values]
+    cases: list[Cases]
 
 
-@dataclass(frozen=True, eq=False)
-class Lanes:
-    """A block of weightings, and what is to be put together in it."""
+def bootstrap_values(
+    problem: Problem, attributes: Sequence[Groups], weights_BU: npt.NDArray[Any], unit_N: Ints
+) -> BootstrapValues:
+    """The metrics of each attribute's groups when unit u has the weight `weights_BU[:, u]`.
 
-    plan: Plan
-    block: Block
-    scales: dict[int, Floats | None]
-    """By pathology the scale [B, K, 2] of the protocol's cells; None for 1."""
-    sums: dict[Summed, Floats]
-    totals: dict[Cases, int]
-    """Bounds of the sum of weights in any lane."""
-    rows: slice
-    """The block's rows among the weightings."""
-
-    def values(self, order: Order, metrics: Sequence[Metric]) -> Iterator[Found]:
-        """Every metric of every attribute's groups for one pathology."""
-        cases = order.cases
-        scale_BK2 = self.scales[cases.p]
-        scale_LK2 = None if scale_BK2 is None else scale_BK2[self.rows]
-        if AUPRC in metrics and scale_LK2 is None:
-            yield from self._areas(order)
-        else:
-            yield from self._aucs(order, scale_LK2)
-            if AUPRC in metrics and scale_LK2 is not None:
-                yield from self._scaled_auprcs(order, scale_LK2)
-        if cases.summed is not None:
-            sum_LKT = self._scaled(self.sums[cases.summed], scale_LK2)
-            yield from self._of_sums(sum_LKT, cases.summed.columns, metrics)
-
-    def _areas(self, order: Order) -> Iterator[Found]:
-        """AUC and AUPRC by one scan."""
-        counts = [len(groups.names) for groups in self.plan.attributes]
-        total = self.totals[order.cases]
-        both = joint_scan(order.procession, order.group_nA, sum(counts), self.block, total)
-        for metric, value_LG in zip((AUC, AUPRC), both, strict=True):
-            parts = np.split(value_LG, np.cumsum(counts)[:-1], axis=1)
-            yield from ((a, metric.name, part_LG) for a, part_LG in enumerate(parts))
-
-    def _scaled_auprcs(self, order: Order, scale_LK2: Floats) -> Iterator[Found]:
-        for a, way in enumerate(order.descents):
-            scale = scale_LK2[:, self.plan.single[a].balance_K]
-            yield a, AUPRC.name, average_precision(way, self.block, scale)
-
-    def _aucs(self, order: Order, scale_LK2: Floats | None) -> Iterator[Found]:
-        for seen in order.visited:
-            table = pair_table(seen, self.block, self.totals[order.cases])
-            scale = _scale_of(scale_LK2, seen.partition)
-            for a, cells_G in seen.partition.group_cells.items():
-                auc_GL = [table.auc_of(cells, scale) for cells in cells_G]
-                nobody = np.empty((self.block.used, 0))
-                yield a, AUC.name, np.stack(auc_GL, axis=1) if auc_GL else nobody
-
-    def _of_sums(
-        self, sum_LKT: Floats, columns: Columns, metrics: Sequence[Metric]
-    ) -> Iterator[Found]:
-        for a, cells_G in self.plan.joint.group_cells.items():
-            if not cells_G:
-                continue
-            sum_LGT = np.stack([sum_LKT[:, cells].sum(axis=1) for cells in cells_G], axis=1)
-            for metric in metrics:
-                if metric.of is not None:
-                    yield a, metric.name, metric.of(columns.sums_of(sum_LGT, a, metric.point))
-
-    def _scaled(self, sum_LKT: Floats, scale_LK2: Floats | None) -> Floats:
-        """Sums over both classes of a cell, each class times its scale."""
-        if not self.plan.scaled:
-            return sum_LKT
-        lanes, cells, terms = sum_LKT.shape
-        sum_LK2T = sum_LKT.reshape(lanes, cells // 2, 2, terms)
-        scale = _scale_of(scale_LK2, self.plan.joint)
-        if scale is not None:
-            sum_LK2T = sum_LK2T * scale[..., None]
-        summed: Floats = sum_LK2T.sum(axis=2)
-        return summed
-
-
-def _scale_of(scale_LK2: Floats | None, partition: Partition) -> Floats | None:
-    """The scale of the cells of a partition."""
-    return None if scale_LK2 is None else scale_LK2[:, partition.balance_K]
-
-
-def block_sums(
-    cases: Sequence[Cases], blocks: Sequence[Block], exhaustive: bool
-) -> list[dict[Summed, Floats]]:
-    """The weighted sum of every term over every cell, [L, K, T], of each case in each block.
-
-    Where each unit weighs 1 in exactly one of the blocks (`exhaustive`: permuted groups), the last
-    one holds what the others leave: sums are exact, so nothing is lost by subtracting.
+    `unit_N` is the unit of each image: its patient, as a rule.
     """
-    sharing: dict[Pieces, list[Summed]] = {}
-    for each in cases:
-        if each.summed is not None:
-            sharing.setdefault(each.summed.pieces, []).append(each.summed)
-    left = 1 if exhaustive and len(blocks) > 1 else 0
-    found: list[dict[Summed, Floats]] = [{} for _ in blocks]
-    for pieces, together in sharing.items():
-        for block, sums in zip(blocks[: len(blocks) - left], found, strict=False):
-            summed = cell_sums(pieces, block, [each.term_PT for each in together])
-            sums |= dict(zip(together, summed, strict=True))
-    if left:
-        *others, last = found
-        last |= {each: _everything(each) - sum(sums[each] for sums in others) for each in found[0]}
-    return found
-
-
-def _everything(summed: Summed) -> Floats:
-    """The sum over all pieces of a cell, [1, K, T]."""
-    parts = pairwise(summed.pieces.bounds_K)
-    return np.array([[summed.term_PT[start:stop].sum(axis=0) for start, stop in parts]])
-
-
-Values = dict[str, Floats]
-"""By the metric's name: [B, S, P, G]; NaN where it is undefined in a weighting."""
+    weighting = problem.weighting
+    weightings = Weightings(
+        weights_BU, unit_N, lambda p: weighting.scale_BK2(p, weights_BU, unit_N)
+    )
+    plan = partition_plan(attributes, weighting.cells)
+    counted = {
+        p: CountedImages(
+            np.flatnonzero(some_N), weighting.multiplicity_N(p), weighting.weights_N(p)
+        )
+        for p, some_N in enumerate(weighting.counted_PN)
+    }
+    cases = all_cases(problem, plan, counted, weightings.units)
+    (values,) = weighted_values(problem, plan, cases, [weightings])
+    return BootstrapValues(values, cases)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,85 +99,187 @@ class Weightings:
         return Units(self.unit_N, self.weights_BU.shape[1], heaviest)
 
 
-@dataclass(frozen=True, eq=False)
-class Bootstrapped:
-    """Values of each attribute, and the cases that they are of."""
-
-    values: list[Values]
-    cases: list[Cases]
-
-
-def bootstrapped(
-    sample: Sample,
-    weighting: Weighting,
-    attributes: Sequence[Groups],
-    weights_BU: npt.NDArray[Any],
-    unit_N: Ints,
-    request: Request,
-) -> Bootstrapped:
-    """The metrics of each attribute's groups when unit u weighs `weights_BU[:, u]`."""
-    weightings = Weightings(
-        weights_BU, unit_N, lambda p: weighting.scale_BK2(p, weights_BU, unit_N)
-    )
-    plan = plan_of(attributes, weighting.cells)
-    counted = {
-        p: Counted(np.flatnonzero(some_N), weighting.multiplicity_N(p), weighting.weights_N(p))
-        for p, some_N in enumerate(weighting.counted_PN)
-    }
-    cases = all_cases(sample, plan, counted, weightings.units, request)
-    metrics = request.metrics(sample.pathologies)
-    (values,) = weighted_values(sample, plan, cases, [weightings], metrics)
-    return Bootstrapped(values, cases)
-
-
-def bootstrap_values(
-    sample: Sample,
-    weighting: Weighting,
-    attributes: Sequence[Groups],
-    weights_BU: npt.NDArray[Any],
-    unit_N: Ints,
-    request: Request,
-) -> list[Values]:
-    """The values of `bootstrapped`."""
-    return bootstrapped(sample, weighting, attributes, weights_BU, unit_N, request).values
-
-
 def weighted_values(
-    sample: Sample,
-    plan: Plan,
+    problem: Problem,
+    plan: PartitionPlan,
     cases: Sequence[Cases],
     weightings: Sequence[Weightings],
-    metrics: Sequence[Metric],
     exhaustive: bool = False,
 ) -> list[list[Values]]:
     """For each of the weightings the metrics of each attribute of a plan.
 
-    They run side by side, over the same units. NaN for pathologies without cases. `exhaustive`
-    tells that each unit weighs 1 in exactly one of them.
+    The weightings are of the same units and are computed side by side, block by block. Pathologies
+    without cases stay NaN. `exhaustive` says that each unit has weight 1 in exactly one of the
+    weightings, so that the sums of the last one are what the others leave.
     """
-    shape = (len(weightings[0].weights_BU), *sample.score_SPN.shape[:2])
-    found: list[list[Values]] = [
-        [
-            {metric.name: np.full((*shape, len(groups.names)), np.nan) for metric in metrics}
-            for groups in plan.attributes
-        ]
-        for _ in weightings
-    ]
-    start = 0
+    values = [_undefined_values(problem, plan, len(each.weights_BU)) for each in weightings]
     scales = [{p: each.scale_BK2(p) for p in {one.p for one in cases}} for each in weightings]
+    start = 0
     for blocks in zip(*(blocks_of(each.weights_BU) for each in weightings), strict=True):
         rows = slice(start, start + blocks[0].used)
         start = rows.stop
-        sums = block_sums(cases, blocks, exhaustive)
-        lanes = [
-            Lanes(plan, block, scale, some, weight_bounds(cases, block), rows)
+        sums = sums_of_blocks(cases, blocks, exhaustive)
+        computed = [
+            BlockValues(plan, block, scale, some, weight_bounds(cases, block), rows)
             for block, scale, some in zip(blocks, scales, sums, strict=True)
         ]
         for each in cases:
-            order = Order(plan, each, weightings[0].unit_N)
-            pathology = sample.pathologies[each.p]
-            defined = [metric for metric in metrics if metric.only in (None, pathology)]
-            for values, lane in zip(found, lanes, strict=True):
-                for a, name, value_LG in lane.values(order, defined):
-                    values[a][name][rows, each.s, each.p] = value_LG
-    return found
+            order = VisitOrder(plan, each, weightings[0].unit_N)
+            for attribute_values, block_values in zip(values, computed, strict=True):
+                for a, name, value_LG in block_values.of(order, problem.metrics_of(each.p)):
+                    attribute_values[a][name][rows, each.s, each.p] = value_LG
+    return values
+
+
+def _undefined_values(problem: Problem, plan: PartitionPlan, weightings: int) -> list[Values]:
+    """NaN for every metric of each attribute."""
+    shape = (weightings, *problem.sample.score_SPN.shape[:2])
+    return [
+        {metric.name: np.full((*shape, len(groups.names)), np.nan) for metric in problem.metrics}
+        for groups in plan.attributes
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class VisitOrder:
+    """The order in which scans visit the cases of one pathology, the same in every block."""
+
+    plan: PartitionPlan
+    cases: Cases
+    unit_N: Ints
+
+    @cached_property
+    def cell_visits(self) -> list[CellVisits]:
+        """For the AUC alone, by partition."""
+        return [cell_visits(self.cases, partition, self.unit_N) for partition in self.plan.paired]
+
+    @cached_property
+    def sorted_images(self) -> SortedImages:
+        """For the AUC and the AUPRC together."""
+        return sorted_images(self.cases, self.unit_N)
+
+    @cached_property
+    def group_nA(self) -> npt.NDArray[np.int16]:
+        """The group of each sorted image in each attribute."""
+        return self.plan.group_NA[self.sorted_images.case_n]
+
+    @cached_property
+    def sorted_cells(self) -> list[SortedCells]:
+        """For the AUPRC where cells are scaled, by attribute."""
+        single = enumerate(self.plan.single)
+        return [sorted_cells(self.cases, partition, a, self.unit_N) for a, partition in single]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockValues:
+    """A block of weightings, and what the metrics are computed from in it."""
+
+    plan: PartitionPlan
+    block: Block
+    scales: dict[int, Floats | None]
+    """By pathology the scale [B, K, 2] of the protocol's cells; None for 1."""
+    sums: dict[SummedStatistics, Floats]
+    totals: dict[Cases, int]
+    """Bounds of the sum of weights in any weighting of the block."""
+    rows: slice
+    """The block's rows among the weightings."""
+
+    def of(self, order: VisitOrder, metrics: Sequence[Metric]) -> Iterator[GroupValues]:
+        """Every metric of every attribute's groups for one pathology."""
+        cases = order.cases
+        scale_BK2 = self.scales[cases.p]
+        scale_LK2 = None if scale_BK2 is None else scale_BK2[self.rows]
+        if AUPRC in metrics and scale_LK2 is None:
+            yield from self._aucs_and_auprcs(order)
+        else:
+            yield from self._aucs(order, scale_LK2)
+            if AUPRC in metrics and scale_LK2 is not None:
+                yield from self._scaled_auprcs(order, scale_LK2)
+        if cases.summed is not None:
+            sum_LKT = self._scaled(self.sums[cases.summed], scale_LK2)
+            yield from self._from_sums(sum_LKT, cases.summed.columns, metrics)
+
+    def _aucs_and_auprcs(self, order: VisitOrder) -> Iterator[GroupValues]:
+        """AUC and AUPRC of all attributes by one scan."""
+        counts = [len(groups.names) for groups in self.plan.attributes]
+        total = self.totals[order.cases]
+        both = group_auc(order.sorted_images, order.group_nA, sum(counts), self.block, total)
+        for metric, value_LG in zip((AUC, AUPRC), both, strict=True):
+            parts = np.split(value_LG, np.cumsum(counts)[:-1], axis=1)
+            yield from ((a, metric.name, part_LG) for a, part_LG in enumerate(parts))
+
+    def _aucs(self, order: VisitOrder, scale_LK2: Floats | None) -> Iterator[GroupValues]:
+        """AUC by one scan for each partition, from the wins between its cells."""
+        for visits in order.cell_visits:
+            wins = pairwise_wins(visits, self.block, self.totals[order.cases])
+            scale = _scale_of(scale_LK2, visits.partition)
+            for a, cells_G in visits.partition.group_cells.items():
+                auc_GL = [wins.auc_of(cells, scale) for cells in cells_G]
+                nobody = np.empty((self.block.used, 0))
+                yield a, AUC.name, np.stack(auc_GL, axis=1) if auc_GL else nobody
+
+    def _scaled_auprcs(self, order: VisitOrder, scale_LK2: Floats) -> Iterator[GroupValues]:
+        """AUPRC by one scan for each attribute."""
+        for a, images in enumerate(order.sorted_cells):
+            scale = scale_LK2[:, self.plan.single[a].balance_K]
+            yield a, AUPRC.name, weighted_auprc(images, self.block, scale)
+
+    def _from_sums(
+        self, sum_LKT: Floats, columns: StatisticColumns, metrics: Sequence[Metric]
+    ) -> Iterator[GroupValues]:
+        """The metrics that are functions of weighted sums."""
+        for a, cells_G in self.plan.joint.group_cells.items():
+            if not cells_G:
+                continue
+            sum_LGT = np.stack([sum_LKT[:, cells].sum(axis=1) for cells in cells_G], axis=1)
+            for metric in metrics:
+                if metric.of is not None:
+                    yield a, metric.name, metric.of(columns.sums_of(sum_LGT, a, metric.point))
+
+    def _scaled(self, sum_LKT: Floats, scale_LK2: Floats | None) -> Floats:
+        """Sums over both classes of a cell, each class times its scale."""
+        if not self.plan.scaled:
+            return sum_LKT
+        weightings, cells, statistics = sum_LKT.shape
+        sum_LK2T = sum_LKT.reshape(weightings, cells // 2, 2, statistics)
+        scale = _scale_of(scale_LK2, self.plan.joint)
+        if scale is not None:
+            sum_LK2T = sum_LK2T * scale[..., None]
+        summed: Floats = sum_LK2T.sum(axis=2)
+        return summed
+
+
+def _scale_of(scale_LK2: Floats | None, partition: Partition) -> Floats | None:
+    """The scale of the cells of a partition."""
+    return None if scale_LK2 is None else scale_LK2[:, partition.balance_K]
+
+
+def sums_of_blocks(
+    cases: Sequence[Cases], blocks: Sequence[Block], exhaustive: bool
+) -> list[dict[SummedStatistics, Floats]]:
+    """The weighted sum of every statistic over every cell, [L, K, T], of each case in each block.
+
+    By matrix product, one for all cases that share their pieces. Where each unit has weight 1 in
+    exactly one of the blocks (`exhaustive`: permuted groups), the sums of the last block are what
+    the others leave: sums are exact, so nothing is lost by subtracting.
+    """
+    sharing: dict[Pieces, list[SummedStatistics]] = {}
+    for each in cases:
+        if each.summed is not None:
+            sharing.setdefault(each.summed.pieces, []).append(each.summed)
+    left = 1 if exhaustive and len(blocks) > 1 else 0
+    sums: list[dict[SummedStatistics, Floats]] = [{} for _ in blocks]
+    for pieces, together in sharing.items():
+        for block, of_block in zip(blocks[: len(blocks) - left], sums, strict=False):
+            summed = weighted_sums(pieces, block, [each.statistic_PT for each in together])
+            of_block |= dict(zip(together, summed, strict=True))
+    if left:
+        *others, last = sums
+        last |= {each: _sum_of_all(each) - sum(some[each] for some in others) for each in sums[0]}
+    return sums
+
+
+def _sum_of_all(summed: SummedStatistics) -> Floats:
+    """The sum over all pieces of a cell, [1, K, T]."""
+    parts = pairwise(summed.pieces.bounds_K)
+    return np.array([[summed.statistic_PT[start:stop].sum(axis=0) for start, stop in parts]])

@@ -47,6 +47,11 @@ def _tables() -> NDArray[np.uint64]:
 
 
 def _crc(words: NDArray[np.uint64], rest: NDArray[np.uint8], t: NDArray[np.uint64]) -> np.uint64:
+    """CRC-32C of little-endian words [W] and the last bytes [0 to 7]; `t` is `_tables`, [8, 256].
+
+    register' = xor over the 8 bytes b_k of (word xor register) of t[7 - k, b_k], from all ones on;
+    at the end every bit is inverted. Castagnoli's polynomial, reflected (RFC 3720).
+    """
     byte, eight = np.uint64(0xFF), np.uint64(8)
     register = np.uint64(0xFFFFFFFF)
     for word in words:

@@ -76,7 +76,11 @@ def _scan() -> Callable[..., Any]:
 
 
 def _twice_the_wins(keys_Kn: Any) -> Any:
-    """For each row twice the number of pairs whose positive wins; a tie is half a win."""
+    """Twice the number of pairs whose positive wins, [K] int64; a tie is half a win.
+
+    `keys_Kn` [K heads, n images] uint32, sorted in each row: twice the bits of the score, plus 1
+    for a positive. A positive adds the negatives below its score and those not above it.
+    """
     wins_K = np.zeros(len(keys_Kn), dtype=np.int64)
     for k in range(len(keys_Kn)):
         below = not_above = score = 0

@@ -10,16 +10,21 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.evaluation.disaggregated.counts import cell_aucs
 from fairfm_core.evaluation.disaggregated.gaps import fairness_scores, worst_and_best, worst_value
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import everybody, groups_of
-from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
-from fairfm_core.evaluation.resampling.bootstrap import patient_draws
-from fairfm_core.evaluation.resampling.permutation import permuted_aucs, permuted_groups
-from fairfm_core.evaluation.resampling.permutation_values import permuted_values
+from fairfm_core.evaluation.protocols.weighting import unweighted
+from tests.fairfm_core.evaluation.cohorts import (
+    cell_aucs,
+    null_values,
+    patient_draws,
+    permuted_aucs,
+    pick,
+    shuffled_groups,
+)
 
 SETTINGS = EvaluationSettings(attributes=("sex", "race"), replicates=60, permutations=80)
 AUC_ONLY = SETTINGS.model_copy(update={"metrics": ("auc",)})
@@ -28,13 +33,6 @@ IDEAL = {
     **{"calibration_slope": 1, "calibration_intercept": 0},
 }
 PAIRS = {"sex": [("F", "M")], "race": [("Asian", "Black"), ("Asian", "White"), ("Black", "White")]}
-
-
-def pick(frame, **where):
-    for name, value in where.items():
-        frame = frame[frame[name] == value]
-    assert len(frame) == 1, where
-    return frame.iloc[0]
 
 
 def val_and_test(make_frame, images=400, **changes):
@@ -48,8 +46,10 @@ def aucs_of(frame, attribute, kind, count):
     if attribute != "overall":
         groups = groups_of(frame, attribute, (40,))
     if kind == "null":
-        return permuted_aucs(sample, groups, count, seed=0)[:, 0]
-    return cell_aucs(sample, groups, patient_draws(sample.patient_ids, count, seed=0))[:, 0]
+        return permuted_aucs(unweighted(sample), groups, count, seed=0)[:, 0]
+    return cell_aucs(unweighted(sample), groups, patient_draws(sample.patient_ids, count, seed=0))[
+        :, 0
+    ]
 
 
 def gap_by_loops(table_PG, definition):
@@ -170,8 +170,9 @@ def test_intervals_and_p_values_of_differences_equal_loops(make_frame):
     rows = evaluate(Predictions(frame), AUC_ONLY).differences
     whole_BP = aucs_of(frame, "overall", "bootstrap", 60)[..., 0]
     once = cell_aucs(
-        sample_of([frame], "test", ("Edema", "Fracture")),
-        *(everybody(len(frame)), np.ones((1, frame["patient_id"].nunique()), dtype=np.uint16)),
+        unweighted(sample_of([frame], "test", ("Edema", "Fracture"))),
+        everybody(len(frame)),
+        np.ones((1, frame["patient_id"].nunique()), dtype=np.uint16),
     )[0, 0, :, 0]
     for attribute in ("sex", "race"):
         names = sorted(frame[attribute].unique())
@@ -427,8 +428,8 @@ def test_a_joint_attribute_of_balanced_ones_is_balanced_anew_in_its_null(make_fr
     sample = sample_of([frame], "test", ("Edema", "Fracture"))
     weighting = PROTOCOLS["balanced"](sample, SETTINGS)
     groups = groups_of(frame, "race x sex", (40,))
-    permuted = permuted_groups(sample, groups, 1, seed=0)
-    values = permuted_values(sample, weighting, permuted, Request(("auc", "brier")))
+    permuted = shuffled_groups(sample, groups, 1, seed=0)
+    values = null_values(weighting, permuted, MetricRequest(("auc", "brier")))
     races, sexes = zip(*(name.split(" x ") for name in groups.names), strict=True)
     code_N = permuted.code_BU[0, permuted.unit_N]
     shuffled = frame.assign(race=np.array(races)[code_N], sex=np.array(sexes)[code_N])

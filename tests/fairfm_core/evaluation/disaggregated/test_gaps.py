@@ -19,7 +19,8 @@ from fairfm_core.evaluation.disaggregated.gaps import (
 )
 from fairfm_core.evaluation.groups import Groups, groups_of
 from fairfm_core.evaluation.predictions import Sample, sample_of
-from fairfm_core.evaluation.resampling.permutation import permuted_aucs
+from fairfm_core.evaluation.protocols.weighting import unweighted
+from tests.fairfm_core.evaluation.cohorts import permuted_aucs
 
 
 def test_gaps_equal_plain_loops():
@@ -122,7 +123,9 @@ def _p_value(rng, patients, permutations, effect=0.0):
         auc(sample.score_SPN[0, 0, groups.code_N == g], sample.label_PN[0, groups.code_N == g])
         for g in range(2)
     ]
-    permuted = permuted_aucs(sample, groups, permutations, seed=int(rng.integers(2**31)))
+    permuted = permuted_aucs(
+        unweighted(sample), groups, permutations, seed=int(rng.integers(2**31))
+    )
     return null_of(max(cells) - min(cells), gap_of_mean(permuted)[:, 0], 0.95).p_value
 
 
@@ -144,19 +147,19 @@ def test_permutation_keeps_patients_together_and_group_sizes(make_frame):
     frame = make_frame(images=120, pathologies=("Edema",))
     sample = sample_of([frame], "test", ("Edema",))
     groups = groups_of(frame, "sex", (40,))
-    once = permuted_aucs(sample, groups, 30, seed=0)
-    np.testing.assert_array_equal(once, permuted_aucs(sample, groups, 30, seed=0))
+    once = permuted_aucs(unweighted(sample), groups, 30, seed=0)
+    np.testing.assert_array_equal(once, permuted_aucs(unweighted(sample), groups, 30, seed=0))
     assert once.shape == (30, 1, 1, 2)
     # One patient per group: every permutation is the data or its mirror image.
     two = frame.assign(patient_id=frame["sex"])
-    swapped = permuted_aucs(sample_of([two], "test", ("Edema",)), groups, 30, seed=0)
+    swapped = permuted_aucs(unweighted(sample_of([two], "test", ("Edema",))), groups, 30, seed=0)
     assert len(np.unique(np.sort(swapped[:, 0, 0, :], axis=1), axis=0)) == 1
 
 
 def test_the_unit_of_a_group_that_varies_within_a_patient_is_the_pair(make_frame):
     frame = make_frame(images=120, pathologies=("Edema",)).assign(patient_id="only")
     groups = groups_of(frame, "age", (50,))
-    permuted = permuted_aucs(sample_of([frame], "test", ("Edema",)), groups, 30, seed=0)
+    permuted = permuted_aucs(unweighted(sample_of([frame], "test", ("Edema",))), groups, 30, seed=0)
     tables = np.unique(permuted[:, 0, 0, :], axis=0)
     assert len(tables) == 2  # this patient's younger and older images, as they are and swapped
     np.testing.assert_array_equal(tables[0], tables[1][::-1])

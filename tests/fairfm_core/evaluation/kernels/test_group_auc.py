@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,57 +16,31 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.evaluation.groups import Groups, everybody, groups_of
+from fairfm_core.evaluation.groups import Groups, everybody
 from fairfm_core.evaluation.kernels import blocks, group_auc, pairwise_auc
-from fairfm_core.evaluation.kernels.partition import plan_of
+from fairfm_core.evaluation.kernels.partition import partition_plan
 from fairfm_core.evaluation.kernels.ranking import ranked
-from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.operating_points import thresholds_on
 from fairfm_core.evaluation.predictions import sample_of
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
-from fairfm_core.evaluation.resampling.bootstrap import patient_draws
-from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.evaluation.tables import TABLES
+from tests.fairfm_core.evaluation.cohorts import all_groups, cohort, group_values, patient_draws
 
-EDGES = (40.0, 60.0, 80.0)
 ATTRIBUTES = ("sex", "race", "race x sex", "age", "site")
 PATHOLOGIES = ("No Finding", "Pleural Effusion", "Edema")
 ALL_METRICS = ("auc", "auprc", "rates", "brier", "ece", "calibration")
 SETTINGS = EvaluationSettings()
-
-
-def cohort(images=320, seed=0, decimals=8, positives=0.4):
-    """Several images a patient, twelve sites, unknown labels and unknown attributes."""
-    rng = np.random.default_rng(seed)
-    patients = images // 2
-    patient_N = rng.integers(patients, size=images)
-    of_patient = {
-        "sex": rng.choice(["F", "M"], size=patients),
-        "race": rng.choice(["Asian", "Black", "White"], p=[0.25, 0.25, 0.5], size=patients),
-        "site": rng.choice([f"site {n:02d}" for n in range(12)], size=patients),
-    }
-    frame = pd.DataFrame(
-        {
-            "image_id": [f"i{n:05d}" for n in range(images)],
-            "patient_id": [f"p{n:05d}" for n in patient_N],
-            "split": "test",
-            "age": rng.uniform(20, 95, size=images).round(),
-        }
-    )
-    for name, values in of_patient.items():
-        frame[name] = pd.Series(values[patient_N], dtype=object)
-        frame.loc[rng.random(images) < 0.05, name] = None
-    frame.loc[rng.random(images) < 0.05, "age"] = np.nan
-    for name in PATHOLOGIES:
-        label_N = (rng.random(images) < positives).astype(float)
-        score_N = 1 / (1 + np.exp(-(label_N + rng.normal(size=images))))
-        frame[f"p_{name}"] = score_N.round(decimals).astype(np.float32)
-        frame[f"y_{name}"] = np.where(rng.random(images) < 0.1, np.nan, label_N)
-    return frame
-
-
-def all_groups(frame, attributes=ATTRIBUTES):
-    return [everybody(len(frame)), *(groups_of(frame, name, EDGES) for name in attributes)]
+site_cohort = partial(
+    cohort,
+    images=320,
+    pathologies=PATHOLOGIES,
+    decimals=8,
+    unknown=0.1,
+    missing=0.05,
+    sites=12,
+)
+"""Unknown labels, unknown attributes, and twelve sites: more than one scan compares."""
 
 
 def members(frame, groups, g):
@@ -101,16 +76,18 @@ def assert_written_out(frame, values, groups, draws_BN, weights_BPN, counted_N=N
 @pytest.mark.parametrize("decimals", [8, 1])
 @pytest.mark.parametrize("positives", [0.3, 0.8])
 def test_every_group_equals_scikit_learn_on_the_expanded_sample(decimals, positives):
-    frame = cohort(decimals=decimals, positives=positives)
+    frame = site_cohort(decimals=decimals, prevalence=positives)
     sample = sample_of([frame], "test", PATHOLOGIES)
-    attributes = all_groups(frame)
+    attributes = all_groups(frame, ATTRIBUTES)
     assert len(attributes[-1].names) > 8
-    assert len(plan_of(attributes, None).paired) > 1, "an attribute with a partition of its own"
+    assert len(partition_plan(attributes, None).paired) > 1, (
+        "an attribute with a partition of its own"
+    )
     turned = ranked(sample.score_SPN[0, 0], sample.label_PN[0], np.arange(len(frame))).turned
     assert turned == (positives > 0.5), "classes are swapped where positives are frequent"
     draws = patient_draws(sample.patient_ids, 3, seed=1)
     weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = bootstrap_values(sample, weighting, attributes, draws, sample.patient_N, Request())
+    found = group_values(weighting, attributes, draws)
     once = np.ones((len(draws), len(PATHOLOGIES), len(frame)))
     for groups, values in zip(attributes, found, strict=True):
         assert_written_out(frame, values, groups, draws[:, sample.patient_N], once)
@@ -118,29 +95,29 @@ def test_every_group_equals_scikit_learn_on_the_expanded_sample(decimals, positi
 
 def test_images_without_a_value_are_in_cells_of_their_own():
     """Sex x race and those without a race: eight cells, which one scan serves together."""
-    frame = cohort()
+    frame = site_cohort()
     frame["sex"] = frame["sex"].fillna("F")
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = all_groups(frame, ("sex", "race"))
-    plan = plan_of(attributes, None)
+    plan = partition_plan(attributes, None)
     assert (len(plan.paired), plan.paired[0].cells) == (1, 8)
     draws = patient_draws(sample.patient_ids, 2, seed=1)
     weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = bootstrap_values(sample, weighting, attributes, draws, sample.patient_N, Request())
+    found = group_values(weighting, attributes, draws)
     once = np.ones((len(draws), len(PATHOLOGIES), len(frame)))
     for groups, values in zip(attributes, found, strict=True):
         assert_written_out(frame, values, groups, draws[:, sample.patient_N], once)
 
 
 def test_constant_scores_are_worth_one_half_wherever_both_classes_are():
-    frame = cohort()
+    frame = site_cohort()
     for name in PATHOLOGIES:
         frame[f"p_{name}"] = np.float32(0.25)
     sample = sample_of([frame], "test", PATHOLOGIES)
-    attributes = all_groups(frame)
+    attributes = all_groups(frame, ATTRIBUTES)
     draws = patient_draws(sample.patient_ids, 10, seed=0)
     weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = bootstrap_values(sample, weighting, attributes, draws, sample.patient_N, Request())
+    found = group_values(weighting, attributes, draws)
     for values in found[:3]:  # everybody, sex, race: no draw takes a class from them
         assert (values["auc"] == 0.5).all()
     small = found[-1]["auc"]
@@ -187,7 +164,7 @@ def test_tiny_samples_equal_all_pairs(rows, draws):
     weights_BU = np.array(draws, dtype=np.uint16).reshape(-1, 5)
     attributes = [everybody(len(rows)), Groups("sex", ("a", "b", "c"), code_N)]
     weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = bootstrap_values(sample, weighting, attributes, weights_BU, patient_N, Request())
+    found = group_values(weighting, attributes, weights_BU, unit_N=patient_N)
     for groups, values in zip(attributes, found, strict=True):
         assert values["auc"].shape == (len(weights_BU), 1, 1, len(groups.names))
         for b, weight_U in enumerate(weights_BU.astype(int)):
@@ -216,14 +193,12 @@ def balanced_by_hand(frame, name, copies_N):
 
 
 def test_joint_attributes_and_ages_under_balanced_equal_scikit_learn():
-    frame = cohort(500, seed=3)
+    frame = site_cohort(images=500, seed=3)
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = all_groups(frame, ("race x sex", "age", "sex x age", "site"))
     draws_BN = patient_draws(sample.patient_ids, 3, seed=2)[:, sample.patient_N]
     weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-    found = bootstrap_values(
-        sample, weighting, attributes, draws_BN, np.arange(len(frame)), Request()
-    )
+    found = group_values(weighting, attributes, draws_BN, unit_N=np.arange(len(frame)))
     weights_BPN = np.array(
         [[balanced_by_hand(frame, name, copies_N) for name in PATHOLOGIES] for copies_N in draws_BN]
     )
@@ -234,15 +209,18 @@ def test_joint_attributes_and_ages_under_balanced_equal_scikit_learn():
 
 
 def test_a_replicate_in_which_a_cell_lost_a_class_is_undefined_under_balanced():
-    frame = cohort(500, seed=3)
+    frame = site_cohort(images=500, seed=3)
     sample = sample_of([frame], "test", PATHOLOGIES)
     cell_N = ((frame["race"] == "Black") & (frame["sex"] == "F")).to_numpy()
     weights_BN = np.ones((2, len(frame)), dtype=np.uint16)
     weights_BN[1, cell_N & (frame["y_Edema"] == 1)] = 0
     weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-    (values,) = bootstrap_values(
-        *(sample, weighting, [everybody(len(frame))], weights_BN, np.arange(len(frame))),
-        Request(("auc", "auprc", "brier", "ece", "calibration")),
+    (values,) = group_values(
+        weighting,
+        [everybody(len(frame))],
+        weights_BN,
+        unit_N=np.arange(len(frame)),
+        request=MetricRequest(("auc", "auprc", "brier", "ece", "calibration")),
     )
     for value_BSPG in values.values():
         assert np.isfinite(value_BSPG[0]).all()
@@ -251,14 +229,12 @@ def test_a_replicate_in_which_a_cell_lost_a_class_is_undefined_under_balanced():
 
 @pytest.mark.parametrize("protocol", ["resample", "glocker"])
 def test_joint_attributes_and_ages_of_drawn_sets_equal_scikit_learn(protocol):
-    frame = cohort(400, seed=4)
+    frame = site_cohort(images=400, seed=4)
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = all_groups(frame, ("race x sex", "age", "site"))
     draws_BN = patient_draws(sample.patient_ids, 2, seed=5)[:, sample.patient_N]
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    found = bootstrap_values(
-        sample, weighting, attributes, draws_BN, np.arange(len(frame)), Request()
-    )
+    found = group_values(weighting, attributes, draws_BN, unit_N=np.arange(len(frame)))
     drawn_PN = np.array([weighting.weights_N(p) for p in range(3)]).astype(int)
     assert drawn_PN.max() > 3
     copies_BPN = draws_BN[:, None].astype(int) * drawn_PN
@@ -271,9 +247,11 @@ def every_value(frame, protocol, replicates=40):
     sample = sample_of([frame], "test", PATHOLOGIES)
     weights = patient_draws(sample.patient_ids, replicates, seed=0)
     thresholds = thresholds_on(sample, ("fpr=0.2", "f1"), len(PATHOLOGIES), 1)
-    return bootstrap_values(
-        *(sample, PROTOCOLS[protocol](sample, SETTINGS), all_groups(frame), weights),
-        *(sample.patient_N, Request(ALL_METRICS, thresholds)),
+    return group_values(
+        PROTOCOLS[protocol](sample, SETTINGS),
+        all_groups(frame, ATTRIBUTES),
+        weights,
+        request=MetricRequest(ALL_METRICS, thresholds),
     )
 
 
@@ -287,10 +265,10 @@ def assert_same_values(one, other):
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_blocks_and_the_width_of_accumulators_change_no_bit(protocol, monkeypatch):
-    frame = cohort()
+    frame = site_cohort()
     whole = every_value(frame, protocol)
     assert np.isfinite(whole[0]["auc"]).mean() > 0.8
-    monkeypatch.setattr(blocks, "BLOCK_LANES", 7)
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 7)
     assert_same_values(every_value(frame, protocol), whole)
     monkeypatch.setattr(pairwise_auc, "SMALL", 0)
     monkeypatch.setattr(group_auc, "SMALL", 0)
@@ -300,12 +278,12 @@ def test_blocks_and_the_width_of_accumulators_change_no_bit(protocol, monkeypatc
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 @pytest.mark.parametrize("decimals", [1, 8])
 def test_the_auc_has_the_same_bits_alone_and_with_the_auprc(protocol, decimals):
-    frame = cohort(decimals=decimals)
+    frame = site_cohort(decimals=decimals)
     sample = sample_of([frame], "test", PATHOLOGIES)
     weights = patient_draws(sample.patient_ids, 20, seed=0)
-    data = sample, PROTOCOLS[protocol](sample, SETTINGS), all_groups(frame), weights
+    data = PROTOCOLS[protocol](sample, SETTINGS), all_groups(frame, ATTRIBUTES), weights
     alone, both = (
-        bootstrap_values(*data, sample.patient_N, Request(families))
+        group_values(*data, request=MetricRequest(families))
         for families in (("auc",), ("auc", "auprc"))
     )
     for one, other in zip(alone, both, strict=True):
@@ -313,29 +291,28 @@ def test_the_auc_has_the_same_bits_alone_and_with_the_auprc(protocol, decimals):
 
 
 def test_counts_above_255_are_kept():
-    frame = cohort(60)
+    frame = site_cohort(images=60)
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = all_groups(frame, ("sex",))
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 3, size=(3, len(sample.patient_ids))).astype(np.uint16)
     weights[:, ::5] *= 301
     weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = bootstrap_values(sample, weighting, attributes, weights, sample.patient_N, Request())
+    found = group_values(weighting, attributes, weights)
     once = np.ones((len(weights), len(PATHOLOGIES), len(frame)))
     for groups, values in zip(attributes, found, strict=True):
         assert_written_out(frame, values, groups, weights[:, sample.patient_N], once)
 
 
 def test_more_pairs_than_32_bits_hold(monkeypatch):
-    frame = cohort(40)
+    frame = site_cohort(images=40)
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = [everybody(len(frame))]
     weights = np.random.default_rng(0).integers(30_000, 60_000, size=(2, len(sample.patient_ids)))
     weighting = PROTOCOLS["full"](sample, SETTINGS)
 
     def aucs():
-        data = sample, weighting, attributes, weights, sample.patient_N, Request()
-        return bootstrap_values(*data)[0]["auc"][:, 0, :, 0]
+        return group_values(weighting, attributes, weights)[0]["auc"][:, 0, :, 0]
 
     known_PN = ~np.isnan(sample.label_PN)
     wanted = [
@@ -380,10 +357,10 @@ for intervals in ("bootstrap", "delong"):
 def tables_of(tmp_path_factory):
     """Folders of the tables made on one thread and on two."""
     folder = tmp_path_factory.mktemp("threads")
-    frame = cohort(3000, seed=6)
+    frame = site_cohort(images=3000, seed=6)
     # Scores of 0 and 1: fits of the calibration in which plain Newton steps stray.
     frame["p_Edema"] = np.where(frame["p_Edema"] > 0.7, 1.0, frame["p_Edema"]).astype(np.float32)
-    frame["split"] = np.where(frame["image_id"] < "i01000", "val", "test")
+    frame["split"] = np.where(frame["image_id"] < "test-01000", "val", "test")
     frame.to_parquet(folder / "predictions.parquet")
     for threads in ("1", "2"):
         variables = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

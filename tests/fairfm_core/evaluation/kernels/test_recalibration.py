@@ -17,36 +17,24 @@ from fairfm_core.evaluation.disaggregated.metric_frame import NOT_CALIBRATED
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import everybody, groups_of
 from fairfm_core.evaluation.kernels.recalibration import fitted_groups
-from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.predictions import Predictions, sample_of
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS, case_weights
-from fairfm_core.evaluation.resampling.bootstrap import patient_draws, percentile_interval
-from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.resampling.bootstrap import percentile_interval
+from tests.fairfm_core.evaluation.cohorts import cohort, group_values, image_weights, patient_draws
 
 METRICS = ("calibration_slope", "calibration_intercept")
 SETTINGS = EvaluationSettings(replicates=0, permutations=1, metrics=("calibration",))
 
 
-def cohort(images=1500, seed=0, slope=0.7, shift=-0.4):
-    """Two images a patient; scores that are too bold by 1 / slope and too high by -shift."""
-    rng = np.random.default_rng(seed)
-    patients = images // 2
-    race_Q = rng.choice(["Asian", "Black", "White"], p=[0.2, 0.15, 0.65], size=patients)
+def miscalibrated(images=1500, seed=0, slope=0.7, shift=-0.4):
+    """Scores that are too bold by 1 / slope and too high by -shift."""
+    rng = np.random.default_rng([seed, 2])
     score_N = expit(rng.normal(-0.5, 1.5, size=images)).astype(np.float32)
     chance_N = expit(shift + slope * logit(score_N.astype(float)))
-    frame = pd.DataFrame(
-        {
-            "image_id": [f"i{n:05d}" for n in range(images)],
-            "patient_id": np.repeat([f"p{n:05d}" for n in range(patients)], 2),
-            "split": "test",
-            "sex": np.repeat(rng.choice(["F", "M"], size=patients), 2),
-            "race": np.repeat(race_Q, 2),
-            "y_Edema": (rng.random(images) < chance_N).astype(float),
-            "p_Edema": score_N,
-        }
-    )
-    frame.loc[rng.random(images) < 0.05, "y_Edema"] = np.nan
-    return frame
+    label_N = np.where(rng.random(images) < 0.05, np.nan, rng.random(images) < chance_N)
+    frame = cohort(images, seed=seed, pathologies=("Edema",), races=(0.2, 0.15, 0.65))
+    return frame.assign(y_Edema=label_N, p_Edema=score_N)
 
 
 def scikit_learns_slope(labels, scores, weights):
@@ -80,11 +68,11 @@ def refit(labels, logits, weights):
 
 @pytest.mark.parametrize("protocol", ["full", "balanced", "resample"])
 def test_slope_and_intercept_are_those_of_scikit_learn_and_scipy(protocol):
-    frame = cohort()
+    frame = miscalibrated()
     result = evaluate(
         Predictions(frame), SETTINGS.model_copy(update={"protocols": (protocol,)})
     ).metrics
-    weights = case_weights(frame, protocol, SETTINGS)[0]
+    weights = image_weights(frame, protocol, SETTINGS)[0]
     cells = result[(result["pathology"] == "Edema") & result["metric"].isin(METRICS)]
     assert len(cells) == 2 * 6
     for _, row in cells.iterrows():
@@ -100,7 +88,7 @@ def test_slope_and_intercept_are_those_of_scikit_learn_and_scipy(protocol):
 
 
 def test_a_calibrated_model_has_slope_1_and_intercept_0():
-    frame = cohort(20_000, slope=1.0, shift=0.0)
+    frame = miscalibrated(20_000, slope=1.0, shift=0.0)
     result = evaluate(Predictions(frame), SETTINGS).metrics
     overall = result[(result["attribute"] == "overall") & (result["pathology"] == "Edema")]
     values = overall.set_index("metric")["value"]
@@ -114,14 +102,12 @@ def test_one_step_replicates_agree_with_full_refits(protocol):
 
     One step leaves out the upward lean that full refits have, of the order of 1 / images.
     """
-    frame = cohort(3000, seed=1)
+    frame = miscalibrated(3000, seed=1)
     sample = sample_of([frame], "test", ("Edema",))
     attributes = [everybody(len(frame)), groups_of(frame, "race", (40,))]
     draws = patient_draws(sample.patient_ids, 300, seed=0)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    found = bootstrap_values(
-        *(sample, weighting, attributes, draws, sample.patient_N, Request(("calibration",)))
-    )
+    found = group_values(weighting, attributes, draws, request=MetricRequest(("calibration",)))
     scale_BK2 = weighting.scale_BK2(0, draws, sample.patient_N)
     labels, logits = frame["y_Edema"].to_numpy(), logit(frame["p_Edema"].to_numpy(dtype=float))
     for groups, values in zip(attributes, found, strict=True):
@@ -150,7 +136,7 @@ def rows_of(frame):
 
 def spoilt(how):
     """A cohort whose women cannot be recalibrated."""
-    frame = cohort(400)
+    frame = miscalibrated(400)
     women = frame["sex"] == "F"
     ill = frame["y_Edema"] == 1
     if how == "separated":
@@ -196,9 +182,11 @@ def test_a_replicate_that_drew_one_score_alone_has_no_slope():
     )
     sample = sample_of([frame], "test", ("Edema",))
     weights = np.array([[1, 1, 1, 1, 1], [1, 4, 0, 0, 0], [2, 3, 0, 0, 0], [0, 0, 2, 3, 0]])
-    (values,) = bootstrap_values(
-        *(sample, PROTOCOLS["full"](sample, SETTINGS), [everybody(5)], weights.astype(np.uint16)),
-        *(sample.patient_N, Request(("calibration",))),
+    (values,) = group_values(
+        PROTOCOLS["full"](sample, SETTINGS),
+        [everybody(5)],
+        weights.astype(np.uint16),
+        request=MetricRequest(("calibration",)),
     )
     slope_B = values["calibration_slope"][:, 0, 0, 0]
     assert np.isfinite(slope_B[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,20 +27,25 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import everybody, groups_of
 from fairfm_core.evaluation.kernels import blocks
-from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.operating_points import Threshold
 from fairfm_core.evaluation.predictions import Predictions, sample_of
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS, case_weights
-from fairfm_core.evaluation.resampling.bootstrap import patient_draws
-from fairfm_core.evaluation.resampling.permutation import permuted_groups
-from fairfm_core.evaluation.resampling.permutation_values import permuted_values
-from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from tests.fairfm_core.evaluation.cohorts import (
+    EDGES,
+    cohort,
+    group_values,
+    image_weights,
+    null_values,
+    patient_draws,
+    pick,
+    shuffled_groups,
+)
 
-EDGES = (40.0, 60.0, 80.0)
 PATHOLOGIES = ("No Finding", "Edema")
 CUTS = {"f1": (0.5, 0.61), "fpr=0.2": (0.7, 0.4)}
 """A threshold for each operating point and pathology."""
-REQUEST = Request(
+REQUEST = MetricRequest(
     ("auc", "auprc", "rates", "brier", "ece"),
     {
         point: [[Threshold(cut, 0.0, 0.0, None) for cut in np.float32(cuts).astype(float)]]
@@ -46,34 +53,10 @@ REQUEST = Request(
     },
 )
 SETTINGS = EvaluationSettings()
+two_labels = partial(
+    cohort, images=400, pathologies=PATHOLOGIES, decimals=2, unknown=0.1, missing=0.03
+)
 PROTOCOL_NAMES = ("full", "balanced", "resample")
-
-
-def cohort(images=400, seed=0, split="test", decimals=2):
-    """Several images a patient, tied scores, unknown labels, a few images without a race."""
-    rng = np.random.default_rng(seed)
-    patients = images // 2
-    patient_N = rng.integers(patients, size=images)
-    race_Q = rng.choice(["Asian", "Black", "White"], p=[0.25, 0.25, 0.5], size=patients)
-    frame = pd.DataFrame(
-        {
-            "image_id": [f"{split}{n:05d}" for n in range(images)],
-            "patient_id": [f"{split}{n:05d}" for n in patient_N],
-            "split": split,
-            "sex": rng.choice(["F", "M"], size=patients)[patient_N],
-            "race": pd.Series(race_Q[patient_N], dtype=object),
-            "age": rng.uniform(20, 95, size=images).round(),
-        }
-    )
-    frame.loc[rng.random(images) < 0.03, "race"] = None
-    for name in PATHOLOGIES:
-        label_N = (rng.random(images) < 0.4).astype(float)
-        score_N = 1 / (
-            1 + np.exp(-(label_N + 0.3 * (frame["sex"] == "F") + rng.normal(size=images)))
-        )
-        frame[f"p_{name}"] = score_N.round(decimals).astype(np.float32)
-        frame[f"y_{name}"] = np.where(rng.random(images) < 0.1, np.nan, label_N)
-    return frame
 
 
 def rates(labels, scores, weights, cut):
@@ -149,13 +132,13 @@ def protocol_copies(weighting, frame, pathology, draw_N, protocol):
 
 @pytest.mark.parametrize("protocol", PROTOCOL_NAMES)
 def test_every_metric_of_every_replicate_equals_scikit_learn(protocol):
-    frame = cohort()
+    frame = two_labels()
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = [everybody(len(frame))]
     attributes += [groups_of(frame, name, EDGES) for name in ("sex", "race", "age")]
     draws = patient_draws(sample.patient_ids, 3, seed=0)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    found = bootstrap_values(sample, weighting, attributes, draws, sample.patient_N, REQUEST)
+    found = group_values(weighting, attributes, draws, request=REQUEST)
     for b, draw_N in enumerate(draws[:, sample.patient_N]):
         for p, pathology in enumerate(PATHOLOGIES):
             known_N = frame[f"y_{pathology}"].notna().to_numpy()
@@ -170,7 +153,7 @@ def test_every_metric_of_every_replicate_equals_scikit_learn(protocol):
 def permuted_weights(weighting, permuted, shuffled, b, p, protocol):
     """Weights of the images in permutation b: those of the protocol for the shuffled table."""
     if protocol == "balanced":
-        return case_weights(shuffled, "balanced", SETTINGS)[p]
+        return image_weights(shuffled, "balanced", SETTINGS)[p]
     if protocol == "resample" and permuted.groups.attribute == "race":
         return weighting.permuted(p, permuted).drawn_BN[b].astype(float)
     return weighting.weights_N(p)
@@ -179,12 +162,12 @@ def permuted_weights(weighting, permuted, shuffled, b, p, protocol):
 @pytest.mark.parametrize("attribute", ["race", "age"])
 @pytest.mark.parametrize("protocol", PROTOCOL_NAMES)
 def test_every_metric_of_every_permutation_equals_scikit_learn(protocol, attribute):
-    frame = cohort(600, seed=1)
+    frame = two_labels(images=600, seed=1)
     sample = sample_of([frame], "test", PATHOLOGIES)
     groups = groups_of(frame, attribute, EDGES)
-    permuted = permuted_groups(sample, groups, 2, seed=0)
+    permuted = shuffled_groups(sample, groups, 2, seed=0)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    values = permuted_values(sample, weighting, permuted, REQUEST)
+    values = null_values(weighting, permuted, REQUEST)
     names = np.array([*groups.names, None], dtype=object)
     for b in range(2):
         code_N = np.where(permuted.unit_N < 0, -1, permuted.code_BU[b, permuted.unit_N])
@@ -199,15 +182,15 @@ def test_every_metric_of_every_permutation_equals_scikit_learn(protocol, attribu
 
 
 def test_a_pathology_that_cannot_be_balanced_leaves_the_others_null_alone():
-    frame = cohort(600, seed=1)
+    frame = two_labels(images=600, seed=1)
     cell_N = (frame["race"] == "Black") & (frame["sex"] == "F")
     undone = frame.assign(**{"y_No Finding": frame["y_No Finding"].mask(cell_N, 0.0)})
 
     def null(of, pathologies):
         sample = sample_of([of], "test", pathologies)
         weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-        permuted = permuted_groups(sample, groups_of(of, "race", EDGES), 3, seed=0)
-        return permuted_values(sample, weighting, permuted, Request(("auc", "auprc", "brier")))
+        permuted = shuffled_groups(sample, groups_of(of, "race", EDGES), 3, seed=0)
+        return null_values(weighting, permuted, MetricRequest(("auc", "auprc", "brier")))
 
     alone = null(frame, ("Edema",))
     for order in (("Edema", "No Finding"), ("No Finding", "Edema")):
@@ -219,19 +202,19 @@ def test_a_pathology_that_cannot_be_balanced_leaves_the_others_null_alone():
 
 @pytest.mark.parametrize("protocol", PROTOCOL_NAMES)
 def test_blocks_change_no_bit_of_a_permutation(protocol, monkeypatch):
-    frame = cohort(300, seed=1)
+    frame = two_labels(images=300, seed=1)
     other = frame.assign(**{"p_Edema": frame["p_No Finding"], "p_No Finding": frame["p_Edema"]})
     sample = sample_of([frame, other], "test", PATHOLOGIES)
-    request = Request(
+    request = MetricRequest(
         (*REQUEST.families, "calibration"),
         {point: found * 2 for point, found in REQUEST.thresholds.items()},
     )
-    permuted = permuted_groups(sample, groups_of(frame, "race", EDGES), 20, seed=0)
+    permuted = shuffled_groups(sample, groups_of(frame, "race", EDGES), 20, seed=0)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    whole = permuted_values(sample, weighting, permuted, request)
+    whole = null_values(weighting, permuted, request)
     assert all(np.isfinite(value).any() for value in whole.values())
-    monkeypatch.setattr(blocks, "BLOCK_LANES", 7)
-    for name, value in permuted_values(sample, weighting, permuted, request).items():
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 7)
+    for name, value in null_values(weighting, permuted, request).items():
         np.testing.assert_array_equal(value, whole[name], err_msg=name)
 
 
@@ -248,13 +231,15 @@ NEEDS = {
 @pytest.mark.parametrize(("lost", "label"), [("positives", 1), ("negatives", 0)])
 @pytest.mark.parametrize("metric", list(NEEDS))
 def test_a_replicate_that_lost_a_class_that_a_metric_needs_is_undefined(metric, lost, label):
-    frame = cohort(200).assign(patient_id=lambda rows: rows["image_id"])
+    frame = two_labels(images=200).assign(patient_id=lambda rows: rows["image_id"])
     sample = sample_of([frame], "test", PATHOLOGIES)
     weights = np.ones((2, len(frame)), dtype=np.uint16)
     weights[1, sample.label_PN[1] == label] = 0
-    (values,) = bootstrap_values(
-        *(sample, PROTOCOLS["full"](sample, SETTINGS), [everybody(len(frame))], weights),
-        *(sample.patient_N, Request((*REQUEST.families, "calibration"), REQUEST.thresholds)),
+    (values,) = group_values(
+        PROTOCOLS["full"](sample, SETTINGS),
+        [everybody(len(frame))],
+        weights,
+        request=MetricRequest((*REQUEST.families, "calibration"), REQUEST.thresholds),
     )
     whole, drawn = values[metric][:, 0, 1, 0]
     assert np.isfinite(whole)
@@ -281,10 +266,9 @@ def test_tiny_tied_samples_equal_scikit_learn(rows):
     ).assign(patient_id=lambda rows: rows["image_id"], p_Edema=scores.astype(np.float32))
     sample = sample_of([frame], "test", ("Edema",))
     weights = copies[None].astype(np.uint16)
-    request = Request(REQUEST.families, {"f1": [[Threshold(0.5, 0.0, 0.0, None)]]})
-    (values,) = bootstrap_values(
-        *(sample, PROTOCOLS["full"](sample, SETTINGS), [everybody(len(rows))], weights),
-        *(sample.patient_N, request),
+    request = MetricRequest(REQUEST.families, {"f1": [[Threshold(0.5, 0.0, 0.0, None)]]})
+    (values,) = group_values(
+        PROTOCOLS["full"](sample, SETTINGS), [everybody(len(rows))], weights, request=request
     )
     got = {name: value[0, 0, 0, 0] for name, value in values.items()}
     labels, scores = np.repeat(labels, copies), np.repeat(frame["p_Edema"].to_numpy(), copies)
@@ -303,15 +287,8 @@ def test_tiny_tied_samples_equal_scikit_learn(rows):
         assert got["auprc"] == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
 
 
-def pick(frame, **where):
-    for name, value in where.items():
-        frame = frame[frame[name] == value]
-    assert len(frame) == 1, where
-    return frame.iloc[0]
-
-
 def test_equalized_odds_is_the_larger_gap_of_two_rates():
-    predictions = [Predictions(cohort(seed=2, split=split)) for split in ("val", "test")]
+    predictions = [Predictions(two_labels(seed=2, split=split)) for split in ("val", "test")]
     settings = EvaluationSettings(replicates=0, permutations=0, metrics=("rates",))
     result = evaluate(predictions, settings)
     cells = result.metrics[
@@ -347,7 +324,7 @@ def fairlearn_frame(metric, labels, predicted, sensitive, weights):
 @pytest.mark.parametrize("protocol", ["full", "balanced"])
 def test_fairlearn_says_the_same(protocol, attribute):
     val, test = (
-        cohort(800, seed=3, split=split).drop(columns=["y_No Finding", "p_No Finding"])
+        two_labels(images=800, seed=3, split=split).drop(columns=["y_No Finding", "p_No Finding"])
         for split in ("val", "test")
     )
     settings = EvaluationSettings(
@@ -355,7 +332,7 @@ def test_fairlearn_says_the_same(protocol, attribute):
     )
     result = evaluate([Predictions(val), Predictions(test)], settings)
     cut = result.thresholds.iloc[0]["threshold"]
-    weights = case_weights(test, protocol, settings)[0]
+    weights = image_weights(test, protocol, settings)[0]
     rows = test.assign(w=weights)[(weights > 0) & test[attribute].notna()]
     labels, sensitive, weights = rows["y_Edema"], rows[attribute], rows["w"]
     called = (rows["p_Edema"].astype(float) >= cut).astype(int)

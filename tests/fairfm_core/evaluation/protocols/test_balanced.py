@@ -12,13 +12,18 @@ from sklearn.metrics import roc_auc_score
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.disaggregated.counts import cell_aucs
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import groups_of
 from fairfm_core.evaluation.predictions import Predictions, sample_of
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS, case_weights
-from fairfm_core.evaluation.resampling.bootstrap import patient_draws
-from fairfm_core.evaluation.resampling.permutation import permuted_aucs, permuted_groups
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from tests.fairfm_core.evaluation.cohorts import (
+    cell_aucs,
+    image_weights,
+    patient_draws,
+    permuted_aucs,
+    pick,
+    shuffled_groups,
+)
 
 SETTINGS = EvaluationSettings(
     protocols=("balanced",), replicates=20, permutations=20, metrics=("auc",)
@@ -49,13 +54,6 @@ def biased(images=1000, seed=0, shift=2.0, sizes=(0.2, 0.1, 0.7)):
     return frame
 
 
-def pick(frame, **where):
-    for name, value in where.items():
-        frame = frame[frame[name] == value]
-    assert len(frame) == 1, where
-    return frame.iloc[0]
-
-
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(
     st.lists(
@@ -73,7 +71,7 @@ def test_every_cell_weighs_the_same_and_has_the_same_prevalence(drawn, shuffle):
     frame = pd.DataFrame(cells + drawn, columns=["sex", "race", "y_Edema"])
     frame["image_id"] = [f"i{n:03d}" for n in range(len(frame))]
     frame = frame.assign(patient_id=frame["image_id"], split="test", p_Edema=0.5)
-    (weight_N,) = case_weights(frame, "balanced", SETTINGS)
+    (weight_N,) = image_weights(frame, "balanced", SETTINGS)
     known = frame[["sex", "race", "y_Edema"]].notna().all(axis=1)
     assert (weight_N[~known] == 0).all()
     counted = frame[known].assign(w=weight_N[known])
@@ -86,14 +84,14 @@ def test_every_cell_weighs_the_same_and_has_the_same_prevalence(drawn, shuffle):
         assert abs(prevalence - pooled) < 1e-12
     order = list(range(len(frame)))
     shuffle.shuffle(order)
-    (again_N,) = case_weights(frame.iloc[order], "balanced", SETTINGS)
+    (again_N,) = image_weights(frame.iloc[order], "balanced", SETTINGS)
     np.testing.assert_array_equal(again_N, weight_N[order])
 
 
 def test_values_are_scikit_learns_weighted_aucs():
     frame = biased()
     result = evaluate(Predictions(frame), SETTINGS)
-    weights = case_weights(frame, "balanced", SETTINGS)
+    weights = image_weights(frame, "balanced", SETTINGS)
     for p, name in enumerate(PATHOLOGIES):
         for attribute, group in (("overall", "all"), ("sex", "F"), ("race", "Black")):
             rows = slice(None) if group == "all" else (frame[attribute] == group).to_numpy()
@@ -144,11 +142,11 @@ def test_a_replicate_balances_the_patients_it_drew(make_frame):
     sample = sample_of([frame], "test", PATHOLOGIES)
     groups = groups_of(frame, "race", (40,))
     draws = patient_draws(sample.patient_ids, 4, seed=0)
-    got = cell_aucs(sample, groups, draws, PROTOCOLS["balanced"](sample, settings))
+    got = cell_aucs(PROTOCOLS["balanced"](sample, settings), groups, draws)
     for b, draw in enumerate(draws):
         drawn = frame.loc[np.repeat(frame.index, draw[sample.patient_N])].reset_index(drop=True)
         drawn["image_id"] = [f"{n:05d}" for n in drawn.index]
-        weights = case_weights(drawn, "balanced", settings)
+        weights = image_weights(drawn, "balanced", settings)
         for p, name in enumerate(PATHOLOGIES):
             for g, group in enumerate(groups.names):
                 rows = ((drawn["race"] == group) & drawn[f"y_{name}"].notna()).to_numpy()
@@ -165,12 +163,12 @@ def test_a_permutation_balances_the_groups_it_made(make_frame):
     sample = sample_of([frame], "test", PATHOLOGIES)
     groups = groups_of(frame, "race", (40,))
     weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-    got = permuted_aucs(sample, groups, 3, 0, weighting)
-    permuted = permuted_groups(sample, groups, 3, 0)
+    got = permuted_aucs(weighting, groups, 3, 0)
+    permuted = shuffled_groups(sample, groups, 3, 0)
     for b in range(3):
         names = np.array(groups.names, dtype=object)[permuted.code_BU[b, permuted.unit_N]]
         shuffled = frame.assign(race=names)
-        weights = case_weights(shuffled, "balanced", SETTINGS)
+        weights = image_weights(shuffled, "balanced", SETTINGS)
         for p, name in enumerate(PATHOLOGIES):
             for g, group in enumerate(groups.names):
                 rows = ((shuffled["race"] == group) & shuffled[f"y_{name}"].notna()).to_numpy()
@@ -187,8 +185,8 @@ def test_an_attribute_that_is_not_balanced_keeps_the_weights(make_frame):
     sample = sample_of([frame], "test", PATHOLOGIES)
     ages = groups_of(frame, "age", (60,))
     weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-    got = permuted_aucs(sample, ages, 3, 0, weighting)
-    permuted = permuted_groups(sample, ages, 3, 0)
+    got = permuted_aucs(weighting, ages, 3, 0)
+    permuted = shuffled_groups(sample, ages, 3, 0)
     rows = (permuted.code_BU[1, permuted.unit_N] == 0) & weighting.counted_PN[0]
     wanted = roc_auc_score(
         frame.loc[rows, "y_Edema"],
@@ -234,7 +232,7 @@ def test_a_cell_without_a_class_undoes_the_pathology_and_nothing_is_dropped():
     weights = result.weights[result.weights["pathology"] == "Edema"]
     assert weights["ess"].isna().all()
     assert (weights["reason"] == why).all()
-    assert (case_weights(frame, "balanced", SETTINGS)[0] == 0).all()
+    assert (image_weights(frame, "balanced", SETTINGS)[0] == 0).all()
 
 
 def test_a_replicate_that_loses_a_class_is_counted():
@@ -269,12 +267,12 @@ def test_images_that_lack_an_attribute_weigh_nothing_and_are_counted():
 def test_other_attributes_may_be_balanced_and_a_missing_one_is_refused(make_frame):
     frame = make_frame(images=600)
     settings = SETTINGS.model_copy(update={"balance": ("sex", "age"), "age_edges": (60.0,)})
-    weight_N = case_weights(frame, "balanced", settings)[0]
+    weight_N = image_weights(frame, "balanced", settings)[0]
     totals = pd.Series(weight_N).groupby([frame["sex"], frame["age"] >= 60]).sum()
     assert len(totals) == 4
     np.testing.assert_allclose(totals, totals.mean(), rtol=1e-12)
     with pytest.raises(BadInput, match=r"balances race x sex, but .* no 'race': .* sex, age"):
-        case_weights(frame.drop(columns="race"), "balanced", SETTINGS)
+        image_weights(frame.drop(columns="race"), "balanced", SETTINGS)
 
 
 def test_effective_sizes_stand_beside_the_metrics():
@@ -290,7 +288,7 @@ def test_effective_sizes_stand_beside_the_metrics():
     assert weighed["duplicates"].isna().all()
     for name, rows in weighed.groupby("pathology"):
         np.testing.assert_allclose(rows["prevalence"], frame[f"y_{name}"].mean(), atol=1e-12)
-    weight_N = case_weights(frame, "balanced", SETTINGS)[0]
+    weight_N = image_weights(frame, "balanced", SETTINGS)[0]
     row = pick(weighed, pathology="Edema", attribute="overall")
     assert row["ess"] == pytest.approx(weight_N.sum() ** 2 / (weight_N**2).sum())
     assert row["largest_weight"] == weight_N.max()

@@ -13,52 +13,41 @@ from sklearn.metrics import roc_auc_score
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.auc import auc
-from fairfm_core.evaluation.disaggregated.counts import cell_aucs
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import groups_of
 from fairfm_core.evaluation.predictions import Predictions, sample_of
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS, case_weights
-from fairfm_core.evaluation.resampling.bootstrap import patient_draws
-from fairfm_core.evaluation.resampling.permutation import permuted_aucs, permuted_groups
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from tests.fairfm_core.evaluation.cohorts import (
+    cell_aucs,
+    cohort,
+    image_weights,
+    patient_draws,
+    permuted_aucs,
+    pick,
+    shuffled_groups,
+)
 
 DRAWN = ("resample", "glocker")
 SETTINGS = EvaluationSettings(protocols=DRAWN, replicates=10, permutations=10, metrics=("auc",))
 PATHOLOGIES = ("No Finding", "Pleural Effusion", "Edema")
 
 
-def cohort(images=2000, seed=0):
-    """Predictions of two images a patient; race and sex differ in size, age and disease."""
-    rng = np.random.default_rng(seed)
-    patients = images // 2
-    race = rng.choice(["Asian", "Black", "White"], p=[0.2, 0.1, 0.7], size=patients)
-    black = np.repeat(race == "Black", 2)
+def unequal_races(images=2000, seed=0):
+    """Race groups differ in size, age and disease."""
+    rng = np.random.default_rng([seed, 2])
+    frame = cohort(images, seed=seed, races=(0.2, 0.1, 0.7), pathologies=(), decimals=8)
+    black = (frame["race"] == "Black").to_numpy()
     effusion = rng.random(images) < np.where(black, 0.25, 0.45)
     labels = {
         "No Finding": ~effusion & (rng.random(images) < 0.2),
         "Pleural Effusion": effusion,
         "Edema": rng.random(images) < np.where(black, 0.5, 0.2),
     }
-    frame = pd.DataFrame(
-        {
-            "image_id": [f"i{n:05d}" for n in range(images)],
-            "patient_id": np.repeat([f"p{n:05d}" for n in range(patients)], 2),
-            "split": "test",
-            "sex": np.repeat(rng.choice(["F", "M"], p=[0.4, 0.6], size=patients), 2),
-            "race": np.repeat(race, 2),
-            "age": np.clip(rng.normal(np.where(black, 50, 65), 15), 18, 90).round(),
-        }
-    )
+    frame["age"] = np.clip(rng.normal(np.where(black, 50, 65), 15), 18, 90).round()
     for name, label in labels.items():
         frame[f"y_{name}"] = label.astype(float)
         frame[f"p_{name}"] = 1 / (1 + np.exp(-(label + rng.normal(size=images))))
     return frame
-
-
-def pick(frame, **where):
-    for name, value in where.items():
-        frame = frame[frame[name] == value]
-    assert len(frame) == 1, where
-    return frame.iloc[0]
 
 
 @pytest.mark.parametrize("protocol", DRAWN)
@@ -84,10 +73,10 @@ def test_a_draw_depends_on_seed_and_images_not_on_row_order(protocol, drawn, see
     frame["y_No Finding"] = 1 - frame["y_Pleural Effusion"]
     frame["p_No Finding"] = frame["p_Pleural Effusion"] = 0.5
     settings = SETTINGS.model_copy(update={"resample_seed": seed})
-    weights = case_weights(frame, protocol, settings)
+    weights = image_weights(frame, protocol, settings)
     order = list(range(len(frame)))
     shuffle.shuffle(order)
-    again = case_weights(frame.iloc[order], protocol, settings)
+    again = image_weights(frame.iloc[order], protocol, settings)
     np.testing.assert_array_equal(again, weights[:, order])
     assert (weights == weights.round()).all()
     looked_at = ["sex", "race"] if protocol == "resample" else ["race", "age"]
@@ -98,21 +87,21 @@ def test_a_draw_depends_on_seed_and_images_not_on_row_order(protocol, drawn, see
 
 @pytest.mark.parametrize("protocol", DRAWN)
 def test_seeds_draw_differently_and_repeatably(protocol):
-    frame = cohort(400)
-    first = case_weights(frame, protocol, SETTINGS)
-    np.testing.assert_array_equal(first, case_weights(frame, protocol, SETTINGS))
+    frame = unequal_races(1000)
+    first = image_weights(frame, protocol, SETTINGS)
+    np.testing.assert_array_equal(first, image_weights(frame, protocol, SETTINGS))
     other = SETTINGS.model_copy(update={"resample_seed": 1})
-    assert not np.array_equal(first, case_weights(frame, protocol, other))
+    assert not np.array_equal(first, image_weights(frame, protocol, other))
     same = (first[0] == first[1]).all()
     assert same == (protocol == "glocker")  # one test set for all, or one for each pathology
 
 
 @pytest.mark.slow
 def test_resample_is_balanced_in_expectation():
-    frame = cohort(600)
-    (weights,) = case_weights(frame, "balanced", SETTINGS)[2:]
+    frame = unequal_races(600)
+    (weights,) = image_weights(frame, "balanced", SETTINGS)[2:]
     settings = [SETTINGS.model_copy(update={"resample_seed": seed}) for seed in range(300)]
-    draws = np.array([case_weights(frame, "resample", each)[2] for each in settings])
+    draws = np.array([image_weights(frame, "resample", each)[2] for each in settings])
     # Multiplicities are binomial: 1,800 draws, each with the probability of the image's weight.
     wanted = 3 * weights
     z = (draws.mean(axis=0) - wanted) / np.sqrt(wanted * (1 - wanted / 1800) / len(draws))
@@ -126,8 +115,8 @@ def test_resample_is_balanced_in_expectation():
 
 @pytest.mark.parametrize("protocol", DRAWN)
 def test_a_value_is_the_auc_of_the_literally_drawn_set(protocol):
-    frame = cohort(600)
-    weights = case_weights(frame, protocol, SETTINGS)[2].astype(int)
+    frame = unequal_races(600)
+    weights = image_weights(frame, protocol, SETTINGS)[2].astype(int)
     settings = SETTINGS.model_copy(update={"protocols": (protocol,)})
     result = evaluate(Predictions(frame), settings)
     row = pick(result.metrics, pathology="Edema", attribute="race", group="Asian")
@@ -147,12 +136,12 @@ def test_a_value_is_the_auc_of_the_literally_drawn_set(protocol):
 
 @pytest.mark.parametrize("protocol", DRAWN)
 def test_a_replicate_draws_patients_with_all_their_copies(protocol):
-    frame = cohort(600)
+    frame = unequal_races(600)
     sample = sample_of([frame], "test", PATHOLOGIES)
     groups = groups_of(frame, "sex", (40,))
     draws = patient_draws(sample.patient_ids, 3, seed=0)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    got = cell_aucs(sample, groups, draws, weighting)
+    got = cell_aucs(weighting, groups, draws)
     for b, draw in enumerate(draws):
         copies = draw[sample.patient_N] * weighting.weights_N(2).astype(int)
         expanded = frame.loc[np.repeat(frame.index, copies)]
@@ -165,29 +154,29 @@ def test_a_replicate_draws_patients_with_all_their_copies(protocol):
 @pytest.mark.parametrize("protocol", DRAWN)
 def test_the_null_draws_anew_for_the_groups_that_it_made(protocol):
     """Its draws make the permuted race groups alike, as the real draws do the real ones."""
-    frame = cohort(2000)
+    frame = unequal_races(2000)
     sample = sample_of([frame], "test", PATHOLOGIES)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    permuted = permuted_groups(sample, groups_of(frame, "race", (40,)), 4, 0)
+    permuted = shuffled_groups(sample, groups_of(frame, "race", (40,)), 4, 0)
     drawn_BN = weighting.permuted(2, permuted).drawn_BN
     assert drawn_BN is not None
     for b, drawn_N in enumerate(drawn_BN):
         size = np.bincount(permuted.code_BU[b, permuted.unit_N], weights=drawn_N)
         np.testing.assert_allclose(size / size.sum(), 1 / 3, atol=0.03)
     assert not np.array_equal(drawn_BN[0], drawn_BN[1])
-    aucs = permuted_aucs(sample, permuted.groups, 4, 0, weighting)
+    aucs = permuted_aucs(weighting, permuted.groups, 4, 0)
     rows = (permuted.code_BU[2, permuted.unit_N] == 1) & (drawn_BN[2] > 0)
     wanted = auc(frame["p_Edema"][rows], frame["y_Edema"][rows], drawn_BN[2][rows])
     assert aucs[2, 0, 2, 1] == pytest.approx(wanted, abs=1e-6)  # scores are float32 there
 
 
 def test_the_three_draws_make_race_groups_alike_and_leave_sex_and_other_labels():
-    frame = cohort(4000)
+    frame = unequal_races(12_000)
     frame["disease"] = np.where(
         frame["y_Pleural Effusion"] == 1, "PE", np.where(frame["y_No Finding"] == 1, "NF", "other")
     )
     frame["bin"] = np.digitize(frame["age"], [20, 30, 40, 50, 60, 70, 80], right=True)
-    multiplicity = case_weights(frame.drop(columns=["disease", "bin"]), "glocker", SETTINGS)[0]
+    multiplicity = image_weights(frame.drop(columns=["disease", "bin"]), "glocker", SETTINGS)[0]
     drawn = frame.loc[np.repeat(frame.index, multiplicity.astype(int))]
     assert len(drawn) == 3 * len(frame)
     np.testing.assert_allclose(drawn["race"].value_counts(normalize=True), 1 / 3, atol=0.02)
@@ -208,7 +197,7 @@ def test_the_three_draws_make_race_groups_alike_and_leave_sex_and_other_labels()
 
 
 def test_the_notebooks_age_bins_have_closed_upper_ends():
-    frame = cohort(40).assign(race="White")
+    frame = unequal_races(40).assign(race="White")
     frame["age"] = [20.0, 20.5, 30.0, 31.0, 80.0, 81.0] * 6 + [90.0] * 4
     sample = sample_of([frame], "test", PATHOLOGIES)
     weighting = PROTOCOLS["glocker"](sample, SETTINGS)
@@ -217,10 +206,10 @@ def test_the_notebooks_age_bins_have_closed_upper_ends():
 
 def test_what_glocker_needs_is_said(make_frame):
     with pytest.raises(BadInput, match="no 'Pleural Effusion': use protocol resample"):
-        case_weights(make_frame(), "glocker", SETTINGS)
+        image_weights(make_frame(), "glocker", SETTINGS)
     with pytest.raises(BadInput, match="have no 'race'"):
-        case_weights(cohort(40).drop(columns="race"), "glocker", SETTINGS)
-    nobody = evaluate(Predictions(cohort(40).assign(race=None)), SETTINGS)
+        image_weights(unequal_races(40).drop(columns="race"), "glocker", SETTINGS)
+    nobody = evaluate(Predictions(unequal_races(40).assign(race=None)), SETTINGS)
     glocker = nobody.metrics[nobody.metrics["protocol"] == "glocker"]
     reason = pick(glocker, pathology="Edema", attribute="overall")["reason"]
     assert reason == "no draw: no image has a race, an age and both labels"
@@ -228,7 +217,7 @@ def test_what_glocker_needs_is_said(make_frame):
 
 
 def test_all_protocols_stand_side_by_side_and_full_is_what_it_was_alone():
-    frame = cohort(600)
+    frame = unequal_races(600)
     names = ("full", "balanced", "resample", "glocker")
     settings = SETTINGS.model_copy(update={"protocols": names})
     result = evaluate(Predictions(frame.sample(frac=1, random_state=0)), settings)

@@ -2,22 +2,27 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fairfm_core.evaluation.disaggregated.counts import cell_aucs
 from fairfm_core.evaluation.groups import groups_of
 from fairfm_core.evaluation.predictions import sample_of
+from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.evaluation.resampling.bootstrap import (
-    patient_draws,
     percentile_interval,
     percentile_intervals,
+    unit_draws,
 )
+from tests.fairfm_core.evaluation.cohorts import cell_aucs, patient_draws
 
 
-def test_draws_depend_on_the_set_of_patients_and_the_seed_alone():
-    draws = patient_draws(["c", "a", "b", "a"], 20, seed=3)
+def test_draws_depend_on_the_number_of_units_and_the_seed_alone():
+    draws = unit_draws(3, 20, seed=3)
     assert draws.shape == (20, 3)
     assert (draws.sum(axis=1) == 3).all()
-    np.testing.assert_array_equal(draws, patient_draws(["a", "b", "c"], 20, seed=3))
-    assert not np.array_equal(draws, patient_draws(["a", "b", "c"], 20, seed=4))
+    unit_draws.cache_clear()
+    np.testing.assert_array_equal(draws, unit_draws(3, 20, seed=3))
+    assert not np.array_equal(draws, unit_draws(3, 20, seed=4))
+    assert not np.array_equal(draws, unit_draws(3, 20, seed=3, name="image bootstrap"))
+    with pytest.raises(ValueError, match="read-only"):
+        draws[0] = 0
 
 
 @pytest.mark.parametrize("decimals", [1, 6])
@@ -27,7 +32,7 @@ def test_a_replicate_is_the_auc_of_the_expanded_sample(make_frame, decimals):
     sample = sample_of([frame], "test", ("Edema", "Fracture"))
     groups = groups_of(frame, "race", (40,))
     draws = patient_draws(sample.patient_ids, 5, seed=0)
-    got = cell_aucs(sample, groups, draws)
+    got = cell_aucs(unweighted(sample), groups, draws)
     for b, draw in enumerate(draws):
         expanded = frame.loc[np.repeat(frame.index, draw[sample.patient_N])]
         for p, pathology in enumerate(sample.pathologies):

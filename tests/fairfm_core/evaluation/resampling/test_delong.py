@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -11,40 +10,28 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
-from fairfm_core.evaluation.metrics import Request
 from fairfm_core.evaluation.predictions import Predictions, sample_of
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS, case_weights
-from fairfm_core.evaluation.resampling.bootstrap import patient_draws, percentile_interval
-from fairfm_core.evaluation.resampling.delong import covariance, influences, normal_replicates
-from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.resampling.bootstrap import percentile_interval
+from fairfm_core.evaluation.resampling.delong import normal_replicates
+from tests.fairfm_core.evaluation.cohorts import (
+    cohort,
+    covariance,
+    delong_influences,
+    group_values,
+    image_weights,
+    patient_draws,
+)
 
 SETTINGS = EvaluationSettings()
 ATTRIBUTES = ("sex", "race", "race x sex")
 
 
-def cohort(patients, seed=0, pathologies=1, images=3.0, decimals=8):
-    """About `images` a patient; scores and labels of a patient are alike. Shares as CheXpert's."""
-    rng = np.random.default_rng(seed)
-    patient_N = np.repeat(np.arange(patients), 1 + rng.poisson(images - 1, size=patients))
-    count = len(patient_N)
-    frame = pd.DataFrame(
-        {
-            "image_id": [f"i{n:06d}" for n in range(count)],
-            "patient_id": [f"p{n:06d}" for n in patient_N],
-            "split": "test",
-            "sex": rng.choice(["F", "M"], p=[0.41, 0.59], size=patients)[patient_N],
-            "race": rng.choice(["Asian", "Black", "White"], p=[0.15, 0.1, 0.75], size=patients)[
-                patient_N
-            ],
-        }
-    )
-    for p in range(pathologies):
-        ill_Q, bold_Q = rng.normal(size=(2, patients))
-        label_N = (0.7 * ill_Q[patient_N] + 0.7 * rng.normal(size=count) > 0.4).astype(float)
-        logit_N = 1.3 * label_N + 0.6 * bold_Q[patient_N] + 0.8 * rng.normal(size=count)
-        frame[f"y_P{p}"] = np.where(rng.random(count) < 0.05, np.nan, label_N)
-        frame[f"p_P{p}"] = (1 / (1 + np.exp(-logit_N))).round(decimals).astype(np.float32)
-    return frame
+def clustered(patients, images=3, pathologies=1, **changes):
+    """Labels and scores of a patient's images are alike; race shares about CheXpert's."""
+    names = tuple(f"P{p}" for p in range(pathologies))
+    of_patient = {"per_patient": images, "races": (0.15, 0.1, 0.75), "patient_effect": 0.7}
+    return cohort(images * patients, pathologies=names, **of_patient, **changes)
 
 
 def sampled(frame):
@@ -76,9 +63,9 @@ def by_loops(frame, member_N):
 
 @pytest.mark.parametrize("decimals", [8, 1])
 def test_influences_and_covariance_are_the_textbooks(decimals):
-    frame = cohort(150, decimals=decimals)
+    frame = clustered(150, decimals=decimals)
     sample, attributes = sampled(frame)
-    found = influences(sample, PROTOCOLS["full"](sample, SETTINGS), attributes, sample.patient_N)
+    found = delong_influences(PROTOCOLS["full"](sample, SETTINGS), attributes)
     columns, wanted = [], []
     for groups, (auc_SPG, influence_USPG) in zip(attributes, found, strict=True):
         for g, name in enumerate(groups.names):
@@ -98,11 +85,9 @@ def test_influences_and_covariance_are_the_textbooks(decimals):
 
 
 def test_with_one_image_a_patient_it_is_plain_delong():
-    frame = cohort(400).drop_duplicates("patient_id").reset_index(drop=True)
+    frame = clustered(400).drop_duplicates("patient_id").reset_index(drop=True)
     sample, attributes = sampled(frame)
-    ((_, influence_USPG), *_) = influences(
-        sample, PROTOCOLS["full"](sample, SETTINGS), attributes, sample.patient_N
-    )
+    ((_, influence_USPG), *_) = delong_influences(PROTOCOLS["full"](sample, SETTINGS), attributes)
     got = covariance(influence_USPG[:, 0, 0])[0, 0]
     rows = frame.dropna(subset="y_P0")
     ill, healthy = (rows.loc[rows["y_P0"] == label, "p_P0"].to_numpy() for label in (1, 0))
@@ -117,14 +102,14 @@ def test_with_one_image_a_patient_it_is_plain_delong():
 
 
 def test_multiplicities_count_as_copies_of_the_same_patient():
-    frame = cohort(150)
+    frame = clustered(150)
     sample, attributes = sampled(frame)
     weighting = PROTOCOLS["resample"](sample, SETTINGS)
     copies = weighting.weights_N(0).astype(int)
     assert copies.max() > 1
     expanded = frame.loc[np.repeat(frame.index, copies)].reset_index(drop=True)
     seen = np.isin(sample.patient_ids, expanded["patient_id"].unique())
-    found = influences(sample, weighting, attributes, sample.patient_N)
+    found = delong_influences(weighting, attributes)
     for groups, (auc_SPG, influence_USPG) in zip(attributes, found, strict=True):
         for g in range(len(groups.names)):
             auc, influence_U = by_loops(expanded, np.repeat(groups.code_N == g, copies))
@@ -142,11 +127,9 @@ def balanced_auc(frame, member_N, weight_N):
 
 
 def test_under_balanced_an_influence_is_the_change_when_a_patient_weighs_more():
-    frame = cohort(300, seed=2)
+    frame = clustered(300, seed=2)
     sample, attributes = sampled(frame)
-    found = influences(
-        sample, PROTOCOLS["balanced"](sample, SETTINGS), attributes, sample.patient_N
-    )
+    found = delong_influences(PROTOCOLS["balanced"](sample, SETTINGS), attributes)
     step = 1e-5
     for u in (0, 7, 150):
         nudge_N = step * (sample.patient_N == u)
@@ -160,15 +143,13 @@ def test_under_balanced_an_influence_is_the_change_when_a_patient_weighs_more():
 
 
 def test_a_group_without_a_class_is_undefined_and_one_without_a_patient_too():
-    frame = cohort(60)
+    frame = clustered(60)
     sample, _ = sampled(frame)
     code_N = np.where(sample.patient_N < 10, 0, 1)
     frame.loc[code_N == 0, "y_P0"] = 0.0
     sample, _ = sampled(frame)
     groups = Groups("site", ("one class", "both", "nobody"), code_N)
-    ((auc_SPG, influence_USPG),) = influences(
-        sample, PROTOCOLS["full"](sample, SETTINGS), [groups], sample.patient_N
-    )
+    ((auc_SPG, influence_USPG),) = delong_influences(PROTOCOLS["full"](sample, SETTINGS), [groups])
     assert np.isnan(auc_SPG[0, 0]).tolist() == [True, False, True]
     assert np.isnan(influence_USPG[:, 0, 0]).all(axis=0).tolist() == [True, False, True]
     assert np.isfinite(influence_USPG[:, 0, 0, 1]).all()
@@ -179,10 +160,8 @@ def standard_errors(frame, protocol, replicates=2000):
     sample, attributes = sampled(frame)
     weighting = PROTOCOLS[protocol](sample, SETTINGS)
     draws = patient_draws(sample.patient_ids, replicates, seed=3)
-    bootstrap = bootstrap_values(
-        sample, weighting, attributes, draws, sample.patient_N, Request(("auc",))
-    )
-    analytic = influences(sample, weighting, attributes, sample.patient_N)
+    bootstrap = group_values(weighting, attributes, draws)
+    analytic = delong_influences(weighting, attributes)
     drawn_BPG = np.concatenate([values["auc"][:, 0] for values in bootstrap], axis=-1)
     influence_UPG = np.concatenate([each[:, 0] for _, each in analytic], axis=-1)
     units, *shape = influence_UPG.shape
@@ -193,7 +172,7 @@ def standard_errors(frame, protocol, replicates=2000):
 @pytest.mark.parametrize("protocol", ["full", "balanced", "resample"])
 def test_standard_errors_of_12_groups_are_those_of_the_bootstrap(protocol):
     """Within 3 %, pooled over six pathologies: one alone has the noise of 2,000 draws."""
-    delong_PG, bootstrap_PG = standard_errors(cohort(2500, seed=4, pathologies=6), protocol)
+    delong_PG, bootstrap_PG = standard_errors(clustered(2500, seed=4, pathologies=6), protocol)
     assert delong_PG.shape == (6, 12)
     ratio_G = np.sqrt((delong_PG**2).mean(axis=0) / (bootstrap_PG**2).mean(axis=0))
     assert np.abs(ratio_G - 1).max() < 0.03
@@ -201,19 +180,19 @@ def test_standard_errors_of_12_groups_are_those_of_the_bootstrap(protocol):
 
 
 def test_plain_delong_is_too_sure_where_patients_have_several_images():
-    frame = cohort(2500, seed=4)
-    clustered, bootstrap = standard_errors(frame, "full")
+    frame = clustered(2500, seed=4)
+    by_patient, bootstrap = standard_errors(frame, "full")
     alone = frame.assign(patient_id=frame["image_id"])
     plain, _ = standard_errors(alone, "full", replicates=2)
-    assert plain[0, 0] < 0.9 * clustered[0, 0]
+    assert plain[0, 0] < 0.9 * by_patient[0, 0]
     assert plain[0, 0] < 0.9 * bootstrap[0, 0]
 
 
 def test_normal_draws_have_delongs_covariance_and_are_paired():
-    frame = cohort(300)
+    frame = clustered(300)
     sample, attributes = sampled(frame)
     weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = influences(sample, weighting, attributes[:3], sample.patient_N)
+    found = delong_influences(weighting, attributes[:3])
     flat_UM = np.concatenate([each[:, 0, 0] for _, each in found], axis=-1)
     drawn_BM = normal_replicates(flat_UM, 20_000, seed=0)
     scale = np.sqrt(np.diag(covariance(flat_UM)))
@@ -229,14 +208,12 @@ def test_normal_draws_have_delongs_covariance_and_are_paired():
 
 def test_the_interval_of_a_gap_is_that_of_the_bootstrap():
     """Ends within 10 % of the width, for a maximum less a minimum of three groups and of six."""
-    frame = cohort(2500, seed=4, pathologies=3)
+    frame = clustered(2500, seed=4, pathologies=3)
     sample, attributes = sampled(frame)
     weighting = PROTOCOLS["full"](sample, SETTINGS)
     draws = patient_draws(sample.patient_ids, 2000, seed=3)
-    bootstrap = bootstrap_values(
-        sample, weighting, attributes[2:], draws, sample.patient_N, Request(("auc",))
-    )
-    analytic = influences(sample, weighting, attributes[2:], sample.patient_N)
+    bootstrap = group_values(weighting, attributes[2:], draws)
+    analytic = delong_influences(weighting, attributes[2:])
     for values, (auc_SPG, influence_USPG) in zip(bootstrap, analytic, strict=True):
         units = len(influence_USPG)
         drawn_BM = normal_replicates(influence_USPG.reshape(units, -1), 2000, seed=3)
@@ -250,7 +227,7 @@ def test_the_interval_of_a_gap_is_that_of_the_bootstrap():
 
 
 def test_delong_intervals_from_end_to_end():
-    frame = cohort(1200, seed=5, pathologies=2)
+    frame = clustered(1200, seed=5, pathologies=2)
     settings = EvaluationSettings(replicates=1000, permutations=20, metrics=("auc", "brier"))
     delong, bootstrap = (
         evaluate(Predictions(frame), settings.model_copy(update={"intervals": kind}))
@@ -283,12 +260,12 @@ def test_delong_intervals_from_end_to_end():
 
 def test_rows_of_a_drawn_set_are_no_people():
     """A set drawn with replacement, bootstrapped row by row: copies are taken for people."""
-    frame = cohort(3000, seed=6, images=2.5)
+    frame = clustered(3000, seed=6, images=2)
     settings = EvaluationSettings(
         protocols=("resample",), replicates=400, permutations=1, metrics=("auc",)
     )
     patients = evaluate(Predictions(frame), settings)
-    copies = case_weights(frame, "resample", settings)[0].astype(int)
+    copies = image_weights(frame, "resample", settings)[0].astype(int)
     drawn = frame.loc[np.repeat(frame.index, copies)].reset_index(drop=True)
     drawn["image_id"] = [f"{n:06d}" for n in drawn.index]
     naive = evaluate(
@@ -310,7 +287,9 @@ def test_rows_of_a_drawn_set_are_no_people():
 
 def test_under_balanced_weights_a_group_that_cuts_cells_has_no_delong_interval():
     """Which share of a balanced cell falls to an age group is random, and not in the covariance."""
-    frame = cohort(400).assign(age=np.random.default_rng(1).uniform(20, 90, size=len(cohort(400))))
+    frame = clustered(400).assign(
+        age=np.random.default_rng(1).uniform(20, 90, size=len(clustered(400)))
+    )
     settings = EvaluationSettings(
         protocols=("balanced",), intervals="delong", attributes=("race", "age"), metrics=("auc",),
         permutations=10,

@@ -2,61 +2,50 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-import pandas as pd
 import pytest
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.kernels import blocks, permuted_auc, permuted_sums
 from fairfm_core.evaluation.kernels.ranking import ranked
-from fairfm_core.evaluation.metrics import Request
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.operating_points import thresholds_on
 from fairfm_core.evaluation.predictions import sample_of
+from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from fairfm_core.evaluation.protocols.weighting import unweighted
-from fairfm_core.evaluation.resampling.permutation import permuted_groups
-from fairfm_core.evaluation.resampling.permutation_values import permuted_values
-from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values, bootstrapped
+from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
+from tests.fairfm_core.evaluation.cohorts import (
+    EDGES,
+    cohort,
+    group_values,
+    null_values,
+    shuffled_groups,
+)
 
 PATHOLOGIES = ("No Finding", "Edema")
 ALL = ("auc", "auprc", "rates", "brier", "ece", "calibration")
 SETTINGS = EvaluationSettings()
-EDGES = (40.0, 60.0, 80.0)
-
-
-def cohort(images=401, seed=0, decimals=2):
-    """Several images a patient, tied scores, unknown labels, some without a race."""
-    rng = np.random.default_rng(seed)
-    patient_N = rng.integers(images // 2, size=images)
-    race_Q = rng.choice(["Asian", "Black", "White"], size=images // 2)
-    columns = {
-        "image_id": [f"{n:05d}" for n in range(images)],
-        "patient_id": [f"{n:05d}" for n in patient_N],
-        "split": "test",
-        "race": pd.Series(race_Q[patient_N], dtype=object).mask(rng.random(images) < 0.05),
-        "age": rng.uniform(20, 95, size=images),
-    }
-    for name in PATHOLOGIES:
-        label_N = (rng.random(images) < 0.4).astype(float)
-        score_N = 1 / (1 + np.exp(rng.normal(size=images) - label_N))
-        columns[f"p_{name}"] = score_N.round(decimals).astype(np.float32)
-        columns[f"y_{name}"] = np.where(rng.random(images) < 0.1, np.nan, label_N)
-    return pd.DataFrame(columns)
+two_labels = partial(
+    cohort, images=401, pathologies=PATHOLOGIES, decimals=2, unknown=0.1, missing=0.05
+)
 
 
 def request_of(sample, points=("fpr=0.2",)):
-    return Request(ALL, thresholds_on(sample, points, len(PATHOLOGIES), 1))
+    return MetricRequest(ALL, thresholds_on(sample, points, len(PATHOLOGIES), 1))
 
 
 def assert_one_pass_for_each_group(sample, weighting, permuted, request):
     """What `permuted_values` says, against everybody with the members' weights 1, others' 0."""
-    values = permuted_values(sample, weighting, permuted, request)
+    values = null_values(weighting, permuted, request)
     outside = Groups("all", ("all",), np.where(permuted.unit_N < 0, -1, 0))
     unit_N = np.where(permuted.unit_N < 0, 0, permuted.unit_N)
     for g in range(len(permuted.groups.names)):
         member_BU = (permuted.code_BU == g).astype(np.uint8)
-        (expected,) = bootstrap_values(sample, weighting, [outside], member_BU, unit_N, request)
+        (expected,) = group_values(weighting, [outside], member_BU, unit_N=unit_N, request=request)
         for name, value_BSPG in expected.items():
             found_BSP = values[name][..., g]
             assert np.isfinite(found_BSP).any(), name
@@ -69,25 +58,26 @@ def assert_one_pass_for_each_group(sample, weighting, permuted, request):
 @pytest.mark.parametrize("protocol", ["full", "resample"])
 @pytest.mark.parametrize("points", [("fpr=0.2",), ("fpr=0.2", "f1", "sensitivity=0.8")])
 def test_permuted_groups_equal_a_pass_for_each(attribute, protocol, points):
-    frame = cohort(1201).assign(sex="F")
+    frame = two_labels(images=1201).assign(sex="F")
     sample = sample_of([frame], "test", PATHOLOGIES)
     settings = SETTINGS.model_copy(update={"balance": ("sex",)})  # so that races are not looked at
     weighting = PROTOCOLS[protocol](sample, settings)
-    permuted = permuted_groups(sample, groups_of(frame, attribute, EDGES), 9, seed=0)
+    permuted = shuffled_groups(sample, groups_of(frame, attribute, EDGES), 9, seed=0)
     assert_one_pass_for_each_group(sample, weighting, permuted, request_of(sample, points))
 
 
 @pytest.mark.parametrize("attribute", ["race", "age"])
 def test_the_cases_of_the_bootstrap_serve_as_well(attribute):
-    frame = cohort()
+    frame = two_labels()
     sample = sample_of([frame], "test", PATHOLOGIES)
     weighting, request = unweighted(sample), request_of(sample)
     attributes = [everybody(len(frame)), *(groups_of(frame, a, EDGES) for a in ("age", "race"))]
     once_1Q = np.ones((1, len(sample.patient_ids)), dtype=np.uint16)
-    cases = bootstrapped(sample, weighting, attributes, once_1Q, sample.patient_N, request).cases
-    permuted = permuted_groups(sample, groups_of(frame, attribute, EDGES), 7, seed=0)
-    anew = permuted_values(sample, weighting, permuted, request)
-    for name, value in permuted_values(sample, weighting, permuted, request, cases).items():
+    problem = Problem(weighting, request, SETTINGS)
+    cases = bootstrap_values(problem, attributes, once_1Q, sample.patient_N).cases
+    permuted = shuffled_groups(sample, groups_of(frame, attribute, EDGES), 7, seed=0)
+    anew = null_values(weighting, permuted, request)
+    for name, value in null_values(weighting, permuted, request, cases).items():
         # The fits of the bootstrap are of everybody, those made anew of the images with a group.
         close = 1e-12 if not name.startswith("calibration") else 0.05
         np.testing.assert_allclose(value, anew[name], rtol=0, atol=close, err_msg=name)
@@ -95,29 +85,29 @@ def test_the_cases_of_the_bootstrap_serve_as_well(attribute):
 
 @pytest.mark.slow
 def test_blocks_and_the_width_of_counts_change_no_bit(monkeypatch):
-    frame = cohort()
+    frame = two_labels()
     sample = sample_of([frame], "test", PATHOLOGIES)
-    data = sample, unweighted(sample), permuted_groups(sample, groups_of(frame, "race", ()), 40, 0)
-    whole = permuted_values(*data, request_of(sample))
-    monkeypatch.setattr(blocks, "BLOCK_LANES", 7)
+    data = unweighted(sample), shuffled_groups(sample, groups_of(frame, "race", ()), 40, 0)
+    whole = null_values(*data, request_of(sample))
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 7)
     monkeypatch.setattr(permuted_auc, "SMALL", 0)
-    for name, value in permuted_values(*data, request_of(sample)).items():
+    for name, value in null_values(*data, request_of(sample)).items():
         np.testing.assert_array_equal(value, whole[name], err_msg=name)
 
 
 @pytest.mark.parametrize("images", [5, 6, 7, 60, 401])
 def test_sums_over_members_are_those_of_the_images(images):
-    frame = cohort(images)
+    frame = two_labels(images=images)
     sample = sample_of([frame], "test", PATHOLOGIES)
     groups = groups_of(frame, "race", ())
     attributes = [everybody(images), groups]
     once_1Q = np.ones((1, len(sample.patient_ids)), dtype=np.uint16)
-    request = Request(("auc", "brier", "ece"))
-    data = sample, unweighted(sample), attributes, once_1Q, sample.patient_N
-    first = bootstrapped(*data, request).cases[0]
-    permuted = permuted_groups(sample, groups, 3, seed=0)
+    request = MetricRequest(("auc", "brier", "ece"))
+    problem = Problem(unweighted(sample), request, SETTINGS)
+    first = bootstrap_values(problem, attributes, once_1Q, sample.patient_N).cases[0]
+    permuted = shuffled_groups(sample, groups, 3, seed=0)
     (block,) = blocks.blocks_of(permuted.code_BU)
-    found = permuted_sums.member_sums([first.summed], permuted.unit_N, block, len(groups.names))
+    found = permuted_sums.permuted_sums([first.summed], permuted.unit_N, block, len(groups.names))
     labelled_N = ~np.isnan(sample.label_PN[0])
     for b, g in np.ndindex(3, len(groups.names)):
         code_N = np.where(permuted.unit_N < 0, -1, permuted.code_BU[b, permuted.unit_N])

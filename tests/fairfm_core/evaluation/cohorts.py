@@ -1,0 +1,167 @@
+"""Made-up predictions whose truth is known, and short ways into the evaluation for the tests.
+
+One builder, `cohort`, serves every test of the evaluation: what a test needs beside it, it changes
+in the table that it gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.groups import everybody, groups_of
+from fairfm_core.evaluation.metrics import MetricRequest
+from fairfm_core.evaluation.predictions import sample_of
+from fairfm_core.evaluation.problem import Problem
+from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.protocols.weighting import unweighted
+from fairfm_core.evaluation.resampling.bootstrap import unit_draws
+from fairfm_core.evaluation.resampling.delong import influences
+from fairfm_core.evaluation.resampling.permutation import permuted_groups
+from fairfm_core.evaluation.resampling.permutation_values import permuted_values
+from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
+
+AUC_ONLY = MetricRequest()
+EDGES = (40.0, 60.0, 80.0)
+
+
+def cohort(
+    images=200,
+    split="test",
+    seed=0,
+    pathologies=("Edema", "Fracture"),
+    harm=0.0,
+    model=0,
+    *,
+    per_patient=2,
+    races=(0.2, 0.3, 0.5),
+    prevalence=0.4,
+    decimals=None,
+    unknown=0.05,
+    missing=0.0,
+    sites=0,
+    patient_effect=0.0,
+):
+    """About `per_patient` images a patient, scored by a model whose signal is known.
+
+    `harm` lowers the signal of the group race=Black, `model` draws other noise for the same images,
+    `decimals` rounds scores so that some are tied, `unknown` is the share of labels that are null,
+    `missing` that of attributes that are, `races` the shares of Asian, Black and White patients,
+    `sites` the number of sites, and `patient_effect` what the labels and the scores of a patient's
+    images have in common, in standard deviations of the scores.
+    """
+    rng = np.random.default_rng(seed)
+    patients = max(1, images // per_patient)
+    patient = rng.integers(patients, size=images)
+    sex = rng.choice(["F", "M"], size=patients)
+    race = rng.choice(["Asian", "Black", "White"], p=races, size=patients)
+    columns = {
+        "image_id": [f"{split}-{i:05d}" for i in range(images)],
+        "patient_id": [f"{split}-p{p:04d}" for p in patient],
+        "split": split,
+        "sex": sex[patient],
+        "race": race[patient],
+        "age": rng.uniform(20, 95, size=images),
+    }
+    noise = np.random.default_rng([seed, model])
+    for name in pathologies:
+        label = (rng.random(images) < prevalence).astype(float)
+        if patient_effect:
+            illness = rng.normal(size=patients)[patient] + rng.normal(size=images)
+            label = (illness > np.quantile(illness, 1 - prevalence)).astype(float)
+        signal = np.where(race[patient] == "Black", 1.2 - harm, 1.2) * label
+        logit = signal + noise.normal(size=images)
+        if patient_effect:
+            logit += patient_effect * noise.normal(size=patients)[patient]
+        score = 1 / (1 + np.exp(-logit))
+        label[rng.random(images) < unknown] = np.nan
+        columns[f"y_{name}"] = label
+        columns[f"p_{name}"] = score.astype(np.float32)
+        if decimals is not None:
+            columns[f"p_{name}"] = score.round(decimals).astype(np.float32)
+    frame = pd.DataFrame(columns)
+    more = np.random.default_rng([seed, 1, images])
+    if sites:
+        frame["site"] = [f"site {s:02d}" for s in more.integers(sites, size=patients)[patient]]
+    if missing:
+        for name in ("sex", "race", "age", *(["site"] if sites else [])):
+            frame[name] = frame[name].mask(more.random(images) < missing)
+    return frame
+
+
+def pick(frame, **where):
+    """The one row with these values."""
+    for name, value in where.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1, where
+    return frame.iloc[0]
+
+
+def all_groups(frame, attributes, edges=EDGES):
+    """Everybody, then the groups of each attribute."""
+    return [everybody(len(frame)), *(groups_of(frame, name, edges) for name in attributes)]
+
+
+def patient_draws(patient_ids, replicates, seed):
+    """How often each patient is drawn in each replicate, [replicates, patients]."""
+    return unit_draws(len(patient_ids), replicates, seed)
+
+
+def group_values(weighting, attributes, weights_BU, unit_N=None, request=AUC_ONLY):
+    """The metrics of each attribute's groups when unit u has the weight `weights_BU[:, u]`.
+
+    Units are patients unless `unit_N` says otherwise.
+    """
+    unit_N = weighting.sample.patient_N if unit_N is None else unit_N
+    problem = Problem(weighting, request, EvaluationSettings())
+    return bootstrap_values(problem, attributes, weights_BU, unit_N).values
+
+
+def cell_aucs(weighting, groups, weights_BQ):
+    """AUC of every pathology and group when patients have these weights, [B, S, P, G]."""
+    (values,) = group_values(weighting, [groups], weights_BQ)
+    return values["auc"]
+
+
+def shuffled_groups(sample, groups, permutations, seed=0):
+    """The group labels permuted over patients."""
+    settings = EvaluationSettings(permutations=permutations, seed=seed)
+    return permuted_groups(Problem(unweighted(sample), AUC_ONLY, settings), groups)
+
+
+def null_values(weighting, permuted, request=AUC_ONLY, cases: Sequence = ()):
+    """The metrics of the permuted groups, [R, S, P, G]."""
+    return permuted_values(Problem(weighting, request, EvaluationSettings()), permuted, cases)
+
+
+def permuted_aucs(weighting, groups, permutations, seed=0):
+    """Subgroup AUCs with group labels permuted, [permutations, S, P, G]."""
+    permuted = shuffled_groups(weighting.sample, groups, permutations, seed)
+    return null_values(weighting, permuted)["auc"]
+
+
+def image_weights(frame, protocol, settings):
+    """Weights [P, N] of the images of one split, in the order of the rows of `frame`."""
+    order_N = np.argsort(frame["image_id"].astype(str).to_numpy(dtype=object))
+    ordered = frame.iloc[order_N].reset_index(drop=True)
+    names = tuple(str(name)[2:] for name in frame.columns if str(name).startswith("y_"))
+    weighting = PROTOCOLS[protocol](sample_of([ordered], ordered["split"].iloc[0], names), settings)
+    weights_PN = np.empty((len(names), len(frame)))
+    for p in range(len(names)):
+        weights_PN[p, order_N] = weighting.weights_N(p)
+    return weights_PN
+
+
+def delong_influences(weighting, attributes):
+    """For each attribute its AUCs [S, P, G] and the patients' influences on them, [U, S, P, G]."""
+    problem = Problem(weighting, AUC_ONLY, EvaluationSettings())
+    return influences(problem, attributes, weighting.sample.patient_N)
+
+
+def covariance(influence_UM):
+    """Covariance [M, M] of M AUCs from the units' influences on them, as the textbook writes it."""
+    units = len(influence_UM)
+    return units / (units - 1) * (influence_UM.T @ influence_UM)
