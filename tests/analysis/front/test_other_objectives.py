@@ -76,6 +76,7 @@ def test_the_front_is_that_of_brute_force(other_study: Path, study_json: Record)
     assert [each.reference for each in front.objectives] == [0.0, 0.2, 0.2, 1.0]
 
 
+@pytest.mark.slow
 def test_text_figure_report_and_json_show_them(other_study: Path, study_json: Record) -> None:
     location = write_objectives(other_study, study_json, GOALS)
     text = write_front(location)
@@ -106,6 +107,7 @@ def test_only_panels_of_auc_gaps_have_a_fairness_score(
     assert "eq. 1" in Path(write_report(str(other_study))).read_text()
 
 
+@pytest.mark.slow
 def test_objectives_without_replicates_have_a_front_and_no_probability(
     tmp_path: Path, write_trials: Callable[..., None], study_json: Record
 ) -> None:

@@ -50,7 +50,7 @@ def name_by_hand(age: float | None, edges: tuple[float, ...]) -> str | None:
     return bin_names(edges)[sum(age >= edge for edge in edges)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(ages=some_ages, edges=some_edges)
 def test_an_age_has_one_group_everywhere(ages, edges) -> None:
     frame = cohort([*ages, edges[0] - 0.25, edges[-1]])  # at least two groups
@@ -77,7 +77,7 @@ def test_an_age_has_one_group_everywhere(ages, edges) -> None:
     assert small == set(counts)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ages=some_ages, edges=some_edges)
 def test_combinations_have_one_name_everywhere(ages, edges) -> None:
     frame = cohort([age for age in ages for _ in "FM"] + [edges[0] - 0.25] * 2 + [edges[-1]] * 2)

@@ -77,6 +77,7 @@ def test_seeds_draw_differently_and_repeatably(protocol):
     assert same == (protocol == "glocker")  # one test set for all, or one for each pathology
 
 
+@pytest.mark.slow
 def test_resample_is_balanced_in_expectation():
     frame = unequal_races(600)
     (weights,) = image_weights(frame, "balanced", SETTINGS)[2:]
