@@ -70,6 +70,7 @@ def test_a_column_may_have_the_name_of_a_combination():
 def test_the_combination_of_nothing_is_everybody():
     groups = joint_groups([], 3)
     assert (groups.attribute, groups.names) == ("overall", ("all",))
+    assert groups.code_N.dtype == np.int64
     assert list(groups.code_N) == [0, 0, 0]
 
 
