@@ -9,6 +9,7 @@ from fairfm_core.evaluation.auc import auc
 from fairfm_core.evaluation.disaggregated.gaps import (
     EQUALIZED_ODDS,
     GAP_DEFINITIONS,
+    fairness_constant,
     fairness_scores,
     gap_of_mean,
     mean_of_gaps,
@@ -91,6 +92,8 @@ def test_the_least_fair_model_of_a_plot_has_the_margin():
         [0.04, 0.01, np.nan], nan_ok=True
     )
     assert fairness_scores(np.array([0.02, 0.05]), 0.1) == pytest.approx([0.13, 0.1])
+    assert fairness_constant(np.array([0.02, 0.05, np.nan])) == pytest.approx(0.06)
+    assert fairness_constant(np.array([0.02, 0.05]), 0.1) == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize(("groups", "factor"), [(2, 1.128), (3, 1.693), (6, 2.534)])
