@@ -12,7 +12,6 @@ digest of its data; never a path, a name or a time.
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.label_policies import policies_of
+from fairfm_core.config.methods import SAMPLINGS, imported
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.zoo import MAPPING_REVISION
@@ -130,7 +130,7 @@ def adapt_stages(trial: Trial, digest: str, pathologies: tuple[str, ...]) -> lis
         "sampling": trial.data.sampling,
         "seed": trial.seed,
     }
-    if trial.data.sampling == "balanced":
+    if SAMPLINGS[trial.data.sampling].by_group:
         config["balance"] = trial.data.balance
     if policies := policies_of(trial.data.labels, predicted, pathologies):
         config["labels"] = policies
@@ -175,7 +175,7 @@ def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
     if store.is_done(stage.kind, stage.fingerprint):
         return
     with store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder:
-        _imported(WORK[stage.kind])(stage, store, folder, report)
+        imported(WORK[stage.kind])(stage, store, folder, report)
     _tidy(stage, store)
 
 
@@ -192,7 +192,7 @@ def run_together(
         folders = [Path(scratch) / stage.fingerprint for stage in stages]
         for folder in folders:
             folder.mkdir()
-        failed: dict[str, str] = _imported(TOGETHER)(stages, folders, store, report)
+        failed: dict[str, str] = imported(TOGETHER)(stages, folders, store, report)
         share = {"seconds": (time.time() - started) / len(stages)}
         for stage, folder in zip(stages, folders, strict=True):
             done = store.is_done(stage.kind, stage.fingerprint)
@@ -219,11 +219,6 @@ def _record(stage: Stage) -> dict[str, Any]:
         # Not part of the identity, but what numbers may depend on in their last digits.
         "software": {name: metadata.version(name) for name in ("torch", "timm", "numpy")},
     }
-
-
-def _imported(place: str) -> Any:
-    module, function = place.split(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def _tidy(stage: Stage, store: ArtifactStore) -> None:

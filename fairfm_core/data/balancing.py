@@ -43,6 +43,18 @@ def balanced_subset(
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
+def whole_split(
+    frame: pd.DataFrame, attribute: str | Sequence[str] | None, seed: int
+) -> NDArray[np.int64]:
+    """Positions of all rows of `frame`: standard sampling."""
+    return np.arange(len(frame))
+
+
+def groups_of_rows(frame: pd.DataFrame, attribute: str | Sequence[str]) -> pd.Series:
+    """The group of each row, null where unknown; raises BadInput as `balanced_subset` does."""
+    return _groups(frame, attribute)[1]
+
+
 def group_sizes(frame: pd.DataFrame, attribute: str | Sequence[str]) -> pd.Series:
     """Images of each group that `balanced_subset` makes alike; raises BadInput as it does."""
     return _groups(frame, attribute)[1].value_counts()

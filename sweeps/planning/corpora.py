@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.corpora.corpus import Corpus, open_corpora, pretraining_corpus
@@ -27,7 +28,7 @@ def planned_corpus(trial: Trial) -> Pretraining:
 
 def recipe_of(stage: Stage) -> Pretraining:
     """How a pretrain stage trains."""
-    return Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
+    return read_pretraining(stage.config["pretraining"] | {"corpora": stage.corpora})
 
 
 def corpus_of(stage: Stage) -> Corpus:

@@ -11,9 +11,10 @@ from typing import Any
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings, imported
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import GLOCKER_LABELS, Trial
-from fairfm_core.data.balancing import balanced_subset
+from fairfm_core.data.balancing import groups_of_rows
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
@@ -188,9 +189,11 @@ def _check_data(trial: Trial, data: PreparedData) -> None:
     for split in ("train", "val", "test"):
         if not (data.frame["split"] == split).any():
             raise BadInput(f"{data.folder} has no image in split {split!r}; prepare it with one")
-    if trial.data.sampling == "balanced":
-        training = data.frame[data.frame["split"] == "train"]
-        balanced_subset(training, trial.data.balance, trial.seed)
+    training = data.frame[data.frame["split"] == "train"]
+    if SAMPLINGS[trial.data.sampling].by_group:
+        imported(SAMPLINGS[trial.data.sampling].work)(training, trial.data.balance, trial.seed)
+    if isinstance(trial.adaptation.loss, GroupLossSettings):
+        groups_of_rows(training, trial.adaptation.loss.attribute)
 
 
 def _check_glocker(trial: Trial, data: PreparedData) -> None:

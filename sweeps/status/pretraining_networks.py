@@ -7,18 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.methods import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage
-from fairfm_core.training.pretraining.shares import COMPARED
-from sweeps.planning.corpora import recipe_of
+from fairfm_core.training.pretraining.shares import check_shares, real_batch
+from sweeps.planning.corpora import corpus_of, recipe_of
 from sweeps.planning.plan import Plan
 from sweeps.status.networks import described, in_parts, memory_text, saving
 
 if TYPE_CHECKING:  # with torch, which a driver is spared
     from fairfm_core.training.pretraining.memory import PretrainingMemory
-from fairfm_core.training.pretraining.shares import check_shares, real_batch
-from sweeps.planning.corpora import corpus_of
 
 
 def shared_batch(stage: Stage, workers: int) -> int:
@@ -65,7 +64,7 @@ def check_pretrainings(trials: Sequence[Trial]) -> None:
     """Build each distinct pre-training's network, without memory; raises BadInput if it cannot."""
     import torch
 
-    from fairfm_core.training.pretraining.methods import NETWORKS
+    from fairfm_core.training.pretraining.method import implementation
 
     starts = {
         (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): (t.pretraining, t.backbone)
@@ -74,7 +73,7 @@ def check_pretrainings(trials: Sequence[Trial]) -> None:
     }
     for recipe, backbone in starts.values():
         with torch.device("meta"):
-            NETWORKS[recipe.method](recipe, backbone)
+            implementation(recipe.method).build(recipe, backbone)
 
 
 def count_pretrainings(plan: Plan) -> list[PretrainingNetwork]:
@@ -103,14 +102,14 @@ def _counted(stage: Stage, workers: int) -> PretrainingNetwork:
 
 
 def _name(recipe: Pretraining, backbone: Backbone, batch: int, workers: int) -> str:
-    parts = "" if recipe.method in COMPARED else in_parts(recipe.micro_batch)
+    parts = in_parts(recipe.images_at_once)
     shared = f" on {workers} workers" if workers > 1 else ""
     return ", ".join([recipe.method, *described(backbone), f"batch {batch}{shared}{parts}"])
 
 
 def _saving(recipe: Pretraining, batch: int, workers: int, images: int) -> str:
     """Smaller parts where a batch has them, more workers where they compare its images."""
-    if recipe.method not in COMPARED:
+    if not SELF_SUPERVISED[recipe.method].compares_images:
         return saving(images // 2) if images >= 4 else ""
     fits = batch % (2 * workers) == 0 and images >= 4
     return f"workers: {2 * workers} about halves the activations" if fits else ""
