@@ -150,9 +150,9 @@ def test_a_combination_that_no_image_has_is_refused() -> None:
 def test_the_setting_is_one_attribute_or_several() -> None:
     one = Data(dataset="d", balance="race")
     assert Data(dataset="d", balance=("race",)) == one == Data(dataset="d")
-    assert one.balanced_over == ("race",)
+    assert one.balance == "race"
     several = Data(dataset="d", balance=("sex", "race"))
-    assert several.balance == several.balanced_over == ("race", "sex")
+    assert several.balance == ("race", "sex")
     assert several == Data(dataset="d", balance=("race", "sex"))
     for wrong in ((), ("race", "race")):
         with pytest.raises(ValueError, match="name one or more, each once"):

@@ -172,3 +172,29 @@ def test_a_probe_learns_what_a_linear_model_can(phantom: PreparedData, tmp_path:
         frame = read_predictions(path).frame
     reached = roc_auc_score(frame[label], frame["p_Pleural Effusion"])
     assert reached > expected - 0.08
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "backbone", "losses"),
+    [
+        (TUNE | {"epochs": 1}, VIT, ["focal", "reweighted"]),
+        (PROBE | {"batch_size": 16}, CNN, ["reweighted"]),
+    ],
+)
+def test_a_loss_changes_the_training_and_cross_entropy_is_the_default(
+    phantom: PreparedData,
+    tmp_path: Path,
+    adaptation: dict[str, Any],
+    backbone: dict[str, Any],
+    losses: list[str],
+) -> None:
+    store = open_store(str(tmp_path))
+    plain = stages(phantom, adaptation, backbone)
+    assert stages(phantom, adaptation | {"loss": "bce"}, backbone) == plain
+    found = [run_all(plain, store)]
+    for loss in losses:
+        others = stages(phantom, adaptation | {"loss": loss}, backbone)
+        assert others[-2].fingerprint != plain[-2].fingerprint
+        assert others[:-2] == plain[:-2]
+        found.append(run_all(others, store))
+    assert len({predictions["test"] for predictions in found}) == 1 + len(losses)

@@ -142,8 +142,8 @@ def slow_probe(found: ProbeFeatures, asked: ProbeTask) -> TrainedProbe:
             optimizer.zero_grad()
             logits_BP, y_BP = head(x_VND[epoch % len(x_VND), index]), y_NP[index]
             known_BP = ~torch.isnan(y_BP)
-            weight_B = None if weights_NP is None else weights_NP[index][known_BP]
-            loss = F.binary_cross_entropy_with_logits(logits_BP[known_BP], y_BP[known_BP], weight_B)
+            weight = None if weights_NP is None else weights_NP[index][known_BP]
+            loss = F.binary_cross_entropy_with_logits(logits_BP[known_BP], y_BP[known_BP], weight)
             loss.backward()
             optimizer.step()
             losses.append(float(loss.detach()))
@@ -245,6 +245,25 @@ def test_seeds_samplings_and_labels_mix() -> None:
     tasks = mixed_tasks(found)
     for asked, fast in zip(tasks, train_probes(tasks, found, CPU), strict=True):
         assert_same(fast, slow_probe(found, asked))
+
+
+def test_labels_are_weighted() -> None:
+    """Heads of the same batches but other weights are apart; weights of 1 change nothing."""
+    found = features()
+    draw = np.random.default_rng(4)
+    shapes = (N, P)
+    weights = [None, np.ones(shapes), draw.uniform(0, 3, shapes), draw.integers(0, 2, shapes)]
+    tasks = [
+        task(found, recipe(lr=0.01), weights_NP=w if w is None else w.astype(np.float32))
+        for w in weights
+    ]
+    trained = train_probes(tasks, found, CPU)
+    for asked, fast in zip(tasks, trained, strict=True):
+        (alone,) = train_probes([asked], found, CPU)
+        assert_identical([fast], [alone])
+        assert_same(fast, slow_probe(found, asked))
+    assert_identical(trained[:1], trained[1:2])
+    assert not np.allclose(trained[0].weight_DP, trained[2].weight_DP, rtol=0.01)
 
 
 @pytest.mark.parametrize("select", ["val_best", "last"])
