@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from fairfm_core.config.adaptation import Precision
+from fairfm_core.config.frozen import Precision
 from fairfm_core.errors import BadInput
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

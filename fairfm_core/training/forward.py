@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairfm_core.config.adaptation import Precision
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.frozen import Precision
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.augmentation.augmentation import crop_and_flip
 from fairfm_core.training.augmentation.transforms import to_input

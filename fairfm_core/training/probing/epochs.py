@@ -73,11 +73,12 @@ def _train(
     decays = torch.tensor([r.weight_decay for r in group.recipes], dtype=torch.float64)
     decay_K1 = decays.to(group.device).unsqueeze(1)
     losses = []
-    for rate_K1, (x_BD, y_PB) in zip(rates_SK1, batches(group, train_ND, epoch), strict=True):
+    steps = zip(rates_SK1, batches(group, train_ND, epoch), strict=True)
+    for rate_K1, (x_BD, y_PB, weights_PB) in steps:
         if recipe.normalise:
             x_BD = normalised(x_BD, heads.now, training=True)
         sizes = StepSizes(heads.step + 1, rate_K1, decay_K1)
-        losses.append(train_step(heads, x_BD, y_PB, sizes, rule))
+        losses.append(train_step(heads, x_BD, y_PB, weights_PB, sizes, rule))
     found: NDArray[np.float32] = torch.stack(losses).cpu().numpy()
     return found
 

@@ -40,6 +40,8 @@ class Group:
     chosen_N: Tensor
     y_NP: Tensor
     """Labels of the chosen rows."""
+    weights_NP: Tensor | None
+    """Weights of these labels in the loss; None for a weight of 1."""
     known: list[Known]
     """What is known of the validation split."""
     device: torch.device
@@ -64,6 +66,7 @@ def _group(tasks: Sequence[ProbeTask], places: list[int], device: torch.device) 
         seed=first.seed,
         chosen_N=as_tensor(first.chosen_N, device),
         y_NP=as_tensor(labels_NP, device),
+        weights_NP=None if first.weights_NP is None else as_tensor(first.weights_NP, device),
         known=defined_pathologies(first.labels_val_NP),
         device=device,
     )
@@ -96,10 +99,13 @@ def learning_rates(group: Group, epoch: int) -> NDArray[np.float64]:
     return rates_SK
 
 
-def batches(group: Group, train_ND: Tensor, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features [B, D] and labels [P, B] of an epoch's batches."""
+def batches(
+    group: Group, train_ND: Tensor, epoch: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """Features [B, D], labels [P, B] and their weights [P, B], if any, of an epoch's batches."""
     order_N = epoch_order(len(group.chosen_N), group.seed, epoch)
     for index_B in index_batches(order_N, group.recipes[0].batch_size):
         place_B = torch.from_numpy(index_B).to(group.device)
         x_BD = train_ND.index_select(0, group.chosen_N[place_B])
-        yield x_BD, group.y_NP[place_B].T.contiguous()
+        weights_PB = None if group.weights_NP is None else group.weights_NP[place_B].T
+        yield x_BD, group.y_NP[place_B].T.contiguous(), weights_PB

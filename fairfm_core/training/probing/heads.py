@@ -108,18 +108,28 @@ def logits(weights: Weights, x_BD: Tensor) -> Tensor:
     return torch.addmm(bias_Q1, weight_QD, x_BD.T).view(*weights.bias_KP.shape, len(x_BD))
 
 
-def train_step(heads: Heads, x_BD: Tensor, y_PB: Tensor, sizes: StepSizes, rule: Rule) -> Tensor:
+def train_step(
+    heads: Heads,
+    x_BD: Tensor,
+    y_PB: Tensor,
+    weights_PB: Tensor | None,
+    sizes: StepSizes,
+    rule: Rule,
+) -> Tensor:
     """One step of every head on one batch; returns the losses [K] before it.
 
-    The loss is `masked_bce`: binary cross-entropy, the mean over known labels. Its gradient by the
-    logits is (sigmoid - label) / known labels, so there is nothing to differentiate.
+    The loss is `losses.Loss` with cross-entropy and these weights (1 where None). Its gradient with
+    respect to the logits is weight x (sigmoid - label) / known labels, so there is nothing to
+    differentiate.
     """
-    known_PB = (~torch.isnan(y_PB)).float()
-    known_PB /= known_PB.sum().clamp(min=1)
+    share_PB = (~torch.isnan(y_PB)).float()
+    share_PB /= share_PB.sum().clamp(min=1)
+    if weights_PB is not None:
+        share_PB *= weights_PB
     y_PB = y_PB.nan_to_num()
     z_KPB = logits(heads.now, x_BD)
-    loss_K = _losses(z_KPB, y_PB, known_PB)
-    slope_KPB = z_KPB.sigmoid_().sub_(y_PB).mul_(known_PB)
+    loss_K = _losses(z_KPB, y_PB, share_PB)
+    slope_KPB = z_KPB.sigmoid_().sub_(y_PB).mul_(share_PB)
     gradient_QD = slope_KPB.flatten(0, 1) @ x_BD
     weight_KX = heads.now.weight_KPD.flatten(1)
     rule.weights(weight_KX, gradient_QD.view_as(weight_KX), heads.memory["weight"], sizes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class ProbeTask:
     labels_train_NP: NDArray[np.float64]
     """Of all training rows, 0 or 1; NaN where unknown."""
     labels_val_NP: NDArray[np.float64]
+    weights_NP: NDArray[np.float32] | None = None
+    """Weights of the chosen rows' labels in the loss; None for a weight of 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +80,10 @@ def check_tasks(tasks: Sequence[ProbeTask], features: ProbeFeatures) -> None:
 
 
 def batches_of(task: ProbeTask) -> str:
-    """Equal for heads that see the same batches with the same labels."""
-    arrays = task.chosen_N, task.labels_train_NP, task.labels_val_NP
+    """Equal for heads that see the same batches with the same labels and weights."""
+    arrays: list[NDArray[Any]] = [task.chosen_N, task.labels_train_NP, task.labels_val_NP]
+    if task.weights_NP is not None:
+        arrays.append(task.weights_NP)
     return f"{task.seed} {_digest(*arrays)}"
 
 
@@ -91,9 +96,12 @@ def _digest(*arrays: NDArray[np.generic]) -> str:
 
 
 def identity(tasks: Sequence[ProbeTask], batches: Sequence[str], features: ProbeFeatures) -> str:
-    """Equal for passes whose states can be exchanged; of the features it sees the shape alone."""
+    """Equal for passes whose states are interchangeable; of the features it covers the shape only.
+
+    The loss is covered by `batches`, which differ with the weights.
+    """
     shapes = f"{features.train_VND.shape} {features.val_ND.shape}"
-    recipes = [task.recipe.model_dump_json() for task in tasks]
+    recipes = [task.recipe.model_dump_json(exclude={"loss"}) for task in tasks]
     lines = [f"{recipe} {seen}" for recipe, seen in zip(recipes, batches, strict=True)]
     return hashlib.sha256("\n".join([shapes, *lines]).encode()).hexdigest()
 

@@ -18,7 +18,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints.registry import convert
 from fairfm_core.models.weights.converted import read_weights, tensors_sha256
-from fairfm_core.models.weights.coverage import meta_network
+from fairfm_core.models.weights.coverage import file_pool, meta_network
 from fairfm_core.models.weights.loading import fit, load_weights
 from fairfm_core.models.weights.provenance import KEY
 
@@ -53,6 +53,23 @@ def network(pool: str = "token", classes: int = 0, **changes: object) -> nn.Modu
     return build_backbone(
         backbone, method="linear_probe", pool=pool, classes=classes, seed=0
     ).eval()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names", "pool"),
+    [
+        ("vit_tiny_patch16_224", ("norm.weight",), "auto"),
+        ("vit_tiny_patch16_224", ("fc_norm.weight",), "avg"),  # fine-tuned on the mean
+        ("vit_tiny_patch16_224", ("fc_norm.weight", "norm.weight"), "auto"),
+        ("vit_tiny_patch16_224", (), "auto"),
+        ("resnetv2_50x1_bit", ("fc_norm.weight",), "auto"),  # has no token to choose
+        ("resnetv2_50x1_bit", ("norm.weight",), "auto"),
+    ],
+)
+def test_the_norms_of_a_file_say_how_its_network_pools(
+    backbone: str, names: tuple[str, ...], pool: str
+) -> None:
+    assert file_pool(Backbone(name=backbone), dict.fromkeys(names)) == pool
 
 
 def grey() -> Tensor:
