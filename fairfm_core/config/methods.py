@@ -180,7 +180,11 @@ MOCO_V3 = SelfSupervisedMethod(
     },
 )
 SELF_SUPERVISED: dict[str, SelfSupervisedMethod] = {
-    record.name: record for record in (MAE, MOCO_V3)
+    record.name: record
+    for record in (
+        MAE,
+        MOCO_V3,
+    )
 }
 
 
