@@ -8,14 +8,13 @@ import numpy as np
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.weights.pretrained import load_inputs
 from fairfm_core.stages import Report, Stage
 from fairfm_core.training.batches import planned_dataset, take_split
 from fairfm_core.training.device import pick_device
 from fairfm_core.training.forward import forward_images, forward_view
-
-SPLITS = ("train", "val", "test")
 
 
 def extract_features(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:

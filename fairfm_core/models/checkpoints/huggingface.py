@@ -22,7 +22,7 @@ from fairfm_core.models.checkpoints.vit import check_heads
 
 WRAPPED = re.compile(r"^(timm_model|model|vit)\.")
 """The attribute in which a Transformers model keeps its backbone."""
-TRANSFORMERS = re.compile(r"encoder\.layer\.\d+\..*")
+TRANSFORMERS_LAYER = re.compile(r"encoder\.layer\.\d+\..*")
 PARTS = {
     "decoder": re.compile(r"decoder\..*|embeddings\.mask_token"),
     "pooler": re.compile(r"pooler\..*"),
@@ -54,7 +54,7 @@ def read_huggingface(path: Path, network: nn.Module) -> Published:
     """
     file = huggingface_file(path)
     tensors = renamed(read_state_dict(file), lambda name: WRAPPED.sub("", name), file)
-    if not any(TRANSFORMERS.fullmatch(name) for name in tensors):
+    if not any(TRANSFORMERS_LAYER.fullmatch(name) for name in tensors):
         return Published(tensors, (file,))
     _check_config(file, network)
     tensors, dropped = set_aside(tensors, PARTS)

@@ -23,7 +23,7 @@ from fairfm_core.models.checkpoints.published import Published
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
 from fairfm_core.models.checkpoints.vit import read_mae, read_mocov3
 from fairfm_core.models.position_tables import table_origin
-from fairfm_core.models.weights.converted import Weights, tensors_sha256, write_weights
+from fairfm_core.models.weights.converted import ConvertedWeights, tensors_sha256, write_weights
 from fairfm_core.models.weights.coverage import (
     Coverage,
     file_pool,
@@ -97,9 +97,9 @@ class Converted:
             backbone=self.model.network(),
         )
 
-    def weights(self, path: Path) -> Weights:
+    def weights(self, path: Path) -> ConvertedWeights:
         """The weights as reading the file that `write` writes would give them."""
-        return Weights(path, self.about(), self.tensors, self.sha256)
+        return ConvertedWeights(path, self.about(), self.tensors, self.sha256)
 
     def write(self, path: Path) -> None:
         """Write the safetensors file that training reads; raises BadInput where it cannot."""

@@ -13,8 +13,13 @@ from fairfm_core.config.zoo import OWN, user_model
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints.registry import convert
-from fairfm_core.models.weights.converted import WEIGHTS, Weights, read_weights, write_weights
-from fairfm_core.models.weights.loading import fit
+from fairfm_core.models.weights.converted import (
+    WEIGHTS,
+    ConvertedWeights,
+    read_weights,
+    write_weights,
+)
+from fairfm_core.models.weights.loading import fitted_weights
 from fairfm_core.models.weights.provenance import is_converted
 from fairfm_core.stages import Report, Stage
 
@@ -42,10 +47,10 @@ def check_weights(weights: PublishedWeights, backbone: Backbone, method: str, po
     assert weights.format is not None
     with torch.device("meta"):
         model = build_backbone(backbone, method=method, pool=pool, classes=2, seed=0)
-    fit(model, read_source(Path(weights.file), weights.format, weights.network))
+    fitted_weights(model, read_source(Path(weights.file), weights.format, weights.network))
 
 
-def read_source(file: Path, format: str, network: Backbone) -> Weights:
+def read_source(file: Path, format: str, network: Backbone) -> ConvertedWeights:
     """Weights from a converted file as it is, or from a published one by its reader.
 
     The record of a published one knows no licence: what the study calls it is no part of the work.

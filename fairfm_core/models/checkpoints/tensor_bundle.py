@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from fairfm_core.errors import BadInput
 from fairfm_core.models.checkpoints.crc32c import masked_crc32c
 from fairfm_core.models.checkpoints.tensorflow_index import (
+    bytes_at,
     messages,
     numbers,
     read_table,
-    taken,
     varint,
 )
 
@@ -171,8 +171,8 @@ def _only_string(bundle: TensorBundle) -> bytes:
     entry = bundle.entries[GRAPH]
     raw = bundle._raw(GRAPH, entry).tobytes()
     length, at = varint(raw, 0)
-    checksum, at = taken(raw, at, 4)
-    text, _ = taken(raw, at, length)
+    checksum, at = bytes_at(raw, at, 4)
+    text, _ = bytes_at(raw, at, length)
     if masked_crc32c(length.to_bytes(4, "little") + checksum + text) != entry.crc:
         raise ValueError("it does not match its checksum")
     return text

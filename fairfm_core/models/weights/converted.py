@@ -26,7 +26,7 @@ WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Weights:
+class ConvertedWeights:
     """A converted file, read."""
 
     path: Path
@@ -54,7 +54,7 @@ def write_weights(tensors: dict[str, Tensor], about: About, path: Path) -> None:
         raise BadInput(f"{path} cannot be written: {' '.join(str(error).split())}") from error
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path) -> ConvertedWeights:
     """A converted file and what it is of.
 
     Raises BadInput for a file that is missing, damaged, changed, not converted, or of another
@@ -71,7 +71,7 @@ def read_weights(path: Path) -> Weights:
         raise BadInput(f"{path} is no whole safetensors file: {reason}") from error
     about = about_of(path, metadata)
     _refuse_changed(path, about, tensors)
-    return Weights(path, about, tensors, files_sha256([path]))
+    return ConvertedWeights(path, about, tensors, files_sha256([path]))
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:

@@ -17,7 +17,7 @@ from timm.layers import ScaledStdConv2d, StdConv2d, resample_abs_pos_embed
 from torch import Tensor, nn
 
 from fairfm_core.errors import BadInput
-from fairfm_core.models.weights.converted import Weights, read_weights
+from fairfm_core.models.weights.converted import ConvertedWeights, read_weights
 from fairfm_core.models.weights.coverage import (
     Coverage,
     head_names,
@@ -52,14 +52,14 @@ def load_weights(model: nn.Module, path: str | Path, pool: str = "auto") -> Cove
     """
     _check_pool(model, pool)
     assert not any(value.is_meta for value in model.state_dict().values()), "no memory to fill"
-    fitted = fit(model, read_weights(Path(path)))
+    fitted = fitted_weights(model, read_weights(Path(path)))
     result = model.load_state_dict(fitted.tensors, strict=False)
     assert not result.unexpected_keys
     assert set(result.missing_keys) == set(fitted.coverage.missing)
     return fitted.coverage
 
 
-def fit(model: nn.Module, weights: Weights) -> Fitted:
+def fitted_weights(model: nn.Module, weights: ConvertedWeights) -> Fitted:
     """A file's tensors as `model` takes them, checked but not loaded; a meta network serves too.
 
     Raises BadInput where they do not give every tensor of the backbone.
@@ -83,7 +83,9 @@ def _check_pool(model: nn.Module, pool: str) -> None:
         raise BadInput(f"the network was built with pool {built!r}, not {pool!r}")
 
 
-def _allowed(model: nn.Module, weights: Weights) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _allowed(
+    model: nn.Module, weights: ConvertedWeights
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the network that may be missing, and names of the file that may be left."""
     names = list(model.state_dict())
     fresh = [name for name in names if name.startswith(MEAN_NORM) and name not in weights.tensors]

@@ -27,7 +27,7 @@ def initial_weight(width: int, pathologies: int, seed: int) -> Tensor:
 
 
 @dataclass
-class Weights:
+class HeadWeights:
     """What the K heads predict with."""
 
     weight_KPD: Tensor
@@ -37,22 +37,22 @@ class Weights:
     that all heads share in memory."""
     variance_KD: Tensor
 
-    def take_over(self, other: Weights, chosen: list[int]) -> None:
+    def take_over(self, other: HeadWeights, chosen: list[int]) -> None:
         """Copy the chosen heads of `other`."""
         for name, mine in vars(self).items():
             mine[chosen] = getattr(other, name)[chosen]
 
-    def clone(self) -> Weights:
+    def clone(self) -> HeadWeights:
         """A copy that shares nothing."""
-        return Weights(*(tensor.clone() for tensor in vars(self).values()))
+        return HeadWeights(*(tensor.clone() for tensor in vars(self).values()))
 
 
 @dataclass
 class Heads:
     """K heads after `step` steps, with the optimiser's memory and each head's best epoch."""
 
-    now: Weights
-    best: Weights
+    now: HeadWeights
+    best: HeadWeights
     memory: dict[str, Memory]
     """Of "weight" [K, P * D] and "bias" [K, P]."""
     best_auc: list[float]
@@ -69,7 +69,7 @@ class Heads:
     @staticmethod
     def of_state(state: dict[str, Any]) -> Heads:
         """The heads that `state_dict` describes."""
-        return Heads(**state | {name: Weights(**state[name]) for name in ("now", "best")})
+        return Heads(**state | {name: HeadWeights(**state[name]) for name in ("now", "best")})
 
 
 def new_heads(weight_KPD: Tensor, rule: Rule) -> Heads:
@@ -77,7 +77,7 @@ def new_heads(weight_KPD: Tensor, rule: Rule) -> Heads:
     heads, pathologies, width = weight_KPD.shape
     bias_KP, mean_D = weight_KPD.new_zeros(heads, pathologies), weight_KPD.new_zeros(width)
     shared = (row_D.expand(heads, -1) for row_D in (mean_D, torch.ones_like(mean_D)))
-    now = Weights(weight_KPD, bias_KP, *shared)
+    now = HeadWeights(weight_KPD, bias_KP, *shared)
     shapes = {"weight": weight_KPD.flatten(1), "bias": bias_KP}
     return Heads(
         now=now,
@@ -93,7 +93,7 @@ def new_heads(weight_KPD: Tensor, rule: Rule) -> Heads:
     )
 
 
-def normalised(x_BD: Tensor, weights: Weights, training: bool) -> Tensor:
+def batch_normalised(x_BD: Tensor, weights: HeadWeights, training: bool) -> Tensor:
     """Batch normalisation without affine terms, as nn.BatchNorm1d; training moves the running rows.
 
     It is the same for all heads, whose running rows are one.
@@ -102,13 +102,13 @@ def normalised(x_BD: Tensor, weights: Weights, training: bool) -> Tensor:
     return F.batch_norm(x_BD, *running, None, None, training, NORM_MOMENTUM, NORM_EPSILON)
 
 
-def logits(weights: Weights, x_BD: Tensor) -> Tensor:
+def logits(weights: HeadWeights, x_BD: Tensor) -> Tensor:
     """Logits [K, P, B]."""
     weight_QD, bias_Q1 = weights.weight_KPD.flatten(0, 1), weights.bias_KP.view(-1, 1)
     return torch.addmm(bias_Q1, weight_QD, x_BD.T).view(*weights.bias_KP.shape, len(x_BD))
 
 
-def train_step(
+def train_heads(
     heads: Heads,
     x_BD: Tensor,
     y_PB: Tensor,

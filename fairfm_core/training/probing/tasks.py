@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fairfm_core.config.adaptation import LinearProbe
-from fairfm_core.training.probing.heads import Weights, logits, normalised
+from fairfm_core.training.probing.heads import HeadWeights, batch_normalised, logits
 
 SHARED = ("epochs", "batch_size", "optimizer", "warmup_epochs", "normalise", "views", "select")
 """Fields of the recipe that all heads of a pass have in common."""
@@ -114,10 +114,10 @@ def predict_probe(
     mean_D = np.zeros(width, np.float32) if trained.mean_D is None else trained.mean_D
     variance_D = np.ones(width, np.float32) if trained.variance_D is None else trained.variance_D
     arrays = trained.weight_DP.T, trained.bias_P, mean_D, variance_D
-    weights = Weights(*(as_tensor(array, device)[None] for array in arrays))
+    weights = HeadWeights(*(as_tensor(array, device)[None] for array in arrays))
     x_ND = as_tensor(features_ND, device)
     if trained.mean_D is not None:
-        x_ND = normalised(x_ND, weights, training=False)
+        x_ND = batch_normalised(x_ND, weights, training=False)
     scores_NP: NDArray[np.float32] = logits(weights, x_ND)[0].sigmoid().T.cpu().numpy()
     return np.ascontiguousarray(scores_NP)
 

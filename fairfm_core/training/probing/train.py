@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fairfm_core.training.probing.epochs import Row, run_epoch
-from fairfm_core.training.probing.groups import Group, groups_of, start
+from fairfm_core.training.probing.head_groups import HeadGroup, head_groups, start
 from fairfm_core.training.probing.heads import Heads
 from fairfm_core.training.probing.tasks import (
     ProbeFeatures,
@@ -76,7 +76,7 @@ def train_probes(
     """
     check_tasks(tasks, features)
     batches = [batches_of(task) for task in tasks]
-    groups, name = groups_of(tasks, batches, device), identity(tasks, batches, features)
+    groups, name = head_groups(tasks, batches, device), identity(tasks, batches, features)
     if saved is None:
         width = features.val_ND.shape[1]
         state = PassState(name, 0, [start(group, width) for group in groups])
@@ -113,7 +113,7 @@ class _Views:
 
 
 def _epoch(
-    groups: list[Group], state: PassState, train_ND: Tensor, val_ND: Tensor
+    groups: list[HeadGroup], state: PassState, train_ND: Tensor, val_ND: Tensor
 ) -> list[Row | None]:
     """One epoch of every group; the rows in the order of the tasks."""
     rows: dict[int, Row | None] = {}
@@ -124,14 +124,14 @@ def _epoch(
     return [rows[place] for place in sorted(rows)]
 
 
-def _by_task(groups: list[Group], state: PassState) -> list[TrainedProbe]:
+def _by_task(groups: list[HeadGroup], state: PassState) -> list[TrainedProbe]:
     trained: dict[int, TrainedProbe] = {}
     for group, heads in zip(groups, state.heads, strict=True):
         trained |= {place: _trained(group, heads, k) for k, place in enumerate(group.places)}
     return [trained[place] for place in sorted(trained)]
 
 
-def _trained(group: Group, heads: Heads, k: int) -> TrainedProbe:
+def _trained(group: HeadGroup, heads: Heads, k: int) -> TrainedProbe:
     """Head k of a group with the weights that its recipe selects."""
     recipe = group.recipes[k]
     best = recipe.select == "val_best" and heads.best_epoch[k] > 0

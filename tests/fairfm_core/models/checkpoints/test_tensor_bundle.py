@@ -112,7 +112,7 @@ def spoil(path: Path, at: int) -> None:
 
 def test_wrong_magic(prefix: Path) -> None:
     spoil(prefix.with_suffix(".index"), -1)
-    with pytest.raises(BadInput, match="magic number: another file, or cut off"):
+    with pytest.raises(BadInput, match="magic number of an index: it is another file, or cut off"):
         open_bundle(prefix)
 
 
@@ -134,7 +134,7 @@ def test_a_changed_byte_in_the_index(prefix: Path) -> None:
 
 def test_compressed_blocks(tmp_path: Path) -> None:
     write_bundle(tmp_path / "model", variables(), compression=1)
-    with pytest.raises(BadInput, match=r"blocks are compressed \(snappy\), which is not read"):
+    with pytest.raises(BadInput, match=r"blocks are compressed \(snappy\), which cannot be read"):
         open_bundle(tmp_path)
 
 

@@ -19,7 +19,7 @@ from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints.registry import convert
 from fairfm_core.models.weights.converted import read_weights, tensors_sha256
 from fairfm_core.models.weights.coverage import file_pool, meta_network
-from fairfm_core.models.weights.loading import fit, load_weights
+from fairfm_core.models.weights.loading import fitted_weights, load_weights
 from fairfm_core.models.weights.provenance import KEY
 
 from ..checkpoints.published_layouts import (
@@ -240,4 +240,4 @@ def test_only_converted_files_are_read(tmp_path: Path) -> None:
 
 def test_a_network_without_memory_can_be_checked(file: Path) -> None:
     backbone = vit("mae").network()
-    assert fit(meta_network(backbone), read_weights(file)).coverage.loaded == 30
+    assert fitted_weights(meta_network(backbone), read_weights(file)).coverage.loaded == 30

@@ -30,7 +30,7 @@ SCALES: dict[str, Callable[[int], float]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class HeadGroup:
     """What heads share that differ in learning rate and weight decay alone."""
 
     places: list[int]
@@ -47,9 +47,9 @@ class Group:
     device: torch.device
 
 
-def groups_of(
+def head_groups(
     tasks: Sequence[ProbeTask], batches: Sequence[str], device: torch.device
-) -> list[Group]:
+) -> list[HeadGroup]:
     """The tasks by what batches they see (`batches_of`), in the order of first appearance."""
     places: dict[str, list[int]] = {}
     for place, seen in enumerate(batches):
@@ -57,10 +57,10 @@ def groups_of(
     return [_group(tasks, members, device) for members in places.values()]
 
 
-def _group(tasks: Sequence[ProbeTask], places: list[int], device: torch.device) -> Group:
+def _group(tasks: Sequence[ProbeTask], places: list[int], device: torch.device) -> HeadGroup:
     first = tasks[places[0]]
     labels_NP = first.labels_train_NP[first.chosen_N].astype(np.float32)
-    return Group(
+    return HeadGroup(
         places=places,
         recipes=[tasks[place].recipe for place in places],
         seed=first.seed,
@@ -72,14 +72,14 @@ def _group(tasks: Sequence[ProbeTask], places: list[int], device: torch.device) 
     )
 
 
-def start(group: Group, width: int) -> Heads:
+def start(group: HeadGroup, width: int) -> Heads:
     """Untrained heads of a group, all with their seed's weights."""
     weight_PD = initial_weight(width, group.y_NP.shape[1], group.seed)
     weight_KPD = weight_PD.repeat(len(group.recipes), 1, 1).to(group.device)
     return new_heads(weight_KPD, RULES[group.recipes[0].optimizer])
 
 
-def learning_rates(group: Group, epoch: int) -> NDArray[np.float64]:
+def learning_rates(group: HeadGroup, epoch: int) -> NDArray[np.float64]:
     """Rates [S, K] of an epoch's steps: those of `cosine_schedule`."""
     recipe, steps = group.recipes[0], batch_count(len(group.chosen_N), group.recipes[0].batch_size)
     peaks = [r.lr * SCALES[r.lr_scaling](r.batch_size) for r in group.recipes]
@@ -100,7 +100,7 @@ def learning_rates(group: Group, epoch: int) -> NDArray[np.float64]:
 
 
 def batches(
-    group: Group, train_ND: Tensor, epoch: int
+    group: HeadGroup, train_ND: Tensor, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """Features [B, D], labels [P, B] and their weights [P, B], if any, of an epoch's batches."""
     order_N = epoch_order(len(group.chosen_N), group.seed, epoch)
