@@ -1,4 +1,4 @@
-"""The features stage: a frozen backbone looks once at every image of the study's splits."""
+"""The features stage: one pass of a frozen backbone over every image of every split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fairfm_core.training.forward import forward_images, forward_view
 
 
 def extract_features(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
-    """Write `<split>.npy`, float32 [N, D], rows ordered by their place in the image store.
+    """Write `<split>.npy`, float32 [N, D], rows ordered by position in the image store.
 
     With several views, `train.npy` is [V, N, D]: each image cropped and flipped V times.
     """

@@ -1,4 +1,4 @@
-"""The weights stage: published weights as one converted file, every tensor accounted for."""
+"""The weights stage: published weights -> one converted file, every tensor accounted for."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ PROVENANCE = "provenance.json"
 def prepare_weights(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
     """Write `weights.safetensors` and `provenance.json`.
 
-    Raises BadInput where the file is not the one of the plan, or does not fill its network.
+    Raises BadInput if the file is not the planned one or does not fill its network.
     """
     file = Path(stage.dataset)
     network = Backbone(**stage.config["network"])
     weights = read_source(file, stage.config["format"], network)
     if weights.about.source_sha256 != stage.digest:
-        raise BadInput(f"{file} changed after the study was planned; plan it again")
+        raise BadInput(f"{file} has changed since the study was planned; plan it again")
     write_weights(weights.tensors, weights.about, folder / WEIGHTS)
     content = weights.about.model_dump(mode="json")
     (folder / PROVENANCE).write_text(json.dumps(content, indent=1))
 
 
 def check_weights(weights: PublishedWeights, backbone: Backbone, method: str, pool: str) -> None:
-    """Raises BadInput unless the weights fill the trial's network, which takes no memory here."""
+    """Raises BadInput unless the weights fill the trial's network, built without memory."""
     assert weights.file is not None
     assert weights.format is not None
     with torch.device("meta"):
@@ -51,9 +51,10 @@ def check_weights(weights: PublishedWeights, backbone: Backbone, method: str, po
 
 
 def read_source(file: Path, format: str, network: Backbone) -> ConvertedWeights:
-    """Weights from a converted file as it is, or from a published one by its reader.
+    """The weights in a converted file, or in a published one by its format's reader.
 
-    The record of a published one knows no licence: what the study calls it is no part of the work.
+    The record of a published one states no licence, and its model has no name: what the study calls
+    it is not part of the work.
     """
     if is_converted(file):
         return read_weights(file)

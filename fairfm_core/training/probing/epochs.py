@@ -1,4 +1,4 @@
-"""An epoch of a group of heads: its steps, validation and what is kept of it.
+"""One epoch of a group of heads: its steps, validation and selection.
 
 Array suffixes: K heads, P pathologies, D features, N images, B images of a batch, S steps of an
 epoch.
@@ -27,7 +27,7 @@ from fairfm_core.training.probing.tasks import as_tensor
 from fairfm_core.training.probing.validation_auc import mean_aucs
 
 BLOCK = 2**24
-"""Scores of the validation split held at once, so that memory does not grow with the heads."""
+"""Validation scores in memory at once, so that memory does not grow with the number of heads."""
 
 Row = dict[str, float]
 
@@ -35,7 +35,7 @@ Row = dict[str, float]
 def run_epoch(
     group: HeadGroup, heads: Heads, train_ND: Tensor, val_ND: Tensor, epoch: int
 ) -> list[Row | None]:
-    """Train the group for epoch number `epoch`, from 0, and validate; a row for each sound head."""
+    """Train epoch number `epoch`, counted from 0, and validate; a row for each head that works."""
     if all(heads.failure):
         return [None] * len(heads.failure)
     started = time.time()
@@ -53,7 +53,7 @@ def run_epoch(
 
 
 def _logged(heads: Heads, rows: list[Row], started: float) -> list[Row | None]:
-    """The rows of sound heads with their times, added to the histories; None for the others."""
+    """Add times to the rows and append them to the histories; None for heads that have failed."""
     sound = [failure is None for failure in heads.failure]
     now = time.time()
     times = {"seconds": (now - started) / max(1, sum(sound)), "time": now}
@@ -79,12 +79,12 @@ def _train(
             x_BD = batch_normalised(x_BD, heads.now, training=True)
         sizes = StepSizes(heads.step + 1, rate_K1, decay_K1)
         losses.append(train_heads(heads, x_BD, y_PB, weights_PB, sizes, rule))
-    found: NDArray[np.float32] = torch.stack(losses).cpu().numpy()
-    return found
+    loss_SK: NDArray[np.float32] = torch.stack(losses).cpu().numpy()
+    return loss_SK
 
 
 def _note_failures(heads: Heads, loss_SK: NDArray[np.float32], epoch: int) -> None:
-    """Put down the first step whose loss is not finite, and zero what such a head has become."""
+    """Record the first step whose loss is not finite, and zero the parameters of such a head."""
     first_step = heads.step - len(loss_SK) + 1
     for k in np.flatnonzero(~np.isfinite(loss_SK).all(axis=0)):
         if heads.failure[k] is not None:
@@ -111,7 +111,7 @@ def _validate(group: HeadGroup, heads: Heads, val_ND: Tensor) -> list[float]:
 
 
 def _keep_best(heads: Heads, aucs: list[float], epoch: int) -> None:
-    """Remember each head's weights if they are its best so far; ties keep the earlier epoch."""
+    """Keep each head's weights if they are its best so far; ties keep the earlier epoch."""
     better = [
         k
         for k, (auc, best) in enumerate(zip(aucs, heads.best_auc, strict=True))

@@ -1,4 +1,4 @@
-"""Groups of a pass: heads that see the same batches, and at which rates they learn.
+"""Groups of heads that see the same batches, and their learning rates.
 
 Array suffixes: K heads, P pathologies, D features, N images, B images of a batch, S steps of an
 epoch.
@@ -31,10 +31,10 @@ SCALES: dict[str, Callable[[int], float]] = {
 
 @dataclass(frozen=True, eq=False)
 class HeadGroup:
-    """What heads share that differ in learning rate and weight decay alone."""
+    """Heads that differ only in learning rate and weight decay, and what they share."""
 
     places: list[int]
-    """Of its heads among the tasks."""
+    """Positions of its heads among the tasks."""
     recipes: list[LinearProbe]
     seed: int
     chosen_N: Tensor
@@ -43,14 +43,14 @@ class HeadGroup:
     weights_NP: Tensor | None
     """Weights of these labels in the loss; None for a weight of 1."""
     known: list[Known]
-    """What is known of the validation split."""
+    """Known labels of the validation split."""
     device: torch.device
 
 
 def head_groups(
     tasks: Sequence[ProbeTask], batches: Sequence[str], device: torch.device
 ) -> list[HeadGroup]:
-    """The tasks by what batches they see (`batches_of`), in the order of first appearance."""
+    """The tasks grouped by the batches that they see (`batches_of`), in order of appearance."""
     places: dict[str, list[int]] = {}
     for place, seen in enumerate(batches):
         places.setdefault(seen, []).append(place)
@@ -73,14 +73,14 @@ def _group(tasks: Sequence[ProbeTask], places: list[int], device: torch.device) 
 
 
 def start(group: HeadGroup, width: int) -> Heads:
-    """Untrained heads of a group, all with their seed's weights."""
+    """Untrained heads of a group, all with the initial weights of its seed."""
     weight_PD = initial_weight(width, group.y_NP.shape[1], group.seed)
     weight_KPD = weight_PD.repeat(len(group.recipes), 1, 1).to(group.device)
     return new_heads(weight_KPD, RULES[group.recipes[0].optimizer])
 
 
 def learning_rates(group: HeadGroup, epoch: int) -> NDArray[np.float64]:
-    """Rates [S, K] of an epoch's steps: those of `cosine_schedule`."""
+    """Learning rates [S, K] of an epoch's steps, from `cosine_schedule`."""
     recipe, steps = group.recipes[0], batch_count(len(group.chosen_N), group.recipes[0].batch_size)
     peaks = [r.lr * SCALES[r.lr_scaling](r.batch_size) for r in group.recipes]
     parameters = [{"params": [nn.Parameter(torch.zeros(1))], "lr": peak} for peak in peaks]
