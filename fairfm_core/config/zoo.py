@@ -28,7 +28,7 @@ TOKEN_POOL = {"end_to_end": "avg", "linear_probe": "token"}
 """As in MAE: fine-tune on the mean of the patches, probe the class token."""
 OWN = "own"
 """Name of a user's weights that were given none: a file's name is not part of an identity."""
-TRANSFORMERS = ("vit_", "deit", "eva", "beit", "test_vit")
+TRANSFORMER_PREFIXES = ("vit_", "deit", "eva", "beit", "test_vit")
 """Name prefixes of the networks that the paper's layer decay was made for."""
 MEAN_POOL = {"end_to_end": "avg", "linear_probe": "avg"}
 
@@ -259,7 +259,7 @@ def user_model(path: str | Path, format: str, backbone: str, **fields: Any) -> F
 
 def is_transformer(backbone: str) -> bool:
     """Whether a network's name in timm is that of a vision transformer."""
-    return backbone.startswith(TRANSFORMERS)
+    return backbone.startswith(TRANSFORMER_PREFIXES)
 
 
 MAPPING_REVISION = 2

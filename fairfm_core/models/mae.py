@@ -109,12 +109,12 @@ class MaskedAutoencoder(nn.Module):
         """Mean squared error over the pixels of the hidden patches: a number, in float32."""
         patches_BNP, masking = self._masked(images_BCHW, noise_BN)
         pixels_BMP = self.predict(patches_BNP, masking)
-        targets_BMP = self.targets(taken(patches_BNP, masking.masked_BM))
+        targets_BMP = self.targets(patches_at(patches_BNP, masking.masked_BM))
         return F.mse_loss(pixels_BMP.to(targets_BMP.dtype), targets_BMP)
 
     def predict(self, patches_BNP: Tensor, masking: Masking) -> Tensor:
         """The hidden patches as predicted from the visible ones: [B, M, P]."""
-        visible_BVP = taken(patches_BNP, masking.visible_BV)
+        visible_BVP = patches_at(patches_BNP, masking.visible_BV)
         return self.decode(self.encode(visible_BVP, masking.visible_BV), masking)
 
     def encode(self, patches_BVP: Tensor, places_BV: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ def patchify(images_BCHW: Tensor, patch: int) -> Tensor:
     return tiles.permute(0, 2, 4, 1, 3, 5).reshape(B, -1, C * patch * patch)
 
 
-def taken(patches_BNP: Tensor, places_BV: Tensor) -> Tensor:
+def patches_at(patches_BNP: Tensor, places_BV: Tensor) -> Tensor:
     """The patches at each image's own places: [B, V, P]."""
     return patches_BNP.take_along_dim(places_BV[:, :, None], dim=1)
 

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from fairfm_core.config.evaluation import AGE_EDGES
 from fairfm_core.config.methods import LOSSES, SAMPLINGS, GroupLossSettings, LossSettings, imported
 from fairfm_core.data.balancing import composition, sampled, training_groups
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import StageFailed
 from fairfm_core.evaluation.predictions import write_predictions
 from fairfm_core.stages import Stage
 from fairfm_core.training.batches import Split, planned_dataset, take_split
 from fairfm_core.training.losses import UNKNOWN_GROUP, Loss
-
-SPLITS = ("train", "val", "test")
 
 Scores = Mapping[str, NDArray[np.float32]]
 """Probabilities [N, P] by split."""

@@ -30,7 +30,7 @@ UNKNOWN_GROUP = -1
 
 Costs = Callable[[Tensor, Tensor], Tensor]
 """Logits [B, P] and labels 0 or 1 [B, P] -> costs [B, P], differentiable, in float32."""
-Weights = Callable[[Tensor], Tensor]
+GroupWeights = Callable[[Tensor], Tensor]
 """Groups [B], int64 -> weights that broadcast to [B, P]."""
 
 
@@ -55,7 +55,7 @@ class Loss:
     """A loss of binary labels, of which some may be unknown."""
 
     costs: Costs = binary_cross_entropy
-    weights: Weights | None = None
+    weights: GroupWeights | None = None
     """None for a weight of 1."""
 
     def summed(self, logits_BP: Tensor, targets_BP: Tensor, groups_B: Tensor) -> Tensor:

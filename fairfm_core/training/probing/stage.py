@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import LinearProbe
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.errors import StageFailed
 from fairfm_core.models.weights.provenance import COVERAGE
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
 from fairfm_core.training.adapt_data import (
-    SPLITS,
     AdaptationData,
     open_adaptation_data,
     training_loss,

@@ -19,9 +19,9 @@ from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.mae import (
     MaskedAutoencoder,
+    patches_at,
     patchify,
     random_masking,
-    taken,
 )
 from fairfm_core.models.position_tables import mae_table, table_origin
 from fairfm_core.models.weights.converted import tensors_sha256, write_weights
@@ -229,8 +229,8 @@ def test_no_gradient_reaches_the_targets() -> None:
     (gradient,) = torch.autograd.grad(model(x, values), x)
     of_patches = patchify(gradient, PATCH)
     masking = random_masking(values, 0.75)
-    assert taken(of_patches, masking.masked_BM).eq(0).all()
-    assert taken(of_patches, masking.visible_BV).ne(0).any(dim=2).all()
+    assert patches_at(of_patches, masking.masked_BM).eq(0).all()
+    assert patches_at(of_patches, masking.visible_BV).ne(0).any(dim=2).all()
 
 
 def test_targets_have_no_level_and_unit_spread() -> None:
@@ -259,7 +259,7 @@ def test_hidden_pixels_are_not_seen() -> None:
     other = patchify(x + 1, PATCH).scatter(
         1,
         masking.visible_BV[:, :, None].expand(-1, -1, PATCH * PATCH),
-        taken(patchify(x, PATCH), masking.visible_BV),
+        patches_at(patchify(x, PATCH), masking.visible_BV),
     )
     found, again = (model.predict(each, masking) for each in (patchify(x, PATCH), other))
     assert torch.equal(found, again)

@@ -391,7 +391,7 @@ def test_shares_are_the_batch_in_its_order(count: int, workers: int) -> None:
 @pytest.mark.parametrize(
     ("method", "batch", "workers", "message"),
     [
-        ("mae", 3, 4, "a batch of 3 images cannot be shared by 4 workers: mae needs an image"),
+        ("mae", 3, 4, "a batch of 3 images cannot be shared by 4 workers: mae needs at least"),
         ("mocov3", 10, 4, "mocov3 needs equal shares of 2 images or more"),
         ("mocov3", 4, 4, "equal shares of 2 images or more; change batch_size, or workers under"),
     ],
