@@ -25,7 +25,8 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.finetuning.stage import build_network, learner_of
 from fairfm_core.training.finetuning.steps import train_step
-from fairfm_core.training.loading import TrainingBatches
+from fairfm_core.training.loading import LabelledBatch, TrainingBatches
+from fairfm_core.training.losses import Loss
 
 BATCH, STORED, SIZE, LABELS = 16, 256, 224, 14
 STEPS, ROUNDS = 3, 5
@@ -140,7 +141,7 @@ class _Ours:
     def __init__(self, images_NHW: np.ndarray, labels_NP: np.ndarray) -> None:
         backbone = Backbone(name=MODEL, image_size=SIZE)
         model = build_network(RECIPE, backbone, LABELS, 0, CPU)
-        self.learner = learner_of(model, RECIPE, 0, CPU)
+        self.learner = learner_of(model, RECIPE, 0, CPU, Loss())
         rows_N = np.arange(len(images_NHW))
         self.batches = TrainingBatches(
             images_NHW, rows_N, labels_NP, RECIPE, backbone, 0, CPU, workers=0
@@ -157,7 +158,7 @@ class _Ours:
         self._train(self.batches.epoch(0))
         self.data_share = self.batches.waited / (time.perf_counter() - started)
 
-    def _train(self, batches: Iterator[Batch] | list[Batch]) -> None:
+    def _train(self, batches: Iterator[LabelledBatch] | list[LabelledBatch]) -> None:
         self.learner.model.train()
         for batch in batches:
-            train_step(self.learner, TrainingState(), *batch)
+            train_step(self.learner, TrainingState(), batch)

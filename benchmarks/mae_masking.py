@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.models.mae import MaskedAutoencoder, patchify, random_masking, taken
+from fairfm_core.models.mae import MaskedAutoencoder, patches_at, patchify, random_masking
 
 BATCH, ROUNDS = 16, 7
 MODEL = "vit_tiny_patch16_224"
@@ -70,7 +70,7 @@ def _encoder() -> bool:
     }
 
     def encode(name: str) -> Tensor:
-        return model.encode(taken(patches_BNP, places[name]), places[name])
+        return model.encode(patches_at(patches_BNP, places[name]), places[name])
 
     seconds = _medians(
         {name: lambda n=name: encode(n).square().mean().backward() for name in places}

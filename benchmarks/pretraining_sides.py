@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +14,14 @@ from torch import Tensor
 
 from benchmarks.pretraining_plain import PlainTraining, plain_mae, plain_moco
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.methods import SELF_SUPERVISED, read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.checkpoint import Checkpoints, TrainingState
-from fairfm_core.training.pretraining import methods
 from fairfm_core.training.pretraining.corpus_images import CorpusImages
 from fairfm_core.training.pretraining.epoch import training_epoch
+from fairfm_core.training.pretraining.method import implementation
 from fairfm_core.training.pretraining.step import training_step
 from fairfm_core.training.pretraining.trainer import Pretrainer, make_pretrainer
 from fairfm_core.training.pretraining.views import View, views_of
@@ -33,7 +35,7 @@ NONE_DUE = cast(Checkpoints, SimpleNamespace(due=False))
 def recipe_of(values: dict[str, Any], batch: int) -> Pretraining:
     """The paper's recipe with these values, at a small batch."""
     given = {"recipe": "paper", "corpora": ("images",), "batch_size": batch}
-    return Pretraining.model_validate(pretraining_values(given | values))
+    return read_pretraining(pretraining_values(given | values))
 
 
 def plain_training(recipe: Pretraining, backbone: Backbone, images: CorpusImages) -> PlainTraining:
@@ -84,7 +86,8 @@ class Steps:
     def __init__(self, recipe: Pretraining, backbone: Backbone, images: CorpusImages) -> None:
         self.pixels, self.seeds = next(images.epoch(0, recipe.batch_size))
         view = views_of(recipe, backbone)[0]
-        self.views = [view(self.pixels, _seeds_of_view(self.seeds, number)) for number in (0, 1)]
+        numbers = range(SELF_SUPERVISED[recipe.method].views)
+        self.views = [view(self.pixels, _seeds_of_view(self.seeds, number)) for number in numbers]
         self.trainer = self._trainer(recipe, backbone, images)
         self.state = TrainingState()
         parts = copy.deepcopy(self.trainer.method.network)
@@ -100,7 +103,8 @@ class Steps:
             return lambda pixels_BSS, seeds: first
 
         views = tuple(ready(view) for view in self.views)
-        with patch.object(methods, "views_of", lambda recipe, backbone: views):
+        module = inspect.getmodule(implementation(recipe.method))
+        with patch.object(module, "views_of", lambda recipe, backbone: views):
             return make_pretrainer(recipe, backbone, images, CPU)
 
     def ours(self) -> None:

@@ -6,7 +6,6 @@ neither. So the functions that do the work are named here and imported on use.
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config.methods import imported
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
 
 WORK = {
@@ -39,7 +39,7 @@ def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
     if store.is_done(stage.kind, stage.fingerprint):
         return
     with store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder:
-        _imported(WORK[stage.kind])(stage, store, folder, report)
+        imported(WORK[stage.kind])(stage, store, folder, report)
     _tidy(stage, store)
 
 
@@ -57,7 +57,7 @@ def run_together(
         folders = [Path(scratch) / stage.fingerprint for stage in stages]
         for folder in folders:
             folder.mkdir()
-        failed: dict[str, str] = _imported(TOGETHER)(stages, folders, store, report)
+        failed: dict[str, str] = imported(TOGETHER)(stages, folders, store, report)
         share = {"seconds": (time.time() - started) / len(stages)}
         for stage, folder in zip(stages, folders, strict=True):
             done = store.is_done(stage.kind, stage.fingerprint)
@@ -78,11 +78,6 @@ def _record(stage: Stage) -> dict[str, Any]:
         # Not part of the identity, but the last digits of a number may depend on them.
         "software": {name: metadata.version(name) for name in ("torch", "timm", "numpy")},
     }
-
-
-def _imported(place: str) -> Any:
-    module, function = place.split(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def _tidy(stage: Stage, store: ArtifactStore) -> None:

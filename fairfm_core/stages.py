@@ -22,6 +22,7 @@ from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.config.evaluation import AGE_EDGES, EvaluationSettings
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.label_policies import policies_of
+from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.zoo import MAPPING_REVISION
@@ -123,10 +124,10 @@ def adapt_stages(
         "sampling": trial.data.sampling,
         "seed": trial.seed,
     }
-    if trial.data.sampling == "balanced":
+    if SAMPLINGS[trial.data.sampling].by_group:
         config["balance"] = trial.data.balance
-        if "age" in trial.data.balanced_over and age_edges != AGE_EDGES:
-            config["age_edges"] = list(age_edges)
+    if "age" in _group_attributes(trial) and age_edges != AGE_EDGES:
+        config["age_edges"] = list(age_edges)
     if policies := policies_of(trial.data.labels, predicted, pathologies):
         config["labels"] = policies
     if isinstance(trial.adaptation, LinearProbe):
@@ -136,6 +137,16 @@ def adapt_stages(
     before = starting_stages(trial)
     config |= {"backbone": trial.backbone.content(), **({} if before else {"weights": "scratch"})}
     return [*before, Stage("adapt", config, trial.data.dataset, digest, _inputs(before))]
+
+
+def _group_attributes(trial: Trial) -> set[str]:
+    """The attributes whose groups the training depends on."""
+    given: list[str | tuple[str, ...]] = []
+    if SAMPLINGS[trial.data.sampling].by_group:
+        given.append(trial.data.balance)
+    if isinstance(trial.adaptation.loss, GroupLossSettings):
+        given.append(trial.adaptation.loss.attribute)
+    return {name for names in given for name in ((names,) if isinstance(names, str) else names)}
 
 
 def _inputs(stages: list[Stage]) -> dict[str, str]:

@@ -59,7 +59,7 @@ ORDER = {
         models.memory
         models.weights
         models.checkpoints
-        training.augmentation training.checkpoint training.device training.optim
+        training.augmentation training.checkpoint training.device training.losses training.optim
         training.batches
         training.loading training.forward training.adapt_data
         training.features

@@ -94,13 +94,13 @@ def check(file: str, name: str | None) -> None:
     from fairfm_core.config.zoo import foundation_model
     from fairfm_core.models.weights.converted import read_weights
     from fairfm_core.models.weights.coverage import file_pool, meta_network
-    from fairfm_core.models.weights.loading import fit
+    from fairfm_core.models.weights.loading import fitted_weights
 
     weights = read_weights(Path(file))
     about = weights.about
     backbone = about.backbone if name is None else foundation_model(name).network()
     network = meta_network(backbone, file_pool(backbone, weights.tensors))
-    coverage = fit(network, weights).coverage
+    coverage = fitted_weights(network, weights).coverage
     click.echo(f"{file}: {about.model}, format {about.format}, backbone {backbone.name}")
     _print_coverage(coverage, len(network.state_dict()))
     click.echo(f"  licence: {about.licence}")

@@ -1,30 +1,19 @@
-"""How a network is adapted: the two recipes, every field of which a study may set."""
+"""How a network is adapted to its labels: two methods, every field of which a study may set."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.frozen import AreaShares, Frozen, Precision
+from fairfm_core.config.methods import CROSS_ENTROPY, LOSSES, AnyLoss
 from fairfm_core.errors import BadInput
 
 Pool = Literal["auto", "avg", "token"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-"""`auto`: bfloat16 on a GPU that has it, float16 on an older one, float32 on a CPU."""
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Scaling = Literal["linear256", "absolute"]
 """`linear256`: the learning rate is multiplied by batch / 256."""
-
-
-def _ordered(scale: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < scale[0] <= scale[1] <= 1:
-        raise BadInput(f"{list(scale)} must be two shares with 0 < low <= high <= 1")
-    return scale
-
-
-AreaShares = Annotated[tuple[float, float], AfterValidator(_ordered)]
-"""Least and largest share of an image's area."""
 
 
 class EndToEnd(Frozen):
@@ -41,33 +30,36 @@ class EndToEnd(Frozen):
     betas: tuple[Beta, Beta] = (0.9, 0.95)
     layer_decay: float = Field(1.0, gt=0, le=1)
     layer_decay_granularity: Literal["block", "stage"] = "block"
-    """What one power of `layer_decay` covers. By block a ResNet-152 has 52 powers, the smallest of
-    0.55 being 6e-14; by stage it has 6."""
+    """What one power of `layer_decay` covers. By block a ResNet-152 has 52 powers, of which the
+    smallest, for 0.55, is 6e-14; by stage it has 6."""
     drop_path: float = Field(0.2, ge=0, lt=1)
     pool: Pool = "auto"
     augmentation: Literal["none", "paper", "randaugment"] = "paper"
     """`paper`: crop and resize, horizontal flip p = 0.5, rotation within 7 degrees (section 3).
     `randaugment`: random resized crop, flip, two random operations (section 3.2)."""
     augmentation_path: Literal["tensor", "pil"] = "tensor"
-    """Who computes RandAugment: torchvision on whole tensors (also on a GPU), or timm on PIL."""
+    """What computes RandAugment: torchvision on whole tensors (also on a GPU), or timm on PIL
+    images."""
     magnitude: float = Field(6.0, ge=0, le=10)
-    """Of RandAugment, on timm's scale of 0 to 10."""
+    """Strength of RandAugment's operations, on timm's scale of 0 to 10."""
     crop_scale: AreaShares = (0.08, 1.0)
     """Share of the image's area that RandAugment's crop keeps."""
+    loss: AnyLoss = CROSS_ENTROPY
+    """A name, or a mapping of `name` and the loss's parameters."""
     select: Literal["val_best", "last"] = "val_best"
-    """Weights that predict: best epoch by validation mean AUC, or the last epoch."""
+    """Which epoch's weights predict: the best by validation mean AUC, or the last."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
-    """With it, an exponential moving average of the weights is validated and predicts."""
+    """If set, an exponential moving average of the weights is validated and predicts."""
     precision: Precision = "auto"
     micro_batch: int | None = Field(None, ge=1)
-    """Images at once through the network; null means the whole batch, and half of it again and
-    again where memory runs out. The gradient is that of the whole batch either way."""
+    """Images that pass through the network at once. Null means the whole batch, halved as often as
+    needed when memory runs out. The gradient is that of the whole batch either way."""
     checkpoint_activations: bool = False
-    """Compute activations again instead of keeping them: less memory, a quarter slower."""
+    """Recompute activations in the backward pass: less memory, about a quarter slower."""
     channels_last: bool = False
     compile: bool = False
     deterministic: bool = True
-    """Deterministic kernels where they exist; false may be faster on a GPU."""
+    """Use deterministic kernels where they exist; false may be faster on a GPU."""
 
 
 class LinearProbe(Frozen):
@@ -78,7 +70,7 @@ class LinearProbe(Frozen):
     batch_size: int = Field(1024, ge=1)
     optimizer: Literal["adamw", "lars", "sgd"] = "adamw"
     lr: float = Field(1e-2, gt=0)
-    """Peak learning rate, before its scaling."""
+    """Peak learning rate, before scaling."""
     lr_scaling: Scaling = "absolute"
     warmup_epochs: int = Field(10, ge=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -86,17 +78,25 @@ class LinearProbe(Frozen):
     """Batch normalisation without affine terms before the linear layer (MAE)."""
     pool: Pool = "auto"
     views: int = Field(1, ge=1)
-    """Pictures of each training image that features are kept of. With 1 it is the image itself:
-    the official recipes crop and flip anew each epoch, so that is a deviation. Of more, epoch e
-    sees view e mod `views`, each a random resized crop with a flip p = 0.5."""
+    """Views of each training image whose features are stored. 1 is the image itself; the official
+    recipes crop and flip anew each epoch, so this is a deviation. With more, epoch e sees view
+    e mod `views`, each a random resized crop with a flip p = 0.5."""
+    loss: AnyLoss = CROSS_ENTROPY
+    """A name, or a mapping of `name` and the loss's parameters; one that only weights images."""
     precision: Precision = "auto"
-    """In which the frozen network computes features; heads train in float32."""
+    """Precision in which the frozen network computes features; heads train in float32."""
     select: Literal["val_best", "last"] = "val_best"
 
     @model_validator(mode="after")
-    def _images_to_normalise(self) -> LinearProbe:
+    def _trainable(self) -> LinearProbe:
         if self.normalise and self.batch_size == 1:
             raise BadInput("batch_size 1 has nothing to normalise over; set 2, or normalise: false")
+        if not LOSSES[self.loss.name].only_weights:
+            allowed = ", ".join(name for name, record in LOSSES.items() if record.only_weights)
+            raise BadInput(
+                f"a linear probe cannot train with loss {self.loss.name}; use one of {allowed}, or "
+                "method: end_to_end"
+            )
         return self
 
 

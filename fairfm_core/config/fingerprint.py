@@ -1,4 +1,9 @@
-"""Identity is content: the canonical JSON of plain values and its fingerprint."""
+"""Identity is content: the canonical JSON of plain values and its fingerprint.
+
+What enters a fingerprint is decided in `fairfm_core.stages`: the values that differ from their
+defaults, so that a new field with a default leaves every stored identity alone. Paths, names and
+times never enter one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,8 @@ import hashlib
 import json
 from typing import Any
 
-from fairfm_core.config.trial import FINGERPRINT_LENGTH
+FINGERPRINT_LENGTH = 20
+"""Hex digits of a fingerprint: 80 bits."""
 
 
 def canonical_json(value: Any) -> str:

@@ -1,8 +1,11 @@
-"""Recipes: named presets of an adaptation whose every field a study may still set.
+"""Recipes: named sets of values, each of which a study may still set beside them.
 
-`recipe: smoke` is replaced by its fields before validation, so identity is what a recipe says and
-never what it is called. What a recipe leaves out has its default, and what depends on the model
-(section 3.2: epochs, batch, layer decay) comes from the zoo's record.
+`recipe: smoke` is replaced by its values before validation, so that the identity of a trial depends
+on what a recipe says and never on what it is called. What a recipe leaves out has its default; what
+depends on the model (section 3.2: epochs, batch, layer decay) comes from the zoo's record.
+
+Recipes of a pre-training are in its method's record (`config/methods.py`), as is the linear probe
+that the method was published with. Recipes of the two adaptations are here.
 """
 
 from __future__ import annotations
@@ -11,54 +14,88 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fairfm_core.config.pretraining import PRETRAININGS, Values
+from fairfm_core.config.methods import MAE, MOCO_V3, SELF_SUPERVISED, Values
 from fairfm_core.config.zoo import FoundationModel
 from fairfm_core.errors import BadInput, did_you_mean
 
-Preset = TypeVar("Preset")
+Recipe = TypeVar("Recipe")
 
 
-def taken_recipe(
-    given: Mapping[str, Any], presets: Mapping[str, Mapping[str, Preset]]
-) -> tuple[dict[str, Any], Preset | None]:
-    """The raw values without `recipe` (`paper` unless given), and that preset of their `method`.
+def pretraining_values(given: Mapping[str, Any]) -> Values:
+    """A pre-training's raw values with `recipe` replaced by the values it stands for.
 
-    None for an unknown method, which validation refuses. Raises BadInput for an unknown recipe,
-    with the nearest known one.
+    Raises BadInput for an unknown recipe, with the nearest known one.
+    """
+    recipes = {name: record.recipes for name, record in SELF_SUPERVISED.items()}
+    values, recipe = _recipe_taken(given, recipes)
+    return {**(recipe or {}), **values}
+
+
+def adaptation_values(given: Mapping[str, Any], start: Start) -> Values:
+    """An adaptation's raw values with `recipe` replaced by the values it stands for.
+
+    Raises BadInput for an unknown recipe, with the nearest known one.
+    """
+    values, recipe = _recipe_taken(given, ADAPTATION_RECIPES)
+    return {**(recipe(start) if recipe is not None else {}), **values}
+
+
+def _recipe_taken(
+    given: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Recipe]]
+) -> tuple[Values, Recipe | None]:
+    """The raw values without `recipe` (`paper` unless given), and that recipe of their `method`.
+
+    None for an unknown method, which validation refuses.
     """
     values = dict(given)
-    recipe = values.pop("recipe", "paper")
-    known = presets.get(str(values.get("method")), {})
-    if not isinstance(recipe, str) or (known and recipe not in known):
+    name = values.pop("recipe", "paper")
+    known = recipes.get(str(values.get("method")), {})
+    if not isinstance(name, str) or (known and name not in known):
         raise BadInput(
-            f"recipe {recipe!r} is not known for {values.get('method')}"
-            f"{did_you_mean(str(recipe), known)}; known: {', '.join(known)}"
+            f"recipe {name!r} is not known for {values.get('method')}"
+            f"{did_you_mean(str(name), known)}; known: {', '.join(known)}"
         )
-    return values, known.get(recipe)
+    return values, known.get(name)
 
 
-SMOKE_TUNE: Values = {
-    # Minutes on two cores: few epochs, a small batch, no warm-up to speak of.
-    "epochs": 8,
-    "batch_size": 16,
-    "base_lr": 4e-3,
-    "lr_scaling": "absolute",
-    "warmup_epochs": 1,
-    "drop_path": 0.0,
-}
-SMOKE_PROBE: Values = {"epochs": 30, "batch_size": 128, "warmup_epochs": 3}
+@dataclass(frozen=True)
+class Start:
+    """What an adaptation starts from, as far as its recipe depends on it."""
+
+    model: FoundationModel | None
+    """The zoo's record or that of the user's own file; None for a network that only the trial
+    names."""
+    transformer: bool
+    pretrained: bool
+    """Whether the weights are not random."""
+    pretraining: str | None = None
+    """Method of the trial's own pre-training, if it has one."""
+
+    def without_needless_decay(self, values: Values) -> Values:
+        """`values` without layer decay unless the network is a pre-trained transformer.
+
+        From random weights layer decay would freeze the stem; by block it would freeze most of a
+        ResNet, for which Medical MAE's code has no decay either.
+        """
+        if self.transformer and self.pretrained:
+            return values
+        return {name: value for name, value in values.items() if name != "layer_decay"}
+
+
+# End-to-end fine-tuning
+
+RANDAUGMENT: Values = {"augmentation": "randaugment", "augmentation_path": "pil"}
 MEDICAL_MAE: Values = {
-    # Its code: batch 1024, so a peak of 1e-3; the betas are AdamW's own.
+    # Its code: batch 1024, hence a peak rate of 1e-3; the betas are AdamW's own.
     "epochs": 75,
     "batch_size": 1024,
     "betas": (0.9, 0.999),
     "layer_decay": 0.55,
-    "augmentation": "randaugment",
-    "augmentation_path": "pil",
+    **RANDAUGMENT,
 }
 OFFICIAL_MAE: Values = {
     # MAE's repository for ViT-B, without mixup, cutmix, random erasing and label smoothing, which
-    # are of single-label classification.
+    # are meant for single-label classification.
     "epochs": 100,
     "batch_size": 1024,
     "base_lr": 5e-4,
@@ -66,105 +103,74 @@ OFFICIAL_MAE: Values = {
     "betas": (0.9, 0.999),
     "layer_decay": 0.65,
     "drop_path": 0.1,
-    "augmentation": "randaugment",
-    "augmentation_path": "pil",
     "magnitude": 9.0,
+    **RANDAUGMENT,
 }
-MAE_PROBE: Values = {"optimizer": "lars", "lr": 0.1, "lr_scaling": "linear256"}
-MOCO_PROBE: Values = {
-    "optimizer": "sgd",
-    "lr": 3.0,
-    "lr_scaling": "linear256",
-    "warmup_epochs": 0,
-    "normalise": False,
+SMOKE_FINE_TUNING: Values = {
+    # Minutes on two cores: few epochs, a small batch, hardly any warm-up.
+    "epochs": 8,
+    "batch_size": 16,
+    "base_lr": 4e-3,
+    "lr_scaling": "absolute",
+    "warmup_epochs": 1,
+    "drop_path": 0.0,
 }
 
 
-@dataclass(frozen=True)
-class Model:
-    """What a recipe may depend on."""
-
-    record: FoundationModel | None
-    """Of the zoo, or of the user's own file; None for a network named by the trial alone."""
-    transformer: bool
-    pretrained: bool
-
-    def tuning(self, values: Values) -> Values:
-        """A recipe made for a pre-trained transformer, as it is for this model.
-
-        From random weights layer decay would freeze the stem; by block it would freeze most of a
-        ResNet, for which Medical MAE's code has neither decay nor DropPath.
-        """
-        kept = dict(values)
-        if not (self.transformer and self.pretrained):
-            kept.pop("layer_decay", None)
-        return kept
+def _paper_fine_tuning(start: Start) -> Values:
+    """Section 3.2 for this model; a network outside the zoo has the defaults of a ViT-B."""
+    values: Values = {"layer_decay": 0.55, **RANDAUGMENT}
+    model = start.model
+    if model is not None and model.epochs is not None:
+        values["epochs"] = model.epochs
+    if model is not None and model.batch is not None:
+        values["batch_size"] = model.batch
+    return start.without_needless_decay(values)
 
 
-def _paper_tuning(model: Model) -> Values:
-    """Section 3.2 for this model; without one of the zoo, the defaults of a ViT-B."""
-    values: Values = {
-        "layer_decay": 0.55,
-        "augmentation": "randaugment",
-        "augmentation_path": "pil",
-    }
-    record = model.record
-    if record is not None and record.epochs is not None:
-        values["epochs"] = record.epochs
-    if record is not None and record.batch is not None:
-        values["batch_size"] = record.batch
-    return model.tuning(values)
+def _medical_mae(start: Start) -> Values:
+    """Medical MAE's code has no DropPath for networks other than transformers."""
+    drop_path = {} if start.transformer else {"drop_path": 0.0}
+    return start.without_needless_decay(MEDICAL_MAE) | drop_path
 
 
-def _medical_mae(model: Model) -> Values:
-    return model.tuning(MEDICAL_MAE) | ({} if model.transformer else {"drop_path": 0.0})
+def _official(start: Start) -> Values:
+    return start.without_needless_decay(OFFICIAL_MAE)
 
 
-def _official(model: Model) -> Values:
-    return model.tuning(OFFICIAL_MAE)
+# Linear probe
+
+SMOKE_PROBE: Values = {"epochs": 30, "batch_size": 128, "warmup_epochs": 3}
 
 
-def _official_probe(model: Model) -> Values:
-    """The official probe of the model's own method; the paper gives none."""
-    contrastive = model.record is not None and model.record.method == "contrastive"
-    return MOCO_PROBE if contrastive else MAE_PROBE
+def _own_probe(start: Start) -> Values:
+    """The probe that the model's own method of pre-training was published with.
+
+    MAE's where there is none: random weights, supervised models and users' own files. The paper
+    states no probe.
+    """
+    if start.pretraining in SELF_SUPERVISED:
+        return SELF_SUPERVISED[start.pretraining].probe
+    contrastive = start.model is not None and start.model.method == "contrastive"
+    return MOCO_V3.probe if contrastive else MAE.probe
 
 
-def _always(values: Values) -> Callable[[Model], Values]:
-    return lambda model: values
+def _always(values: Values) -> Callable[[Start], Values]:
+    return lambda start: values
 
 
-RECIPES: dict[str, dict[str, Callable[[Model], Values]]] = {
+ADAPTATION_RECIPES: dict[str, dict[str, Callable[[Start], Values]]] = {
     "end_to_end": {
-        "paper": _paper_tuning,
+        "paper": _paper_fine_tuning,
         "medical_mae": _medical_mae,
         "official": _official,
-        "smoke": _always(SMOKE_TUNE),
+        "smoke": _always(SMOKE_FINE_TUNING),
     },
     "linear_probe": {
-        "paper": _official_probe,
-        "medical_mae": _always(MAE_PROBE),
-        "official": _official_probe,
-        "mae": _always(MAE_PROBE),
-        "mocov3": _always(MOCO_PROBE),
+        "paper": _own_probe,
+        "medical_mae": _always(MAE.probe),
+        "official": _own_probe,
+        **{name: _always(record.probe) for name, record in SELF_SUPERVISED.items()},
         "smoke": _always(SMOKE_PROBE),
     },
 }
-
-
-def adaptation_values(given: Values, model: Model) -> Values:
-    """An adaptation's raw values with `recipe` replaced by the fields it stands for.
-
-    Raises BadInput for an unknown recipe, with the nearest known one.
-    """
-    adaptation, preset = taken_recipe(given, RECIPES)
-    return {**(preset(model) if preset is not None else {}), **adaptation}
-
-
-def pretraining_values(given: Values) -> Values:
-    """A pre-training's raw values with `recipe` replaced by the fields it stands for.
-
-    Raises BadInput for an unknown recipe, with the nearest known one.
-    """
-    values, preset = taken_recipe(given, PRETRAININGS)
-    return {**(preset or {}), **values}

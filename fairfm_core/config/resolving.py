@@ -1,13 +1,14 @@
-"""A trial as written -> all its values: the zoo's network and the recipe under what is said.
+"""A trial as written -> all its values: the zoo's and the recipe's, under those that are written.
 
-Identity is what a name stands for and never the name, so this comes before validation.
+Identity depends on what a name stands for and never on the name, so this precedes validation.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from fairfm_core.config.recipes import Model, adaptation_values, pretraining_values
+from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.recipes import Start, adaptation_values, pretraining_values
 from fairfm_core.config.zoo import (
     OWN,
     ZOO,
@@ -20,44 +21,58 @@ from fairfm_core.errors import BadInput, did_you_mean
 
 SCRATCH = "scratch"
 OWN_NETWORK = {"name", "options", "image_size", "channels"}
-"""What a user may say of the network that a file holds; the rest is said of the trial's."""
+"""What a user may set of the network in a file; the rest is set under `backbone`."""
 
 
 def resolve_trial(values: Any) -> Any:
     """Raw values with weights, backbone and adaptation spelt out; raises BadInput.
 
     `weights` may be `scratch`, an id of the zoo, a mapping of `model`, `file`, `format`, `sha256`
-    and, for a file of the user's own, `network`, or a mapping with `pretraining` alone. What the
-    zoo knows of a model (its network, normalisation, and in the paper's recipe epochs, batch and
-    layer decay) stands below what the trial says.
+    and, for a user's own file, `network`, or a mapping of `pretraining` alone. Values that the
+    trial gives take precedence over what the zoo knows of a model: its network and normalisation
+    and, in the paper's recipe, epochs, batch and layer decay.
     """
     if not isinstance(values, dict):
         return values
-    values, pretrained = _pretraining(values)
+    values, pretraining = _pretraining(values)
     record, weights = _weights(values)
     resolved = {**values, "weights": weights, "backbone": _backbone(values, record)}
     if isinstance(values.get("adaptation"), dict):
         backbone = _mapping(resolved["backbone"], "backbone")
         blocks = record.blockwise_decay if record else is_transformer(str(backbone.get("name")))
-        model = Model(record, transformer=blocks, pretrained=pretrained or bool(weights))
-        resolved["adaptation"] = adaptation_values(values["adaptation"], model)
+        start = Start(
+            model=record,
+            transformer=blocks,
+            pretrained=pretraining is not None or bool(weights),
+            pretraining=pretraining,
+        )
+        resolved["adaptation"] = adaptation_values(values["adaptation"], start)
     return resolved
 
 
-def _pretraining(values: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """`weights: {pretraining: ...}` moved to a place of its own; whether there is one."""
+def _pretraining(values: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """`weights: {pretraining: ...}` moved to a key of its own; and its method, if there is one."""
     given = values.get("weights")
     if not isinstance(given, dict) or "pretraining" not in given:
-        return values, values.get("pretraining") is not None
+        return values, _method(values.get("pretraining"))
     if further := sorted(set(given) - {"pretraining"}):
-        raise BadInput(f"weights that are pre-trained take no {further[0]}; leave it out")
+        raise BadInput(f"weights with pretraining take no {further[0]}; leave it out")
     values = {key: value for key, value in values.items() if key != "weights"}
     raw = _mapping(given["pretraining"], "weights.pretraining")
-    return {**values, "pretraining": pretraining_values(raw)}, True
+    return {**values, "pretraining": pretraining_values(raw)}, _method(raw)
+
+
+def _method(pretraining: Any) -> str | None:
+    """The method of raw or validated settings; None where there are none."""
+    if pretraining is None:
+        return None
+    if isinstance(pretraining, Pretraining):
+        return pretraining.method
+    return str(_mapping(pretraining, "pretraining").get("method"))
 
 
 def _weights(values: dict[str, Any]) -> tuple[FoundationModel | None, Any]:
-    """The zoo's or the user's record, and the weights to start from."""
+    """The record of the model, from the zoo or of the user's file, and the weights to load."""
     given = values.get("weights")
     if given is None or given == SCRATCH:
         return None, None
@@ -92,7 +107,7 @@ def _of_zoo(name: str, given: dict[str, Any]) -> tuple[FoundationModel, Any]:
 
 
 def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any]:
-    """A file of the user's own, of the network that the trial or `network` names."""
+    """A user's own file, for the network that the trial or `network` names."""
     file, model = given.get("file"), given.get("model")
     if not file:
         hint = did_you_mean(str(model), ZOO) if model else ""
@@ -103,7 +118,7 @@ def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any
     network: dict[str, Any] = {key: below[key] for key in ("name", "options") if key in below}
     network |= _network(given)
     if "name" not in network:
-        raise BadInput(f"weights {file}: say which network they are of: backbone: {{name: ...}}")
+        raise BadInput(f"weights {file}: name their network: backbone: {{name: ...}}")
     record = user_model(str(file), given.get("format") or "timm", str(network["name"]))
     return record, {**given, "model": model or OWN, "network": network}
 
@@ -115,7 +130,7 @@ def _backbone(values: dict[str, Any], record: FoundationModel | None) -> Any:
     below = record.network().content() | {"crop_pct": record.crop_pct}
     if given.get("name", record.backbone) != record.backbone:
         raise BadInput(
-            f"weights {record.id} are of {record.backbone}, not {given['name']}; "
+            f"weights {record.id} are for {record.backbone}, not {given['name']}; "
             "leave backbone.name out"
         )
     return {**below, **given}
@@ -127,13 +142,13 @@ def _network(given: dict[str, Any]) -> dict[str, Any]:
         if key not in OWN_NETWORK:
             raise BadInput(
                 f"weights.network takes no {key}{did_you_mean(str(key), OWN_NETWORK)}; it takes "
-                f"{', '.join(sorted(OWN_NETWORK))}, and the rest stands under backbone"
+                f"{', '.join(sorted(OWN_NETWORK))}; set the rest under backbone"
             )
     return network
 
 
 def _mapping(value: Any, name: str) -> dict[str, Any]:
-    """A mapping as it is, an empty one where there is none; raises BadInput for anything else."""
+    """The mapping unchanged, an empty one for None; raises BadInput for anything else."""
     if value is None:
         return {}
     if not isinstance(value, dict):

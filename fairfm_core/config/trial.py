@@ -1,7 +1,7 @@
-"""What a trial is: frozen records of plain values, their canonical JSON and their fingerprint.
+"""What a trial is: which weights, adapted how, to which data, with which seed.
 
-Identity is content. A fingerprint is taken over the values that differ from their defaults, so a
-new field with a default leaves every old identity alone; paths, names and times never enter one.
+As written, a trial may name a model of the zoo and a recipe; `resolving.py` spells them out before
+validation, so that a `Trial` holds every value itself.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from pydantic import Field, field_validator, model_validator
 
 from fairfm_core.config.adaptation import Adaptation
 from fairfm_core.config.backbone import Backbone, PublishedWeights
-from fairfm_core.config.frozen import Frozen, some_and_distinct
+from fairfm_core.config.frozen import Frozen, one_or_several, some_and_distinct
 from fairfm_core.config.label_policies import Labels, check_labels
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods import AnyPretraining, known_sampling
 from fairfm_core.config.resolving import resolve_trial
 
-FINGERPRINT_LENGTH = 20
 ProtocolName = Literal["full", "balanced", "resample", "glocker"]
 METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
 """Families that are evaluated unless a study says otherwise; all that are known, and what each
@@ -35,33 +34,24 @@ class Data(Frozen):
     """Folder made by `fairfm data prepare`; its digest, not this path, enters a fingerprint."""
     pathologies: tuple[str, ...] | None = None
     """Labels to predict; null means every label of the cohort."""
-    sampling: Literal["standard", "balanced"] = "standard"
+    sampling: str = "standard"
+    """`standard`: the whole training split. `balanced`: equal numbers of images of every group."""
     balance: str | tuple[str, ...] = "race"
-    """Attribute whose groups a balanced training set holds in equal numbers (section 4.3).
+    """Attribute whose groups a balanced training set contains in equal numbers (section 4.3).
 
-    Of several, [race, sex], every combination of their groups; their order does not matter."""
+    Of several, such as [race, sex], every combination of their groups; their order does not
+    matter."""
     labels: Labels = "u_zeros"
-    """What becomes of uncertain labels: a policy or preset for all, or one for each pathology."""
+    """How uncertain labels are read: one policy or named set for all, or one per pathology."""
 
     _labels = field_validator("labels", mode="before")(check_labels)
+    _sampling = field_validator("sampling")(known_sampling)
+    _balance = field_validator("balance")(one_or_several)
 
     @field_validator("pathologies")
     @classmethod
     def _distinct_pathologies(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else some_and_distinct(names)
-
-    @field_validator("balance")
-    @classmethod
-    def _one_or_several(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        """One attribute in a list is that attribute; several are in alphabetical order."""
-        if isinstance(given, str):
-            return given
-        return given[0] if len(given) == 1 else tuple(sorted(some_and_distinct(given)))
-
-    @property
-    def balanced_over(self) -> tuple[str, ...]:
-        """The balancing attributes, also where there is only one."""
-        return (self.balance,) if isinstance(self.balance, str) else self.balance
 
 
 class Trial(Frozen):
@@ -69,9 +59,9 @@ class Trial(Frozen):
 
     weights: PublishedWeights | None = None
     """Published weights; null, written `scratch`, starts from random ones."""
-    pretraining: Pretraining | None = None
-    """What the trial pre-trains first, written `weights: {pretraining: ...}`; shared by all trials
-    that say the same."""
+    pretraining: AnyPretraining | None = None
+    """Pre-training that gives the first weights, written `weights: {pretraining: ...}`; trials with
+    the same one share it."""
     backbone: Backbone
     adaptation: Adaptation
     data: Data
@@ -83,7 +73,7 @@ class Trial(Frozen):
         return resolve_trial(values)
 
     def without_places(self) -> Trial:
-        """The trial with bare names for paths: what it is, wherever its files lie."""
+        """The trial with paths reduced to their last part: the same wherever its files are."""
         data = self.data.model_copy(update={"dataset": Path(self.data.dataset).name})
         weights = self.weights
         if weights is not None and weights.file is not None:

@@ -1,4 +1,4 @@
-"""YAML files of users, read strictly: duplicate keys, unknown keys and wrong types are refused."""
+"""Strict reading of users' YAML files: duplicate and unknown keys and wrong types are refused."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
     if repeated:
         line = node.start_mark.line + 1
-        raise BadInput(f"key {repeated[0]!r} stands twice in the mapping at line {line}")
+        raise BadInput(f"key {repeated[0]!r} is repeated in the mapping at line {line}")
     return loader.construct_mapping(node, deep=True)
 
 
 StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-# YAML 1.1 takes a number without a dot, such as 1e-4, for a string.
+# YAML 1.1 reads a number without a dot, such as 1e-4, as a string.
 StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; raises BadInput if it is missing, broken or not a mapping."""
+    """The mapping in a YAML file; raises BadInput if it is missing, invalid or not a mapping."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except FileNotFoundError as error:
@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def validated(model: type[Record], values: Any, source: str) -> Record:
-    """`values` as a record; raises BadInput in one line that names every key at fault."""
+    """`values` as a record; raises BadInput, one line that names every wrong key."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -74,7 +74,7 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Field names of the record at `path`; a part that names a union's tag picks the member."""
+    """Field names of the record at `path`, in which a union's member is named by its tag."""
     for part in path:
         if part in model.model_fields:
             members = _records_in(model.model_fields[str(part)].annotation)

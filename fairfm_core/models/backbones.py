@@ -14,8 +14,8 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.seeding import stream_seed
 
-# Families whose pooling is a choice between class token and patch mean, and what `auto` means
-# for each adaptation (paper.md has none; MAE fine-tunes on the mean and probes the token).
+# Families that pool to the class token or to the mean of the patches, and what `auto` means for
+# each adaptation: as in MAE, which fine-tunes on the mean and probes the token.
 TOKEN_FAMILIES = {"vision_transformer", "deit", "eva"}
 AUTO_POOL = {"end_to_end": "avg", "linear_probe": "token"}
 
@@ -25,8 +25,8 @@ def build_backbone(
 ) -> nn.Module:
     """A randomly initialised timm network: [B, C, H, W] -> [B, classes] logits.
 
-    With `classes` 0 the network ends in pooled features [B, D]. The initialisation is a function
-    of the seed and of nothing that ran before. Raises BadInput for an unknown name or option.
+    With `classes` 0 the network ends in pooled features [B, D]. The initialisation depends on the
+    seed alone. Raises BadInput for an unknown name or option.
     """
     check_name(backbone.name)
     options = {**_image_options(backbone), **_pool_option(backbone, method, pool)}
@@ -40,8 +40,8 @@ def build_backbone(
 def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int:
     """Build a trial's network as its stages will, without memory, and count its parameters.
 
-    One image passes through it, on torch's meta device. Raises BadInput where the name, an option,
-    the pooling, stochastic depth or the image size does not fit.
+    One image passes through it, on torch's meta device. Raises BadInput if the name, an option, the
+    pooling, stochastic depth or the image size does not fit.
     """
     probe = isinstance(adaptation, LinearProbe)
     with torch.device("meta"):
@@ -59,20 +59,21 @@ def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int
         except (RuntimeError, AssertionError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise BadInput(
-                f"backbone {backbone.name!r} takes no image of {backbone.image_size} px: {reason}"
+                f"backbone {backbone.name!r} cannot take images of {backbone.image_size} px: "
+                f"{reason}"
             ) from error
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def check_name(name: str) -> None:
-    """Refuse a name timm does not know, with the nearest one it does."""
+    """Raises BadInput for a name that timm does not know, with the nearest one that it does."""
     if not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
         raise BadInput(f"backbone {name!r} is not known to timm {timm.__version__}{hint}")
 
 
 def checkpoint_activations(model: nn.Module, name: str) -> None:
-    """Have activations computed again in the backward pass; raises BadInput where timm cannot."""
+    """Have activations recomputed in the backward pass; raises BadInput if timm cannot."""
     try:
         model.set_grad_checkpointing()  # type: ignore[operator]
     except (AttributeError, AssertionError) as error:
@@ -82,12 +83,12 @@ def checkpoint_activations(model: nn.Module, name: str) -> None:
 
 
 def family(name: str) -> str:
-    """The timm module a name comes from, such as `vision_transformer`."""
+    """The timm module that defines a network, such as `vision_transformer`."""
     return str(model_entrypoint(name).__module__).rsplit(".", 1)[-1]
 
 
 def _image_options(backbone: Backbone) -> dict[str, Any]:
-    """Only networks whose weights depend on the image size take it as an argument."""
+    """Only networks whose weights depend on the image size accept it as an argument."""
     cfg = timm.get_pretrained_cfg(backbone.name)
     fixed = bool(cfg and cfg.fixed_input_size)
     return {"img_size": backbone.image_size} if fixed else {}

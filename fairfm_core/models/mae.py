@@ -56,7 +56,7 @@ class MaskedAutoencoder(nn.Module):
         decoder_depth: int = 8,
         decoder_heads: int = 16,
     ) -> None:
-        """Encoder and decoder with weights that follow from the seed alone.
+        """Encoder and decoder, whose initial weights depend on the seed alone.
 
         Raises BadInput for a backbone, a decoder or a share of hidden patches that do not fit.
         """
@@ -102,19 +102,19 @@ class MaskedAutoencoder(nn.Module):
         self.encoder.pos_embed.requires_grad_(False).copy_(table_1ND)
 
     def noise(self, images: int, generator: torch.Generator) -> Tensor:
-        """Noise [B, N] that decides which patches are hidden, from a generator of its own."""
+        """Noise [B, N] that decides which patches are hidden, from the given generator."""
         return torch.rand(images, self.patches, generator=generator, device=generator.device)
 
     def forward(self, images_BCHW: Tensor, noise_BN: Tensor) -> Tensor:
         """Mean squared error over the pixels of the hidden patches: a number, in float32."""
         patches_BNP, masking = self._masked(images_BCHW, noise_BN)
         pixels_BMP = self.predict(patches_BNP, masking)
-        targets_BMP = self.targets(taken(patches_BNP, masking.masked_BM))
+        targets_BMP = self.targets(patches_at(patches_BNP, masking.masked_BM))
         return F.mse_loss(pixels_BMP.to(targets_BMP.dtype), targets_BMP)
 
     def predict(self, patches_BNP: Tensor, masking: Masking) -> Tensor:
-        """What the visible patches let the network expect of the hidden ones: [B, M, P]."""
-        visible_BVP = taken(patches_BNP, masking.visible_BV)
+        """The hidden patches as predicted from the visible ones: [B, M, P]."""
+        visible_BVP = patches_at(patches_BNP, masking.visible_BV)
         return self.decode(self.encode(visible_BVP, masking.visible_BV), masking)
 
     def encode(self, patches_BVP: Tensor, places_BV: Tensor) -> Tensor:
@@ -141,22 +141,9 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def targets(self, patches_BMP: Tensor) -> Tensor:
-        """What is to be predicted, in float32: the pixels or, with `norm_pix`, their z-scores."""
+        """Targets in float32: the pixels or, with `norm_pix`, their z-scores within each patch."""
         level_BM1, spread_BM1 = self._level_and_spread(patches_BMP)
         return (patches_BMP - level_BM1) / spread_BM1
-
-    @torch.no_grad()
-    def reconstruct(self, images_BCHW: Tensor, noise_BN: Tensor) -> Tensor:
-        """The images with their hidden patches as predicted: [B, C, H, W].
-
-        With `norm_pix` the network predicts no level or spread: those of the true patch are taken.
-        """
-        patches_BNP, masking = self._masked(images_BCHW, noise_BN)
-        level_BM1, spread_BM1 = self._level_and_spread(taken(patches_BNP, masking.masked_BM))
-        predicted_BMP = self.predict(patches_BNP, masking) * spread_BM1 + level_BM1
-        visible_BVP = taken(patches_BNP, masking.visible_BV)
-        restored_BNP = in_image_order(visible_BVP, predicted_BMP, masking)
-        return unpatchify(restored_BNP, self.patch, images_BCHW.shape[1])
 
     def _masked(self, images_BCHW: Tensor, noise_BN: Tensor) -> tuple[Tensor, Masking]:
         patches_BNP = patchify(images_BCHW, self.patch)
@@ -187,23 +174,9 @@ def patchify(images_BCHW: Tensor, patch: int) -> Tensor:
     return tiles.permute(0, 2, 4, 1, 3, 5).reshape(B, -1, C * patch * patch)
 
 
-def unpatchify(patches_BNP: Tensor, patch: int, channels: int) -> Tensor:
-    """The square images [B, C, H, W] of these patches: the inverse of `patchify`."""
-    B, N, _ = patches_BNP.shape
-    grid = math.isqrt(N)
-    tiles = patches_BNP.reshape(B, grid, grid, channels, patch, patch).permute(0, 3, 1, 4, 2, 5)
-    return tiles.reshape(B, channels, grid * patch, grid * patch)
-
-
-def taken(patches_BNP: Tensor, places_BV: Tensor) -> Tensor:
+def patches_at(patches_BNP: Tensor, places_BV: Tensor) -> Tensor:
     """The patches at each image's own places: [B, V, P]."""
     return patches_BNP.take_along_dim(places_BV[:, :, None], dim=1)
-
-
-def in_image_order(visible_BVP: Tensor, masked_BMP: Tensor, masking: Masking) -> Tensor:
-    """All patches of each image at their places: [B, N, P]."""
-    back_BN = torch.cat(masking, dim=1).argsort(dim=1)
-    return taken(torch.cat([visible_BVP, masked_BMP.to(visible_BVP.dtype)], dim=1), back_BN)
 
 
 def _positions(table_1ND: Tensor, places_BV: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Momentum contrast (MoCo v3; Chen, Xie, He 2021, https://arxiv.org/abs/2104.02057).
 
 Two views of each image pass through an encoder, a projector and a predictor to queries, and through
-moving averages of encoder and projector to keys. A query shall be nearer to the key of its image's
-other view than to the keys of all other images, of all workers. Only the encoder `base` is kept.
+moving averages of encoder and projector to keys. The loss asks a query to be nearer to the key of
+its image's other view than to the keys of all other images on all workers. Only the encoder `base`
+is kept.
 
 Suffixes: B images of a worker, N of all workers, C channels, H height, W width, D features of the
 encoder, E numbers of an embedding.
@@ -31,21 +32,21 @@ from fairfm_core.models.synchronised_norm import worker
 from fairfm_core.seeding import stream_seed
 
 PROJECTOR_LAYERS = {True: 3, False: 2}
-"""By whether the encoder is a vision transformer; a convolutional one has those of ResNet-50."""
+"""Depth of the projector for a vision transformer (True) and, as for ResNet-50, other encoders."""
 PREDICTOR_LAYERS = 2
 
 
 class Contrast(NamedTuple):
-    """What a step is told of a batch."""
+    """Outputs of a forward pass."""
 
     loss: Tensor
-    """To minimise; mean over this worker's images, so that averaged gradients are all workers'."""
+    """Mean over this worker's images: gradients averaged over workers are those of the batch."""
     features_BD: Tensor
-    """The encoder's output for the first views, without gradient: for `spread`."""
+    """The encoder's output for the first views, without gradient, from which `spread` is taken."""
 
 
 class MomentumContrast(nn.Module):
-    """Encoder, heads and their moving averages; `base.state_dict()` is what pre-training gives."""
+    """Encoder, heads and their moving averages; pre-training keeps `base.state_dict()`."""
 
     base: nn.Module
 
@@ -59,7 +60,7 @@ class MomentumContrast(nn.Module):
         embedding: int = 256,
         temperature: float = 0.2,
     ) -> None:
-        """Initialised as a function of the seed alone; `auto` pools a ViT to its class token.
+        """Initial weights depend on the seed alone; `auto` pools a ViT to its class token.
 
         Raises BadInput for a backbone that is neither a plain ViT nor convolutional.
         """
@@ -71,7 +72,7 @@ class MomentumContrast(nn.Module):
             torch.manual_seed(stream_seed(seed, "moco_v3", backbone.name))
             transformer = _prepared(base, backbone.name)
             layers = PROJECTOR_LAYERS[transformer]
-            # Networks with a further layer after pooling name its width apart.
+            # Networks with a further layer after pooling store its width under another name.
             width = getattr(base, "head_hidden_size", base.num_features)
             self.base = base
             self.projector = mlp([width, *[hidden] * (layers - 1), embedding])
@@ -82,7 +83,7 @@ class MomentumContrast(nn.Module):
         self.temperature = temperature
 
     def forward(self, first_BCHW: Tensor, second_BCHW: Tensor, momentum: float) -> Contrast:
-        """Both views' symmetrised loss; the keys' weights follow by `momentum` beforehand.
+        """Symmetrised loss of both views; first the key encoder is updated by `momentum`.
 
         All workers give the same number of images. Raises BadInput for a single one.
         """
@@ -101,13 +102,13 @@ class MomentumContrast(nn.Module):
 
     @torch.no_grad()
     def keys(self, view_BCHW: Tensor) -> Tensor:
-        """What queries are compared with: [B, E], without gradient."""
+        """Embeddings that queries are compared with: [B, E], without gradient."""
         keys_BE: Tensor = self.momentum_projector(self.momentum_base(view_BCHW))
         return keys_BE
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """Average parameters: m x average + (1 - m) x new. Running statistics are each its own."""
+        """Average parameters: m x average + (1 - m) x new. Running statistics are not averaged."""
         pairs = ((self.momentum_base, self.base), (self.momentum_projector, self.projector))
         for average, new in pairs:
             torch._foreach_lerp_([*average.parameters()], [*new.parameters()], 1 - momentum)
@@ -151,12 +152,12 @@ def gathered(x_BE: Tensor) -> Tensor:
 
 
 def momentum_at(step: float, steps: float, start: float = 0.99) -> float:
-    """How much of the averages stays: from `start` at step 0, by half a cosine, to 1 at `steps`."""
+    """Momentum of the averages: from `start` at step 0, along half a cosine, to 1 at `steps`."""
     return 1 - 0.5 * (1 + math.cos(math.pi * step / steps)) * (1 - start)
 
 
 def uniform_loss(count: int, temperature: float = 0.2) -> float:
-    """The loss of both views where all logits are equal, as in collapse: 4 T ln N for N images."""
+    """The loss of both views if all logits are equal, as in a collapse: 4 T ln N for N images."""
     return 4 * temperature * math.log(count)
 
 
@@ -172,7 +173,7 @@ def spread(embeddings_BE: Tensor) -> float:
 
 
 def _prepared(base: nn.Module, name: str) -> bool:
-    """Initialise and freeze a ViT as MoCo v3 does; whether `base` is one."""
+    """Initialise and freeze a ViT as MoCo v3 does; returns whether `base` is one."""
     if not hasattr(base, "patch_embed"):
         return False
     if not isinstance(base, VisionTransformer) or type(base.patch_embed) is not PatchEmbed:
@@ -184,7 +185,7 @@ def _prepared(base: nn.Module, name: str) -> bool:
 
 
 def _fix_patches(projection: nn.Conv2d) -> None:
-    """Xavier of the flattened kernel. Frozen: spikes of the gradient begin here (section 4)."""
+    """Xavier of the flattened kernel; frozen, because gradient spikes start here (section 4)."""
     outputs, *inputs = projection.weight.shape
     bound = math.sqrt(6 / (math.prod(inputs) + outputs))
     nn.init.uniform_(projection.weight, -bound, bound)
@@ -194,13 +195,13 @@ def _fix_patches(projection: nn.Conv2d) -> None:
 
 
 def _fix_positions(base: Any, name: str) -> None:
-    """Sines and cosines, not learned in pre-training."""
+    """Sine-cosine positions, fixed in pre-training."""
     rows, columns = base.patch_embed.grid_size
     tokens, dim = rows * columns + 1, base.embed_dim
     plain = base.pos_embed is not None and base.pos_embed.shape == (1, tokens, dim)
     if not plain or base.cls_token is None or rows != columns or dim % 4:
         raise BadInput(
-            f"backbone {name!r} has not what MoCo v3's fixed positions need: one class token, a "
+            f"backbone {name!r} lacks what MoCo v3's fixed positions need: one class token, a "
             "square of patches, positions of both, and a width that is a multiple of 4"
         )
     with torch.no_grad():
@@ -214,7 +215,7 @@ def _directions(x_BE: Tensor) -> Tensor:
 
 
 def _full_precision(device: torch.device) -> Any:
-    """Mixed precision would round the cosines to 16 bits; torch's meta device has none."""
+    """Mixed precision would round the cosines to 16 bits; the meta device has none."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

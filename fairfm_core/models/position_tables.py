@@ -1,7 +1,7 @@
 """Sine-cosine position tables as MAE and MoCo v3 fix them in pre-training: [1, 1 + G*G, D].
 
-Both give a quarter of the D numbers to each of sine and cosine of row and column; MAE begins with
-the column, MoCo v3 with the row. The first row, of the class token, is zero.
+A quarter of the D numbers each is for the sine and cosine of row and column; MAE starts with the
+column, MoCo v3 with the row. The first row of a table, for the class token, is zero.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5
-"""The two codes computed their tables in different precision."""
+"""The two official codes computed their tables in different precisions."""
 
 
 def mae_table(grid: int, dim: int) -> Tensor:
@@ -28,7 +28,7 @@ def moco_table(grid: int, dim: int) -> Tensor:
 
 
 def table_origin(pos_embed: Tensor) -> str:
-    """Whose table position embeddings [1, 1 + G*G, D] hold, or that they were learned."""
+    """Origin of position embeddings [1, 1 + G*G, D]: one of the two tables, or learned."""
     tokens, dim = pos_embed.shape[-2:]
     grid = math.isqrt(max(tokens - 1, 0))
     if pos_embed.ndim != 3 or grid * grid + 1 != tokens or dim % 4:
@@ -41,7 +41,7 @@ def table_origin(pos_embed: Tensor) -> str:
 
 
 def _waves(grid: int, dim: int) -> tuple[Tensor, Tensor]:
-    """sin, then cos, of each patch's row and of its column at D/4 frequencies: two [G*G, D/2]."""
+    """Sines, then cosines, of each patch's row and column at D/4 frequencies: two [G*G, D/2]."""
     powers = torch.arange(dim // 4, dtype=torch.float64) / (dim // 4)
     phases = torch.arange(grid, dtype=torch.float64)[:, None] * 10000.0**-powers
     waves = torch.cat([phases.sin(), phases.cos()], dim=1)

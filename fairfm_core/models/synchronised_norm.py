@@ -1,9 +1,9 @@
-"""Batch norm over the images of all workers of torch.distributed: its statistics are those of one
-worker that had them all, and so is its gradient.
+"""Batch norm over the images of all workers of torch.distributed.
 
-On a GPU this is torch's SyncBatchNorm, put in by timm: torch's own conversion would lose the
-activations that timm's BatchNormAct2d holds. SyncBatchNorm does not run on a CPU; there, the norm
-written out below takes its place, on any backend of torch.distributed.
+Its statistics and its gradient are those of a single worker with all images. On a GPU this is
+torch's SyncBatchNorm, inserted by timm: torch's own conversion would lose the activations inside
+timm's BatchNormAct2d. SyncBatchNorm does not run on a CPU; there the implementation below replaces
+it, on any backend of torch.distributed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 
 def worker() -> tuple[int, int]:
-    """This worker's rank and how many there are: (0, 1) without torch.distributed."""
+    """This worker's rank and the number of workers: (0, 1) without torch.distributed."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
-    """`network` with every batch norm within it over all workers; unchanged where there is one.
+    """`network` with all of its batch norms synchronised; unchanged for a single worker.
 
-    Parameters and buffers stay the same objects under the same names. To be called before the
-    network is wrapped in DistributedDataParallel; `device` is where it will run.
+    Parameters and buffers stay the same objects under the same names. Call this before
+    wrapping the network in DistributedDataParallel; `device` is where it will run.
     """
     if worker()[1] == 1:
         return network
@@ -40,7 +40,7 @@ def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
 class SynchronisedBatchNorm(BatchNorm):
     """Batch norm of x [B, C, ...] with the mean and variance of all workers' images.
 
-    It takes the place of `norm`, with the parameters, buffers and activation of that.
+    It replaces `norm` and takes over its parameters, buffers and activation.
     """
 
     def __init__(self, norm: BatchNorm) -> None:
@@ -75,7 +75,7 @@ class SynchronisedBatchNorm(BatchNorm):
         return y.to(x.dtype)
 
     def _remember(self, mean_C: Tensor, variance_C: Tensor) -> None:
-        """Move the running statistics, of which torch keeps the unbiased variance."""
+        """Update the running statistics; as in torch, with the unbiased variance."""
         assert self.momentum is not None
         assert self.running_mean is not None
         assert self.running_var is not None
@@ -120,4 +120,4 @@ def _written_out(network: nn.Module) -> nn.Module:
 
 
 CONVERSIONS: dict[str, Callable[[nn.Module], nn.Module]] = {"cuda": convert_sync_batchnorm}
-"""By kind of device; any other takes the norm written out here."""
+"""Conversion by device type; others use the implementation above."""

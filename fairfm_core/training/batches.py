@@ -1,4 +1,4 @@
-"""A split of prepared data as tensors: which rows, which labels, in which order each epoch."""
+"""Splits of prepared data for training: rows, labels, and their order in each epoch."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from fairfm_core.stages import Stage
 
 @dataclass(frozen=True)
 class Split:
-    """One split's rows, ordered by their place in the image store."""
+    """Rows of one split, ordered by position in the image store."""
 
     frame: pd.DataFrame
     pathologies: tuple[str, ...]
 
     @property
     def rows_N(self) -> NDArray[np.int64]:
-        """Places in the image store."""
+        """Positions in the image store."""
         return self.frame["row"].to_numpy(dtype=np.int64)
 
     @property
@@ -41,7 +41,7 @@ class Split:
 
 
 def planned_dataset(stage: Stage) -> PreparedData:
-    """The data a stage was planned on; raises BadInput if its folder holds others by now."""
+    """The data that a stage was planned on; raises BadInput if they have changed since."""
     data = open_dataset(Path(stage.dataset))
     if data.digest != stage.digest:
         raise BadInput(f"{data.folder} is not the data this study was planned on; plan it again")
@@ -54,7 +54,7 @@ def take_split(
     pathologies: tuple[str, ...],
     policies: Mapping[str, str] = MappingProxyType({}),
 ) -> Split:
-    """The rows of split `name`, uncertain labels settled after `policies`.
+    """The rows of split `name`, with uncertain labels settled by `policies`.
 
     Raises BadInput for an unknown label or an empty split.
     """
@@ -72,12 +72,12 @@ def take_split(
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch visits `count` rows: a function of seed and epoch."""
+    """The order in which an epoch visits `count` rows; depends on seed and epoch alone."""
     return stream(seed, "order", epoch).permutation(count)
 
 
 def index_batches(order_N: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Full batches only, as the paper's recipe has it, unless there is not even one."""
+    """Full batches only, as in the paper's recipe, or one smaller batch if there is no full one."""
     stop = len(order_N) - len(order_N) % batch_size or len(order_N)
     for start in range(0, stop, batch_size):
         yield order_N[start : start + batch_size]
@@ -91,7 +91,7 @@ def batch_count(count: int, batch_size: int) -> int:
 def gather(images_NHW: NDArray[np.uint8], rows_B: NDArray[np.int64]) -> Tensor:
     """Rows of the image store as one uint8 tensor [B, H, W]; the store is read in file order."""
     pixels = np.empty((len(rows_B), *images_NHW.shape[1:]), dtype=np.uint8)
-    # Image by image each is copied once; indexing with arrays copies all of them twice.
+    # One by one each image is copied once; indexing with an array copies all of them twice.
     for place in np.argsort(rows_B, kind="stable").tolist():
         pixels[place] = images_NHW[rows_B[place]]
     return torch.from_numpy(pixels)

@@ -1,6 +1,6 @@
-"""The state of a half-done training as bytes: everything a step's end leaves behind.
+"""Checkpoints of a training after any step.
 
-No generator state is kept: every random stream is derived from (seed, name, epoch or step).
+They hold no generator state: every random stream is derived from (seed, name, epoch or step).
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from torch import Tensor, nn
 from fairfm_core.artifacts import ArtifactStore
 
 CHECKPOINT_SECONDS = 1.0
-"""Shortest time between two checkpoints: steps of milliseconds are cheaper to repeat."""
+"""Shortest time between two checkpoints: quick steps are cheaper to repeat than to save."""
 SAVING_SHARE = 0.02
-"""Most of the time that goes into saving: a state of gigabytes is saved less often."""
+"""Largest share of the time spent saving: a state of gigabytes is saved less often."""
 
 
 @dataclass
 class TrainingState:
-    """What a training knows after `step` steps: `epoch` whole epochs and `batch` batches."""
+    """A training after `step` steps: `epoch` whole epochs and `batch` batches of the next."""
 
     epoch: int = 0
     step: int = 0
     batch: int = 0
     losses: list[Tensor] = field(default_factory=list)
-    """Of the epoch that is half done, one a batch."""
+    """One per batch of the unfinished epoch."""
     history: list[dict[str, float]] = field(default_factory=list)
     best_score: float = float("-inf")
-    """Validation AUC, or minus the loss of a pre-training: the higher the better."""
+    """Validation AUC, or the negative loss of a pre-training: higher is better."""
     best_epoch: int = 0
     best_weights: dict[str, Tensor] | None = None
     micro_batch: int | None = None
-    """Images at once through the network, once memory has run out; else None."""
+    """Images that pass at once after memory has run out; None until then."""
 
     def keep_best(self, score: float, model: nn.Module) -> None:
         """Remember these weights if they are the best so far; ties keep the earlier epoch."""
@@ -50,7 +50,7 @@ class TrainingState:
 
 
 class Pace:
-    """When the next checkpoint is due: not too soon, and saving stays a small share of the time."""
+    """Decides when the next checkpoint is due, so that saving takes a small share of the time."""
 
     def __init__(self) -> None:
         self._saved = time.monotonic()
@@ -58,13 +58,13 @@ class Pace:
 
     @property
     def due(self) -> bool:
-        """Whether so much time has passed that a checkpoint is worth its cost."""
+        """Whether enough time has passed for a checkpoint to be worth its cost."""
         wait = max(CHECKPOINT_SECONDS, self._cost / SAVING_SHARE)
         return time.monotonic() - self._saved >= wait
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """The saving of one: how long it takes, and that it is done."""
+        """Context around a saving, whose duration is measured."""
         begun = time.monotonic()
         yield
         self._saved = time.monotonic()
@@ -72,7 +72,7 @@ class Pace:
 
 
 class Checkpoints:
-    """Saves and restores one training: its state, and every part that has a `state_dict`."""
+    """Saves and restores one training: its state and its parts, each with a `state_dict`."""
 
     def __init__(self, store: ArtifactStore, fingerprint: str, parts: dict[str, Any]) -> None:
         self._store = store
@@ -82,11 +82,11 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether a checkpoint is worth its cost by now."""
+        """Whether a checkpoint is now worth its cost."""
         return self._pace.due
 
     def save(self, state: TrainingState) -> None:
-        """Publish the state atomically; the checkpoint before it is kept."""
+        """Publish the state atomically; the previous checkpoint is kept."""
         with self._pace.measured():
             parts = {name: part.state_dict() for name, part in self._parts.items()}
             buffer = io.BytesIO()
@@ -95,7 +95,7 @@ class Checkpoints:
             self._store.save_checkpoint(self._fingerprint, state.epoch, content, state.batch)
 
     def restore(self, device: torch.device) -> TrainingState:
-        """The newest sound checkpoint, loaded into the parts; a fresh state without one."""
+        """The newest intact checkpoint, loaded into the parts; a fresh state if there is none."""
         content = self._store.latest_checkpoint(self._fingerprint)
         if content is None:
             return TrainingState()

@@ -1,4 +1,4 @@
-"""The features stage: a frozen backbone looks once at every image of the study's splits."""
+"""The features stage: one pass of a frozen backbone over every image of every split."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.weights.pretrained import load_inputs
 from fairfm_core.stages import Report, Stage
@@ -15,11 +16,9 @@ from fairfm_core.training.batches import planned_dataset, take_split
 from fairfm_core.training.device import pick_device
 from fairfm_core.training.forward import forward_images, forward_view
 
-SPLITS = ("train", "val", "test")
-
 
 def extract_features(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
-    """Write `<split>.npy`, float32 [N, D], rows ordered by their place in the image store.
+    """Write `<split>.npy`, float32 [N, D], rows ordered by position in the image store.
 
     With several views, `train.npy` is [V, N, D]: each image cropped and flipped V times.
     """

@@ -1,4 +1,4 @@
-"""A network in evaluation mode looks once at each image of a store."""
+"""One pass of a network in evaluation mode over images of a store."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairfm_core.config.adaptation import Precision
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.frozen import Precision
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.augmentation.augmentation import crop_and_flip
 from fairfm_core.training.augmentation.transforms import to_input
@@ -21,7 +21,7 @@ EVAL_BATCH = 64
 
 Rows = NDArray[np.int64]
 Input = Callable[[Rows], Tensor]
-"""Rows [B] of the image store -> what the network sees of them, [B, C, S, S]."""
+"""Rows [B] of the image store -> inputs of the network, [B, C, S, S]."""
 
 
 def forward_images(
@@ -32,7 +32,7 @@ def forward_images(
     device: torch.device,
     precision: Precision = "auto",
 ) -> Tensor:
-    """Outputs [N, D] for the images as evaluation sees them, in float32 on the CPU."""
+    """Outputs [N, D] for the images as used in evaluation, in float32 on the CPU."""
 
     def picture(rows_B: Rows) -> Tensor:
         return to_input(gather(images_NHW, rows_B).to(device), backbone)
@@ -49,7 +49,7 @@ def forward_view(
     precision: Precision,
     view: int,
 ) -> Tensor:
-    """The same for the images as this view crops and flips them."""
+    """The same for the images as cropped and flipped in this view."""
 
     def picture(rows_B: Rows) -> Tensor:
         seeds = [stream_seed(0, "view", view, int(row)) for row in rows_B]
@@ -62,7 +62,7 @@ def forward_view(
 def _forward(
     model: nn.Module, picture: Input, rows_N: Rows, device: torch.device, precision: Precision
 ) -> Tensor:
-    """Outputs [N, D]; where memory runs out, fewer images pass at once."""
+    """Outputs [N, D]; if memory runs out, fewer images pass at once."""
     model.eval()
     outputs: list[Tensor] = []
     start, size = 0, EVAL_BATCH

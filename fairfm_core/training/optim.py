@@ -1,4 +1,4 @@
-"""Optimiser of fine-tuning, and the schedule of both adaptations, from timm's parts."""
+"""The optimizer of fine-tuning, and the schedule of all trainings, from timm's parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fairfm_core.config.adaptation import EndToEnd
 
 
 def peak_lr(recipe: EndToEnd) -> float:
-    """Learning rate after the warm-up: the base rate, times batch / 256 where it is scaled."""
+    """Learning rate after the warm-up: the base rate, times batch / 256 if it is scaled."""
     scale = {"linear256": recipe.batch_size / 256, "absolute": 1.0}
     return recipe.base_lr * scale[recipe.lr_scaling]
 
@@ -71,7 +71,7 @@ def cosine_schedule(
     steps_per_epoch: int,
     min_lr: float,
 ) -> CosineLRScheduler:
-    """Linear warm-up from 0, then half a cosine to `min_lr`, per step; a function of the step.
+    """Linear warm-up from 0, then half a cosine to `min_lr`, as a function of the step.
 
     The cosine spans the epochs after the warm-up (`t_initial` excludes it), as in MAE's code.
     """
@@ -88,5 +88,5 @@ def cosine_schedule(
 
 
 def warmup(epochs: int, warmup_epochs: int) -> int:
-    """Epochs of the warm-up: a training shorter than its warm-up has one epoch after it."""
+    """Epochs of the warm-up; a training that is too short keeps one epoch after it."""
     return min(warmup_epochs, epochs - 1)

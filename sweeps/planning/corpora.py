@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.corpora.corpus import Corpus, open_corpora, pretraining_corpus
@@ -26,8 +27,8 @@ def planned_corpus(trial: Trial) -> Pretraining:
 
 
 def recipe_of(stage: Stage) -> Pretraining:
-    """The recipe of a pretrain stage."""
-    return Pretraining.model_validate(stage.config["pretraining"] | {"corpora": stage.corpora})
+    """The settings of a pretrain stage."""
+    return read_pretraining(stage.config["pretraining"] | {"corpora": stage.corpora})
 
 
 def corpus_of(stage: Stage) -> Corpus:

@@ -11,9 +11,10 @@ from typing import Any
 
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import GLOCKER_LABELS, Trial
-from fairfm_core.data.balancing import balanced_size
+from fairfm_core.data.balancing import sampled, training_groups
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
@@ -189,9 +190,11 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
             raise BadInput(
                 f"{data.folder} has no images in split {split!r}; prepare it with all splits"
             )
-    if trial.data.sampling == "balanced":
-        training = data.frame[data.frame["split"] == "train"]
-        balanced_size(training, trial.data.balance, age_edges)
+    training, sampling = data.frame[data.frame["split"] == "train"], trial.data.sampling
+    if SAMPLINGS[sampling].by_group:
+        sampled(sampling, training, trial.data.balance, age_edges, trial.seed)
+    if isinstance(trial.adaptation.loss, GroupLossSettings):
+        training_groups(training, trial.adaptation.loss.attribute, age_edges)
 
 
 def _check_glocker(trial: Trial, data: PreparedData) -> None:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.evaluation import AGE_EDGES
-from fairfm_core.data.balancing import balanced_size
+from fairfm_core.config.methods import SAMPLINGS
+from fairfm_core.data.balancing import sampled
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.stages import Stage
 from sweeps.planning.corpora import corpus_of, recipe_of
@@ -36,10 +37,16 @@ def _of_adaptation(stage: Stage, data: Iterable[PreparedData]) -> int:
         return 0
     frame = _frame(stage, data)
     training, val, test = (_counts(frame).get(name, 0) for name in ("train", "val", "test"))
-    if stage.config["sampling"] == "balanced":
+    if SAMPLINGS[stage.config["sampling"]].by_group:
         age_edges = stage.config.get("age_edges", AGE_EDGES)
-        in_training = frame[frame["split"] == "train"]
-        training = balanced_size(in_training, stage.config["balance"], age_edges)
+        kept = sampled(
+            stage.config["sampling"],
+            frame[frame["split"] == "train"],
+            stage.config["balance"],
+            age_edges,
+            stage.config["seed"],
+        )
+        training = len(kept)
     epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs
     return epochs * (training + val) + val + test
 

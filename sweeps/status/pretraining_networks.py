@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.methods import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage
-from fairfm_core.training.pretraining.shares import COMPARED, check_shares, real_batch
+from fairfm_core.training.pretraining.shares import check_shares, real_batch
 from sweeps.planning.corpora import corpus_of, recipe_of
 from sweeps.planning.plan import StudyPlan
 from sweeps.status.networks import described, in_parts, memory_text, saving
@@ -51,7 +52,7 @@ def check_pretrainings(trials: Sequence[Trial]) -> None:
     """Build each distinct network, without memory; raises BadInput for one that cannot be built."""
     import torch
 
-    from fairfm_core.training.pretraining.methods import NETWORKS
+    from fairfm_core.training.pretraining.method import implementation
 
     starts = {
         (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): (t.pretraining, t.backbone)
@@ -60,7 +61,7 @@ def check_pretrainings(trials: Sequence[Trial]) -> None:
     }
     for recipe, backbone in starts.values():
         with torch.device("meta"):
-            NETWORKS[recipe.method](recipe, backbone)
+            implementation(recipe.method).build(recipe, backbone)
 
 
 def count_pretrainings(plan: StudyPlan) -> list[PretrainingNetwork]:
@@ -100,14 +101,14 @@ def _counted(stage: Stage, workers: int) -> PretrainingNetwork:
 
 
 def _name(recipe: Pretraining, backbone: Backbone, batch: int, workers: int) -> str:
-    parts = "" if recipe.method in COMPARED else in_parts(recipe.micro_batch)
+    parts = in_parts(recipe.images_at_once)
     shared = f" on {workers} workers" if workers > 1 else ""
     return ", ".join([recipe.method, *described(backbone), f"batch {batch}{shared}{parts}"])
 
 
 def _saving(recipe: Pretraining, batch: int, workers: int, images: int) -> str:
     """Smaller parts where a batch can be divided, more workers where its images are compared."""
-    if recipe.method not in COMPARED:
+    if not SELF_SUPERVISED[recipe.method].compares_images:
         return saving(images // 2) if images >= 4 else ""
     fits = batch % (2 * workers) == 0 and images >= 4
     return f"workers: {2 * workers} about halves the activations" if fits else ""

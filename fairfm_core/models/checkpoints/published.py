@@ -1,4 +1,4 @@
-"""What a reader makes of a published checkpoint: tensors under timm's names, and what it left."""
+"""The result of reading a published checkpoint: tensors under timm's names, and the rest."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Published:
     """A checkpoint before it is compared with a network.
 
     Attributes:
-        tensors: under timm's names where the reader knows one, else under their own.
-        files: what was read; their SHA-256 identifies the weights.
+        tensors: under timm's names if the reader knows them, else under their own.
+        files: the files that were read; their SHA-256 identifies the weights.
         dropped: names in the file that belong to no backbone, by reason.
     """
 
@@ -45,7 +45,7 @@ def set_aside(
 def renamed(
     values: dict[str, Value], rename: Callable[[str], str], source: Path
 ) -> dict[str, Value]:
-    """The same values under new names; raises BadInput where two would have the same."""
+    """The same values under new names; raises BadInput if two would have the same name."""
     result: dict[str, Value] = {}
     for name, value in values.items():
         new = rename(name)

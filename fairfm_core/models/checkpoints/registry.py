@@ -1,8 +1,8 @@
-"""Published checkpoints -> timm's names, every backbone tensor accounted for, or an error.
+"""Published checkpoints -> timm's names, with every backbone tensor accounted for, or an error.
 
 A reader is one function and one line in `READERS`: it gives a checkpoint's tensors timm's names
-and sets aside what belongs to no backbone. `convert` then holds them against the network, which
-is built without memory: what is missing, unexpected or of another shape is refused.
+and drops those that belong to no backbone. `convert` then compares them with the network, which is
+built without memory, and refuses whatever is missing, unexpected or of another shape.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fairfm_core.models.checkpoints.published import Published
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
 from fairfm_core.models.checkpoints.vit import read_mae, read_mocov3
 from fairfm_core.models.position_tables import table_origin
-from fairfm_core.models.weights.converted import Weights, tensors_sha256, write_weights
+from fairfm_core.models.weights.converted import ConvertedWeights, tensors_sha256, write_weights
 from fairfm_core.models.weights.coverage import (
     Coverage,
     file_pool,
@@ -40,7 +40,7 @@ Reader = Callable[[Path, nn.Module], Published]
 
 
 def read_timm(path: Path, network: nn.Module) -> Published:
-    """A state dict that already has timm's names."""
+    """A state dict under timm's own names."""
     return Published(read_state_dict(path), (path,))
 
 
@@ -57,13 +57,13 @@ READERS: dict[str, Reader] = {
 
 @dataclass(frozen=True)
 class Converted:
-    """A checkpoint that fills its backbone.
+    """A checkpoint that fills its backbone completely.
 
     Attributes:
         model: the record it was read for.
         format: the format it was read as.
         tensors: the backbone's tensors under timm's names, float32 (counters int64).
-        parameters: trainable numbers in them.
+        parameters: number of trainable parameters in them.
         sha256: of the source.
         dropped: names in the source that are not the backbone's, by reason.
     """
@@ -76,16 +76,16 @@ class Converted:
     dropped: dict[str, tuple[str, ...]]
 
     def coverage(self) -> Coverage:
-        """What became of every tensor."""
+        """The coverage report."""
         return Coverage(len(self.tensors), self.parameters, (), self.dropped, self.sha256)
 
     def position_table(self) -> str:
-        """Whose position embeddings it holds; empty for a network without any."""
+        """Origin of its position embeddings; empty for a network without any."""
         positions = self.tensors.get("pos_embed")
         return "" if positions is None else table_origin(positions)
 
     def about(self) -> About:
-        """What the converted file says of itself."""
+        """The record in the converted file."""
         return About(
             model=self.model.id,
             format=self.format,
@@ -97,12 +97,12 @@ class Converted:
             backbone=self.model.network(),
         )
 
-    def weights(self, path: Path) -> Weights:
-        """The weights as reading the file that `write` writes would give them."""
-        return Weights(path, self.about(), self.tensors, self.sha256)
+    def weights(self, path: Path) -> ConvertedWeights:
+        """The weights as they would be read from the file that `write` writes."""
+        return ConvertedWeights(path, self.about(), self.tensors, self.sha256)
 
     def write(self, path: Path) -> None:
-        """Write the safetensors file that training reads; raises BadInput where it cannot."""
+        """Write the safetensors file that training reads; raises BadInput if that fails."""
         write_weights(self.tensors, self.about(), path)
 
 
@@ -114,7 +114,7 @@ def convert(model: FoundationModel, path: Path) -> Converted:
             tensor of the backbone and nothing else (with the first names and the likely mistake).
     """
     if model.format is None:
-        raise BadInput(f"{model.id} starts from random weights: there is nothing to convert")
+        raise BadInput(f"{model.id} has random weights: there is nothing to convert")
     backbone = model.network()
     network = meta_network(backbone)
     published = READERS[check_format(model.format)](path, network)
@@ -133,20 +133,20 @@ def convert(model: FoundationModel, path: Path) -> Converted:
 def _without_head(
     published: Published, network: nn.Module
 ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
-    """The tensors without the classifier's, whose classes are not the study's."""
+    """The tensors without the classifier's, whose classes are not those of the study."""
     heads = tuple(name for name in head_names(network) if name in published.tensors)
     kept = {name: value for name, value in published.tensors.items() if name not in heads}
     return kept, published.dropped | ({"classification head": heads} if heads else {})
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """The tensor by itself in memory, in single precision where it is not a counter."""
+    """A copy of the tensor, in single precision unless it is a counter."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to(dtype, copy=True).contiguous()
 
 
 def _refuse_whole_numbers(tensors: dict[str, Tensor], network: nn.Module, path: Path) -> None:
-    """A quantised checkpoint has the right names and shapes, and is another network."""
+    """A quantised checkpoint has the right names and shapes but is another network."""
     weights = [name for name, value in network.state_dict().items() if value.is_floating_point()]
     whole = [name for name in weights if not tensors[name].is_floating_point()]
     if whole:

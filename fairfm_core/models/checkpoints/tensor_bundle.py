@@ -1,9 +1,9 @@
 """TensorFlow checkpoints read without TensorFlow: the variables of a SavedModel or of a Saver.
 
-A TensorBundle is `<prefix>.index`, a sorted table from keys to dtype, shape and place, and shards
-`<prefix>.data-00000-of-00001` of raw little-endian arrays. TensorFlow 1 keys are the variables'
-names; TensorFlow 2 has keys of objects, and a graph of them that gives the names. Graphs of
-operations are never run. Both files are checked against the CRC-32C that they carry.
+A TensorBundle is `<prefix>.index`, a sorted table from keys to dtype, shape and position, and
+shards `<prefix>.data-00000-of-00001` of raw little-endian arrays. In TensorFlow 1 the keys are the
+variables' names; in TensorFlow 2 they are those of objects, whose graph gives the names. Graphs of
+operations are never run. Both files are checked against their CRC-32C.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from fairfm_core.errors import BadInput
 from fairfm_core.models.checkpoints.crc32c import masked_crc32c
 from fairfm_core.models.checkpoints.tensorflow_index import (
+    bytes_at,
     messages,
     numbers,
     read_table,
-    taken,
     varint,
 )
 
@@ -31,12 +31,12 @@ GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 SLICE = "\0"
 """First character of the binary keys of a variable's slices."""
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", 19: "<f2"}
-"""TensorFlow's numbers of the types that are read."""
+"""NumPy types by TensorFlow's number, of those that can be read."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one tensor lies, and what it is."""
+    """Type, shape and position of one tensor."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -65,10 +65,10 @@ class TensorBundle:
         """A variable's value; raises BadInput if its data are missing, cut off or not readable."""
         entry = self.entries[self.names.get(name, name)]
         if entry.sliced:
-            raise BadInput(f"{self.prefix}: {name} is saved in slices, which are not read")
+            raise BadInput(f"{self.prefix}: {name} is saved in slices, which cannot be read")
         if entry.dtype not in DTYPES:
             raise BadInput(
-                f"{self.prefix}: {name} has TensorFlow's dtype {entry.dtype}, which is not read"
+                f"{self.prefix}: {name} has TensorFlow's dtype {entry.dtype}, which cannot be read"
             )
         dtype = np.dtype(DTYPES[entry.dtype])
         if entry.size != math.prod(entry.shape) * dtype.itemsize:
@@ -84,7 +84,7 @@ class TensorBundle:
         shard = self._shard(entry.shard)
         try:
             if shard.stat().st_size < entry.offset + entry.size:
-                raise BadInput(f"{shard} is cut off: it ends before or in {name}; copy it again")
+                raise BadInput(f"{shard} is cut off before or within {name}; copy it again")
             return np.fromfile(shard, np.uint8, count=entry.size, offset=entry.offset)
         except OSError as error:
             raise BadInput(f"{shard} cannot be read: {error.strerror or error}") from error
@@ -96,7 +96,7 @@ class TensorBundle:
 def open_bundle(path: Path) -> TensorBundle:
     """The checkpoint at a SavedModel's folder, its `variables`, an `.index` file or a prefix.
 
-    Raises BadInput where there is none, more than one, or its index cannot be read.
+    Raises BadInput if there is none or more than one, or if its index cannot be read.
     """
     prefix = _prefix(path)
     index = _with(prefix, ".index")
@@ -105,16 +105,16 @@ def open_bundle(path: Path) -> TensorBundle:
         header = numbers(table.pop(""))
         entries = {key: _entry(value) for key, value in table.items()}
     except (ValueError, KeyError, OSError) as error:
-        raise BadInput(f"{index} is no TensorBundle index that can be read: {error}") from error
+        raise BadInput(f"{index} is not a readable TensorBundle index: {error}") from error
     if header.get(2):
-        raise BadInput(f"{index} was written big-endian, which is not read")
+        raise BadInput(f"{index} is big-endian, which cannot be read")
     plain = {key: key for key in entries if not key.startswith(SLICE)}
     bundle = TensorBundle(prefix, header.get(1, 1), entries, plain)
     return replace(bundle, names=_names(bundle))
 
 
 def _prefix(path: Path) -> Path:
-    """The path that the names of a checkpoint's files share."""
+    """The common prefix of the paths of a checkpoint's files."""
     if path.is_file():
         return path.with_suffix("") if path.suffix == ".index" else path
     if _with(path, ".index").is_file():
@@ -144,7 +144,7 @@ def _entry(message: bytes) -> Entry:
 
 
 def _names(bundle: TensorBundle) -> dict[str, str]:
-    """Variables' names -> keys: TensorFlow 2's from its graph, where each stands for one key."""
+    """Variables' names -> keys; for TensorFlow 2 from its graph, for names that are unique."""
     if GRAPH not in bundle.entries:
         return bundle.names
     try:
@@ -155,7 +155,7 @@ def _names(bundle: TensorBundle) -> dict[str, str]:
             for attribute in messages(node, 2)
         ]
     except BadInput:
-        raise  # a ValueError too, but already said
+        raise  # also a ValueError, but already worded
     except (ValueError, IndexError) as error:
         raise BadInput(f"{bundle.prefix}: its graph of objects is damaged: {error}") from error
     named = [(full[0].decode() if full else "", key) for full, key in pairs]
@@ -164,15 +164,15 @@ def _names(bundle: TensorBundle) -> dict[str, str]:
 
 
 def _only_string(bundle: TensorBundle) -> bytes:
-    """The one string of the graph's tensor: its length, a checksum of that, its bytes.
+    """The only string of the graph's tensor, stored as length, checksum of the length and bytes.
 
-    The tensor's own checksum is over the same, with the length as four bytes.
+    The tensor's own checksum covers the same, with the length as four bytes.
     """
     entry = bundle.entries[GRAPH]
     raw = bundle._raw(GRAPH, entry).tobytes()
     length, at = varint(raw, 0)
-    checksum, at = taken(raw, at, 4)
-    text, _ = taken(raw, at, length)
+    checksum, at = bytes_at(raw, at, 4)
+    text, _ = bytes_at(raw, at, length)
     if masked_crc32c(length.to_bytes(4, "little") + checksum + text) != entry.crc:
         raise ValueError("it does not match its checksum")
     return text

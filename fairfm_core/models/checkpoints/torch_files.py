@@ -1,4 +1,4 @@
-"""State dicts from PyTorch's and safetensors' files, without ever running what a pickle says."""
+"""State dicts from PyTorch's and safetensors' files, without ever executing a pickle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fairfm_core.models.checkpoints.published import renamed
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which checkpoints keep their weights; the first one present is taken, as in timm."""
 PARALLEL = re.compile(r"^((module|_orig_mod)\.)+")
-"""What data parallelism and compilation put before every name."""
+"""Prefixes that data parallelism and compilation add to every name."""
 DAMAGED = (
     AttributeError,
     EOFError,
@@ -34,7 +34,7 @@ DAMAGED = (
     ValueError,
     pickle.UnpicklingError,
 )
-"""What torch raises for a file that is not its own, or is cut off."""
+"""Raised by torch for a file of another kind or one that is cut off."""
 REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -57,11 +57,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{path} is no whole safetensors file: {_line(error)}") from error
+        raise BadInput(f"{path} is not a complete safetensors file: {_line(error)}") from error
 
 
 def _read_pickle(path: Path) -> Any:
-    """Unpickled with torch's allow-list and argparse's Namespace, which MAE stores beside it."""
+    """Unpickle with torch's allow-list and argparse's Namespace, which MAE stores in its files."""
     with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other pickle protocols: it loads, or is refused
         try:
@@ -72,13 +72,13 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _why(path: Path, error: Exception) -> str:
-    """What is wrong with a file that torch refused."""
+    """Why torch refused a file."""
     refused = _refused_globals(path, error)
     if not refused:
-        return f"{path} is no whole PyTorch checkpoint that can be read: {_line(error)}"
+        return f"{path} is not a complete, readable PyTorch checkpoint: {_line(error)}"
     return (
-        f"{path} holds Python objects ({first_ten(refused)}) that only running its pickle would "
-        "restore, which is never done; where you trust it, save the weights alone: "
+        f"{path} holds Python objects ({first_ten(refused)}) that only executing its pickle would "
+        "restore, which is never done; if you trust it, save the weights alone: "
         "torch.save({'model': weights}, 'clean.pth')"
     )
 
@@ -87,7 +87,7 @@ def _refused_globals(path: Path, error: Exception) -> list[str]:
     """Names that the pickle wants to import and that are not allowed; nothing is imported."""
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
-    except DAMAGED:  # not for files older than PyTorch 1.6: there the message has the first one
+    except DAMAGED:  # files older than PyTorch 1.6: the message names the first one
         return REFUSED_GLOBAL.findall(str(error))
 
 
@@ -100,12 +100,12 @@ def _state_dict(checkpoint: Any, path: Path) -> dict[str, Tensor]:
     if others or not weights:
         held = f"the keys {first_ten(others)}" if others else "nothing"
         raise BadInput(
-            f"{path} holds {held} where a state dict of tensors should be; it may stand under one "
-            f"of {', '.join(WRAPPERS)}, or by itself"
+            f"{path} holds {held} where a state dict of tensors should be; it may be at the top "
+            f"level or under one of {', '.join(WRAPPERS)}"
         )
     return {str(name): value for name, value in weights.items()}
 
 
 def _line(error: Exception) -> str:
-    """The first sentence of a message that may run over many lines."""
+    """The first sentence of a message that may have many lines."""
     return " ".join(str(error).split())[:200] or type(error).__name__

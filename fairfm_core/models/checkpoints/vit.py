@@ -12,7 +12,7 @@ from fairfm_core.models.checkpoints.published import Published, renamed, set_asi
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
 
 MAE_PARTS = {"decoder": re.compile(r"decoder_.*|mask_token")}
-"""What pre-training needs beside the encoder."""
+"""Tensors that only pre-training needs."""
 
 BASE = "base_encoder."
 MOCO_PARTS = {
@@ -20,9 +20,9 @@ MOCO_PARTS = {
     "momentum encoder": re.compile(r"momentum_encoder\..*"),
     "predictor": re.compile(r"predictor\..*"),
 }
-"""MoCo's projector stands where timm has the classifier's `head`."""
+"""MoCo's projector has the name of timm's classifier, `head`."""
 MOCO_HEADS = 12
-"""Attention heads of every ViT of MoCo v3, also of the small one, where timm has 6."""
+"""Attention heads of every ViT of MoCo v3, including the small one, for which timm has 6."""
 
 
 def read_mae(path: Path, network: nn.Module) -> Published:
@@ -44,7 +44,7 @@ def read_mocov3(path: Path, network: nn.Module) -> Published:
     tensors, dropped = set_aside(read_state_dict(path), MOCO_PARTS)
     if not any(name.startswith(BASE) for name in tensors):
         raise BadInput(
-            f"{path} holds no module.base_encoder: it is no MoCo v3 pre-training; if it is a "
+            f"{path} holds no module.base_encoder: it is not a MoCo v3 pre-training; if it is a "
             "network with a linear head, --format timm reads it"
         )
     check_heads(path, network, MOCO_HEADS)

@@ -1,4 +1,4 @@
-"""How a GPU computes, on torch's meta device: fused attention, and 16 bits where it has them."""
+"""A GPU's rules on torch's meta device: fused attention, and 16 bits in mixed precision."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-# What torch's mixed precision on a GPU computes in 16 bits and what it keeps in 32: those of its
-# rules that backbones meet. Its own context manager refuses the meta device. Group and layer norm
-# are among the latter, so that a network full of them saves little or nothing.
+# Operations that torch's mixed precision computes in 16 bits on a GPU, and those that it keeps in
+# 32, as far as backbones use them. Its own context manager rejects the meta device. Group and layer
+# norm are among the latter, so a network full of them saves little or nothing.
 IN_16_BITS = {
     *(F.linear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d, F.scaled_dot_product_attention),
     *(torch.matmul, torch.bmm, torch.baddbmm, torch.addmm, torch.einsum),
@@ -28,10 +28,10 @@ CASTS = dict.fromkeys(IN_16_BITS, torch.bfloat16) | dict.fromkeys(IN_32_BITS, to
 
 
 class GpuRules(TorchFunctionMode):
-    """While it is open, the meta device computes as a GPU would: in float32, or with `half` mixed.
+    """Within it, the meta device follows a GPU's rules: float32, or with `half` mixed precision.
 
-    Left alone, the meta device spells attention out and keeps a weight for every pair of tokens,
-    which neither a GPU nor torch's CPU does.
+    By default the meta device computes attention unfused and keeps a weight for every pair of
+    tokens, which neither a GPU nor a CPU does.
     """
 
     def __init__(self, half: bool) -> None:
@@ -57,7 +57,7 @@ class GpuRules(TorchFunctionMode):
 
     @contextmanager
     def full_precision(self) -> Iterator[None]:
-        """Where a network switches mixed precision off."""
+        """A part of the forward pass in which the network switches mixed precision off."""
         casts, self.casts = self.casts, {}
         try:
             yield
@@ -83,9 +83,9 @@ def _fused_attention(
     is_causal: bool = False,
     **others: Any,
 ) -> Tensor:
-    """Attention by the kernel that keeps what a GPU's keep: its inputs, its output, a sum a row."""
+    """Attention by the kernel that keeps what a GPU's does: inputs, output and one sum per row."""
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    # A learned bias is kept either way, but this kernel refuses to give it a gradient.
+    # A learned bias is kept either way, but this kernel computes no gradient for it.
     mask = None if attn_mask is None else attn_mask.detach()
     scale = others.get("scale")
     output, _ = fused(query, key, value, dropout_p, is_causal, attn_mask=mask, scale=scale)

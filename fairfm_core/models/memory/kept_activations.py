@@ -1,7 +1,7 @@
-"""What a forward pass leaves behind for the backward pass, counted without computing anything.
+"""Memory that a forward pass keeps for the backward pass, counted without computing anything.
 
-The pass is made on torch's meta device, which holds shapes and no numbers; counted are the tensors
-that autograd keeps, each piece of memory once.
+The pass runs on torch's meta device, which has shapes and no numbers. Every tensor that autograd
+saves is counted, each piece of memory once.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from fairfm_core.errors import BadInput
 from fairfm_core.models.memory.gpu_rules import GpuRules
 
 
-def kept_bytes(model: nn.Module, run: Callable[[GpuRules], object], half: bool, told: str) -> int:
-    """Bytes that autograd keeps of `run`, a forward pass of `model`, beside the model's own.
+def kept_bytes(
+    model: nn.Module, run: Callable[[GpuRules], object], half: bool, failure: str
+) -> int:
+    """Bytes that autograd keeps of `run`, a forward pass of `model`, besides the model's own.
 
-    `half` is for 16-bit mixed precision. Raises BadInput, with `told` of what was tried, where the
-    pass fails.
+    `half` is 16-bit mixed precision. Raises BadInput, which starts with `failure`, if the pass
+    fails.
     """
     kept = _Kept((*model.parameters(), *model.buffers()))
     rules = GpuRules(half)
@@ -32,19 +34,19 @@ def kept_bytes(model: nn.Module, run: Callable[[GpuRules], object], half: bool, 
             run(rules)
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"{told}: {reason}") from error
+        raise BadInput(f"{failure}: {reason}") from error
     return kept.total + kept.largest_segment
 
 
 class _Kept:
-    """Pieces of memory that autograd keeps, each once, however many tensors look at it."""
+    """Pieces of memory that autograd keeps, each once, however many tensors view it."""
 
     def __init__(self, known: Iterable[Tensor]) -> None:
         self.known = {tensor.untyped_storage()._cdata for tensor in known}
-        # Held, so that no address is given out twice: the meta device has no data pointers.
+        # Kept alive, so that no address is reused: the meta device has no data pointers.
         self.storages: dict[int, torch.UntypedStorage] = {}
         self.largest_segment = 0
-        """Bytes of the largest part that is computed again, which are there once a step."""
+        """Bytes of the largest recomputed part, which are in memory once per step."""
 
     def add(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -53,11 +55,11 @@ class _Kept:
         return tensor
 
     def counting(self) -> saved_tensors_hooks:
-        """While it is open, everything that autograd saves is added."""
+        """A context in which everything that autograd saves is added."""
         return saved_tensors_hooks(self.add, lambda tensor: tensor)
 
     def within(self) -> _Kept:
-        """An empty count of what is not here yet."""
+        """An empty count, of memory that is not counted here yet."""
         part = _Kept(())
         part.known = self.known | set(self.storages)
         return part
@@ -69,10 +71,10 @@ class _Kept:
 
 @contextmanager
 def _segments(kept: _Kept) -> Iterator[None]:
-    """Of a checkpointed part of a network count its inputs as kept, its inside apart.
+    """Count the inputs of a checkpointed part as kept, and its inside separately.
 
-    torch's own checkpointing hides what it drops, and the part that backward computes again can
-    weigh more than all that is kept.
+    torch's own checkpointing hides what it drops, and the part that the backward pass recomputes
+    can take more memory than everything that is kept.
     """
 
     def checkpoint(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
@@ -84,7 +86,7 @@ def _segments(kept: _Kept) -> Iterator[None]:
         kept.largest_segment = max(kept.largest_segment, inside.total)
         return output
 
-    # timm's networks look it up there at each call, and offer no other way in.
+    # timm's networks look it up there at each call; there is no other hook.
     usual = torch.utils.checkpoint.checkpoint
     torch.utils.checkpoint.checkpoint = checkpoint  # type: ignore[assignment]
     try:

@@ -1,8 +1,8 @@
-"""What a network takes in memory while it trains, counted before anything is trained.
+"""Memory of a network in training, counted before anything is trained.
 
-Activations are those that the backward pass needs of the images that pass at once. On top come what
-kernels and the backward pass need for a moment, the rest of a batch that passes in parts, and torch
-itself (on a GPU a few hundred MB).
+Activations are those that the backward pass needs of the images that pass at once. Not counted are
+temporary buffers of kernels and of the backward pass, the rest of a batch that passes in parts, and
+torch itself (a few hundred MB on a GPU).
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ from fairfm_core.models.memory.kept_activations import kept_bytes
 
 @dataclass(frozen=True)
 class NetworkMemory:
-    """Memory of one network, in bytes; of a linear probe's, which never trains, the weights."""
+    """Memory of one network, in bytes; for a linear probe, which trains no network, its weights."""
 
     parameter_count: int
     """Number of parameters; all else is in bytes."""
     parameters: int
-    """In float32, also in mixed precision."""
+    """Bytes in float32, which mixed precision keeps too."""
     gradients: int
     optimizer: int
     """AdamW's two moments."""
     average: int
-    """The moving average's copy of the weights, where the recipe has one."""
+    """The moving average's copy of the weights, if the recipe has one."""
     best: int
     """The weights of the best epoch so far (`TrainingState.best_weights`), with the numbers that
     are not learned."""
     activations: int
-    """Kept for backward in float32, of the images that pass at once."""
+    """Kept for the backward pass in float32, for the images that pass at once."""
     activations_16: int
-    """The same in mixed precision, with the 16-bit copies of weights that it keeps."""
+    """The same in mixed precision, including the 16-bit copies of weights."""
 
     @property
     def state(self) -> int:
-        """What stays from step to step, whatever the batch."""
+        """Memory that stays from step to step, whatever the batch."""
         return self.parameters + self.gradients + self.optimizer + self.average + self.best
 
     @property
     def total(self) -> int:
-        """Of training in float32."""
+        """Memory of training in float32."""
         return self.state + self.activations
 
     @property
     def total_16(self) -> int:
-        """Of training in 16-bit mixed precision."""
+        """Memory of training in 16-bit mixed precision."""
         return self.state + self.activations_16
 
 
 def network_memory(
     backbone: Backbone, adaptation: EndToEnd | LinearProbe, classes: int
 ) -> NetworkMemory:
-    """Count what a trial's network takes: for `classes` labels, at the recipe's batch.
+    """Memory of a trial's network with `classes` labels, at the recipe's batch size.
 
     Raises BadInput for a network that cannot be built or cannot train with this recipe.
     """
@@ -88,7 +88,7 @@ def byte_count(tensors: Iterable[Tensor]) -> int:
 
 
 def meta_images(backbone: Backbone, batch: int) -> Tensor:
-    """So many images without numbers: [B, C, H, W]."""
+    """`batch` images without numbers, [B, C, H, W], on the meta device."""
     size = backbone.image_size
     return torch.empty(batch, backbone.channels, size, size, device="meta")
 
@@ -110,5 +110,5 @@ def _frozen(model: nn.Module) -> NetworkMemory:
 
 def _activations(model: nn.Module, backbone: Backbone, batch: int, half: bool) -> int:
     images_BCHW = meta_images(backbone, batch)
-    told = f"backbone {backbone.name!r} does not train on {batch} images at once"
-    return kept_bytes(model, lambda rules: model(images_BCHW), half, told)
+    failure = f"backbone {backbone.name!r} cannot train on {batch} images at once"
+    return kept_bytes(model, lambda rules: model(images_BCHW), half, failure)

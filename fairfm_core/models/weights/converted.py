@@ -1,7 +1,7 @@
-"""Converted weights: one safetensors file in timm's names that says what it is of.
+"""Converted weights: one safetensors file under timm's names, with a record of its origin.
 
-Its bytes follow from the source's content and the record alone. The metadata is one JSON value,
-because safetensors writes several in no fixed order.
+Its bytes depend on the source's content and the record alone. The metadata is one JSON value,
+because safetensors writes several values in no fixed order.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from fairfm_core.errors import BadInput
 from fairfm_core.models.weights.provenance import KEY, About, about_of, files_sha256
 
 WEIGHTS = "weights.safetensors"
-"""The file of a stage that ends in weights."""
+"""Name of the file in which a stage leaves weights."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A converted file, read."""
+class ConvertedWeights:
+    """The content of a converted file."""
 
     path: Path
     about: About
@@ -38,7 +38,7 @@ class Weights:
 def write_weights(tensors: dict[str, Tensor], about: About, path: Path) -> None:
     """Write a converted file under a temporary name and move it into place.
 
-    Raises BadInput for another ending than .safetensors, or where it cannot be written.
+    Raises BadInput for a suffix other than .safetensors, or if it cannot be written.
     """
     if path.suffix != ".safetensors":
         raise BadInput(f"--out {path} must end in .safetensors")
@@ -54,11 +54,11 @@ def write_weights(tensors: dict[str, Tensor], about: About, path: Path) -> None:
         raise BadInput(f"{path} cannot be written: {' '.join(str(error).split())}") from error
 
 
-def read_weights(path: Path) -> Weights:
-    """A converted file and what it is of.
+def read_weights(path: Path) -> ConvertedWeights:
+    """Read a converted file.
 
-    Raises BadInput for a file that is missing, damaged, changed, not converted, or of another
-    mapping.
+    Raises BadInput for a file that is missing, damaged, modified, not converted, or was converted
+    with another mapping.
     """
     if not path.is_file():
         raise BadInput(f"no file {path}; `fairfm model convert` makes one")
@@ -68,10 +68,10 @@ def read_weights(path: Path) -> Weights:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"{path} is no whole safetensors file: {reason}") from error
+        raise BadInput(f"{path} is not a complete safetensors file: {reason}") from error
     about = about_of(path, metadata)
     _refuse_changed(path, about, tensors)
-    return Weights(path, about, tensors, files_sha256([path]))
+    return ConvertedWeights(path, about, tensors, files_sha256([path]))
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
@@ -87,6 +87,6 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
 def _refuse_changed(path: Path, about: About, tensors: dict[str, Tensor]) -> None:
     if tensors_sha256(tensors) != about.tensors_sha256:
         raise BadInput(
-            f"the tensors of {path} are not those that it was written with; "
+            f"the tensors of {path} were modified after it was written; "
             "convert the published file again"
         )

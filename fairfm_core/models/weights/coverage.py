@@ -1,7 +1,7 @@
-"""Whether a checkpoint's tensors are a backbone's, all of them, by name and shape: or refused.
+"""Whether a checkpoint gives every tensor of a backbone, by name and shape.
 
-A checkpoint that loads in part is a network from random weights with a plausible AUC. Nothing
-below 100 % of the backbone is ever accepted.
+A checkpoint that loads only in part leaves a partly random network with a plausible AUC. Nothing
+less than 100 % of the backbone is ever accepted.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from fairfm_core.models.weights.diagnosis import Difference, Shape, diagnose
 
 @dataclass(frozen=True)
 class Coverage:
-    """What became of every tensor of a network and of a file."""
+    """What happened to every tensor of a network and of a file."""
 
     loaded: int
-    """Tensors of the network that the file gave."""
+    """Number of the network's tensors that came from the file."""
     parameters: int
-    """Numbers in them."""
+    """Number of parameters in them."""
     missing: tuple[str, ...]
-    """Tensors of the network that no checkpoint gives: its new head, and the norm before it."""
+    """Tensors of the network that no checkpoint has: its new head, and the norm before it."""
     dropped: dict[str, tuple[str, ...]]
-    """Tensors of the file that have no place in the network, by reason."""
+    """Tensors of the file that the network does not have, by reason."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
     adapted: tuple[str, ...] = field(default=())
-    """Tensors that were changed to fit, and how."""
+    """Tensors that were changed to fit, with the change of shape."""
 
     def content(self) -> dict[str, Any]:
-        """Plain values for a record: counts, names that are missing, counts of what was dropped."""
+        """Plain values for a record: counts, missing names, and counts of what was dropped."""
         return {
             "loaded": self.loaded,
             "parameters": self.parameters,
@@ -51,16 +51,16 @@ class Coverage:
 def meta_network(backbone: Backbone, pool: str = "auto") -> nn.Module:
     """The backbone without a head, on torch's meta device: names and shapes, no memory.
 
-    `auto` is the class token where there is one. Raises BadInput for an unknown name or option.
+    `auto` is the class token if there is one. Raises BadInput for an unknown name or option.
     """
     with torch.device("meta"):
         return build_backbone(backbone, method="linear_probe", pool=pool, classes=0, seed=0)
 
 
 def file_pool(backbone: Backbone, names: Mapping[str, Any]) -> str:
-    """The pooling of the network that a file's names are of.
+    """The pooling of the network in a file, from the names of its tensors.
 
-    One fine-tuned on the mean of its patches has `fc_norm` in place of `norm`.
+    A network fine-tuned on the mean of its patches has `fc_norm` instead of `norm`.
     """
     averaged = "fc_norm.weight" in names and "norm.weight" not in names
     return "avg" if averaged and family(backbone.name) in TOKEN_FAMILIES else "auto"
@@ -72,25 +72,25 @@ def shapes(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
 
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
-    """Names that the classifier's weight and bias have in timm."""
+    """timm's names of the classifier's weight and bias."""
     named = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
     heads = (named,) if isinstance(named, str) else tuple(named)
     return tuple(f"{head}.{part}" for head in heads for part in ("weight", "bias"))
 
 
 def network_name(network: nn.Module) -> str:
-    """What timm calls the network."""
+    """timm's name of the network."""
     config = getattr(network, "pretrained_cfg", {})
     return str(config.get("architecture") or type(network).__name__)
 
 
 def parameter_count(network: nn.Module, names: Collection[str]) -> int:
-    """Trainable numbers of the network in the tensors of these names; running means are none."""
+    """Number of trainable parameters in the tensors of these names, without running statistics."""
     return sum(value.numel() for name, value in network.named_parameters() if name in names)
 
 
 def refuse_difference(difference: Difference, source: str, backbone: str) -> None:
-    """Raises BadInput unless every tensor fits: what is wrong in one line, with first names."""
+    """Raises BadInput, with the likely cause and the first names, unless every tensor fits."""
     if difference.equal:
         return
     fits, expected = difference.fitting, len(difference.expected)

@@ -23,12 +23,12 @@ OTHER_FORMATS = {
     "_blocks.": "efficientnet_lite",
     "standardized_conv2d": "bit",
 }
-"""Parts of names that belong to another reader."""
+"""Parts of names by which another format is recognised."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A network's tensors against a file's, by name and shape."""
+    """A network's tensors compared with a file's, by name and shape."""
 
     expected: dict[str, Shape]
     found: dict[str, Shape]
@@ -52,7 +52,7 @@ class Difference:
 
     @property
     def fitting(self) -> int:
-        """How many of the network's tensors the file has in the right shape."""
+        """Number of the network's tensors that the file has in the right shape."""
         return len(self.expected) - len(self.missing) - len(self.misshapen)
 
     @property
@@ -105,7 +105,7 @@ def _pooling(difference: Difference) -> str:
 
 
 def _prefix(difference: Difference) -> str:
-    """Names that end in the network's names, after the same beginning."""
+    """Names that end in the network's names, all after the same prefix."""
     missing = set(difference.missing)
     ends = [(name, end) for name in difference.unexpected for end in _ends(name) if end in missing]
     prefixes = {name.removesuffix(end) for name, end in ends}
@@ -119,7 +119,7 @@ def _ends(name: str) -> Iterable[str]:
 
 
 def _depth(difference: Difference) -> str:
-    """Whole blocks too many or too few, and nothing else amiss in the names."""
+    """Whole blocks are missing or surplus, and no other name is wrong."""
     has, needs = _blocks(difference.found), _blocks(difference.expected)
     odd = has ^ needs
     others = [*difference.missing, *difference.unexpected]

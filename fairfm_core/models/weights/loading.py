@@ -1,7 +1,7 @@
-"""Converted weights into a network of a trial: all of the backbone, or an error.
+"""Load converted weights into a trial's network: the whole backbone, or an error.
 
-Two tensors may be changed to fit: the first convolution, where the network sees one channel, and
-position embeddings, where it sees another image size.
+Two tensors may be changed to fit: the first convolution if the network takes one channel, and the
+position embeddings if it takes another image size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from timm.layers import ScaledStdConv2d, StdConv2d, resample_abs_pos_embed
 from torch import Tensor, nn
 
 from fairfm_core.errors import BadInput
-from fairfm_core.models.weights.converted import Weights, read_weights
+from fairfm_core.models.weights.converted import ConvertedWeights, read_weights
 from fairfm_core.models.weights.coverage import (
     Coverage,
     head_names,
@@ -30,12 +30,12 @@ from fairfm_core.models.weights.diagnosis import Difference
 
 POSITIONS = "pos_embed"
 MEAN_NORM, TOKEN_NORM = "fc_norm.", "norm."
-"""The norm before the head: a fresh one after the mean of the patches (MAE), else the encoder's."""
+"""The norm before the head: a new one after the mean of the patches (MAE), else the encoder's."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A file's tensors as a network takes them, and what became of the others."""
+    """A file's tensors in the shapes of a network, and what happened to the others."""
 
     tensors: dict[str, Tensor]
     coverage: Coverage
@@ -44,25 +44,25 @@ class Fitted:
 def load_weights(model: nn.Module, path: str | Path, pool: str = "auto") -> Coverage:
     """Fill the backbone of `model`, which `build_backbone` made, from a converted file.
 
-    `pool` is what the network was built with: `avg`, `token`, or `auto` for whichever it is.
-    The head stays as it is and, with `avg`, the norm before it where the file has none.
+    `pool` is the pooling that the network was built with: `avg`, `token`, or `auto` for either.
+    The head is left unchanged and, with `avg`, so is the norm before it if the file has none.
 
     Raises:
-        BadInput: the file is not a converted one, or does not give every tensor of the backbone.
+        BadInput: the file is not converted, or does not have every tensor of the backbone.
     """
     _check_pool(model, pool)
     assert not any(value.is_meta for value in model.state_dict().values()), "no memory to fill"
-    fitted = fit(model, read_weights(Path(path)))
+    fitted = fitted_weights(model, read_weights(Path(path)))
     result = model.load_state_dict(fitted.tensors, strict=False)
     assert not result.unexpected_keys
     assert set(result.missing_keys) == set(fitted.coverage.missing)
     return fitted.coverage
 
 
-def fit(model: nn.Module, weights: Weights) -> Fitted:
-    """A file's tensors as `model` takes them, checked but not loaded; a meta network serves too.
+def fitted_weights(model: nn.Module, weights: ConvertedWeights) -> Fitted:
+    """A file's tensors in the shapes of `model`, checked but not loaded; it may be a meta network.
 
-    Raises BadInput where they do not give every tensor of the backbone.
+    Raises BadInput if they do not give every tensor of the backbone.
     """
     network = shapes(model.state_dict())
     missing, dropped = _allowed(model, weights)
@@ -83,8 +83,10 @@ def _check_pool(model: nn.Module, pool: str) -> None:
         raise BadInput(f"the network was built with pool {built!r}, not {pool!r}")
 
 
-def _allowed(model: nn.Module, weights: Weights) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the network that may be missing, and names of the file that may be left."""
+def _allowed(
+    model: nn.Module, weights: ConvertedWeights
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the network that may be missing, and names of the file that may be dropped."""
     names = list(model.state_dict())
     fresh = [name for name in names if name.startswith(MEAN_NORM) and name not in weights.tensors]
     heads = [name for name in head_names(model) if name in names]
@@ -100,7 +102,7 @@ def _allowed(model: nn.Module, weights: Weights) -> tuple[tuple[str, ...], tuple
 def _adapted(
     tensors: dict[str, Tensor], model: nn.Module
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors with input channels and positions as the network has them, and what changed."""
+    """The tensors with the network's input channels and positions, and notes of what changed."""
     result, notes = dict(tensors), []
     for name, change in _changes(model).items():
         if name in tensors:
@@ -112,7 +114,7 @@ def _adapted(
 
 
 def _changes(model: nn.Module) -> dict[str, Callable[[Tensor], Tensor]]:
-    """What is done to which tensor."""
+    """The change for each tensor that may need one, by name."""
     first = getattr(model, "pretrained_cfg", {}).get("first_conv") or ()
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
     changes: dict[str, Callable[[Tensor], Tensor]] = {
@@ -128,11 +130,11 @@ def _changes(model: nn.Module) -> dict[str, Callable[[Tensor], Tensor]]:
 def to_channels(kernel_OIHW: Tensor, layer: nn.Conv2d) -> Tensor:
     """A first convolution's kernel for the input channels of `layer`.
 
-    A grey image repeated to three channels gives the same as the image alone through the sum over
-    colours, where the three are normalised alike; the other way round, through a third for each.
+    From three channels to one the kernels are summed: the output is that of the grey image repeated
+    to three channels, if all are normalised alike. From one to three each gets a third.
 
-    Raises BadInput for a convolution whose kernel is standardised over its colours: after a sum
-    its scale would be another.
+    Raises BadInput for a convolution that standardises its kernel over the input channels: a sum
+    would change its scale.
     """
     has, needs = kernel_OIHW.shape[1], layer.in_channels
     if {has, needs} != {1, 3}:
@@ -150,7 +152,7 @@ def to_channels(kernel_OIHW: Tensor, layer: nn.Conv2d) -> Tensor:
 def to_grid(positions_1ND: Tensor, model: nn.Module) -> Tensor:
     """Position embeddings for the network's grid of patches, bicubic without antialiasing (MAE).
 
-    Those of no square grid stay as they are.
+    Those that are not of a square grid are unchanged.
     """
     settings: Any = model
     prefix = 0 if getattr(model, "no_embed_class", False) else settings.num_prefix_tokens

@@ -1,4 +1,4 @@
-"""Pre-trained weights out of the store and into a stage's network, with what was loaded noted."""
+"""Load pre-trained weights from the store into a stage's network, and record what was loaded."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from fairfm_core.seeding import stream_seed
 from fairfm_core.stages import Stage
 
 STARTS = ("pretrain", "weights")
-"""Kinds of stages that give a network's first weights."""
+"""Kinds of stages that end in a network's first weights."""
 HEAD_STD = 2e-5
-"""Of a new head on pre-trained weights, as MAE fine-tunes (normal, cut at 2 standard units)."""
+"""Standard deviation of a new head's weights, as in MAE (normal, truncated at -2 and 2)."""
 
 
 def load_inputs(model: nn.Module, stage: Stage, store: ArtifactStore, folder: Path) -> None:
-    """Fill the backbone from the stage that gives its weights; none leaves the random ones.
+    """Fill the backbone from the input stage that has its weights; without one it stays random.
 
-    Leaves `coverage.json`: how many tensors and parameters were loaded, and from which source.
-    Raises BadInput unless every tensor of the backbone is given.
+    Writes `coverage.json`: how many tensors and parameters were loaded, and from which source.
+    Raises BadInput unless every tensor of the backbone is loaded.
     """
     kind = next((kind for kind in STARTS if kind in stage.inputs), None)
     if kind is None:
@@ -40,7 +40,7 @@ def load_inputs(model: nn.Module, stage: Stage, store: ArtifactStore, folder: Pa
 
 
 def start_head(model: nn.Module, seed: int) -> None:
-    """A head that leaves a pre-trained network's features alone at first: weights near zero."""
+    """Initialise the head near zero, so that it hardly disturbs pre-trained features at first."""
     generator = torch.Generator().manual_seed(stream_seed(seed, "init", "head"))
     parameters = dict(model.named_parameters())
     for name in head_names(model):

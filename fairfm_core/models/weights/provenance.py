@@ -1,4 +1,4 @@
-"""What a file of weights says of itself, and what identifies it; read without torch."""
+"""The record in a file of weights, and what identifies the file; read without torch."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ from fairfm_core.errors import BadInput
 
 KEY = "fairfm"
 COVERAGE = "coverage.json"
-"""Beside a stage's results: what its network was filled with."""
+"""File beside a stage's results that lists what its network was filled with."""
 HEADER_LIMIT = 100_000_000
-"""Safetensors' own limit of its header, in bytes."""
+"""Safetensors' own limit on the size of its header, in bytes."""
 
 
 class About(Frozen):
-    """What a converted file says of itself; no path and no name of a file is in it."""
+    """The record in a converted file; it contains no path and no name of a file."""
 
     model: str
     """Id of the foundation model."""
     format: str
     """The format it was published in."""
     source_sha256: str
-    """Of the published file."""
+    """SHA-256 of the published file."""
     tensors_sha256: str
-    """Of the tensors here, with their names: what was changed later is noticed."""
+    """SHA-256 of the tensors with their names, by which later changes are noticed."""
     mapping_revision: int
     licence: str
     loaded: int
-    """Tensors of the backbone, all of which are here."""
+    """Number of tensors, all of the backbone's."""
     backbone: Backbone
 
 
 def about_of(path: Path, metadata: dict[str, str]) -> About:
     """The record in a safetensors file's metadata.
 
-    Raises BadInput where it holds none, or one of another mapping.
+    Raises BadInput if there is none, or if it is of another mapping.
     """
     try:
         values = json.loads(metadata[KEY])
         revision = values["mapping_revision"]
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
-            f"{path} does not say what it holds; convert it first: "
+            f"{path} is not a converted file; convert it first: "
             f"fairfm model convert NAME {path} --format timm --backbone B --out W.safetensors"
         ) from error
     if revision != MAPPING_REVISION:
         raise BadInput(
-            f"{path} was converted with mapping {revision}, this program has "
+            f"{path} was converted with mapping {revision}, this version has "
             f"{MAPPING_REVISION}; convert the published file again"
         )
     return validated(About, values, str(path))
 
 
 def is_converted(path: Path) -> bool:
-    """Whether a file is a safetensors file that this program wrote, of any mapping."""
+    """Whether this program wrote the file, with whatever mapping."""
     return path.suffix == ".safetensors" and KEY in _metadata(path)
 
 
@@ -71,7 +71,7 @@ def read_about(path: Path) -> About:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """The header's metadata; empty where the file is no safetensors file."""
+    """The header's metadata; empty if it is not a safetensors file."""
     try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
@@ -85,7 +85,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def files_sha256(files: Iterable[Path]) -> str:
-    """The SHA-256 of one file; of several, that of the list of their names and SHA-256s."""
+    """The SHA-256 of one file; for several, that of the list of their names and SHA-256s."""
     sums = {file.name: _sha256(file) for file in files}
     if len(sums) == 1:
         return next(iter(sums.values()))

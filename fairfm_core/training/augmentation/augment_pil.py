@@ -1,6 +1,6 @@
-"""RandAugment as timm has it, on grey PIL images: the exact operations of the official recipes.
+"""timm's RandAugment on grey PIL images: the exact operations of the official recipes.
 
-On grey images stored once the pictures are, value for value, those of the same image in RGB.
+A view of a grey image has the values of the view of the same image in RGB.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from timm.data.auto_augment import RandAugment
 from torch import Tensor
 
 MOST = {"PosterizeIncreasing": 9.99}
-"""Greatest magnitude of an operation, where it is not timm's 10: there posterising would keep no
-bit of a pixel, which Pillow refuses. A magnitude of 9 gets there once in 44 draws."""
+"""Largest magnitude of an operation if it is not timm's 10, at which posterising would keep no bit
+of a pixel, which Pillow refuses. A magnitude of 9 reaches it once in 44 draws."""
 
 
 class PilViews:
@@ -45,7 +45,7 @@ class PilViews:
                 _set_magnitude(step, magnitude)
 
     def __call__(self, pixels_BHW: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The view of each image that its seed stands for."""
+        """The view of each image that is drawn from its seed."""
         images = pixels_BHW.cpu().numpy()
         with _generators_restored():
             views = [self._view(image, seed) for image, seed in zip(images, seeds, strict=True)]
@@ -61,7 +61,7 @@ class PilViews:
 
 
 def _set_magnitude(augment: RandAugment, magnitude: float) -> None:
-    """On the operations themselves: timm's text form of it takes whole numbers alone."""
+    """Set the operations themselves: timm's text form accepts only whole numbers."""
     for operation in augment.ops:
         operation.magnitude = magnitude
         operation.magnitude_max = MOST.get(operation.name)
@@ -69,7 +69,7 @@ def _set_magnitude(augment: RandAugment, magnitude: float) -> None:
 
 @contextmanager
 def _generators_restored() -> Iterator[None]:
-    """The global generators of Python, NumPy and torch's CPU are left as they were found."""
+    """Restore the global generators of Python, NumPy and torch's CPU afterwards."""
     states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()  # noqa: NPY002
     try:
         yield

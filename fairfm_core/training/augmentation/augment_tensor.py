@@ -1,9 +1,9 @@
 """Random crops, flips and RandAugment on uint8 tensors, where the network is.
 
-What happens to an image is drawn on the CPU from the image's own seed, in the order in which
-torchvision draws it; images that drew the same operation then go through it together, which on a
-GPU takes a few dozen launches for a batch instead of some thousands. The pictures are those of
-torchvision's transforms applied to one image after the other.
+The operations of an image are drawn on the CPU from its own seed, in torchvision's order; images
+that drew the same operation then go through it together, which on a GPU takes a few dozen launches
+for a batch instead of thousands. The views equal those of torchvision's transforms applied to one
+image after the other.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from torchvision.transforms.v2 import functional as F
 from fairfm_core.training.augmentation.random_operations import Operation, RandomOperations
 
 RATIO = (3 / 4, 4 / 3)
-"""Least and greatest width of a crop over its height."""
+"""Smallest and largest aspect ratio (width / height) of a crop."""
 
 ONE_BY_ONE = frozenset({"Contrast", "Sharpness"})
-"""Operations that do not take several images at once: the rounding of contrast's mean depends on
-how many are summed together, and torch convolves grey images three times slower in a batch."""
+"""Operations applied to one image at a time: the rounding of contrast's mean depends on the number
+of images, and torch convolves a batch of grey images three times slower."""
 
 
 class Views(NamedTuple):
-    """What was drawn for B images."""
+    """The draws for B images."""
 
     boxes: list[dict[str, int]]
     """Top, left, height and width of each crop, in pixels."""
     flips: list[bool]
     operations: list[list[Operation]]
-    """Of each image, the same number for all."""
+    """Operations of each image; the same number for all."""
 
 
 class RandomViews:
@@ -48,14 +48,14 @@ class RandomViews:
         operations: RandomOperations,
         interpolation: InterpolationMode = InterpolationMode.BICUBIC,
     ) -> None:
-        """`scale`: least and greatest share of an image's area that its crop keeps."""
+        """`scale`: smallest and largest share of an image's area that its crop keeps."""
         self._crop = v2.RandomResizedCrop(size, scale, RATIO, interpolation)
         self._interpolation = interpolation
         self._size = size
         self._operations = operations
 
     def __call__(self, pixels_BHW: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The view of each image that its seed stands for."""
+        """The view of each image that is drawn from its seed."""
         views = self._drawn(pixels_BHW, seeds)
         x_B1SS = self._cropped(pixels_BHW, views.boxes)
         flipped = _places([place for place, flip in enumerate(views.flips) if flip], x_B1SS)
@@ -87,7 +87,7 @@ class RandomViews:
 
 
 def _alike(turn: Sequence[Operation]) -> Iterator[tuple[Operation, list[int]]]:
-    """Each operation with the places of the images that go through it together."""
+    """Each operation with the positions of the images that it is applied to together."""
     groups: dict[tuple[Operation, int], list[int]] = defaultdict(list)
     for place, operation in enumerate(turn):
         groups[operation, place if operation[0] in ONE_BY_ONE else -1].append(place)
@@ -96,13 +96,13 @@ def _alike(turn: Sequence[Operation]) -> Iterator[tuple[Operation, list[int]]]:
 
 
 def _places(places: list[int], like: Tensor) -> Tensor:
-    """An index on the device of `like`, without waiting for the device."""
+    """An index on the device of `like`, without waiting for that device."""
     return torch.tensor(places, dtype=torch.long).to(like.device, non_blocking=True)
 
 
 @contextmanager
 def _torch_generator() -> Iterator[torch.Generator]:
-    """torch's global generator of the CPU, from which torchvision draws; left as it was found.
+    """torch's global generator of the CPU, from which torchvision draws; restored afterwards.
 
     `torch.manual_seed` would seed the GPUs' generators too, and saving those waits for the GPUs.
     """

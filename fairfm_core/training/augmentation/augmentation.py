@@ -1,7 +1,7 @@
-"""How training sees an image: one seed, one picture.
+"""Augmentation of training images: one seed, one view.
 
-A picture depends on its image and its seed alone, not on the batch it is in, nor on how many
-workers there are; the global random generators stay as they were.
+A view depends on its image and its seed alone, not on its batch or on the number of workers; the
+global random generators are left unchanged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fairfm_core.training.augmentation.transforms import (
 )
 
 Seeds = Sequence[int]
-"""One seed an image, 0 to 2^63 - 1."""
+"""One seed per image, 0 to 2^63 - 1."""
 
 Step = Callable[[Tensor, Seeds], Tensor]
 
@@ -44,27 +44,27 @@ MIXES = (
 
 @dataclass(frozen=True)
 class Augmenter:
-    """An augmentation in two steps, so that what only a CPU can do runs in the loader's workers."""
+    """An augmentation in two steps, so that CPU-only work runs in the loader's workers."""
 
     drawn: Step
-    """Where images are read, on the CPU: uint8 [B, H, W] -> uint8 [B, H', W']."""
+    """On the CPU, where images are read: uint8 [B, H, W] -> uint8 [B, H', W']."""
     finished: Step
-    """Where the network is: uint8 [B, H', W'] -> normalised float32 [B, C, S, S]."""
+    """On the network's device: uint8 [B, H', W'] -> normalised float32 [B, C, S, S]."""
     on_device: bool
-    """Whether all the work is in `finished`."""
+    """Whether all of the work is in `finished`."""
 
     def __call__(self, pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
-        """uint8 [B, H, W] -> normalised float32 [B, C, S, S]; image i's picture is of seeds[i]."""
+        """uint8 [B, H, W] and a seed per image -> normalised float32 [B, C, S, S]."""
         return self.finished(self.drawn(pixels_BHW, seeds), seeds)
 
 
 def augmenter(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
-    """What `recipe` does to the training images of `backbone`."""
+    """The recipe's augmentation of training images for this backbone."""
     return KINDS[recipe.augmentation](recipe, backbone)
 
 
 def crop_and_flip(pixels_BHW: Tensor, seeds: Seeds, backbone: Backbone) -> Tensor:
-    """MAE's picture for a linear probe: random resized crop of 8 % to all of the area, flip
+    """MAE's view for a linear probe: random resized crop of 8 % to all of the area, flip
     p = 0.5; uint8 [B, H, W] -> normalised float32 [B, C, S, S]."""
     nothing = RandomOperations(0, 0.0, backbone.image_size, fill=0)
     views = RandomViews(backbone.image_size, PROBE_SCALE, nothing)
@@ -72,7 +72,7 @@ def crop_and_flip(pixels_BHW: Tensor, seeds: Seeds, backbone: Backbone) -> Tenso
 
 
 def _whole_input(pixels_NHW: Tensor, backbone: Backbone) -> Tensor:
-    """Like `to_input`, but of the whole image whatever the backbone's `crop_pct`."""
+    """Like `to_input`, but the whole image, whatever the backbone's `crop_pct`."""
     return normalised(resized(pixels_NHW, backbone), backbone)
 
 
@@ -122,8 +122,7 @@ def _as_stored(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
 
 
 def _mean_grey(backbone: Backbone) -> float:
-    """The mean of the normalisation, 0 to 1: what lies beyond an image's edge is average, and grey
-    where the channels' means differ."""
+    """Grey value beyond an image's edge, 0 to 1: the mean of the normalisation, over channels."""
     mean = NORMALISATION[backbone.normalisation][0][: backbone.channels]
     return sum(mean) / len(mean)
 

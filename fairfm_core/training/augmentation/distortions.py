@@ -1,7 +1,7 @@
-"""Jitter, blur and solarisation of MoCo v3's views, of a whole batch at once (BYOL, table 6).
+"""Jitter, blur and solarisation of MoCo v3's views, for a whole batch at once (BYOL, table 6).
 
-Each image has its own draws and what becomes of it is computed number by number, so that its view
-is the same to the last bit whatever its companions. Suffixes: B images, S side, K taps.
+Each image has its own draws and is computed element by element, so that its view is the same to the
+last bit in any batch. Suffixes: B images, S side, K taps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ has it."""
 
 
 class Chances(NamedTuple):
-    """What differs between the two views."""
+    """Probabilities that differ between the two views."""
 
     blur: float
     solarise: float
@@ -33,7 +33,7 @@ def distorted(x_B1SS: Tensor, draws_7B: Tensor, chances: Chances) -> Tensor:
     """Grey images in 0..1, each with uniform draws, on the CPU, of: jitter or not, brightness,
     contrast, blur or not, its sigma, solarise or not, and whether brightness comes before contrast.
     """
-    # Found on the CPU, where it waits for no GPU.
+    # Computed on the CPU, so that nothing waits for the GPU.
     places = (draws_7B[3] < chances.blur).nonzero().flatten()
     places, draws_7B = (x.to(x_B1SS.device, non_blocking=True) for x in (places, draws_7B))
     jitter, brightness, contrast, _, sigma, solarise, order = draws_7B.view(7, -1, 1, 1, 1)

@@ -1,7 +1,7 @@
 """The epochs of a fine-tuning.
 
-The state is checkpointed after a step, as often as it costs little; killed at any point, the
-training continues from its last checkpoint and ends in the same weights, on a CPU bit for bit.
+The state is checkpointed after a step, as often as this costs little time. Killed at any point, the
+training continues from its last checkpoint to the same weights, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from fairfm_core.stages import Report
 from fairfm_core.training.checkpoint import Checkpoints, TrainingState
 from fairfm_core.training.device import peak_memory
 from fairfm_core.training.finetuning.steps import Learner, train_step
-from fairfm_core.training.loading import TrainingBatches
+from fairfm_core.training.loading import LabelledBatch, TrainingBatches
 
 CHECK_EVERY = 20
-"""Steps between looks at the loss: each look makes a GPU wait."""
+"""Steps between checks of the loss: each check makes the GPU wait."""
 REPORT_SECONDS = 1.0
 """Shortest time between two reports of epochs."""
 
@@ -45,9 +45,9 @@ class Fit:
 
 
 def fit(job: Fit, store: ArtifactStore, fingerprint: str, report: Report) -> TrainingState:
-    """Train to the end, from the last checkpoint if there is one; leaves the selected weights.
+    """Train to the end, from the last checkpoint if there is one, and load the selected weights.
 
-    Raises StageFailed with the step when the loss is not finite.
+    Raises StageFailed with the number of the step if the loss is not finite.
     """
     learner = job.learner
     parts = {"model": learner.model, "optimizer": learner.optimizer, "scaler": learner.scaler}
@@ -68,12 +68,12 @@ def fit(job: Fit, store: ArtifactStore, fingerprint: str, report: Report) -> Tra
 
 
 def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str, float]:
-    """What is left of an epoch's steps, and its validation; returns the history's row."""
+    """The remaining steps of the current epoch and its validation; the history's row."""
     started, first = time.time(), state.batch
     job.batches.waited = 0.0
     job.learner.model.train()
-    for inputs, targets in job.batches.epoch(state.epoch, state.batch):
-        _step(job, state, inputs, targets)
+    for batch in job.batches.epoch(state.epoch, state.batch):
+        _step(job, state, batch)
         if checkpoints.due:
             checkpoints.save(state)
     _check_finite(state.losses, state)
@@ -97,10 +97,10 @@ def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str
     }
 
 
-def _step(job: Fit, state: TrainingState, inputs: Tensor, targets: Tensor) -> None:
-    """One optimiser step at the rate of its number."""
+def _step(job: Fit, state: TrainingState, batch: LabelledBatch) -> None:
+    """One optimizer step at the learning rate of its number."""
     job.schedule.step_update(state.step + 1)
-    state.losses.append(train_step(job.learner, state, inputs, targets))
+    state.losses.append(train_step(job.learner, state, batch))
     state.step += 1
     state.batch += 1
     if len(state.losses) % CHECK_EVERY == 0:
@@ -120,9 +120,9 @@ def _check_finite(losses: list[Tensor], state: TrainingState) -> None:
 
 
 def mean_auc(labels_NP: NDArray[np.float64], scores_NP: NDArray[np.float32]) -> float:
-    """Mean AUC over the pathologies that have both classes; NaN where none has, or for NaN scores.
+    """Mean AUC over the pathologies with both classes; NaN if there is none or a score is NaN.
 
-    A NaN is never the best: where no epoch has a validation AUC, the last one's weights stay.
+    NaN is never the best: if no epoch has a validation AUC, the last epoch's weights are kept.
     """
     if not np.isfinite(scores_NP).all():
         return float("nan")

@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from fairfm_core.config.adaptation import EndToEnd, Precision
+from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.evaluation import AGE_EDGES
+from fairfm_core.config.frozen import Precision
 from fairfm_core.cores import usable_cores
 from fairfm_core.models.backbones import build_backbone, checkpoint_activations
+from fairfm_core.training.adapt_data import training_loss
 from fairfm_core.training.batches import Split
 from fairfm_core.training.device import (
     compute_dtype,
@@ -22,13 +25,14 @@ from fairfm_core.training.finetuning.fitting import Fit
 from fairfm_core.training.finetuning.steps import Learner
 from fairfm_core.training.forward import forward_images
 from fairfm_core.training.loading import TrainingBatches
+from fairfm_core.training.losses import Loss
 from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer
 
 
 def build_network(
     recipe: EndToEnd, backbone: Backbone, pathologies: int, seed: int, device: torch.device
 ) -> nn.Module:
-    """The network of a fine-tuning, from random weights of this seed."""
+    """The network of a fine-tuning, with random weights drawn from this seed."""
     prefer_determinism(recipe.deterministic)
     model = build_backbone(
         backbone,
@@ -47,7 +51,7 @@ def build_network(
 
 
 def _spell_out_attention(model: nn.Module) -> None:
-    """On a CPU the backward pass of fused attention in 16 bits takes three times as long."""
+    """Attention unfused: on a CPU, its backward pass in 16 bits takes three times as long fused."""
     for layer in model.modules():
         if hasattr(layer, "fused_attn"):
             layer.fused_attn = False  # type: ignore[assignment]
@@ -62,8 +66,13 @@ def finetuning_fit(
     images_NHW: NDArray[np.uint8],
     train: Split,
     val: Split,
+    age_edges: tuple[float, ...] = AGE_EDGES,
 ) -> Fit:
-    """The training of `model` on the images of `train`, followed on `val`."""
+    """The training of `model` on the images of `train`, validated on `val`.
+
+    Raises BadInput for a loss whose groups the data do not have.
+    """
+    loss, groups_N = training_loss(recipe.loss, train, age_edges)
     batches = TrainingBatches(
         images_NHW,
         train.rows_N,
@@ -73,8 +82,9 @@ def finetuning_fit(
         seed,
         device,
         workers=usable_cores() - 1,
+        groups_N=groups_N,
     )
-    learner = learner_of(model, recipe, seed, device)
+    learner = learner_of(model, recipe, seed, device, loss)
     schedule = cosine_schedule(
         learner.optimizer,
         epochs=recipe.epochs,
@@ -89,14 +99,16 @@ def finetuning_fit(
     return Fit(learner, schedule, batches, predict_val, val.labels_NP)
 
 
-def learner_of(model: nn.Module, recipe: EndToEnd, seed: int, device: torch.device) -> Learner:
-    """The network with its optimiser, loss scaling and average, as the recipe asks."""
+def learner_of(
+    model: nn.Module, recipe: EndToEnd, seed: int, device: torch.device, loss: Loss
+) -> Learner:
+    """The network with its loss and the recipe's optimizer, loss scaling and moving average."""
     forward = torch.compile(model) if recipe.compile else model
     assert isinstance(forward, nn.Module)
     average = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
     optimizer = finetuning_optimizer(model, recipe)
     scaler = grad_scaler(device, recipe.precision)
-    return Learner(model, forward, optimizer, scaler, average, recipe, seed, device)
+    return Learner(model, forward, loss, optimizer, scaler, average, recipe, seed, device)
 
 
 def predict_images(

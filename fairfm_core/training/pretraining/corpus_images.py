@@ -1,4 +1,4 @@
-"""The images of a corpus in batches: of several stores, in an order of the epoch's own."""
+"""The images of a corpus in batches: from several stores, in a new order each epoch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from fairfm_core.training.pretraining.shares import ALONE, Worker, share_of
 
 @dataclass(frozen=True, eq=False)
 class CorpusImages:
-    """Rows of one or more image stores, one after the other.
+    """Rows of one or more image stores, concatenated.
 
     Attributes:
         stores: uint8 [N, S, S], all of one size.
-        store_M: which store each of the corpus's M images is in.
-        row_M: its row there.
+        store_M: the store of each of the corpus's M images.
+        row_M: its row in that store.
         seed: of the order and of each image's views.
     """
 
@@ -46,8 +46,8 @@ class CorpusImages:
     def epoch(
         self, epoch: int, batch_size: int, first: int = 0, worker: Worker = ALONE
     ) -> Iterator[tuple[Tensor, list[int]]]:
-        """Pixels uint8 [b, S, S] and a seed for each image, from batch number `first` on: of each
-        batch the worker's share."""
+        """Pixels uint8 [b, S, S] and a seed per image, from batch number `first` on: the worker's
+        share of each batch."""
         order_M = epoch_order(len(self), self.seed, epoch)
         for index_B in islice(index_batches(order_M, batch_size), first, None):
             index_b = index_B[share_of(len(index_B), worker)]
@@ -68,15 +68,17 @@ class CorpusImages:
 
 
 def corpus_images(corpus: Corpus, datasets: Mapping[str, PreparedData], seed: int) -> CorpusImages:
-    """The images of a corpus, numbered in its own order of data sets, not in that of `datasets`.
+    """The images of a corpus, in its own order of data sets, not that of `datasets`.
 
-    Raises BadInput where the data sets are of unlike sizes.
+    Raises BadInput if the data sets have different image sizes.
     """
     ordered = {name: datasets[name] for name in corpus.parts}
     if len({data.image_size for data in ordered.values()}) > 1:
-        told = ", ".join(f"{data.folder} {data.image_size} px" for data in ordered.values())
-        raise BadInput(f"corpora of unlike image sizes ({told}); prepare them with one --size")
+        sizes = ", ".join(f"{data.folder} {data.image_size} px" for data in ordered.values())
+        raise BadInput(
+            f"corpora with different image sizes ({sizes}); prepare them with the same --size"
+        )
     rows = [part.rows for part in corpus.parts.values()]
-    store_M = np.repeat(np.arange(len(rows)), [len(found) for found in rows])
+    store_M = np.repeat(np.arange(len(rows)), [len(rows_n) for rows_n in rows])
     stores = tuple(data.images for data in ordered.values())
     return CorpusImages(stores, store_M, np.concatenate(rows), seed)

@@ -1,7 +1,7 @@
-"""A pretrain stage as the joint work of several workers of torch.distributed.
+"""A pretrain stage on several workers of torch.distributed.
 
-Each of them calls `run_shared` within one process group; whoever starts them (Ray Train, torchrun,
-a test) ends them all when one fails or is lost, and starts them again: the training goes on from
+Each worker calls `run_shared` within one process group. The launcher (Ray Train, torchrun, a test)
+stops all of them when one fails or is lost and starts them again; the training then continues from
 its last checkpoint.
 """
 
@@ -19,10 +19,10 @@ from fairfm_core.training.pretraining.workers import as_first, is_first
 
 
 def run_shared(stage: Stage, store: ArtifactStore, report: Report) -> None:
-    """Do the stage's work and publish it once, unless it is done; all workers report alike.
+    """Do the stage's work and publish it once, unless it is done; all workers report the same.
 
-    Raises what `run_stage` does: on all workers for the same reason where training has diverged or
-    collapsed, on one of them where it alone cannot go on.
+    Raises what `run_stage` does: on all workers if the training has diverged or collapsed, on one
+    of them if only that one cannot continue.
     """
     if as_first(store.is_done(stage.kind, stage.fingerprint), pick_device()):
         return

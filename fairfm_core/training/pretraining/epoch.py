@@ -1,4 +1,4 @@
-"""One epoch of a pre-training: its steps, what the history keeps of it, and whether to go on."""
+"""One epoch of a pre-training: its steps, its row of the history, and whether to continue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def training_epoch(
     trainer: Pretrainer, state: TrainingState, checkpoints: Checkpoints
 ) -> dict[str, float]:
-    """What is left of an epoch's steps; returns the history's row."""
+    """The remaining steps of the current epoch; returns the history's row."""
     started, first = time.time(), state.batch
     batch_size = trainer.recipe.batch_size
     batches = trainer.images.batches(batch_size)
@@ -36,12 +36,12 @@ def training_epoch(
     norm, spread, waited, asked = 0.0, None, 0.0, time.time()
     for pixels_bSS, seeds in trainer.images.epoch(state.epoch, batch_size, first, worker()):
         waited += time.time() - asked
-        # As in both official codes: the first step of a warm-up has a rate of 0.
+        # As in both official codes, the first step of a warm-up has a rate of 0.
         schedule.step_update(state.step)
         loss, norm, spread = training_step(trainer, state, pixels_bSS, seeds)
         state.losses.append(loss)
         state.step, state.batch = state.step + 1, state.batch + 1
-        # After the last one the epoch is to be closed first: its row tells of that step.
+        # Not after the last batch: the epoch must be closed first, whose row includes its step.
         if checkpoints.due and state.batch < batches:
             checkpoints.save(state)
         asked = time.time()
@@ -66,8 +66,8 @@ def training_epoch(
 
 
 def _watch(trainer: Pretrainer, state: TrainingState, loss: float, spread: float | None) -> None:
-    """After the warm-up: whether training on is pointless."""
+    """Raises StageFailed after the warm-up where the method has collapsed."""
     if state.epoch <= warmup(trainer.recipe.epochs, trainer.recipe.warmup_epochs):
         return
     if reason := trainer.method.collapsed(loss, trainer.batch, spread):
-        raise StageFailed(f"{reason} in epoch {state.epoch}; lower base_lr, or take a larger batch")
+        raise StageFailed(f"{reason} in epoch {state.epoch}; lower base_lr or use a larger batch")

@@ -1,40 +1,41 @@
 """How the workers of a data-parallel training share its batches. Imports no torch.
 
-The number of workers is a resource and no part of an identity: a batch is the same images in the
-same order whoever computes it.
+The number of workers is a resource and not part of an identity: a batch holds the same images in
+the same order whichever worker computes them.
 """
 
 from __future__ import annotations
 
+from fairfm_core.config.methods import SELF_SUPERVISED
 from fairfm_core.errors import BadInput
 
 Worker = tuple[int, int]
-"""A worker's rank and how many there are."""
+"""A worker's rank and the number of workers."""
 ALONE: Worker = (0, 1)
-
-COMPARED = {"mocov3": "equal shares of 2 images or more"}
-"""Methods that compare the images of a batch, and what they need: the workers' keys are gathered
-as one table, and batch norm takes every worker's images together."""
 
 
 def real_batch(batch_size: int, images: int) -> int:
-    """Images of a step, of all workers: a corpus that is smaller than the recipe's batch is one."""
+    """Images of a step over all workers: a corpus smaller than the recipe's batch is one batch."""
     return min(batch_size, images)
 
 
 def share_of(count: int, worker: Worker) -> slice:
-    """The worker's contiguous part of `count` images; parts differ by one image at most."""
+    """The worker's contiguous part of `count` images; parts differ by at most one image."""
     rank, workers = worker
     return slice(rank * count // workers, (rank + 1) * count // workers)
 
 
 def check_shares(method: str, batch: int, workers: int) -> None:
-    """Raises BadInput for a batch that so many workers cannot share."""
+    """Raises BadInput for a batch that this many workers cannot share.
+
+    A method that compares images gathers the workers' features into one table and normalises over
+    all of their images, so its shares must be equal and hold two images or more.
+    """
     if workers == 1:
         return
-    compared = method in COMPARED
-    if batch < workers * (1 + compared) or (compared and batch % workers):
-        need = COMPARED.get(method, "an image or more for each")
+    compares = SELF_SUPERVISED[method].compares_images
+    if batch < workers * (1 + compares) or (compares and batch % workers):
+        need = "equal shares of 2 images or more" if compares else "at least one image for each"
         raise BadInput(
             f"a batch of {batch} images cannot be shared by {workers} workers: {method} needs "
             f"{need}; change batch_size, or workers under resources"

@@ -1,12 +1,12 @@
-"""The pretrain stage: self-supervised training on a corpus, ending in a file like a published one.
+"""The pretrain stage: self-supervised training on a corpus, which ends in a file of weights.
 
-The weights that are kept are those of the epoch with the lowest mean loss among the last 5 %
-(section 4.2). Killed after any step, it continues from its last checkpoint to the same weights, on
-a CPU bit for bit.
+The weights of the epoch with the lowest mean loss among the last 5 % are kept (section 4.2). Killed
+after any step, the training continues from its last checkpoint to the same weights, bit for bit on
+a CPU.
 
-It may run as one of several workers of torch.distributed, each on its share of every batch: their
-losses and gradients are those of one worker but for rounding. All are in the same state after each
-step; the first one alone writes checkpoints and weights.
+It may run as one of several workers of torch.distributed, each on its share of every batch: losses
+and gradients are those of a single worker up to rounding. All workers are in the same state after
+each step; only the first one writes checkpoints and weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.zoo import MAPPING_REVISION
 from fairfm_core.data.corpora.corpus import corpus_text, open_corpora, pretraining_corpus
 from fairfm_core.errors import BadInput
@@ -35,13 +35,13 @@ REPORT_SECONDS = 1.0
 
 
 def pretrain(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
-    """Write `weights.safetensors` (the encoder, in timm's names) and `history.json`.
+    """Write `weights.safetensors` (the encoder, under timm's names) and `history.json`.
 
-    Raises BadInput where the corpora are not the planned ones, StageFailed for a loss that is not
-    finite, an exploding gradient or a collapsed encoder: the last checkpoint stays.
+    Raises BadInput if the corpora are not the planned ones, StageFailed for a loss that is not
+    finite, an exploding gradient or a collapsed encoder; the last checkpoint remains.
     """
     values = stage.config["pretraining"] | {"corpora": stage.corpora}
-    recipe = Pretraining.model_validate(values)
+    recipe = read_pretraining(values)
     backbone, device = Backbone(**stage.config["backbone"]), pick_device()
     datasets, evaluation = open_corpora(stage.corpora), open_corpora([stage.dataset])
     corpus = pretraining_corpus(
@@ -52,7 +52,7 @@ def pretrain(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -
         exclude_eval_patients=recipe.exclude_eval_patients,
     )
     if corpus.digest != stage.digest:
-        raise BadInput("the corpora are not those that the study was planned on; plan it again")
+        raise BadInput("the corpora have changed since the study was planned; plan it again")
     forget_peak(device)
     trainer = make_pretrainer(
         recipe, backbone, corpus_images(corpus, datasets, recipe.seed), device
@@ -65,7 +65,7 @@ def pretrain(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -
 def run(
     trainer: Pretrainer, store: ArtifactStore, fingerprint: str, report: Report
 ) -> TrainingState:
-    """Train to the end, from the last checkpoint if there is one; leaves the kept weights."""
+    """Train to the end, from the last checkpoint if there is one, and load the kept weights."""
     parts = {
         "network": trainer.method.network,
         "optimizer": trainer.optimizer,
@@ -78,7 +78,7 @@ def run(
         state.history.append(training_epoch(trainer, state, checkpoints))
         if checkpoints.due:
             checkpoints.save(state)
-        # By one clock: whoever follows several workers expects a report of each or of none.
+        # By one clock: a report is expected from every worker or from none.
         if as_first(time.monotonic() - reported >= REPORT_SECONDS, trainer.device):
             report(state.history[-1])
             reported = time.monotonic()

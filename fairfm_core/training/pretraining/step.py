@@ -1,4 +1,4 @@
-"""One step of a pre-training: a batch in parts, on one worker or on its share of several's."""
+"""One optimizer step of a pre-training: this worker's share of a batch, in parts if need be."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from fairfm_core.training.pretraining.trainer import Pretrainer
 
 MAX_GRADIENT = 1e6
-"""A gradient norm that no training comes back from; a batch of few images begins near 3e3."""
+"""A gradient norm from which no training recovers; a batch of few images starts near 3e3."""
 MIN_SCALE = 1.0
-"""Of a loss in float16: a gradient that overflows even so is no accident of scaling."""
+"""Smallest scale of a loss in float16: below it, scaling does not explain an overflow."""
 
 
 def training_step(
     trainer: Pretrainer, state: TrainingState, pixels_bSS: Tensor, seeds: list[int]
 ) -> tuple[Tensor, float, float | None]:
-    """One optimiser step on this worker's images: loss, gradient norm, spread of the features.
+    """One optimizer step on this worker's images: loss, gradient norm, spread of the features.
 
-    All three are those of the whole batch, so that all workers go on or stop alike. Raises
-    StageFailed for a loss or a gradient that is past saving.
+    All three are those of the whole batch, so that all workers continue or stop together. Raises
+    StageFailed for a loss or a gradient from which the training cannot recover.
     """
     loss, spread = _within_memory(trainer, state, pixels_bSS, seeds)
     # Before unscaling: a gradient that overflowed on one worker then overflows on all.
@@ -46,19 +46,18 @@ def training_step(
 def _within_memory(
     trainer: Pretrainer, state: TrainingState, pixels_bSS: Tensor, seeds: list[int]
 ) -> tuple[Tensor, float | None]:
-    """Loss and gradients of this worker's images, in ever smaller parts until they fit."""
+    """Loss and gradients of this worker's images, in smaller and smaller parts until they fit."""
     while True:
-        asked = state.micro_batch or trainer.recipe.micro_batch or len(seeds)
-        size = asked if trainer.method.divides else len(seeds)
+        size = state.micro_batch or trainer.recipe.images_at_once or len(seeds)
         try:
             return _accumulated(trainer, state.step, pixels_bSS, seeds, size)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            if size < 2 or not trainer.method.divides:
+            if size < 2 or not trainer.divides:
                 raise StageFailed(
-                    f"a batch of {size} does not fit into memory ({error}); use more workers or a "
-                    "smaller batch_size"
+                    f"a batch of {size} images does not fit into memory ({error}); use more "
+                    "workers or a smaller batch_size"
                 ) from error
             state.micro_batch = (min(size, len(seeds)) + 1) // 2
         trainer.optimizer.zero_grad(set_to_none=True)
@@ -70,7 +69,7 @@ def _accumulated(
 ) -> tuple[Tensor, float | None]:
     """This worker's part of the batch's loss and of its gradients."""
     rank = worker()[0]
-    # What a network drops is drawn by each worker for itself; the first draws as a lone one.
+    # Each worker draws its own dropout; the first one draws what a single worker would.
     torch.manual_seed(stream_seed(trainer.recipe.seed, "noise", step, *([rank] if rank else [])))
     trainer.optimizer.zero_grad(set_to_none=True)
     total, spread = torch.zeros((), device=trainer.device), None
@@ -78,22 +77,22 @@ def _accumulated(
         part = slice(start, start + size)
         pixels = pixels_bSS[part].to(trainer.device, non_blocking=True)
         with autocast(trainer.device, trainer.recipe.precision):
-            outcome = trainer.method.outcome(pixels, seeds[part], step / trainer.steps)
+            part_loss = trainer.method.batch_loss(pixels, seeds[part], step / trainer.steps)
         share = len(seeds[part]) / trainer.batch
-        trainer.scaler.scale(outcome.loss * share).backward()
-        total += outcome.loss.detach() * share
-        spread = outcome.spread
+        trainer.scaler.scale(part_loss.loss * share).backward()
+        total += part_loss.loss.detach() * share
+        spread = part_loss.spread
     return total, spread
 
 
 def _refuse_diverged(
     state: TrainingState, loss: float, norm: float, scaler: torch.amp.GradScaler
 ) -> None:
-    """A scaled gradient may overflow now and then: its step is left out and the scale lowered."""
-    place = f"at step {state.step + 1} (epoch {state.epoch + 1})"
+    """Raises StageFailed, except where a scaled gradient overflowed: its step will be skipped."""
+    when = f"at step {state.step + 1} (epoch {state.epoch + 1})"
     if not math.isfinite(loss):
-        raise StageFailed(f"loss is {loss} {place}; lower base_lr or lengthen the warm-up")
+        raise StageFailed(f"loss is {loss} {when}; lower base_lr or lengthen the warm-up")
     if not math.isfinite(norm) and scaler.is_enabled() and scaler.get_scale() > MIN_SCALE:
         return
     if not norm <= MAX_GRADIENT:  # true of NaN too
-        raise StageFailed(f"gradient norm is {norm:.3g} {place}; lower base_lr")
+        raise StageFailed(f"gradient norm is {norm:.3g} {when}; lower base_lr")

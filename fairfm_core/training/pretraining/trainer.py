@@ -1,4 +1,7 @@
-"""A pre-training in progress: network, optimizer and what is known of its epochs."""
+"""The pieces of a pre-training: its method with the network, images, optimizer and loss scaling.
+
+Built once from the recipe; what changes while it trains is `checkpoint.TrainingState`.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,21 @@ from dataclasses import dataclass
 import torch
 
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.methods import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.models.synchronised_norm import worker
 from fairfm_core.training.device import grad_scaler
 from fairfm_core.training.pretraining.corpus_images import CorpusImages
-from fairfm_core.training.pretraining.methods import METHODS, SelfSupervision
+from fairfm_core.training.pretraining.method import SelfSupervision, implementation
 from fairfm_core.training.pretraining.shares import check_shares, real_batch
 
 WINDOW = 0.05
-"""Share of the last epochs among which the best is kept."""
+"""Share of the epochs, at the end, among which the best is kept (section 4.2)."""
 
 
 @dataclass(frozen=True)
 class Pretrainer:
-    """The pieces of one pre-training."""
+    """One pre-training on one worker."""
 
     method: SelfSupervision
     recipe: Pretraining
@@ -32,32 +36,38 @@ class Pretrainer:
 
     @property
     def steps(self) -> int:
-        """Of the whole training."""
+        """Optimizer steps of the whole training."""
         return self.recipe.epochs * self.images.batches(self.recipe.batch_size)
 
     @property
     def batch(self) -> int:
-        """Images of a step, of all workers."""
+        """Images of a step over all workers."""
         return real_batch(self.recipe.batch_size, len(self.images))
 
     @property
     def window(self) -> int:
-        """The first epoch, from 1, whose weights may be kept."""
+        """The first epoch, counted from 1, whose weights may be kept."""
         return self.recipe.epochs - max(1, math.ceil(WINDOW * self.recipe.epochs)) + 1
+
+    @property
+    def divides(self) -> bool:
+        """Whether a batch may pass in parts whose losses add up to its own."""
+        return not SELF_SUPERVISED[self.recipe.method].compares_images
 
 
 def make_pretrainer(
     recipe: Pretraining, backbone: Backbone, images: CorpusImages, device: torch.device
 ) -> Pretrainer:
-    """Network, optimiser and loss scaling, as the recipe asks.
+    """The pieces of the recipe's training on these images.
 
-    Raises BadInput where the workers cannot share a batch.
+    Raises BadInput for a batch that the workers cannot share and for a network that cannot be
+    built.
     """
     batch = real_batch(recipe.batch_size, len(images))
     check_shares(recipe.method, batch, worker()[1])
-    method = METHODS[recipe.method](recipe, backbone, device)
+    method = implementation(recipe.method)(recipe, backbone, device)
     peak = recipe.base_lr * batch / 256
-    optimizer = torch.optim.AdamW(method.groups(), lr=peak, betas=recipe.betas)
+    optimizer = torch.optim.AdamW(method.parameter_groups(), lr=peak, betas=recipe.betas)
     return Pretrainer(
         method, recipe, images, optimizer, grad_scaler(device, recipe.precision), device
     )

@@ -1,4 +1,4 @@
-"""What pre-training sees of an image: one random view for MAE, two for MoCo v3."""
+"""Random views of an image in pre-training: one for MAE, two for MoCo v3."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.methods import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.training.augmentation.augment_tensor import RandomViews
 from fairfm_core.training.augmentation.augmentation import uniforms
@@ -17,12 +18,13 @@ from fairfm_core.training.augmentation.transforms import normalised, paper_augme
 
 Seeds = Sequence[int]
 View = Callable[[Tensor, Seeds], Tensor]
-"""uint8 [B, H, W] and one seed an image -> normalised float32 [B, C, S, S]."""
+"""uint8 [B, H, W] and one seed per image -> normalised float32 [B, C, S, S]."""
 
 
-def views_of(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
-    """The first and the second view of an image; MAE takes the first alone."""
-    return VIEWS[recipe.augmentation](recipe, backbone)
+def views_of(recipe: Pretraining, backbone: Backbone) -> tuple[View, ...]:
+    """As many views as the method takes of each image, of the kind that the recipe names."""
+    pair = VIEWS[recipe.augmentation](recipe, backbone)
+    return pair[: SELF_SUPERVISED[recipe.method].views]
 
 
 def _crop(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
@@ -47,16 +49,16 @@ def _paper(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
 
 
 def _mocov3(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
-    """MoCo v3's own: crop, flip, jitter, blur, solarisation, the two views unlike.
+    """MoCo v3's own: crop, flip, jitter, blur, solarisation; the two views differ in strength.
 
-    Of colour jitter a grey image knows brightness and contrast; greying it changes nothing.
+    Of colour jitter only brightness and contrast apply to grey images.
     """
     crop = _cropped(recipe, backbone, InterpolationMode.BILINEAR)
 
     def view_with(chances: Chances) -> View:
         def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
             x_B1SS = crop(pixels_BHW, seeds).unsqueeze(1).float() / 255
-            # Further numbers of the seeds' streams than the crop draws by another generator.
+            # The crop draws from another generator, so these streams of the seeds are unused.
             return normalised(distorted(x_B1SS, uniforms(seeds, 7), chances), backbone)
 
         return view

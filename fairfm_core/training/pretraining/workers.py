@@ -1,9 +1,9 @@
-"""What the workers of a data-parallel training add up and agree on, through torch.distributed.
+"""Sums and agreements between the workers of a data-parallel training, by torch.distributed.
 
-Gradients are added up once a batch, after its last part, in place of DistributedDataParallel:
-the update is then that of one worker to the last rounding, parts may be of any number on any
-worker (one that runs out of memory takes smaller ones by itself), and networks keep their names.
-What is lost is the overlap with the last backward pass. Alone, all of this does nothing.
+Instead of DistributedDataParallel, gradients are summed once per batch, after its last part. The
+update then equals that of a single worker up to rounding, each worker may divide its share into any
+number of parts (one that runs out of memory takes smaller ones), and networks keep their names. The
+price is the overlap with the last backward pass. With a single worker, all of this does nothing.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from fairfm_core.models.synchronised_norm import worker
 from fairfm_core.training.checkpoint import Checkpoints, TrainingState
 
 BUCKET = 2**24
-"""Numbers in one message: enough to fill a network, 64 MB beside the gradients."""
+"""Elements in one message: enough to saturate a network, 64 MB besides the gradients."""
 CHUNK = 2**26
 """Bytes of a checkpoint in one message."""
 NOTHING = -1
 
 
 def is_first() -> bool:
-    """Whether this is the worker that writes: the others only compute."""
+    """Whether this is the worker that writes files; the others only compute."""
     return worker()[0] == 0
 
 
 @torch.no_grad()
 def add_up(tensors: Iterable[Tensor]) -> None:
-    """Replace each tensor by the sum of all workers', who give the same shapes in one order."""
+    """Replace each tensor by its sum over workers, which pass the same shapes in the same order."""
     if worker()[1] == 1:
         return
     for bucket in _buckets(tensors):
@@ -45,21 +45,21 @@ def add_up(tensors: Iterable[Tensor]) -> None:
 
 
 def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The gradients of all that is trained."""
+    """The gradients of all trained parameters."""
     trained = (p for group in optimizer.param_groups for p in group["params"])
     return [p.grad for p in trained if p.grad is not None]
 
 
 def as_first(answer: bool, device: torch.device) -> bool:
     """The first worker's answer, on all workers."""
-    return bool(_told(int(answer), device))
+    return bool(_number_of_first(int(answer), device))
 
 
 def bytes_of_first(content: bytes | None, device: torch.device) -> bytes | None:
-    """The first worker's bytes, on all workers, who need not see its files."""
+    """The first worker's bytes, on all workers; the others need no access to its files."""
     if worker()[1] == 1:
         return content
-    length = _told(NOTHING if content is None else len(content), device)
+    length = _number_of_first(NOTHING if content is None else len(content), device)
     if length == NOTHING:
         return None
     whole = torch.frombuffer(bytearray(content or length), dtype=torch.uint8)
@@ -71,7 +71,7 @@ def bytes_of_first(content: bytes | None, device: torch.device) -> bytes | None:
 
 
 class SharedCheckpoints(Checkpoints):
-    """Checkpoints of workers that are all in the same state: the first reads and writes them."""
+    """Checkpoints of workers that are all in the same state; the first reads and writes them."""
 
     def __init__(
         self, store: ArtifactStore, fingerprint: str, parts: dict[str, Any], device: torch.device
@@ -80,30 +80,30 @@ class SharedCheckpoints(Checkpoints):
         super().__init__(_FirstReads(*place, device), fingerprint, parts)
 
     def save(self, state: TrainingState) -> None:
-        """As a lone worker does."""
+        """Save as a single worker would; the others do nothing."""
         if is_first():
             super().save(state)
 
 
 @dataclass(frozen=True)
 class _FirstReads(ArtifactStore):
-    """A store whose newest checkpoint is that of the first worker: another node's view of a shared
-    disk may be older."""
+    """A store whose newest checkpoint is the first worker's: another node's view of a shared disk
+    may be out of date."""
 
     device: torch.device
 
     def latest_checkpoint(self, fingerprint: str) -> bytes | None:
-        found = super().latest_checkpoint(fingerprint) if is_first() else None
-        return bytes_of_first(found, self.device)
+        content = super().latest_checkpoint(fingerprint) if is_first() else None
+        return bytes_of_first(content, self.device)
 
 
-def _told(number: int, device: torch.device) -> int:
+def _number_of_first(number: int, device: torch.device) -> int:
     """The first worker's number."""
     if worker()[1] == 1:
         return number
-    told = torch.tensor([number], device=device)
-    dist.broadcast(told, src=0)
-    return int(told)
+    shared = torch.tensor([number], device=device)
+    dist.broadcast(shared, src=0)
+    return int(shared)
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:

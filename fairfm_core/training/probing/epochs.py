@@ -1,4 +1,4 @@
-"""An epoch of a group of heads: its steps, validation and what is kept of it.
+"""One epoch of a group of heads: its steps, validation and selection.
 
 Array suffixes: K heads, P pathologies, D features, N images, B images of a batch, S steps of an
 epoch.
@@ -13,29 +13,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fairfm_core.training.probing.groups import Group, batches, learning_rates
+from fairfm_core.training.probing.head_groups import HeadGroup, batches, learning_rates
 from fairfm_core.training.probing.heads import (
     Heads,
-    Weights,
+    HeadWeights,
+    batch_normalised,
     logits,
-    normalised,
     silence,
-    train_step,
+    train_heads,
 )
 from fairfm_core.training.probing.optimizers import RULES, StepSizes
 from fairfm_core.training.probing.tasks import as_tensor
 from fairfm_core.training.probing.validation_auc import mean_aucs
 
 BLOCK = 2**24
-"""Scores of the validation split held at once, so that memory does not grow with the heads."""
+"""Validation scores in memory at once, so that memory does not grow with the number of heads."""
 
 Row = dict[str, float]
 
 
 def run_epoch(
-    group: Group, heads: Heads, train_ND: Tensor, val_ND: Tensor, epoch: int
+    group: HeadGroup, heads: Heads, train_ND: Tensor, val_ND: Tensor, epoch: int
 ) -> list[Row | None]:
-    """Train the group for epoch number `epoch`, from 0, and validate; a row for each sound head."""
+    """Train epoch number `epoch`, counted from 0, and validate; a row for each head that works."""
     if all(heads.failure):
         return [None] * len(heads.failure)
     started = time.time()
@@ -53,7 +53,7 @@ def run_epoch(
 
 
 def _logged(heads: Heads, rows: list[Row], started: float) -> list[Row | None]:
-    """The rows of sound heads with their times, added to the histories; None for the others."""
+    """Add times to the rows and append them to the histories; None for heads that have failed."""
     sound = [failure is None for failure in heads.failure]
     now = time.time()
     times = {"seconds": (now - started) / max(1, sum(sound)), "time": now}
@@ -64,7 +64,7 @@ def _logged(heads: Heads, rows: list[Row], started: float) -> list[Row | None]:
 
 
 def _train(
-    group: Group, heads: Heads, train_ND: Tensor, rates_SK: NDArray[np.float64], epoch: int
+    group: HeadGroup, heads: Heads, train_ND: Tensor, rates_SK: NDArray[np.float64], epoch: int
 ) -> NDArray[np.float32]:
     """The steps of an epoch; returns the losses [S, K]."""
     recipe, rule = group.recipes[0], RULES[group.recipes[0].optimizer]
@@ -73,17 +73,18 @@ def _train(
     decays = torch.tensor([r.weight_decay for r in group.recipes], dtype=torch.float64)
     decay_K1 = decays.to(group.device).unsqueeze(1)
     losses = []
-    for rate_K1, (x_BD, y_PB) in zip(rates_SK1, batches(group, train_ND, epoch), strict=True):
+    steps = zip(rates_SK1, batches(group, train_ND, epoch), strict=True)
+    for rate_K1, (x_BD, y_PB, weights_PB) in steps:
         if recipe.normalise:
-            x_BD = normalised(x_BD, heads.now, training=True)
+            x_BD = batch_normalised(x_BD, heads.now, training=True)
         sizes = StepSizes(heads.step + 1, rate_K1, decay_K1)
-        losses.append(train_step(heads, x_BD, y_PB, sizes, rule))
-    found: NDArray[np.float32] = torch.stack(losses).cpu().numpy()
-    return found
+        losses.append(train_heads(heads, x_BD, y_PB, weights_PB, sizes, rule))
+    loss_SK: NDArray[np.float32] = torch.stack(losses).cpu().numpy()
+    return loss_SK
 
 
 def _note_failures(heads: Heads, loss_SK: NDArray[np.float32], epoch: int) -> None:
-    """Put down the first step whose loss is not finite, and zero what such a head has become."""
+    """Record the first step whose loss is not finite, and zero the parameters of such a head."""
     first_step = heads.step - len(loss_SK) + 1
     for k in np.flatnonzero(~np.isfinite(loss_SK).all(axis=0)):
         if heads.failure[k] is not None:
@@ -96,21 +97,21 @@ def _note_failures(heads: Heads, loss_SK: NDArray[np.float32], epoch: int) -> No
         silence(heads, int(k))
 
 
-def _validate(group: Group, heads: Heads, val_ND: Tensor) -> list[float]:
+def _validate(group: HeadGroup, heads: Heads, val_ND: Tensor) -> list[float]:
     """Validation mean AUC of each head after an epoch."""
     if group.recipes[0].normalise:
-        val_ND = normalised(val_ND, heads.now, training=False)
+        val_ND = batch_normalised(val_ND, heads.now, training=False)
     count = max(1, BLOCK // (group.y_NP.shape[1] * len(val_ND)))
     aucs: list[float] = []
     for begin in range(0, len(group.recipes), count):
         parts = (tensor[begin : begin + count] for tensor in vars(heads.now).values())
-        scores_KPN = logits(Weights(*parts), val_ND).sigmoid_().cpu().numpy()
+        scores_KPN = logits(HeadWeights(*parts), val_ND).sigmoid_().cpu().numpy()
         aucs += mean_aucs(scores_KPN, group.known)
     return aucs
 
 
 def _keep_best(heads: Heads, aucs: list[float], epoch: int) -> None:
-    """Remember each head's weights if they are its best so far; ties keep the earlier epoch."""
+    """Keep each head's weights if they are its best so far; ties keep the earlier epoch."""
     better = [
         k
         for k, (auc, best) in enumerate(zip(aucs, heads.best_auc, strict=True))

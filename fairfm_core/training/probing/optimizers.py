@@ -1,8 +1,7 @@
-"""Optimisers of many heads at once, each head with its own learning rate and weight decay.
+"""Optimizers of many heads at once, each head with its own learning rate and weight decay.
 
-A parameter of K heads is one tensor [K, X]: a row is what one optimiser of one head would hold,
-and no row touches another. Scalars are computed in float64 and rounded once, as torch's own
-optimisers do it.
+A parameter of K heads is one tensor [K, X]: each row is the parameter of one head, and rows do not
+interact. Scalars are computed in float64 and rounded once, as in torch's own optimizers.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ import torch
 from torch import Tensor
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-"""Of AdamW, torch's defaults."""
+"""AdamW's constants, torch's defaults."""
 MOMENTUM = 0.9
 TRUST, TRUST_EPSILON = 0.001, 1e-8
-"""Of LARS: MAE's trust coefficient, and timm's guard against a division by zero."""
+"""LARS's constants: MAE's trust coefficient, and timm's guard against division by zero."""
 
 
 @dataclass(frozen=True)
 class StepSizes:
-    """What the update of one step depends on besides the gradient."""
+    """Inputs of one step's update other than the gradient."""
 
     step: int
-    """Number of the step, from 1."""
+    """Number of the step, counted from 1."""
     rate_K1: Tensor
     """Learning rates, float64."""
     decay_K1: Tensor
@@ -33,14 +32,14 @@ class StepSizes:
 
 
 Memory = dict[str, Tensor]
-"""What an optimiser remembers of one parameter, tensors of its shape."""
+"""State of an optimizer for one parameter: tensors of its shape."""
 Update = Callable[[Tensor, Tensor, Memory, StepSizes], None]
 """Changes parameter [K, X] and memory in place, given the gradient [K, X]; may overwrite that."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How weights and biases move, and what is remembered of each."""
+    """Updates of weights and biases, and the names of the state tensors of each."""
 
     weights: Update
     biases: Update
@@ -67,7 +66,7 @@ def sgd(parameter_KX: Tensor, gradient_KX: Tensor, memory: Memory, sizes: StepSi
 
 
 def momentum(parameter_KX: Tensor, gradient_KX: Tensor, memory: Memory, sizes: StepSizes) -> None:
-    """A step along the running sum of gradients, without weight decay."""
+    """A step along the decaying sum of gradients, without weight decay."""
     momentum_KX = memory["momentum"]
     momentum_KX.mul_(MOMENTUM).add_(gradient_KX)
     parameter_KX.addcmul_(momentum_KX, -sizes.rate_K1.float())
@@ -76,14 +75,14 @@ def momentum(parameter_KX: Tensor, gradient_KX: Tensor, memory: Memory, sizes: S
 def lars(parameter_KX: Tensor, gradient_KX: Tensor, memory: Memory, sizes: StepSizes) -> None:
     """LARS (You et al. 2017) as timm.optim.Lars with `always_adapt` computes it.
 
-    Without weight decay, as in the official recipes, MAE's and MoCo v3's optimisers do the same;
-    with it those put the decayed gradient's norm into the ratio, timm the sum of the two norms.
+    Without weight decay, as in the official recipes, MAE's and MoCo v3's optimizers do the same;
+    with it they use the norm of the decayed gradient in the ratio, timm the sum of two norms.
     """
     parameter_K1 = parameter_KX.norm(dim=1, keepdim=True)
     gradient_K1 = gradient_KX.norm(dim=1, keepdim=True)
     decay_K1 = sizes.decay_K1.float()
     ratio_K1 = TRUST * parameter_K1 / (gradient_K1 + parameter_K1 * decay_K1 + TRUST_EPSILON)
-    # A zero norm says nothing about the scale; a NaN, too, leaves the gradient as it is.
+    # A norm of zero or NaN says nothing about the scale: the gradient is left unchanged.
     ratio_K1 = torch.where((parameter_K1 > 0) & (gradient_K1 > 0), ratio_K1, 1.0)
     gradient_KX.addcmul_(parameter_KX, decay_K1).mul_(ratio_K1)
     momentum(parameter_KX, gradient_KX, memory, sizes)
@@ -92,7 +91,7 @@ def lars(parameter_KX: Tensor, gradient_KX: Tensor, memory: Memory, sizes: StepS
 RULES: dict[str, Rule] = {
     "adamw": Rule(adamw, adamw, ("first", "second")),
     "sgd": Rule(sgd, sgd, ("momentum",)),
-    # MAE adapts and decays weights alone.
+    # MAE adapts and decays only weights.
     "lars": Rule(lars, momentum, ("momentum",)),
 }
-"""By the recipe's `optimizer`."""
+"""Update rules by the recipe's `optimizer`."""

@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import LinearProbe
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.errors import StageFailed
 from fairfm_core.models.weights.provenance import COVERAGE
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
-from fairfm_core.training.adapt_data import SPLITS, Adapting, open_adapting, write_results
+from fairfm_core.training.adapt_data import (
+    AdaptationData,
+    open_adaptation_data,
+    training_loss,
+    write_results,
+)
 from fairfm_core.training.checkpoint import Pace
 from fairfm_core.training.device import pick_device
 from fairfm_core.training.probing.train import (
@@ -38,24 +45,24 @@ def probe_together(
 ) -> dict[str, str]:
     """Train the stages' heads in one pass and write each one's results into its folder.
 
-    Returns the reasons of those that failed, by fingerprint; the others are none the worse.
+    Returns the reasons of those that failed, by fingerprint; the others are unaffected.
     """
     features = _features(store, stages[0].inputs["features"])
-    adaptings = [open_adapting(s, f) for s, f in zip(stages, folders, strict=True)]
-    tasks = [_task(s, a) for s, a in zip(stages, adaptings, strict=True)]
+    data = [open_adaptation_data(s, f) for s, f in zip(stages, folders, strict=True)]
+    tasks = [_task(s, d) for s, d in zip(stages, data, strict=True)]
     trained = _trained(stages, tasks, features, store, report)
     failed: dict[str, str] = {}
     _keep_coverage(store, stages[0].inputs["features"], folders)
-    for stage, folder, adapting, probe in zip(stages, folders, adaptings, trained, strict=True):
+    for stage, folder, own, probe in zip(stages, folders, data, trained, strict=True):
         try:
-            _write(folder, adapting, probe, features)
+            _write(folder, own, probe, features)
         except StageFailed as error:
             failed[stage.fingerprint] = str(error)
     return failed
 
 
 def _keep_coverage(store: ArtifactStore, features: str, folders: Sequence[Path]) -> None:
-    """What the network of the features was filled with stands beside the predictions too."""
+    """Copy the coverage report of the features' network, if there is one, to the predictions."""
     if store.exists("features", features, COVERAGE):
         for folder in folders:
             (folder / COVERAGE).write_bytes(store.read_bytes("features", features, COVERAGE))
@@ -75,37 +82,41 @@ def _trained(
             return
         with pace.measured():
             store.save_checkpoint(name, epoch, state.to_bytes())
-        found = zip(stages, rows, strict=True)
-        report({stage.fingerprint: row for stage, row in found if row is not None})
+        by_stage = zip(stages, rows, strict=True)
+        report({stage.fingerprint: row for stage, row in by_stage if row is not None})
 
     read = ProbeFeatures(features["train"], features["val"])
     return train_probes(tasks, read, pick_device(), store.latest_checkpoint(name), on_epoch)
 
 
-def _task(stage: Stage, adapting: Adapting) -> ProbeTask:
+def _task(stage: Stage, data: AdaptationData) -> ProbeTask:
+    recipe = LinearProbe.model_validate(stage.config["adaptation"])
+    loss, groups_N = training_loss(recipe.loss, data.sampled, data.age_edges)
+    weights = None if loss.weights is None else loss.weights(torch.from_numpy(groups_N)).numpy()
     return ProbeTask(
-        recipe=LinearProbe.model_validate(stage.config["adaptation"]),
-        seed=adapting.seed,
-        chosen_N=adapting.chosen_N,
-        labels_train_NP=adapting.splits["train"].labels_NP,
-        labels_val_NP=adapting.splits["val"].labels_NP,
+        recipe=recipe,
+        seed=data.seed,
+        chosen_N=data.chosen_N,
+        labels_train_NP=data.splits["train"].labels_NP,
+        labels_val_NP=data.splits["val"].labels_NP,
+        weights_NP=weights,
     )
 
 
 def _features(store: ArtifactStore, fingerprint: str) -> dict[str, NDArray[np.float32]]:
     """Features by split: [V, N, D] of the V views in training, else [N, D]."""
-    found: dict[str, NDArray[np.float32]] = {}
+    features: dict[str, NDArray[np.float32]] = {}
     for name in SPLITS:
         with store.local_copy("features", fingerprint, f"{name}.npy") as path:
-            found[name] = np.load(path)
-    if found["train"].ndim == 2:
-        found["train"] = found["train"][None]
-    return found
+            features[name] = np.load(path)
+    if features["train"].ndim == 2:
+        features["train"] = features["train"][None]
+    return features
 
 
 def _write(
     folder: Path,
-    adapting: Adapting,
+    data: AdaptationData,
     probe: TrainedProbe,
     features: dict[str, NDArray[np.float32]],
 ) -> None:
@@ -113,4 +124,4 @@ def _write(
         raise StageFailed(probe.failure)
     device = pick_device()
     scores = {name: predict_probe(probe, features[name], device) for name in ("val", "test")}
-    write_results(folder, adapting, scores, probe.history, probe.best_epoch, probe.steps)
+    write_results(folder, data, scores, probe.history, probe.best_epoch, probe.steps)

@@ -1,4 +1,4 @@
-"""What a pass of linear probes is asked for, and what it gives for each head.
+"""Inputs and outputs of a pass of linear probes.
 
 Array suffixes: V views, N images of a split, D features, P pathologies.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fairfm_core.config.adaptation import LinearProbe
-from fairfm_core.training.probing.heads import Weights, logits, normalised
+from fairfm_core.training.probing.heads import HeadWeights, batch_normalised, logits
 
 SHARED = ("epochs", "batch_size", "optimizer", "warmup_epochs", "normalise", "views", "select")
-"""Fields of the recipe that all heads of a pass have in common."""
+"""Fields of the recipe that must be equal for all heads of a pass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +29,17 @@ class ProbeTask:
     recipe: LinearProbe
     seed: int
     chosen_N: NDArray[np.int64]
-    """Rows of the training features that it sees: its sampling."""
+    """Rows of the training features that it is trained on: its sampling."""
     labels_train_NP: NDArray[np.float64]
-    """Of all training rows, 0 or 1; NaN where unknown."""
+    """Labels of all training rows, 0 or 1; NaN where unknown."""
     labels_val_NP: NDArray[np.float64]
+    weights_NP: NDArray[np.float32] | None = None
+    """Weights of the chosen rows' labels in the loss; None for a weight of 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeFeatures:
-    """Frozen features that all heads of a pass read."""
+    """Frozen features, the same for all heads of a pass."""
 
     train_VND: NDArray[np.float32]
     val_ND: NDArray[np.float32]
@@ -44,25 +47,25 @@ class ProbeFeatures:
 
 @dataclass(frozen=True, eq=False)
 class TrainedProbe:
-    """A head after its training: what it predicts with and how it got there."""
+    """A trained head: its parameters and its history."""
 
     weight_DP: NDArray[np.float32]
     bias_P: NDArray[np.float32]
     mean_D: NDArray[np.float32] | None
-    """Running mean of the features; None where they are not normalised."""
+    """Running mean of the features; None if they are not normalised."""
     variance_D: NDArray[np.float32] | None
     history: list[dict[str, float]]
-    """One row an epoch: epoch, loss, val_auc, lr, seconds, time. Heads that share their batches
-    share the seconds, so that those of all heads add up to what the pass took."""
+    """One row per epoch: epoch, loss, val_auc, lr, seconds, time. Heads that share their batches
+    share the seconds, so that the seconds of all heads add up to those of the pass."""
     best_epoch: int
-    """By validation AUC, from 1; 0 where no epoch has one."""
+    """Best epoch by validation AUC, counted from 1; 0 if no epoch has one."""
     steps: int
     failure: str | None
-    """Why it has no sound weights: a loss that is not finite, with its step."""
+    """Why it failed: a loss that is not finite, with its step; None if it did not."""
 
 
 def check_tasks(tasks: Sequence[ProbeTask], features: ProbeFeatures) -> None:
-    """Stop where the tasks cannot be trained in one pass on these features."""
+    """Assert that the tasks can be trained in one pass on these features."""
     assert tasks, "a pass has at least one head"
     first = tasks[0].recipe
     for name in SHARED:
@@ -77,8 +80,10 @@ def check_tasks(tasks: Sequence[ProbeTask], features: ProbeFeatures) -> None:
 
 
 def batches_of(task: ProbeTask) -> str:
-    """Equal for heads that see the same batches with the same labels."""
-    arrays = task.chosen_N, task.labels_train_NP, task.labels_val_NP
+    """Equal for heads that see the same batches with the same labels and weights."""
+    arrays: list[NDArray[Any]] = [task.chosen_N, task.labels_train_NP, task.labels_val_NP]
+    if task.weights_NP is not None:
+        arrays.append(task.weights_NP)
     return f"{task.seed} {_digest(*arrays)}"
 
 
@@ -91,9 +96,12 @@ def _digest(*arrays: NDArray[np.generic]) -> str:
 
 
 def identity(tasks: Sequence[ProbeTask], batches: Sequence[str], features: ProbeFeatures) -> str:
-    """Equal for passes whose states can be exchanged; of the features it sees the shape alone."""
+    """Equal for passes whose states are interchangeable; of the features it covers the shape only.
+
+    The loss is covered by `batches`, which differ with the weights.
+    """
     shapes = f"{features.train_VND.shape} {features.val_ND.shape}"
-    recipes = [task.recipe.model_dump_json() for task in tasks]
+    recipes = [task.recipe.model_dump_json(exclude={"loss"}) for task in tasks]
     lines = [f"{recipe} {seen}" for recipe, seen in zip(recipes, batches, strict=True)]
     return hashlib.sha256("\n".join([shapes, *lines]).encode()).hexdigest()
 
@@ -106,16 +114,16 @@ def predict_probe(
     mean_D = np.zeros(width, np.float32) if trained.mean_D is None else trained.mean_D
     variance_D = np.ones(width, np.float32) if trained.variance_D is None else trained.variance_D
     arrays = trained.weight_DP.T, trained.bias_P, mean_D, variance_D
-    weights = Weights(*(as_tensor(array, device)[None] for array in arrays))
+    weights = HeadWeights(*(as_tensor(array, device)[None] for array in arrays))
     x_ND = as_tensor(features_ND, device)
     if trained.mean_D is not None:
-        x_ND = normalised(x_ND, weights, training=False)
+        x_ND = batch_normalised(x_ND, weights, training=False)
     scores_NP: NDArray[np.float32] = logits(weights, x_ND)[0].sigmoid().T.cpu().numpy()
     return np.ascontiguousarray(scores_NP)
 
 
 def as_tensor(array: NDArray[np.generic], device: torch.device) -> Tensor:
-    """The array on the device, without a copy where it is there; torch refuses read-only memory."""
+    """The array on the device, without a copy if possible; torch rejects read-only memory."""
     contiguous = np.ascontiguousarray(array)
     writeable = contiguous if contiguous.flags.writeable else contiguous.copy()
     return torch.from_numpy(writeable).to(device)

@@ -1,8 +1,8 @@
-"""Linear probing, all heads that read the same features in one pass.
+"""Linear probing: all heads that read the same features are trained in one pass.
 
-A pass gives each head what it would get alone: the same batches, rates, updates and selection. The
-numbers are the same on every run of the same list of tasks; other companions in the pass change
-the order of summation in a matrix product, hence weights in float32's last digits and no more.
+Each head has the batches, rates, updates and selection that it would have alone. The numbers are
+the same on every run of the same list of tasks; with other heads in the pass only the order of
+summation in a matrix product changes, and with it the last digits of float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fairfm_core.training.probing.epochs import Row, run_epoch
-from fairfm_core.training.probing.groups import Group, groups_of, start
+from fairfm_core.training.probing.head_groups import HeadGroup, head_groups, start
 from fairfm_core.training.probing.heads import Heads
 from fairfm_core.training.probing.tasks import (
     ProbeFeatures,
@@ -45,7 +45,7 @@ class PassState:
     """A pass after `epoch` whole epochs."""
 
     identity: str
-    """Of the tasks; a state continues no others."""
+    """Identity of the tasks; a state continues no others."""
     epoch: int
     heads: list[Heads]
     """One entry for each group."""
@@ -59,7 +59,7 @@ class PassState:
 
 
 OnEpoch = Callable[[int, Sequence[Row | None], PassState], None]
-"""Takes the number of the epoch from 1, each task's row (None once it has failed), the state."""
+"""Takes the number of the epoch from 1, each task's row (None once it failed), and the state."""
 
 
 def train_probes(
@@ -71,12 +71,12 @@ def train_probes(
 ) -> list[TrainedProbe]:
     """Train one head for each task, from a saved state if there is one.
 
-    A head whose loss is not finite fails alone. Raises ValueError where the state is of other
-    tasks.
+    A head whose loss is not finite fails without affecting the others. Raises ValueError if the
+    state is of other tasks.
     """
     check_tasks(tasks, features)
     batches = [batches_of(task) for task in tasks]
-    groups, name = groups_of(tasks, batches, device), identity(tasks, batches, features)
+    groups, name = head_groups(tasks, batches, device), identity(tasks, batches, features)
     if saved is None:
         width = features.val_ND.shape[1]
         state = PassState(name, 0, [start(group, width) for group in groups])
@@ -92,13 +92,13 @@ def train_probes(
 def _restored(saved: bytes, identity: str, device: torch.device) -> PassState:
     content = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
     if content["identity"] != identity:
-        raise ValueError("the saved state is of other heads than those to train")
+        raise ValueError("the saved state belongs to other heads than those to be trained")
     heads = [Heads.of_state(state) for state in content["heads"]]
     return PassState(identity, content["epoch"], heads)
 
 
 class _Views:
-    """The view of the training features that an epoch sees; one at a time is on the device."""
+    """The view of the training features for each epoch; only one at a time is on the device."""
 
     def __init__(self, train_VND: NDArray[np.float32], device: torch.device) -> None:
         self._train_VND, self._device = train_VND, device
@@ -113,26 +113,26 @@ class _Views:
 
 
 def _epoch(
-    groups: list[Group], state: PassState, train_ND: Tensor, val_ND: Tensor
+    groups: list[HeadGroup], state: PassState, train_ND: Tensor, val_ND: Tensor
 ) -> list[Row | None]:
     """One epoch of every group; the rows in the order of the tasks."""
     rows: dict[int, Row | None] = {}
     for group, heads in zip(groups, state.heads, strict=True):
-        found = run_epoch(group, heads, train_ND, val_ND, state.epoch)
-        rows |= dict(zip(group.places, found, strict=True))
+        own = run_epoch(group, heads, train_ND, val_ND, state.epoch)
+        rows |= dict(zip(group.places, own, strict=True))
     state.epoch += 1
     return [rows[place] for place in sorted(rows)]
 
 
-def _by_task(groups: list[Group], state: PassState) -> list[TrainedProbe]:
+def _by_task(groups: list[HeadGroup], state: PassState) -> list[TrainedProbe]:
     trained: dict[int, TrainedProbe] = {}
     for group, heads in zip(groups, state.heads, strict=True):
         trained |= {place: _trained(group, heads, k) for k, place in enumerate(group.places)}
     return [trained[place] for place in sorted(trained)]
 
 
-def _trained(group: Group, heads: Heads, k: int) -> TrainedProbe:
-    """Head k of a group with the weights that its recipe selects."""
+def _trained(group: HeadGroup, heads: Heads, k: int) -> TrainedProbe:
+    """Head k of a group, with the weights of the epoch that its recipe selects."""
     recipe = group.recipes[k]
     best = recipe.select == "val_best" and heads.best_epoch[k] > 0
     weight_PD, bias_P, mean_D, variance_D = (

@@ -1,9 +1,9 @@
 """Validation AUCs of many heads, equal to those of one head at a time to the last bit.
 
-Every column of scores needs its own sorting, which would take longer than the training. Here the
-label rides in the lowest bit of an integer that orders as the score does, so that one sorting of
-plain integers, which processors do many at a time, is followed by one counting scan. Counts are
-exact, so any order of counting gives the same AUC.
+Sorting each column of scores with its labels would take longer than the training. Here the label is
+the lowest bit of an integer that orders as the score does: a sort of plain integers, which
+processors vectorise, is followed by one counting scan. Counts are exact, so any order of counting
+gives the same AUC.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from fairfm_core.compiled import compiled
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """The images of which one pathology's label is known, both classes among them."""
+    """The images whose label of one pathology is known, with both classes among them."""
 
     pathology: int
-    """Its place among the P."""
+    """Its position among the P pathologies."""
     image_n: NDArray[np.int64]
     label_n: NDArray[np.uint32]
 
@@ -37,17 +37,17 @@ class Known:
 
 def defined_pathologies(labels_NP: NDArray[np.float64]) -> list[Known]:
     """The pathologies that have both classes; NaN labels are unknown."""
-    found = []
+    defined = []
     for pathology, label_N in enumerate(labels_NP.T):
         image_n = np.flatnonzero(~np.isnan(label_N))
         known = Known(pathology, image_n, (label_N[image_n] != 0).astype(np.uint32))
         if known.pairs:
-            found.append(known)
-    return found
+            defined.append(known)
+    return defined
 
 
 def mean_aucs(scores_KPN: NDArray[np.float32], pathologies: list[Known]) -> list[float]:
-    """Mean AUC of each head over the pathologies; NaN where a score is NaN or none is defined.
+    """Mean AUC of each head over the pathologies; NaN if a score is NaN or none is defined.
 
     Equals `fitting.mean_auc` of each head exactly. Scores are probabilities in 0..1.
     """
@@ -60,7 +60,7 @@ def mean_aucs(scores_KPN: NDArray[np.float32], pathologies: list[Known]) -> list
 
 def _aucs(scores_KPN: NDArray[np.float32], known: Known) -> NDArray[np.float64]:
     """AUC [K] of one pathology, ties counted one half."""
-    # Floats from 0 to 1 order as the integers of their bits, of which the highest two are 0.
+    # Floats from 0 to 1 order as the integers of their bits, whose two highest bits are 0.
     bits_Kn = scores_KPN[:, known.pathology].view(np.uint32)
     if len(known.image_n) < bits_Kn.shape[1]:
         bits_Kn = bits_Kn[:, known.image_n]
@@ -88,7 +88,7 @@ def _twice_the_wins(keys_Kn: Any) -> Any:
             if key >> 1 != score:
                 score = key >> 1
                 below = not_above
-            # Of one score the negatives come first, as their lowest bit is 0.
+            # Among equal scores the negatives come first, as their lowest bit is 0.
             if key & 1:
                 wins_K[k] += below + not_above
             else:

@@ -91,7 +91,7 @@ def test_a_models_format_can_be_another(source: Path, tmp_path: Path) -> None:
         (("mine", "x.pth", "--format", "mae", "--backbone", "test_vti"), "did you mean 'test_vi"),
         (("mae", "absent.pth"), "no file absent.pth"),
         (("mae",), "mae needs FILE; get it from: https://dl.fbaipublicfiles.com/mae"),
-        (("scratch_vit", "x.pth"), "starts from random weights"),
+        (("scratch_vit", "x.pth"), "has random weights"),
     ],
 )
 def test_what_convert_refuses(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods import SELF_SUPERVISED, read_pretraining
 from fairfm_core.config.trial import METRIC_FAMILIES
 from fairfm_core.evaluation.metrics import FAMILIES
 from fairfm_core.stages import REVISIONS
@@ -43,6 +43,7 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "augmentation_path": "tensor",
         "magnitude": 6.0,
         "crop_scale": (0.08, 1.0),
+        "loss": {"name": "bce"},
         "select": "val_best",
         "ema_decay": None,
         "precision": "auto",
@@ -64,10 +65,11 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "normalise": True,
         "pool": "auto",
         "views": 1,
+        "loss": {"name": "bce"},
         "precision": "auto",
         "select": "val_best",
     }
-    assert Pretraining(method="mae", corpora=("c",)).model_dump(exclude={"method", "corpora"}) == {
+    shared = {
         "fraction": 1.0,
         "exclude_eval_patients": True,
         "epochs": 800,
@@ -79,20 +81,30 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "betas": (0.9, 0.95),
         "augmentation": "crop",
         "crop_scale": (0.2, 1.0),
-        "mask_ratio": 0.75,
-        "norm_pix": True,
-        "decoder_dim": 512,
-        "decoder_depth": 8,
-        "decoder_heads": 16,
-        "temperature": 0.2,
-        "momentum": 0.99,
-        "hidden_dim": 4096,
-        "projection_dim": 256,
         "precision": "auto",
-        "micro_batch": None,
         "seed": 0,
         "digest": None,
     }
+    own = {
+        "mae": {
+            "mask_ratio": 0.75,
+            "norm_pix": True,
+            "decoder_dim": 512,
+            "decoder_depth": 8,
+            "decoder_heads": 16,
+            "micro_batch": None,
+        },
+        "mocov3": {
+            "temperature": 0.2,
+            "momentum": 0.99,
+            "hidden_dim": 4096,
+            "projection_dim": 256,
+        },
+    }
+    assert own.keys() == SELF_SUPERVISED.keys()
+    for method, values in own.items():
+        pretraining = read_pretraining({"method": method, "corpora": ("c",)})
+        assert pretraining.model_dump(exclude={"method", "corpora"}) == shared | values
     settings = EvaluationSettings().model_dump()
     assert {
         name: settings[name]

@@ -105,9 +105,9 @@ def test_other_policies_are_other_identities() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("u_one", "no label policy .did you mean 'u_ones'.*mixed5"),
-        (["u_ones"], "no label policy"),
-        ({"Edema": "u_zero"}, "no label policy for Edema .did you mean 'u_zeros'"),
+        ("u_one", "not a label policy .did you mean 'u_ones'.*mixed5"),
+        (["u_ones"], "not a label policy"),
+        ({"Edema": "u_zero"}, "not a label policy for Edema .did you mean 'u_zeros'"),
     ],
 )
 def test_unknown_policies_are_refused(labels: Any, message: str) -> None:

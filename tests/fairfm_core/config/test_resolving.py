@@ -86,6 +86,25 @@ def test_the_official_probe_of_each_method(
     assert (recipe.epochs, recipe.weight_decay, recipe.lr_scaling) == (90, 0.0, "linear256")
 
 
+@pytest.mark.parametrize("recipe", ["paper", "official"])
+@pytest.mark.parametrize(
+    ("method", "optimizer", "normalise", "warmup"),
+    [("mae", "lars", True, 10), ("mocov3", "sgd", False, 0)],
+)
+def test_a_pretraining_of_ones_own_has_its_methods_probe(
+    recipe: str, method: str, optimizer: str, normalise: bool, warmup: int
+) -> None:
+    given = {"pretraining": {"method": method, "corpora": ["c"], "recipe": "smoke"}}
+    whole = trial(given, {**PROBE, "recipe": recipe}, backbone={"name": "test_vit"})
+    found = whole.adaptation
+    assert isinstance(found, LinearProbe)
+    assert (found.optimizer, found.normalise, found.warmup_epochs) == (optimizer, normalise, warmup)
+    # As a results folder stores it, and as a validated record stands in a trial.
+    stored = whole.model_dump(mode="json") | {"adaptation": {**PROBE, "recipe": recipe}}
+    assert Trial.model_validate(stored) == whole
+    assert Trial.model_validate({**stored, "pretraining": whole.pretraining}) == whole
+
+
 def test_scratch_ids_are_random_weights_of_their_network() -> None:
     named = trial("scratch_vit", {**TUNE, "recipe": "smoke"})
     plain = trial(
@@ -103,7 +122,7 @@ def test_a_users_own_file_needs_its_network() -> None:
     )
     assert own.weights is not None
     assert (own.weights.model, own.weights.network.name) == ("own", "test_vit")
-    with pytest.raises(ValidationError, match="say which network they are of"):
+    with pytest.raises(ValidationError, match="name their network"):
         trial({"file": FILE, "format": "timm"}, PROBE)
 
 
@@ -128,7 +147,7 @@ def test_a_path_is_no_part_of_what_a_trial_is() -> None:
         ({"model": "mae", "file": FILE, "network": "q"}, "must be a mapping of keys to values"),
         (
             {"model": "mae", "file": FILE, "network": {"normalisation": "half"}},
-            r"takes no normalisation.*stands under backbone",
+            r"takes no normalisation.*set the rest under backbone",
         ),
     ],
 )
@@ -138,7 +157,7 @@ def test_wrong_weights_are_refused(weights: Any, message: str) -> None:
 
 
 def test_another_network_than_the_weights_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"of vit_base_patch16_224, not resnet50"):
+    with pytest.raises(ValidationError, match=r"for vit_base_patch16_224, not resnet50"):
         trial(given("mae"), PROBE, backbone={"name": "resnet50"})
 
 

@@ -34,8 +34,8 @@ def test_numbers_without_a_dot_are_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2\n", "'a' stands twice"),
-        ("a:\n  b: 1\n  b: 2\n", "'b' stands twice"),
+        ("a: 1\na: 2\n", "'a' is repeated"),
+        ("a:\n  b: 1\n  b: 2\n", "'b' is repeated"),
         ("a: [1\n", "not valid YAML"),
         ("- 1\n", "must hold a mapping"),
         ("", "must hold a mapping"),

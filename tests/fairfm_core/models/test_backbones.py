@@ -89,7 +89,7 @@ def test_a_network_without_stochastic_depth_says_so() -> None:
 
 
 def test_an_image_that_is_too_small_is_refused() -> None:
-    with pytest.raises(BadInput, match="takes no image of 16 px"):
+    with pytest.raises(BadInput, match="cannot take images of 16 px"):
         check_network(
             Backbone(name="vgg11", image_size=16), TUNE.model_copy(update={"drop_path": 0})
         )

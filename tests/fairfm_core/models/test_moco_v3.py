@@ -315,8 +315,8 @@ def test_averages_start_as_the_encoder() -> None:
     [
         ("swin_tiny_patch4_window7_224", "neither a plain vision transformer nor convolutional"),
         ("vit_tiny_r_s16_p8_224", "neither a plain vision transformer nor convolutional"),
-        ("deit3_small_patch16_224", "has not what MoCo v3's fixed positions need"),
-        ("deit_tiny_distilled_patch16_224", "has not what MoCo v3's fixed positions need"),
+        ("deit3_small_patch16_224", "lacks what MoCo v3's fixed positions need"),
+        ("deit_tiny_distilled_patch16_224", "lacks what MoCo v3's fixed positions need"),
     ],
 )
 def test_networks_without_a_recipe_are_refused(name: str, message: str) -> None:

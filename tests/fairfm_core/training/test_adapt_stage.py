@@ -17,7 +17,7 @@ from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.running import run_stage
 from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
-from fairfm_core.training.adapt_data import open_adapting
+from fairfm_core.training.adapt_data import open_adaptation_data
 from fairfm_core.training.finetuning import fitting
 
 TUNE = {"method": "end_to_end", "recipe": "smoke", "epochs": 3, "drop_path": 0.1}
@@ -143,7 +143,7 @@ def test_training_is_balanced_over_the_age_bins_of_the_study(
 ) -> None:
     edges = EvaluationSettings(age_edges=(62,))
     stage = stages(phantom, PROBE, CNN, edges, sampling="balanced", balance="age")[-2]
-    task = open_adapting(stage, tmp_path)
+    task = open_adaptation_data(stage, tmp_path)
     older = task.splits["train"].frame["age"].iloc[task.chosen_N] >= 62
     assert older.mean() == 0.5
     table = (tmp_path / "sampling.csv").read_text()
@@ -193,3 +193,29 @@ def test_a_probe_learns_what_a_linear_model_can(phantom: PreparedData, tmp_path:
         frame = read_predictions(path).frame
     reached = roc_auc_score(frame[label], frame["p_Pleural Effusion"])
     assert reached > expected - 0.08
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "backbone", "losses"),
+    [
+        (TUNE | {"epochs": 1}, VIT, ["focal", "reweighted"]),
+        (PROBE | {"batch_size": 16}, CNN, ["reweighted"]),
+    ],
+)
+def test_a_loss_changes_the_training_and_cross_entropy_is_the_default(
+    phantom: PreparedData,
+    tmp_path: Path,
+    adaptation: dict[str, Any],
+    backbone: dict[str, Any],
+    losses: list[str],
+) -> None:
+    store = open_store(str(tmp_path))
+    plain = stages(phantom, adaptation, backbone)
+    assert stages(phantom, adaptation | {"loss": "bce"}, backbone) == plain
+    found = [run_all(plain, store)]
+    for loss in losses:
+        others = stages(phantom, adaptation | {"loss": loss}, backbone)
+        assert others[-2].fingerprint != plain[-2].fingerprint
+        assert others[:-2] == plain[:-2]
+        found.append(run_all(others, store))
+    assert len({predictions["test"] for predictions in found}) == 1 + len(losses)

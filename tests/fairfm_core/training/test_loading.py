@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import numpy as np
 import psutil
@@ -31,6 +32,7 @@ DRAW = np.random.default_rng(0)
 IMAGES = DRAW.integers(0, 256, (60, 20, 20), dtype=np.uint8)
 ROWS = np.sort(DRAW.choice(60, 45, replace=False))
 LABELS = DRAW.choice([0.0, 1.0, np.nan], (45, 3))
+GROUPS = DRAW.integers(-1, 3, 45)
 
 
 def recipe(kind: str, path: str, batch_size: int = 8) -> EndToEnd:
@@ -47,10 +49,10 @@ def batches(
 ) -> TrainingBatches:
     how = recipe(kind, path, batch_size)
     cpu = torch.device("cpu")
-    return TrainingBatches(IMAGES, ROWS, LABELS, how, BACKBONE, SEED, cpu, workers)
+    return TrainingBatches(IMAGES, ROWS, LABELS, how, BACKBONE, SEED, cpu, workers, GROUPS)
 
 
-def plain_epoch(kind: str, path: str) -> list[tuple[Tensor, Tensor]]:
+def plain_epoch(kind: str, path: str) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Each image read and augmented by itself."""
     augment = augmenter(recipe(kind, path), BACKBONE)
     expected = []
@@ -62,14 +64,21 @@ def plain_epoch(kind: str, path: str) -> list[tuple[Tensor, Tensor]]:
             )
             for row in ROWS[index_B]
         ]
-        expected.append((torch.cat(pictures), torch.from_numpy(LABELS[index_B]).float()))
+        targets, groups = (
+            torch.from_numpy(LABELS[index_B]).float(),
+            torch.from_numpy(GROUPS[index_B]),
+        )
+        expected.append((torch.cat(pictures), targets, groups))
     return expected
 
 
-def assert_same(first: list[tuple[Tensor, Tensor]], second: list[tuple[Tensor, Tensor]]) -> None:
+def assert_same(first: list[Any], second: list[Any]) -> None:
     assert len(first) == len(second)
-    for (inputs, targets), (other_inputs, other_targets) in zip(first, second, strict=True):
+    for (inputs, targets, groups), (other_inputs, other_targets, other_groups) in zip(
+        first, second, strict=True
+    ):
         assert torch.equal(inputs, other_inputs)
+        assert torch.equal(groups, other_groups)
         torch.testing.assert_close(targets, other_targets, rtol=0, atol=0, equal_nan=True)
 
 
@@ -78,7 +87,7 @@ def assert_same(first: list[tuple[Tensor, Tensor]], second: list[tuple[Tensor, T
 def test_batches_equal_images_read_one_by_one(kind: str, path: str, workers: int) -> None:
     read = list(batches(kind, path, workers).epoch(EPOCH))
     assert_same(read, plain_epoch(kind, path))
-    assert all(x.dtype == torch.float32 for batch in read for x in batch)
+    assert all(x.dtype == torch.float32 for batch in read for x in batch[:2])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -152,7 +161,7 @@ def test_batches_lie_on_the_gpu(workers: int) -> None:
     gpu = torch.device("cuda")
     how = recipe("paper", "tensor")
     reader = TrainingBatches(IMAGES, ROWS, LABELS, how, BACKBONE, SEED, gpu, workers)
-    for (inputs, targets), (expected, known) in zip(
+    for (inputs, targets, _), (expected, known, _) in zip(
         reader.epoch(EPOCH), batches().epoch(EPOCH), strict=True
     ):
         assert inputs.device.type == targets.device.type == "cuda"

@@ -14,6 +14,7 @@ from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer, pe
 
 STEPS = 595
 PAPER = EndToEnd(method="end_to_end")
+TINY = Backbone(name="test_vit", image_size=32, options={"patch_size": 8})
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,61 @@ def test_layer_decay_and_weight_decay_of_a_vit() -> None:
     assert scale["head.weight"] == 1.0
     assert decay["blocks.0.attn.qkv.weight"] == 0.3
     assert {decay[n] for n in ("pos_embed", "blocks.0.norm1.weight", "head.bias")} == {0.0}
+
+
+def test_betas_are_the_recipes() -> None:
+    for betas in ((0.9, 0.95), (0.8, 0.97)):
+        for granularity in ("block", "stage"):
+            recipe = PAPER.model_copy(
+                update={"betas": betas, "layer_decay_granularity": granularity}
+            )
+            network = build_backbone(TINY, method="end_to_end", pool="auto", classes=2, seed=0)
+            optimizer = finetuning_optimizer(network, recipe)
+            assert type(optimizer) is torch.optim.AdamW
+            assert {group["betas"] for group in optimizer.param_groups} == {betas}
+
+
+def decays_of(model: torch.nn.Module, recipe: EndToEnd) -> dict[str, float]:
+    optimizer = finetuning_optimizer(model, recipe)
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {
+        names[id(p)]: group["weight_decay"]
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+
+
+@pytest.mark.parametrize("granularity", ["block", "stage"])
+def test_biases_norms_tokens_and_positions_are_never_decayed(granularity: str) -> None:
+    """Tokens and positions have three dimensions: only the network's own list spares them."""
+    model = build_backbone(TINY, method="end_to_end", pool="auto", classes=2, seed=0)
+    recipe = PAPER.model_copy(update={"weight_decay": 0.3, "layer_decay_granularity": granularity})
+    decays = decays_of(model, recipe)
+    parameters = dict(model.named_parameters())
+    assert decays.keys() == parameters.keys()
+    tables = {"pos_embed", "cls_token"}
+    assert tables <= model.no_weight_decay()
+    assert all(parameters[name].ndim == 3 for name in tables)
+    vectors = {name for name, value in parameters.items() if value.ndim == 1}
+    assert {"blocks.0.norm1.weight", "blocks.0.norm1.bias", "head.bias"} <= vectors
+    spared = tables | vectors
+    assert {name for name, decay in decays.items() if decay == 0} == spared
+    assert {decay for name, decay in decays.items() if name not in spared} == {0.3}
+
+
+def test_a_resnets_biases_and_norms_are_never_decayed_by_stage() -> None:
+    model = build_backbone(
+        Backbone(name="test_resnet", image_size=32),
+        method="end_to_end",
+        pool="auto",
+        classes=2,
+        seed=0,
+    )
+    recipe = PAPER.model_copy(update={"layer_decay": 0.5, "layer_decay_granularity": "stage"})
+    decays = decays_of(model, recipe)
+    parameters = dict(model.named_parameters())
+    assert decays == {name: 0.05 if p.ndim > 1 else 0.0 for name, p in parameters.items()}
+    assert {0.0, 0.05} == set(decays.values())
 
 
 def test_a_warm_up_longer_than_the_training_is_cut() -> None:

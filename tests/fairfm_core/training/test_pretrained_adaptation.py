@@ -132,7 +132,7 @@ def test_a_file_that_changed_after_planning_is_refused(
     backbone = FAMILIES["efficientnet"]
     stages = planned(phantom, published(backbone, tmp_path / "w.pth"), backbone, PROBE)
     published(backbone, tmp_path / "w.pth", seed=8)
-    with pytest.raises(BadInput, match="changed after the study was planned"):
+    with pytest.raises(BadInput, match="has changed since the study was planned"):
         run_stage(stages[0], open_store(str(tmp_path / "results")), lambda row: None)
 
 

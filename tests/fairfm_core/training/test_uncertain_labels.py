@@ -20,7 +20,7 @@ from fairfm_core.stages import stages_of
 from fairfm_core.training import adapt_data
 from fairfm_core.training.batches import take_split
 from fairfm_core.training.finetuning.fitting import mean_auc
-from fairfm_core.training.finetuning.steps import masked_bce
+from fairfm_core.training.losses import UNKNOWN_GROUP, Loss
 
 LABEL = "Edema"
 
@@ -54,8 +54,9 @@ def test_ignored_labels_have_no_loss_and_no_part_in_the_auc(doubtful: PreparedDa
     labels = take_split(doubtful, "train", (LABEL,), {LABEL: "u_ignore"}).labels_NP
     known = ~np.isnan(labels[:, 0])
     logits = torch.linspace(-2, 2, len(labels)).reshape(-1, 1).requires_grad_()
-    loss = masked_bce(logits, torch.from_numpy(labels).float())
-    alone = masked_bce(logits[known], torch.from_numpy(labels[known]).float())
+    groups = torch.full((len(labels),), UNKNOWN_GROUP)
+    loss = Loss().summed(logits, torch.from_numpy(labels).float(), groups)
+    alone = Loss().summed(logits[known], torch.from_numpy(labels[known]).float(), groups[known])
     assert loss.item() == pytest.approx(alone.item())
     loss.backward()
     assert logits.grad is not None

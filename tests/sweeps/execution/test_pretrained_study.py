@@ -96,7 +96,7 @@ def test_what_was_loaded_stands_in_the_runs(
     [
         ("run", {"options": {"patch_size": 8, "depth": 3}}, "does not fill test_vit"),
         ("plan", {"options": {"patch_size": 4}}, "does not fill test_vit"),
-        ("plan", None, "is no whole PyTorch checkpoint"),
+        ("plan", None, "is not a complete, readable PyTorch checkpoint"),
     ],
 )
 @pytest.mark.slow

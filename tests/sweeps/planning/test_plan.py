@@ -59,6 +59,7 @@ def test_seeds_share_a_group_and_configurations_do_not(study_values: dict[str, A
         ({"pathologies": ["Edemma"]}, "did you mean 'Edema'"),
         ({"dataset": "/nowhere"}, "nowhere"),
         ({"balance": "rasse", "sampling": "balanced"}, "'rasse'.*race"),
+        ({"balance": "rasse", "sampling": "balancd"}, "'balancd' is not known .did you mean 'bal"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(
@@ -70,6 +71,18 @@ def test_data_that_do_not_fit_are_refused(
         plan(
             study_values, base=changed, matrix={"adaptation": study_values["matrix"]["adaptation"]}
         )
+
+
+@pytest.mark.parametrize("method", ["end_to_end", "linear_probe"])
+def test_a_loss_needs_groups_that_the_data_have(study_values: dict[str, Any], method: str) -> None:
+    def planned(attribute: Any) -> StudyPlan:
+        loss = {"name": "reweighted", "attribute": attribute}
+        adaptation = {"loss": {"method": method, "loss": loss}}
+        return plan(study_values, matrix={"adaptation": adaptation})
+
+    assert planned(["sex", "age"]).trials
+    with pytest.raises(BadInput, match="'rasse' is not in the cohort"):
+        planned("rasse")
 
 
 def test_an_attribute_the_data_lack_is_refused(study_values: dict[str, Any]) -> None:

@@ -13,13 +13,13 @@ import torch
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.pretraining.memory import pretraining_memory
-from fairfm_core.training.pretraining.methods import METHODS
+from fairfm_core.training.pretraining.method import implementation
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
@@ -113,9 +113,9 @@ def test_a_running_pretraining_tells_how_long_the_rest_takes(
 def test_the_best_epochs_encoder_stays_beside_the_trained_one(method: str) -> None:
     backbone = Backbone(name="test_resnet" if method == "mocov3" else "test_vit", image_size=64)
     values = pretraining_values({"method": method, "recipe": "smoke", "corpora": ("data",)})
-    recipe = Pretraining.model_validate(values)
+    recipe = read_pretraining(values)
     state = TrainingState()
-    state.keep_best(0.0, METHODS[method](recipe, backbone, torch.device("cpu")).encoder)
+    state.keep_best(0.0, implementation(method)(recipe, backbone, torch.device("cpu")).encoder)
     assert state.best_weights is not None
     memory = pretraining_memory(recipe, backbone, 4)
     assert memory.best == sum(tensor.nbytes for tensor in state.best_weights.values())

@@ -69,7 +69,7 @@ def test_the_place_of_a_file_does_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "is no converted file: say its format"),
+        ({}, "is not a converted file: give its format"),
         ({"format": "tim"}, r"format 'tim' is not known \(did you mean 'timm'\?\)"),
         ({"format": "timm", "sha256": "0" * 64}, "has SHA-256 .*, the study says 0000"),
     ],

@@ -162,7 +162,7 @@ def test_a_file_that_is_cut_off(kind: str, share: float, tmp_path: Path) -> None
         saved(encoder(Random()), path, _use_new_zipfile_serialization=kind == "zip")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BadInput, match="is no whole"):
+    with pytest.raises(BadInput, match="is not a complete"):
         convert(vit("timm"), path)
 
 
@@ -186,7 +186,7 @@ def test_no_file_no_folder_no_rubbish(format: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no file|No such file"):
         convert(model, tmp_path / "absent.pth")
     (tmp_path / "rubbish.pth").write_bytes(b"not weights at all" * 9)
-    with pytest.raises(BadInput, match="is no whole"):
+    with pytest.raises(BadInput, match="is not a complete"):
         convert(model, tmp_path / "rubbish.pth")
     with pytest.raises(BadInput, match=r"is a folder|holds neither model.safetensors|Is a direc"):
         convert(model, tmp_path)
@@ -217,10 +217,10 @@ def test_a_wrong_bit_file(
 def test_a_bit_file_of_pickled_arrays_or_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "bit.npz"
     np.savez(path, **bit_arrays(), odd=np.array([Bomb(tmp_path / "bang")], dtype=object))
-    with pytest.raises(BadInput, match=r"no whole \.npz of plain arrays; Python obj"):
+    with pytest.raises(BadInput, match=r"not a complete \.npz of plain arrays; Python obj"):
         convert(resnet("bit"), path)
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(BadInput, match=r"no whole \.npz"):
+    with pytest.raises(BadInput, match=r"not a complete \.npz"):
         convert(resnet("bit"), path)
     assert not (tmp_path / "bang").exists()
 
@@ -253,7 +253,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(
 
 def test_a_plain_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     (tmp_path / "bomb.pth").write_bytes(pickle.dumps({"model": Bomb(tmp_path / "bang")}))
-    with pytest.raises(BadInput, match=r"Python objects|no whole"):
+    with pytest.raises(BadInput, match=r"Python objects|not a complete"):
         convert(vit("mae"), tmp_path / "bomb.pth")
     assert not (tmp_path / "bang").exists()
 
@@ -271,5 +271,5 @@ def test_a_file_by_another_name_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save(encoder(Random()), buffer)
     (tmp_path / "x.safetensors").write_bytes(buffer.getvalue())
-    with pytest.raises(BadInput, match="no whole safetensors file"):
+    with pytest.raises(BadInput, match="not a complete safetensors file"):
         convert(vit("timm"), tmp_path / "x.safetensors")

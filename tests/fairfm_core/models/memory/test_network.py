@@ -150,7 +150,7 @@ def test_a_probe_only_looks() -> None:
 
 def test_what_cannot_train_is_refused() -> None:
     one_pixel = RESNET.model_copy(update={"image_size": 32})
-    with pytest.raises(BadInput, match="does not train on 1 images at once: Expected more than 1"):
+    with pytest.raises(BadInput, match="cannot train on 1 images at once: Expected more than 1"):
         counted(one_pixel, batch_size=1)
     with pytest.raises(BadInput, match="'vgg11' cannot checkpoint activations"):
         counted(Backbone(name="vgg11", image_size=32), checkpoint_activations=True)

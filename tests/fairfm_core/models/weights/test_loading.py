@@ -18,8 +18,8 @@ from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints.registry import convert
 from fairfm_core.models.weights.converted import read_weights, tensors_sha256
-from fairfm_core.models.weights.coverage import meta_network
-from fairfm_core.models.weights.loading import fit, load_weights
+from fairfm_core.models.weights.coverage import file_pool, meta_network
+from fairfm_core.models.weights.loading import fitted_weights, load_weights
 from fairfm_core.models.weights.provenance import KEY
 
 from ..checkpoints.published_layouts import (
@@ -53,6 +53,23 @@ def network(pool: str = "token", classes: int = 0, **changes: object) -> nn.Modu
     return build_backbone(
         backbone, method="linear_probe", pool=pool, classes=classes, seed=0
     ).eval()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names", "pool"),
+    [
+        ("vit_tiny_patch16_224", ("norm.weight",), "auto"),
+        ("vit_tiny_patch16_224", ("fc_norm.weight",), "avg"),  # fine-tuned on the mean
+        ("vit_tiny_patch16_224", ("fc_norm.weight", "norm.weight"), "auto"),
+        ("vit_tiny_patch16_224", (), "auto"),
+        ("resnetv2_50x1_bit", ("fc_norm.weight",), "auto"),  # has no token to choose
+        ("resnetv2_50x1_bit", ("norm.weight",), "auto"),
+    ],
+)
+def test_the_norms_of_a_file_say_how_its_network_pools(
+    backbone: str, names: tuple[str, ...], pool: str
+) -> None:
+    assert file_pool(Backbone(name=backbone), dict.fromkeys(names)) == pool
 
 
 def grey() -> Tensor:
@@ -198,24 +215,24 @@ def test_one_changed_number_is_noticed(tmp_path: Path) -> None:
     changed = {name: value.clone() for name, value in STATE.items()}
     changed["blocks.0.attn.proj.bias"][0] += 1
     safetensors.torch.save_file(changed, tmp_path / "changed.safetensors", about)
-    with pytest.raises(BadInput, match="are not those that it was written with"):
+    with pytest.raises(BadInput, match="were modified after it was written"):
         load_weights(network(), tmp_path / "changed.safetensors")
 
 
 def test_only_converted_files_are_read(tmp_path: Path) -> None:
     plain = tmp_path / "plain.safetensors"
     safetensors.torch.save_file(STATE, plain)
-    with pytest.raises(BadInput, match="does not say what it holds; convert it first"):
+    with pytest.raises(BadInput, match="is not a converted file; convert it first"):
         load_weights(network(), plain)
     about = about_of(tmp_path, STATE)
     safetensors.torch.save_file(STATE, plain, {KEY: json.dumps(about | {"mapping_revision": 0})})
-    with pytest.raises(BadInput, match="converted with mapping 0, this program has 2"):
+    with pytest.raises(BadInput, match="converted with mapping 0, this version has 2"):
         load_weights(network(), plain)
     safetensors.torch.save_file(STATE, plain, {KEY: json.dumps(about | {"colour": 1})})
     with pytest.raises(BadInput, match="colour"):
         load_weights(network(), plain)
     plain.write_bytes(plain.read_bytes()[:-3])
-    with pytest.raises(BadInput, match="no whole safetensors file"):
+    with pytest.raises(BadInput, match="not a complete safetensors file"):
         load_weights(network(), plain)
     with pytest.raises(BadInput, match="no file"):
         load_weights(network(), tmp_path / "absent.safetensors")
@@ -223,4 +240,4 @@ def test_only_converted_files_are_read(tmp_path: Path) -> None:
 
 def test_a_network_without_memory_can_be_checked(file: Path) -> None:
     backbone = vit("mae").network()
-    assert fit(meta_network(backbone), read_weights(file)).coverage.loaded == 30
+    assert fitted_weights(meta_network(backbone), read_weights(file)).coverage.loaded == 30

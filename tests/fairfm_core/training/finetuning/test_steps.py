@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.device import compute_dtype, grad_scaler
 from fairfm_core.training.finetuning.stage import learner_of
-from fairfm_core.training.finetuning.steps import Learner, masked_bce, train_step
+from fairfm_core.training.finetuning.steps import Learner, train_step
+from fairfm_core.training.loading import LabelledBatch
+from fairfm_core.training.losses import Loss, focal_cost
 
 CPU = torch.device("cpu")
 
@@ -35,58 +38,69 @@ class Narrow(nn.Module):
         return out
 
 
-def learner(room: int = 10**6, **fields: Any) -> Learner:
+def learner(room: int = 10**6, loss: Loss | None = None, **fields: Any) -> Learner:
     torch.manual_seed(0)
     recipe = EndToEnd(method="end_to_end", base_lr=0.1, lr_scaling="absolute", **fields)
-    return learner_of(Narrow(room), recipe, 0, CPU)
+    return learner_of(Narrow(room), recipe, 0, CPU, loss or Loss())
 
 
 @pytest.fixture
-def batch() -> tuple[Tensor, Tensor]:
+def batch() -> LabelledBatch:
     draw = torch.Generator().manual_seed(1)
     targets = torch.randint(0, 2, (16, 3), generator=draw).float()
     targets[torch.rand(16, 3, generator=draw) < 0.4] = float("nan")
     targets[:4] = float("nan")  # a part without any known label
-    return torch.randn(16, 6, generator=draw), targets
+    inputs = torch.randn(16, 6, generator=draw)
+    return LabelledBatch(inputs, targets, torch.randint(-1, 3, (16,), generator=draw))
 
 
+LOSSES = {
+    "bce": Loss(),
+    "focal": Loss(costs=partial(focal_cost, gamma=2.0)),
+    "weighted": Loss(weights=lambda groups_B: torch.tensor([[3.0], [0.5], [1.0], [0.0]])[groups_B]),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("micro_batch", [1, 3, 4, 16, 100])
 def test_parts_give_the_gradient_of_the_whole(
-    batch: tuple[Tensor, Tensor], micro_batch: int
+    batch: LabelledBatch, micro_batch: int, loss: str
 ) -> None:
-    whole, parts = learner(), learner(micro_batch=micro_batch)
-    losses = [train_step(one, TrainingState(), *batch) for one in (whole, parts)]
+    whole, parts = learner(loss=LOSSES[loss]), learner(loss=LOSSES[loss], micro_batch=micro_batch)
+    losses = [train_step(one, TrainingState(), batch) for one in (whole, parts)]
     torch.testing.assert_close(losses[0], losses[1])
-    torch.testing.assert_close(losses[0], masked_bce(learner().model(batch[0]), batch[1]).detach())
+    logits = learner().model(batch.inputs).detach()
+    known = (~torch.isnan(batch.targets)).sum()
+    torch.testing.assert_close(losses[0], LOSSES[loss].summed(logits, *batch[1:]) / known)
     torch.testing.assert_close(whole.model.state_dict(), parts.model.state_dict())
     assert isinstance(parts.model, Narrow)
     assert max(parts.model.seen) == min(micro_batch, 16)
 
 
 def test_where_memory_runs_out_the_parts_are_halved_and_the_step_made_again(
-    batch: tuple[Tensor, Tensor],
+    batch: LabelledBatch,
 ) -> None:
     whole, narrow = learner(), learner(room=5)
     state = TrainingState()
     for _ in range(2):
-        train_step(whole, TrainingState(), *batch)
-        train_step(narrow, state, *batch)
+        train_step(whole, TrainingState(), batch)
+        train_step(narrow, state, batch)
     assert state.micro_batch == 4
     assert isinstance(narrow.model, Narrow)
     assert narrow.model.seen == [16, 8, *[4] * 8]  # and it stays there
     torch.testing.assert_close(whole.model.state_dict(), narrow.model.state_dict())
 
 
-def test_one_image_that_does_not_fit_says_what_to_do(batch: tuple[Tensor, Tensor]) -> None:
+def test_one_image_that_does_not_fit_says_what_to_do(batch: LabelledBatch) -> None:
     with pytest.raises(StageFailed, match=r"one image does not fit .*checkpoint_activations"):
-        train_step(learner(room=0), TrainingState(), *batch)
+        train_step(learner(room=0), TrainingState(), batch)
 
 
-def test_the_average_follows_its_formula(batch: tuple[Tensor, Tensor]) -> None:
+def test_the_average_follows_its_formula(batch: LabelledBatch) -> None:
     one = learner(ema_decay=0.9)
     expected = one.model.state_dict()["linear.weight"].clone()
     for step in range(3):
-        train_step(one, TrainingState(step=step), *batch)
+        train_step(one, TrainingState(step=step), batch)
         expected = 0.9 * expected + 0.1 * one.model.state_dict()["linear.weight"]
     torch.testing.assert_close(one.predictor.state_dict()["linear.weight"], expected)
     assert one.predictor is not one.model
@@ -100,8 +114,8 @@ def test_precision_follows_the_device() -> None:
         compute_dtype(CPU, "fp16")
 
 
-def test_bf16_learns_nearly_the_same(batch: tuple[Tensor, Tensor]) -> None:
+def test_bf16_learns_nearly_the_same(batch: LabelledBatch) -> None:
     exact, coarse = learner(), learner(precision="bf16")
-    losses = [train_step(one, TrainingState(), *batch).item() for one in (exact, coarse)]
+    losses = [train_step(one, TrainingState(), batch).item() for one in (exact, coarse)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     assert coarse.model.state_dict()["linear.weight"].dtype == torch.float32

@@ -55,5 +55,5 @@ def test_an_epoch_shows_each_image_once(folders: list[str]) -> None:
 def test_unlike_sizes_are_refused(folders: list[str], tmp_path: Path) -> None:
     prepare("phantom", "unfair", tmp_path / "large", 32, patients=10, seed=5)
     datasets = open_corpora([folders[0], str(tmp_path / "large")])
-    with pytest.raises(BadInput, match=r"unlike image sizes .*large 32 px.*--size"):
+    with pytest.raises(BadInput, match=r"different image sizes .*large 32 px.*--size"):
         corpus_images(pretraining_corpus(datasets, {}), datasets, 0)

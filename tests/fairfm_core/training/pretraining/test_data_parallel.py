@@ -36,7 +36,7 @@ from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.running import run_stage
 from fairfm_core.stages import Stage
 from fairfm_core.training import checkpoint
-from fairfm_core.training.pretraining import epoch, methods, stage
+from fairfm_core.training.pretraining import contrasted_views, epoch, stage, trainer
 from fairfm_core.training.pretraining.data_parallel import run_shared
 from fairfm_core.training.pretraining.shares import check_shares, share_of
 
@@ -77,11 +77,11 @@ class Task:
 @contextmanager
 def comparable(doubled: bool) -> Iterator[None]:
     """Let networks be made of 64 bits, gradients and averages too; or else without kinks."""
-    told = {**methods.METHODS}
+    given = trainer.implementation
 
-    def altered(make: Any) -> Any:
+    def altered(name: str) -> Any:
         def method(*arguments: Any) -> Any:
-            made = make(*arguments)
+            made = given(name)(*arguments)
             if doubled:
                 made.network.double().register_forward_pre_hook(widened)
             else:
@@ -90,11 +90,11 @@ def comparable(doubled: bool) -> Iterator[None]:
 
         return method
 
-    methods.METHODS.update({name: altered(make) for name, make in told.items()})
+    trainer.implementation = altered  # type: ignore[assignment]
     try:
         yield
     finally:
-        methods.METHODS.update(told)
+        trainer.implementation = given
 
 
 def smoothed(module: nn.Module) -> None:
@@ -114,10 +114,10 @@ def watched() -> Iterator[dict[str, dict[str, Tensor]]]:
     networks: list[nn.Module] = []
     step = epoch.training_step
 
-    def watching(trainer: Any, state: Any, *batch: Any) -> Any:
-        taken = step(trainer, state, *batch)
+    def watching(running: Any, state: Any, *batch: Any) -> Any:
+        taken = step(running, state, *batch)
         if state.step == 0:
-            networks.append(trainer.method.network)
+            networks.append(running.method.network)
             named = networks[0].named_parameters()
             found["gradients"] = {n: p.grad.clone() for n, p in named if p.grad is not None}
         return taken
@@ -151,9 +151,9 @@ def outcome(task: Task, rank: int, folder: Path) -> dict[str, Any]:
     """What a worker has reported, and why it stopped."""
     if task.killed and rank == 1:
         die_in_the_middle()
-    told = methods.spread
+    told = contrasted_views.spread
     if task.name == "collapsed":
-        methods.spread = lambda features: 0.0  # as a collapse makes them: all alike
+        contrasted_views.spread = lambda features: 0.0  # as a collapse makes them: all alike
     rows: list[dict[str, float]] = []
     store = open_store(str(folder / task.name))
     try:
@@ -162,7 +162,7 @@ def outcome(task: Task, rank: int, folder: Path) -> dict[str, Any]:
     except (StageFailed, BadInput) as error:
         return {"rows": rows, "reason": str(error)}
     finally:
-        methods.spread = told
+        contrasted_views.spread = told
     return {"rows": rows, "reason": None, **found}
 
 
@@ -391,7 +391,7 @@ def test_shares_are_the_batch_in_its_order(count: int, workers: int) -> None:
 @pytest.mark.parametrize(
     ("method", "batch", "workers", "message"),
     [
-        ("mae", 3, 4, "a batch of 3 images cannot be shared by 4 workers: mae needs an image"),
+        ("mae", 3, 4, "a batch of 3 images cannot be shared by 4 workers: mae needs at least"),
         ("mocov3", 10, 4, "mocov3 needs equal shares of 2 images or more"),
         ("mocov3", 4, 4, "equal shares of 2 images or more; change batch_size, or workers under"),
     ],

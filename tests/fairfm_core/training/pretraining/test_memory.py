@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import BadInput
 from fairfm_core.models import moco_v3
 from fairfm_core.training.pretraining.memory import pretraining_memory
-from fairfm_core.training.pretraining.methods import METHODS, NETWORKS
+from fairfm_core.training.pretraining.method import implementation
 
 from ...models.memory.kept_tensors import kept_bytes, kept_in_16_bits
 
@@ -32,7 +33,7 @@ BATCH = 6
 
 def recipe(method: str, **changes: Any) -> Pretraining:
     given = {"method": method, "recipe": "paper", "corpora": ("data",)}
-    return Pretraining.model_validate(pretraining_values({**given, **changes}))
+    return read_pretraining(pretraining_values({**given, **changes}))
 
 
 def small(method: str, **changes: Any) -> Pretraining:
@@ -91,7 +92,7 @@ def test_parameters_of_moco_v3_on_vit_b_by_hand() -> None:
 
 @EACH
 def test_activations_are_those_that_real_tensors_leave(method: str, backbone: Backbone) -> None:
-    network = NETWORKS[method](small(method), backbone).train()
+    network = implementation(method).build(small(method), backbone).train()
     counted = pretraining_memory(small(method), backbone, BATCH)
     assert counted.activations == kept_on_cpu(method, network, backbone)
 
@@ -104,7 +105,7 @@ def test_in_16_bits_the_rules_are_those_of_a_gpu(
     # Which fused kernel a GPU takes depends on the GPU; attention spelled out does not.
     monkeypatch.setattr("timm.layers.config._USE_FUSED_ATTN", 0)
     with torch.device("meta"):
-        network = NETWORKS[method](small(method), backbone).train()
+        network = implementation(method).build(small(method), backbone).train()
     kept = kept_in_16_bits(
         network, lambda run: run(*inputs(method, network, backbone, BATCH, "cuda"))
     )
@@ -114,9 +115,9 @@ def test_in_16_bits_the_rules_are_those_of_a_gpu(
 @EACH
 def test_state_is_that_of_a_real_step(method: str, backbone: Backbone) -> None:
     counted = pretraining_memory(small(method), backbone, BATCH)
-    training = METHODS[method](small(method), backbone, torch.device("cpu"))
+    training = implementation(method)(small(method), backbone, torch.device("cpu"))
     network = training.network.train()
-    optimizer = torch.optim.AdamW(training.groups(), lr=1e-3)
+    optimizer = torch.optim.AdamW(training.parameter_groups(), lr=1e-3)
     outcome: Any = network(*inputs(method, network, backbone, BATCH, "cpu"))
     getattr(outcome, "loss", outcome).backward()
     optimizer.step()
@@ -164,7 +165,7 @@ def test_moco_v3_compares_with_the_keys_of_all_workers(monkeypatch: pytest.Monke
     alone = pretraining_memory(small("mocov3"), VIT, BATCH)
     shared = pretraining_memory(small("mocov3"), VIT, BATCH, workers=4)
     monkeypatch.setattr(moco_v3, "gathered", of_four)
-    network = NETWORKS["mocov3"](small("mocov3"), VIT).train()
+    network = implementation("mocov3").build(small("mocov3"), VIT).train()
     assert alone.activations < shared.activations == kept_on_cpu("mocov3", network, VIT)
 
 

@@ -16,10 +16,11 @@ from torch import nn
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.training import checkpoint
 from fairfm_core.training.pretraining.corpus_images import CorpusImages
-from fairfm_core.training.pretraining.methods import METHODS, SelfSupervision
+from fairfm_core.training.pretraining.method import SelfSupervision, implementation
 from fairfm_core.training.pretraining.stage import run
 from fairfm_core.training.pretraining.trainer import Pretrainer, make_pretrainer
 
@@ -40,11 +41,11 @@ BOTH = pytest.mark.parametrize("method", ["mae", "mocov3"])
 
 def recipe(method: str, **fields: Any) -> Pretraining:
     values = {"method": method, "corpora": ("images",), "augmentation": "paper"}
-    return Pretraining.model_validate({**values, **SMALL[method], **fields})
+    return read_pretraining({**values, **SMALL[method], **fields})
 
 
 def learner(method: str, backbone: Backbone = VIT, **fields: Any) -> SelfSupervision:
-    return METHODS[method](recipe(method, **fields), backbone, CPU)
+    return implementation(method)(recipe(method, **fields), backbone, CPU)
 
 
 def images(count: int) -> CorpusImages:
@@ -70,7 +71,7 @@ def one_thread() -> Iterator[None]:
 def decays(learner: SelfSupervision) -> dict[str, float]:
     """The weight decay of each parameter that is given to the optimiser, which has it once."""
     names = {id(p): name for name, p in learner.network.named_parameters()}
-    groups: list[dict[str, Any]] = torch.optim.AdamW(learner.groups()).param_groups
+    groups: list[dict[str, Any]] = torch.optim.AdamW(learner.parameter_groups()).param_groups
     told = [(names[id(p)], group["weight_decay"]) for group in groups for p in group["params"]]
     assert len(dict(told)) == len(told)
     return dict(told)

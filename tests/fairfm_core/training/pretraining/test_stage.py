@@ -12,7 +12,7 @@ import torch
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.corpora.corpus import open_corpora, pretraining_corpus
@@ -22,7 +22,7 @@ from fairfm_core.models.weights.converted import read_weights
 from fairfm_core.running import run_stage
 from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
-from fairfm_core.training.pretraining import methods, trainer
+from fairfm_core.training.pretraining import contrasted_views, trainer
 from fairfm_core.training.pretraining.corpus_images import corpus_images
 from fairfm_core.training.pretraining.trainer import make_pretrainer
 
@@ -146,7 +146,7 @@ def test_a_training_shorter_than_its_warm_up_is_watched(
     phantom: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    monkeypatch.setattr(methods, "spread", lambda features: 0.0)
+    monkeypatch.setattr(contrasted_views, "spread", lambda features: 0.0)
     stage = planned(phantom, "mocov3", epochs=2, warmup_epochs=40, base_lr=1e-9)[0]
     with pytest.raises(StageFailed, match=r"collapsed: .* epoch 2"):
         run_stage(stage, open_store(str(tmp_path)), lambda row: None)
@@ -170,7 +170,7 @@ def test_the_window_is_the_last_twentieth(phantom: PreparedData, epochs: int, fi
     names = open_corpora([str(phantom.folder)])
     images = corpus_images(pretraining_corpus(names, names), names, 0)
     values = {"method": "mae", "recipe": "smoke", "corpora": ["c"], "epochs": epochs}
-    recipe = Pretraining.model_validate(pretraining_values(values))
+    recipe = read_pretraining(pretraining_values(values))
     assert make_pretrainer(recipe, Backbone(**VIT), images, CPU).window == first
 
 
@@ -206,7 +206,7 @@ def test_a_collapsed_encoder_stops_and_keeps_its_last_checkpoint(
 ) -> None:
     """Features are made all alike, as a collapse makes them: the watch looks at nothing else."""
 
-    monkeypatch.setattr(methods, "spread", lambda features: 0.0)
+    monkeypatch.setattr(contrasted_views, "spread", lambda features: 0.0)
     stage = planned(phantom, "mocov3", epochs=3, warmup_epochs=1, base_lr=1e-9)[0]
     store = open_store(str(tmp_path))
     with pytest.raises(StageFailed, match=r"the encoder has collapsed: spread 0\.0000 .*epoch 2"):

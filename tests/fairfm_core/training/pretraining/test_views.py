@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.training.augmentation.augmentation import uniforms
 from fairfm_core.training.pretraining.views import views_of
 
@@ -41,7 +41,7 @@ def views(
     kind: str, seen: Backbone | None = None, **fields: Any
 ) -> tuple[Callable[[Tensor, Any], Tensor], ...]:
     values = {"method": METHOD[kind], "corpora": ("c",), "augmentation": kind, **fields}
-    return views_of(Pretraining.model_validate(values), seen or backbone())
+    return views_of(read_pretraining(values), seen or backbone())
 
 
 def radiographs(count: int, size: int = STORED) -> Tensor:
@@ -117,10 +117,16 @@ def test_stored_images_and_the_global_generator_stay_as_they_were(kind: str, num
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_mae_takes_one_view_and_moco_v3_two() -> None:
+    for kind in ("crop", "paper", "mocov3"):
+        assert len(views(kind, method="mae")) == 1
+        assert len(views(kind, method="mocov3")) == 2
+
+
 def test_only_the_two_views_of_moco_v3_are_unlike() -> None:
     pixels, seeds = radiographs(6), range(6)
     alike = {
-        kind: torch.equal(*(view(pixels, seeds) for view in views(kind)))
+        kind: torch.equal(*(view(pixels, seeds) for view in views(kind, method="mocov3")))
         for kind in ("crop", "paper", "mocov3")
     }
     assert alike == {"crop": True, "paper": True, "mocov3": False}

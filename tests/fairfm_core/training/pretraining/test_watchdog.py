@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import StageFailed
 from fairfm_core.training.checkpoint import TrainingState
-from fairfm_core.training.pretraining.methods import Outcome
+from fairfm_core.training.pretraining.method import BatchLoss
 from fairfm_core.training.pretraining.step import training_step
 from fairfm_core.training.pretraining.trainer import Pretrainer
 
@@ -36,13 +36,11 @@ class Planted(torch.autograd.Function):
 class OneWeight:
     """A method whose gradient is its pixel."""
 
-    divides = True
-
     def __init__(self) -> None:
         self.network = nn.Linear(1, 1, bias=False)
 
-    def outcome(self, pixels_BSS: Tensor, seeds: list[int], progress: float) -> Outcome:
-        return Outcome(Planted.apply(self.network.weight, pixels_BSS.flatten()[0]))
+    def batch_loss(self, pixels_BSS: Tensor, seeds: list[int], progress: float) -> BatchLoss:
+        return BatchLoss(Planted.apply(self.network.weight, pixels_BSS.flatten()[0]))
 
 
 class OfImages:
@@ -60,7 +58,7 @@ def step(gradient: float, *, scale: float | None = None) -> tuple[TrainingState,
     method: Any = OneWeight()
     images: Any = OfImages()
     values = {"method": "mae", "recipe": "smoke", "corpora": ["c"], "precision": "fp32"}
-    recipe = Pretraining.model_validate(pretraining_values(values))
+    recipe = read_pretraining(pretraining_values(values))
     scaler = torch.amp.GradScaler("cpu", enabled=scale is not None, init_scale=scale or 1.0)
     optimizer = torch.optim.AdamW(method.network.parameters(), lr=1e-3)
     trainer = Pretrainer(method, recipe, images, optimizer, scaler, CPU)

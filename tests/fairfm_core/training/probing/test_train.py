@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from timm.optim import Lars
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.batches import batch_count, epoch_order, index_batches
 from fairfm_core.training.finetuning.fitting import mean_auc
-from fairfm_core.training.finetuning.steps import masked_bce
 from fairfm_core.training.optim import cosine_schedule
 from fairfm_core.training.probing import epochs
 from fairfm_core.training.probing.heads import initial_weight
@@ -115,6 +115,7 @@ def slow_probe(found: ProbeFeatures, asked: ProbeTask) -> TrainedProbe:
     x_VND, x_val_ND = torch.from_numpy(found.train_VND), torch.from_numpy(found.val_ND)
     x_VND, y_NP = x_VND[:, asked.chosen_N], torch.from_numpy(asked.labels_train_NP).float()
     y_NP, steps = y_NP[asked.chosen_N], batch_count(len(asked.chosen_N), given.batch_size)
+    weights_NP = None if asked.weights_NP is None else torch.from_numpy(asked.weights_NP)
     linear = nn.Linear(D, y_NP.shape[1])
     generator = torch.Generator().manual_seed(stream_seed(asked.seed, "init", "head"))
     nn.init.trunc_normal_(linear.weight, std=0.01, generator=generator)
@@ -139,7 +140,10 @@ def slow_probe(found: ProbeFeatures, asked: ProbeTask) -> TrainedProbe:
             step += 1
             schedule.step_update(step)
             optimizer.zero_grad()
-            loss = masked_bce(head(x_VND[epoch % len(x_VND), index]), y_NP[index])
+            logits_BP, y_BP = head(x_VND[epoch % len(x_VND), index]), y_NP[index]
+            known_BP = ~torch.isnan(y_BP)
+            weight = None if weights_NP is None else weights_NP[index][known_BP]
+            loss = F.binary_cross_entropy_with_logits(logits_BP[known_BP], y_BP[known_BP], weight)
             loss.backward()
             optimizer.step()
             losses.append(float(loss.detach()))
@@ -241,6 +245,25 @@ def test_seeds_samplings_and_labels_mix() -> None:
     tasks = mixed_tasks(found)
     for asked, fast in zip(tasks, train_probes(tasks, found, CPU), strict=True):
         assert_same(fast, slow_probe(found, asked))
+
+
+def test_labels_are_weighted() -> None:
+    """Heads of the same batches but other weights are apart; weights of 1 change nothing."""
+    found = features()
+    draw = np.random.default_rng(4)
+    shapes = (N, P)
+    weights = [None, np.ones(shapes), draw.uniform(0, 3, shapes), draw.integers(0, 2, shapes)]
+    tasks = [
+        task(found, recipe(lr=0.01), weights_NP=w if w is None else w.astype(np.float32))
+        for w in weights
+    ]
+    trained = train_probes(tasks, found, CPU)
+    for asked, fast in zip(tasks, trained, strict=True):
+        (alone,) = train_probes([asked], found, CPU)
+        assert_identical([fast], [alone])
+        assert_same(fast, slow_probe(found, asked))
+    assert_identical(trained[:1], trained[1:2])
+    assert not np.allclose(trained[0].weight_DP, trained[2].weight_DP, rtol=0.01)
 
 
 @pytest.mark.parametrize("select", ["val_best", "last"])
