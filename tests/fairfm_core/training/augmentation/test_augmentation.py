@@ -25,6 +25,7 @@ from fairfm_core.training.augmentation.transforms import (
     NORMALISATION,
     centre_crop,
     normalised,
+    resized,
     to_input,
 )
 
@@ -145,7 +146,14 @@ def test_whole_images_are_seen_without_a_crop() -> None:
     pixels = radiographs(3)
     assert torch.equal(centre_crop(pixels, 1.0), pixels)
     same = Backbone(name="x", image_size=STORED, channels=1)
+    assert torch.equal(resized(pixels, same)[:, 0], pixels.float() / 255)
     assert torch.allclose(in_pixels(to_input(pixels, same))[:, 0], pixels.float(), atol=1e-3)
+
+
+def test_the_centre_of_an_oblong_is_oblong() -> None:
+    pixels = torch.arange(10 * 20).view(1, 10, 20)
+    assert torch.equal(centre_crop(pixels, 0.5), pixels[:, 2:7, 5:15])
+    assert torch.equal(centre_crop(pixels[:, :3, :5], 0.01), pixels[:, 1:2, 2:3])
 
 
 @pytest.mark.parametrize(("stored", "seen", "share"), [(256, 224, 0.875), (64, 32, 0.9)])
