@@ -25,6 +25,7 @@ from fairfm_core.training.augmentation.transforms import (
     NORMALISATION,
     centre_crop,
     normalised,
+    paper_augmentation,
     resized,
     to_input,
 )
@@ -168,6 +169,14 @@ def test_evaluation_crops_the_centre_as_pil_does(stored: int, seen: int, share: 
         np.testing.assert_allclose(picture[0].numpy(), expected, atol=1.01)
 
 
+def test_resizing_does_not_overshoot() -> None:
+    """Bicubic weights are negative beside an edge."""
+    pixels = torch.zeros(1, STORED, STORED, dtype=torch.uint8)
+    pixels[:, :, STORED // 2 :] = 255
+    seen = resized(pixels, Backbone(name="x", image_size=SEEN + 1, channels=1))
+    assert (seen.min(), seen.max()) == (0, 1)
+
+
 def test_training_augmentations_see_the_whole_image() -> None:
     cropped = BACKBONE.model_copy(update={"crop_pct": 0.5})
     pixels = radiographs(2)
@@ -179,6 +188,15 @@ def test_training_augmentations_see_the_whole_image() -> None:
 
 
 # The paper's
+
+
+@pytest.mark.parametrize(("draw", "flipped"), [(0.49, True), (0.5, False)])
+def test_half_of_the_pictures_are_flipped(draw: float, flipped: bool) -> None:
+    """The whole image, not turned and not shifted: only the flip is left."""
+    whole = torch.tensor([[1.0], [0.5], [0.5], [0.5], [draw]])
+    x = torch.rand(1, 1, 8, 8)
+    expected = x.flip(-1) if flipped else x
+    torch.testing.assert_close(paper_augmentation(x, whole), expected)
 
 
 def test_uniforms_are_of_splitmix64() -> None:
