@@ -161,8 +161,10 @@ def _non_default(recipe: LinearProbe, names: tuple[str, ...]) -> dict[str, Any]:
 
 def evaluate_stage(adapt: Stage, settings: EvaluationSettings) -> Stage:
     """The stage that turns one adaptation's predictions into metrics and gaps."""
-    inputs = {"adapt": adapt.fingerprint}
-    return Stage("evaluate", settings.content(), adapt.dataset, adapt.digest, inputs)
+    inputs, config = {"adapt": adapt.fingerprint}, settings.content()
+    if any(not edge.is_integer() for edge in settings.age_edges):
+        config["age_names"] = 2  # `18.5-<25`, which was `18.5 to <25`
+    return Stage("evaluate", config, adapt.dataset, adapt.digest, inputs)
 
 
 def stages_of(

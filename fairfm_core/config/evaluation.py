@@ -67,7 +67,7 @@ class EvaluationSettings(Frozen):
     @classmethod
     def _increasing_edges(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
         if not edges or any(low >= high for low, high in pairwise(edges)):
-            raise BadInput(f"{list(edges)} must be increasing and at least one, as in [40, 60]")
+            raise BadInput(f"{list(edges)} must be one or more increasing edges, as in [40, 60]")
         return edges
 
     @field_validator("operating_points")
@@ -93,7 +93,7 @@ def parse_point(point: str) -> tuple[str, float]:
     known = (*WITH_RATE, *WITHOUT_RATE)
     if rule not in known:
         raise BadInput(
-            f"unknown operating point {point!r}{did_you_mean(rule, known)}; use such as fpr=0.2,"
+            f"unknown operating point {point!r}{did_you_mean(rule, known)}; for example fpr=0.2,"
             " sensitivity=0.8, f1"
         )
     if rule in WITHOUT_RATE:

@@ -60,7 +60,8 @@ class SelfSupervisedMethod:
     """Its subclass of `training.pretraining.method.SelfSupervision`: the network, the loss of a
     batch, and what a training keeps in memory."""
     views: int
-    """Random views of each image per step; the settings' `augmentation` says of which kind."""
+    """Random views of each image per step, one or two; the settings' `augmentation` says of which
+    kind."""
     compares_images: bool
     """Whether the loss compares the images of a batch: then no part of a batch stands for the
     whole, and all workers need equal shares of two images or more."""
@@ -197,17 +198,18 @@ def _without_foreign_fields(values: Any) -> Any:
     if not isinstance(values, Mapping) or "method" not in values:
         return values
     method = SELF_SUPERVISED[_known(values["method"], SELF_SUPERVISED, "method of pre-training")]
-    foreign = {
-        name: record
-        for record in SELF_SUPERVISED.values()
-        for name in record.own_fields & values.keys() - method.own_fields
-    }
+    foreign: dict[str, list[SelfSupervisedMethod]] = {}
+    for record in SELF_SUPERVISED.values():
+        for name in record.own_fields & values.keys() - method.own_fields:
+            foreign.setdefault(name, []).append(record)
     if given := sorted(
-        name for name, owner in foreign.items() if values[name] != owner.default(name)
+        name
+        for name, owners in foreign.items()
+        if values[name] not in [owner.default(name) for owner in owners]
     ):
-        owner = foreign[given[0]].name
+        owner = foreign[given[0]][0].name
         raise BadInput(
-            f"{method.name} has no {', '.join(given)} (settings of {owner}): leave out, or set "
+            f"{method.name} has no {', '.join(given)} (settings of {owner}): remove it, or set "
             f"method: {owner}"
         )
     return {name: value for name, value in values.items() if name not in foreign}
@@ -337,8 +339,14 @@ LOSSES: dict[str, LossRecord] = {
 def _named_loss(given: Any) -> Any:
     """`focal` stands for `{name: focal}`; raises BadInput for an unknown name."""
     values = {"name": given} if isinstance(given, str) else given
-    if isinstance(values, Mapping) and "name" in values:
-        _known(values["name"], LOSSES, "loss")
+    if isinstance(values, LossSettings):
+        return values
+    if not isinstance(values, Mapping) or "name" not in values:
+        raise BadInput(
+            f"a loss is a name ({', '.join(LOSSES)}) or a mapping with `name` and the loss's "
+            f"settings, not {given!r}"
+        )
+    _known(values["name"], LOSSES, "loss")
     return values
 
 

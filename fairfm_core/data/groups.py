@@ -135,4 +135,4 @@ def _places(texts: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
 def _group_name(value: object) -> str:
     """A value as text: 1.0 is group 1."""
     whole = isinstance(value, float) and value.is_integer()
-    return f"{value:g}" if whole else str(value)
+    return f"{value:.0f}" if whole else str(value)

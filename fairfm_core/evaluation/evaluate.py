@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.disaggregated.split_rows import split_rows
-from fairfm_core.evaluation.metrics import MetricRequest
+from fairfm_core.evaluation.metrics import MetricRequest, has_rates
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.pairing import differ
 from fairfm_core.evaluation.predictions import SPLITS, Predictions, sample_of
@@ -75,7 +75,7 @@ def evaluate_seeds(seeds: Sequence[Predictions], settings: EvaluationSettings) -
             problem = Problem(PROTOCOLS[protocol](sample, settings), request, settings)
             for name, rows in split_rows(problem, frames[0]).items():
                 tables[name] += [{"protocol": protocol, "split": split, **row} for row in rows]
-    if "rates" in settings.metrics:
+    if has_rates(settings.metrics):
         tables["thresholds"] += threshold_rows(thresholds, pathologies)
     return evaluation_of(**tables)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class Metric:
     """Classes of which a group must hold enough images."""
     of: Callable[[WeightedSums], Floats] | None = None
     """Its value from sums; None for a scan."""
+    at_points: bool = False
+    """Whether it is a rate at a threshold: one metric for each operating point of the study."""
     point: str | None = None
     """The operating point that it is taken at."""
     only: str | None = None
@@ -46,6 +49,9 @@ class Metric:
     """The value of a model that is of no use: the fixed reference of a hypervolume."""
     two_sided: bool = False
     """Whether values fall short of the ideal on both sides."""
+
+    def __post_init__(self) -> None:
+        assert self.reference != self.ideal, f"{self.name}: a useless model is not an ideal one"
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -132,18 +138,19 @@ def false_negative_rate(sums: WeightedSums) -> Floats:
 
 AUC = Metric("auc", ideal=1.0, reference=0.5)
 AUPRC = Metric("auprc", ideal=1.0)
+Rate = partial(Metric, at_points=True)
 RATES = (
-    Metric("tpr", 1.0, ("positives",), true_positive_rate),
-    Metric("fpr", 0.0, ("negatives",), false_positive_rate, reference=1.0),
-    Metric("fnr", 0.0, ("positives",), false_negative_rate, reference=1.0),
+    Rate("tpr", 1.0, ("positives",), true_positive_rate),
+    Rate("fpr", 0.0, ("negatives",), false_positive_rate, reference=1.0),
+    Rate("fnr", 0.0, ("positives",), false_negative_rate, reference=1.0),
     # Of `No Finding` a false positive is a sick patient called healthy (Seyyed-Kalantari et al.,
     # Nature Medicine 2021), a false negative a healthy one called sick.
-    Metric(
+    Rate(
         *("underdiagnosis", 0.0, ("negatives",), false_positive_rate),
         only=NO_FINDING,
         reference=1.0,
     ),
-    Metric(
+    Rate(
         *("overdiagnosis", 0.0, ("positives",), false_negative_rate),
         only=NO_FINDING,
         reference=1.0,
@@ -193,6 +200,11 @@ class MetricRequest:
         return bool(set(self.families) - set(SCANNED))
 
 
+def has_rates(families: Iterable[str]) -> bool:
+    """Whether any metric of these families is taken at operating points."""
+    return any(metric.at_points for family in families for metric in FAMILIES[family])
+
+
 def check_families(names: Iterable[str]) -> None:
     """Raise BadInput for a name that is no family of metrics, with the nearest known one."""
     for name in names:
@@ -213,7 +225,7 @@ def chosen_metrics(
         for metric in FAMILIES[family]:
             if metric.only is not None and metric.only not in known:
                 continue
-            if family == "rates":
+            if metric.at_points:
                 chosen += [replace(metric, name=f"{metric.name}@{p}", point=p) for p in points]
             else:
                 chosen.append(metric)

@@ -22,7 +22,6 @@ from fairfm_core.evaluation.metrics import (
     BOTH,
     FAMILIES,
     NO_FINDING,
-    RATES,
     Metric,
     chosen_metrics,
 )
@@ -117,7 +116,8 @@ class NamedNumber:
 
 
 _BY_NAME = {metric.name: metric for family in FAMILIES.values() for metric in family}
-_AT_POINT = {metric.name: metric for metric in (*RATES, EQUALIZED_ODDS)}
+_AT_POINT = {name: metric for name, metric in _BY_NAME.items() if metric.at_points}
+_AT_POINT[EQUALIZED_ODDS.name] = EQUALIZED_ODDS
 
 
 def _either(metrics: dict[str, Metric], *without: str) -> str:

@@ -24,7 +24,7 @@ from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.tables import Row
 
 NOBODY = np.inf
-"""A threshold above every score: nobody is called positive."""
+"""A threshold above every score: no image is called positive."""
 
 
 @dataclass(frozen=True, eq=False)

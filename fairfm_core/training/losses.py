@@ -8,7 +8,7 @@ labels, divided by their number; it is a sum over images, so a batch may pass in
 A loss whose weights follow the training, such as GroupDRO's q of each group or the worst images of
 CVaR-DRO, does not fit yet. Its weights need the costs of the whole batch before the first part's
 backward pass (a forward pass without gradient, as the parts are made in `finetuning/steps.py`), and
-q belongs into `checkpoint.TrainingState`, so that a resumed training continues with it.
+q belongs in `checkpoint.TrainingState`, so that a resumed training continues with it.
 
 Tensor suffixes: N training images, B images of a batch or part of one, P pathologies, G groups.
 """

@@ -99,7 +99,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: Mapping[str, Any], **spec: Any
     ) -> bool:
-        """Accept any metric: the graph optimizes none."""
+        """Accept any metric: the graph optimises none."""
         return True
 
     def save(self, checkpoint_path: str) -> None:

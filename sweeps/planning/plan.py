@@ -16,6 +16,7 @@ from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import GLOCKER_LABELS, Trial
 from fairfm_core.data.balancing import sampled, training_groups
 from fairfm_core.data.dataset import PreparedData, open_dataset
+from fairfm_core.data.groups import TIMES
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import Stage, stages_of
@@ -210,12 +211,14 @@ def _check_attributes(study: StudySpec, data: PreparedData) -> None:
     settings = study.evaluation
     named = dict.fromkeys(settings.attributes, "evaluation.attributes names")
     named = dict.fromkeys(settings.weighed_by, "evaluation.protocols need") | named
-    for attribute, who in named.items():
-        if attribute not in data.attributes:
-            raise BadInput(
-                f"{who} {attribute!r}, which is not in {data.folder}"
-                f"{did_you_mean(attribute, data.attributes)}; it has {', '.join(data.attributes)}"
-            )
+    for whole, who in named.items():
+        for attribute in (whole,) if whole in data.attributes else whole.split(TIMES):
+            if attribute not in data.attributes:
+                raise BadInput(
+                    f"{who} {attribute!r}, which is not in {data.folder}"
+                    f"{did_you_mean(attribute, data.attributes)}; "
+                    f"it has {', '.join(data.attributes)}"
+                )
 
 
 def _check_names(planned: dict[str, PlannedTrial]) -> None:

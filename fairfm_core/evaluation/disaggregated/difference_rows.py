@@ -89,7 +89,7 @@ def _rows(
 
 
 def _differences(of: Floats, whole: Floats, pairs: Sequence[Pair]) -> Floats:
-    """Group less reference for every pair, [..., M]; `whole` holds the values of everybody."""
+    """Group minus reference for every pair, [..., M]; `whole` holds the values of everybody."""
     places, groups = _places(of, pairs), [pair.group for pair in pairs]
     differences: Floats = _with_mean(of)[..., places, groups] - _references(of, whole, pairs)
     return differences

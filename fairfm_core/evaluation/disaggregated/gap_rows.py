@@ -96,7 +96,7 @@ def _gap_row(frame: MetricFrame, gap: Gap) -> Row:
 
 
 def bias_corrected(value: float, replicate_B: Floats) -> float | None:
-    """2 x value - mean of the replicates: a gap less the upward shift that resampling shows.
+    """2 x value - mean of the replicates: a gap minus its upward bias, estimated by the bootstrap.
 
     It may be negative. None without a defined replicate (Efron and Tibshirani 1993, section 10.2).
     """

@@ -22,7 +22,7 @@ def group_means(auc_PG: Floats) -> Floats:
 
 
 def spread(value_G: Floats) -> Floats:
-    """Largest less smallest over groups, [..., G] -> [...]; NaN if any is NaN."""
+    """Largest minus smallest over groups, [..., G] -> [...]; NaN if any is NaN."""
     parts = [value_G[..., g] for g in range(value_G.shape[-1])]  # faster than a loop over rows
     largest_less_smallest: Floats = reduce(np.maximum, parts) - reduce(np.minimum, parts)
     return largest_less_smallest

@@ -1,4 +1,4 @@
-"""Two things that processors do and numba has no words for: a prefetch, and a short sum of rows.
+"""Two processor instructions that numba does not offer: a prefetch, and a short sum of rows.
 
 `prefetch` asks for the row that a scan will read soon. Scans visit images by score, so the weights
 of their patients lie anywhere in memory, and without it every visit waits.

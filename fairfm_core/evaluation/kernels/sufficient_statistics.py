@@ -29,6 +29,8 @@ BINS = 15
 NEWTON = 12
 """First, second and third derivatives of the likelihoods of the two recalibrations."""
 PLAIN = ("positives", "negatives", "squared")
+"""Sums of one value of 0..1 an image: its name here, its line in `_add`."""
+PLAIN_COUNT = len(PLAIN)
 EXACT_BITS = 52
 STEEPEST_LOGIT = float(-np.log(SMALLEST)) + 0.1
 
@@ -174,7 +176,7 @@ def _add(
     given and is filled.
     """
     statistics = len(step_T)
-    bins = 3 + 2 * len(threshold_R)
+    bins = PLAIN_COUNT + 2 * len(threshold_R)
     statistic_T = np.zeros(statistics)
     whole_T = 1 / step_T
     for n in range(len(score_n)):
@@ -186,7 +188,8 @@ def _add(
         statistic_T[2] = (label - score) ** 2
         for r in range(len(threshold_R)):
             if score >= threshold_R[r]:
-                statistic_T[3 + 2 * r], statistic_T[4 + 2 * r] = label, 1.0 - label
+                place = PLAIN_COUNT + 2 * r
+                statistic_T[place], statistic_T[place + 1] = label, 1.0 - label
         statistic_T[bins + min(int(score * BINS), BINS - 1)] = label - score
         for a in range(len(code_An)):
             g, t = code_An[a, n], bins + BINS + NEWTON * a

@@ -164,7 +164,7 @@ def _membership(permuted: Permuted, part: Part, g: int) -> Weightings:
     assert weights.drawn_BN is not None
     member_BN = permuted.code_BU[:, permuted.unit_N] == g
     member_BN[:, permuted.unit_N < 0] = False
-    # A permutation in which the draw is undefined draws nobody, and so has no value.
+    # A permutation in which the draw is undefined draws no image and has no value.
     drawn_BN = np.nan_to_num(weights.drawn_BN * member_BN).astype(np.uint32)
     return Weightings(drawn_BN, np.arange(drawn_BN.shape[1]), lambda p: None)
 

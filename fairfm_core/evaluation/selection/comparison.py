@@ -64,7 +64,7 @@ class Family:
 def compared(
     pairs: Sequence[tuple[Side, Side]], family: Family, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Every number of each pair of configurations: a less b, with interval and p-value.
+    """Every number of each pair of configurations: a minus b, with interval and p-value.
 
     `p_holm` is the p-value corrected for all tests of the family in all pairs (Holm 1979), under
     the first protocol; other rows have none. Raises BadInput for

@@ -26,7 +26,7 @@ AREAS = (0.6, 1.0)
 
 
 def to_input(pixels_NHW: Tensor, backbone: Backbone) -> Tensor:
-    """The picture that evaluation sees: uint8 grey [N, H, W] -> normalised float32 [N, C, S, S]."""
+    """Images as evaluation sees them: uint8 grey [N, H, W] -> normalised float32 [N, C, S, S]."""
     return normalised(resized(centre_crop(pixels_NHW, backbone.crop_pct), backbone), backbone)
 
 

@@ -23,8 +23,9 @@ View = Callable[[Tensor, Seeds], Tensor]
 
 def views_of(recipe: Pretraining, backbone: Backbone) -> tuple[View, ...]:
     """As many views as the method takes of each image, of the kind that the recipe names."""
-    pair = VIEWS[recipe.augmentation](recipe, backbone)
-    return pair[: SELF_SUPERVISED[recipe.method].views]
+    pair, views = VIEWS[recipe.augmentation](recipe, backbone), SELF_SUPERVISED[recipe.method].views
+    assert 1 <= views <= len(pair), f"{recipe.method}: one or two views of an image, not {views}"
+    return pair[:views]
 
 
 def _crop(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:

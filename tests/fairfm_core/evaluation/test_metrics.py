@@ -18,7 +18,7 @@ def test_a_new_row_is_all_that_a_new_metric_needs(monkeypatch):
     def prevalence(sums):
         return ratio(sums["positives"], sums["positives"] + sums["negatives"])
 
-    row = (Metric("prevalence", 0.0, (), prevalence),)
+    row = (Metric("prevalence", 0.0, (), prevalence, reference=1.0),)
     monkeypatch.setitem(FAMILIES, "prevalence", row)
     settings = EvaluationSettings(metrics=("auc", "prevalence"), replicates=20, permutations=20)
     frame = cohort(300)

@@ -102,7 +102,7 @@ def test_ties_and_ends():
     ("point", "says"),
     [
         ("fpt=0.2", r"unknown operating point 'fpt=0\.2' \(did you mean 'fpr'\?\)"),
-        ("youden", "unknown operating point 'youden'; use such as fpr=0.2"),
+        ("youden", "unknown operating point 'youden'; for example fpr=0.2"),
         ("", "unknown operating point ''"),
         ("fpr", "'fpr' needs a rate between 0 and 1, as in fpr=0.2"),
         ("fpr=", "needs a rate between 0 and 1"),
