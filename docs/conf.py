@@ -42,6 +42,8 @@ autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
+# Napoleon takes the words before a colon in an attribute's docstring for a type, and looks them up.
+suppress_warnings = ["ref.python"]
 
 # Code in backticks, or a character that is markup in reStructuredText and stands for itself here.
 CODE_OR_MARKUP = re.compile(r"`([^`]+)`(?=(\w?))|([*|\\`]|(?<=\w)_(?!\w))")

@@ -12,6 +12,7 @@ import pytest
 
 from fairfm_core import running
 from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.config.methods import imported
 from fairfm_core.errors import StageFailed
 from fairfm_core.stages import REVISIONS, Stage
 
@@ -33,7 +34,7 @@ def work_with(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
 def test_every_kind_of_stage_has_its_work() -> None:
     assert running.WORK.keys() == REVISIONS.keys()
     for place in [*running.WORK.values(), running.TOGETHER]:
-        assert callable(running._imported(place))
+        assert callable(imported(place))
 
 
 def test_a_finished_stage_is_published_once_and_leaves_nothing_behind(
