@@ -30,7 +30,7 @@ test: lint types
 quick: lint types
 	$(PYTEST) -q -m "not slow and not ray"
 
-# Whether a test notices each small change of the modules behind the numbers: about half an hour.
+# Whether a test notices each small change of the modules behind the numbers: about twenty minutes.
 mutants: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
 

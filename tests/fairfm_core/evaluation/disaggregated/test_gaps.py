@@ -205,3 +205,4 @@ def test_signed_differences_count_both_directions():
     )
     expected = [3 / 4, 3 / 4, 1 / 3, np.nan, np.nan]
     assert two_sided(value_M, permuted_RM) == pytest.approx(expected, nan_ok=True)
+    assert two_sided(value_M[:1], permuted_RM[:1, :1]) == pytest.approx([1])
