@@ -26,7 +26,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-lo
 test: lint types
 	$(PYTEST)
 
-# What to run after each change: no Ray, no server, nothing that takes more than about a second.
+# What to run after each change: no Ray, no server, nothing that takes more than half a second.
 quick: lint types
 	$(PYTEST) -q -m "not slow and not ray"
 

@@ -57,6 +57,7 @@ def test_each_mutant_is_one_change() -> None:
     assert len({*codes}) == len(codes)
 
 
+@pytest.mark.slow
 def test_the_lists_name_what_exists() -> None:
     watched = yaml.safe_load((HERE / "modules.yaml").read_text())
     reasons = yaml.safe_load((HERE / "survivors.yaml").read_text())

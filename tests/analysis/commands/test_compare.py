@@ -51,6 +51,7 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_two_sets_of_seeds(models: Path) -> None:
     done = run("--compare", models / "good", models / "bad", "--out", models / "out", *FEW)
     assert done.exit_code == 0, done.output

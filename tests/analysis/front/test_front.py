@@ -107,6 +107,7 @@ def test_json_is_plain(results_folder: Path) -> None:
     assert found["configurations"][2]["val_gap_race"] is None
 
 
+@pytest.mark.slow
 def test_command_line(results_folder: Path) -> None:
     ran = CliRunner().invoke(pareto, [str(results_folder), "--study", "tiny", "--json"])
     assert ran.exit_code == 0

@@ -51,6 +51,7 @@ def other_study(tmp_path_factory: pytest.TempPathFactory, results_folder: Path) 
     return folder
 
 
+@pytest.mark.slow
 def test_the_front_is_that_of_brute_force(other_study: Path, study_json: Record) -> None:
     front = analyse_study(write_objectives(other_study, study_json, GOALS)).front
     rows = [row for row in front.rows if row["reason"] is None]
@@ -93,6 +94,7 @@ def test_text_figure_report_and_json_show_them(other_study: Path, study_json: Re
     assert (other_study / "studies/tiny/front.svg").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_only_panels_of_auc_gaps_have_a_fairness_score(
     other_study: Path, study_json: Record
 ) -> None:

@@ -101,12 +101,14 @@ def test_values_carry_intervals(page: Page) -> None:
     assert "test split, protocol full, in points (1 point = 0.01); 95 % intervals" in page.words
 
 
+@pytest.mark.slow
 def test_report_is_the_same_twice(results_folder: Path, text: str) -> None:
     ran = CliRunner().invoke(report, [str(results_folder)])
     assert ran.exit_code == 0
     assert Path(ran.output.strip()).read_text() == text
 
 
+@pytest.mark.slow
 def test_hostile_names_are_escaped(
     tmp_path: Path, results_folder: Path, study_json: Callable[..., dict[str, object]]
 ) -> None:

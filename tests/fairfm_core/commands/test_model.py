@@ -74,6 +74,7 @@ def test_check_against_another_model(source: Path, tmp_path: Path) -> None:
         run("check", tmp_path / "w.safetensors", "--model", "mae")
 
 
+@pytest.mark.slow
 def test_a_models_format_can_be_another(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "w.safetensors"
     run("convert", "mae_med", source, "--out", out, "--backbone", "test_vit", "--image-size", 160)

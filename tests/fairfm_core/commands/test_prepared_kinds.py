@@ -73,6 +73,7 @@ def test_chexpert_is_prepared_and_checked(chexpert: Path, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_photographs_are_prepared_and_checked(tmp_path: Path) -> None:
     for grey, name in ((20, "dark.png"), (200, "light.png")):
         path = tmp_path / "photographs" / name
@@ -103,6 +104,7 @@ def test_a_skewed_phantom_is_prepared(tmp_path: Path) -> None:
     assert manifest.origin["world"]["shares"]["race"]["White"] == 0.9
 
 
+@pytest.mark.slow
 def test_a_described_table_is_prepared(tmp_path: Path) -> None:
     for i in range(ROWS):
         draw(tmp_path / f"knees/{i}.png", 20 * i)

@@ -262,6 +262,7 @@ def test_the_summary_keeps_unknown_groups_and_unlabelled_images() -> None:
     assert "race" not in set(summary["attribute"])
 
 
+@pytest.mark.slow
 def test_real_radiographs_are_prepared(shared_data: Path, tmp_path) -> None:
     data = prepare("chestxray14", shared_data / "nih_cxr1100", tmp_path / "nih", 64)
     assert (len(data.frame), data.frame["patient_id"].nunique()) == (1_075, 743)

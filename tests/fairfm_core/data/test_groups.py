@@ -50,6 +50,7 @@ def name_by_hand(age: float | None, edges: tuple[float, ...]) -> str | None:
     return bin_names(edges)[sum(age >= edge for edge in edges)]
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(ages=some_ages, edges=some_edges)
 def test_an_age_has_one_group_everywhere(ages, edges) -> None:

@@ -23,6 +23,7 @@ def images(patients: int, each: int = 2) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     patients=st.integers(1, 60),

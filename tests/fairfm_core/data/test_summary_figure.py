@@ -82,6 +82,7 @@ def test_every_cell_is_drawn(grid: Grid) -> None:
     assert texts == [cell.text for row in rows for cell in row]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pdf", "svg", "png"])
 def test_equal_cohorts_have_equal_bytes(grid: Grid, form: str) -> None:
     first = grid_bytes(grid, "a cohort of $ 5_000", form)
@@ -92,6 +93,7 @@ def test_equal_cohorts_have_equal_bytes(grid: Grid, form: str) -> None:
         assert b"a cohort of $ 5_000" in first
 
 
+@pytest.mark.slow
 def test_check_writes_the_figure(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     prepare("phantom", "unfair", out, 16, patients=30)

@@ -115,6 +115,7 @@ def test_an_attribute_or_label_that_a_protocol_needs_is_named(make_frame, protoc
         one_line(says, evaluate, Predictions(make_frame(30)), settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_a_group_of_one_class_is_null_with_its_reason_in_every_table(make_frame, protocol):
     """Under protocols that draw, the reason may be that a cell cannot be balanced."""

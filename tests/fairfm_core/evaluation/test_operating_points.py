@@ -65,6 +65,7 @@ images = st.lists(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None, max_examples=300)
 @given(points, images)
 def test_each_rule_equals_brute_force_over_all_thresholds(point, rows):
@@ -137,6 +138,7 @@ def of_split(frame, split):
     return frame[frame["split"] == split].reset_index(drop=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["labels", "scores", "both"])
 def test_thresholds_are_chosen_on_validation_alone(make_frame, change):
     val, test = make_frame(400, "val"), make_frame(400, "test", seed=1)

@@ -1,4 +1,5 @@
 import pandas as pd
+import pytest
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
@@ -34,6 +35,7 @@ def test_flat_keys(make_frame):
     assert flat["quality/undefined_auc"] == 0
 
 
+@pytest.mark.slow
 def test_the_first_protocol_is_summarised_and_no_other(make_frame):
     both = [Predictions(make_frame(split=split)) for split in ("val", "test")]
     alone = {

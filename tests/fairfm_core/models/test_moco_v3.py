@@ -244,6 +244,7 @@ def last(width: int, rows: int) -> list[tuple[Any, ...]]:
     return [("linear", width, rows, False), ("norm", rows, False)]
 
 
+@pytest.mark.slow
 def test_the_heads_of_vit_b_and_a_network_of_the_published_size() -> None:
     with torch.device("meta"):
         model = MomentumContrast(Backbone(name="vit_base_patch16_224"), seed=0)

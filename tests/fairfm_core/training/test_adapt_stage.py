@@ -65,6 +65,7 @@ def checkpoint_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "REPORT_SECONDS", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("adaptation", "backbone"), [(TUNE, VIT), (TUNE, CNN), (PROBE, CNN)])
 def test_predictions_hold_every_image_of_the_split(
     phantom: PreparedData, tmp_path: Path, adaptation: dict[str, Any], backbone: dict[str, Any]
@@ -121,6 +122,7 @@ def test_a_finished_stage_is_never_run_again(phantom: PreparedData, tmp_path: Pa
     assert store.done_record("adapt", found[-2].fingerprint)["finished"] == finished
 
 
+@pytest.mark.slow
 def test_balanced_sampling_trains_on_equal_groups(phantom: PreparedData, tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     standard, balanced = (
@@ -195,6 +197,7 @@ def test_a_probe_learns_what_a_linear_model_can(phantom: PreparedData, tmp_path:
     assert reached > expected - 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adaptation", "backbone", "losses"),
     [

@@ -72,6 +72,7 @@ def run_all(stages: list[Stage], store: ArtifactStore) -> None:
         run_stage(stage, store, lambda row: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptation", [TUNE, PROBE], ids=["tune", "probe"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_both_adaptations_start_from_the_file(
@@ -150,6 +151,7 @@ def test_views_are_crops_of_their_own_and_the_probe_takes_turns(
     assert not np.allclose(train[0], train[1])
 
 
+@pytest.mark.slow
 def test_heads_trained_together_are_those_trained_alone(
     phantom: PreparedData, tmp_path: Path
 ) -> None:

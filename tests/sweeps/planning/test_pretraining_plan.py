@@ -136,6 +136,7 @@ def test_a_batch_is_no_larger_than_the_corpus(study_values: dict[str, Any]) -> N
     assert count_pretrainings(made)[0].memory.images < 4096
 
 
+@pytest.mark.slow
 def test_where_nothing_is_left_to_halve_nothing_is_advised(study_values: dict[str, Any]) -> None:
     texts = {
         name: count_pretrainings(plan(study_values, 2, x=values | {"batch_size": 4}))[0].text()

@@ -70,6 +70,7 @@ patients = st.lists(st.integers(0, 30), min_size=1, max_size=80)
 fractions = st.floats(0.01, 1.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(patients, patients, fractions, fractions, st.integers(0, 50))
 def test_a_smaller_fraction_is_inside_a_larger_one(one, two, first, second, seed) -> None:
@@ -88,6 +89,7 @@ def test_a_smaller_fraction_is_inside_a_larger_one(one, two, first, second, seed
         assert set(frame[frame["patient_id"].isin(of_patients)]["image_id"]) == inside
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(patients, fractions, st.integers(0, 50))
 def test_no_evaluation_patient_is_left(numbers, fraction, seed) -> None:

@@ -77,6 +77,7 @@ def test_rows_are_copied_in_order(tmp_path: Path, rows: list[int]) -> None:
     np.testing.assert_array_equal(open_images(tmp_path / "some.npy"), whole[rows])
 
 
+@pytest.mark.slow
 def test_files_are_decoded_into_their_rows(tmp_path: Path) -> None:
     values = np.random.default_rng(0).permutation(300) % 256
     files = [
@@ -187,6 +188,7 @@ print(path.stat().st_size >> 20, peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     code = MEMORY.format(tests=str(Path(__file__).parent))
     done = subprocess.run(

@@ -279,6 +279,7 @@ def test_nothing_readable_is_no_data_set(tmp_path: Path) -> None:
         prepare("chestxray14", source, tmp_path / "out", 16, allow_missing=3)
 
 
+@pytest.mark.slow
 def test_a_phantom_goes_on_where_it_was(tmp_path: Path) -> None:
     class Stop(Exception):
         pass

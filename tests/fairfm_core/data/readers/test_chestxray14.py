@@ -214,6 +214,7 @@ def test_the_table_must_be_there_once(tmp_path) -> None:
     assert len(named.frame) == 4
 
 
+@pytest.mark.slow
 def test_the_full_table_has_the_published_counts(shared_data: Path) -> None:
     frame, notes = read_chestxray14_table(shared_data / "nih_metadata/Data_Entry_2017_v2020.csv.gz")
     assert (len(frame), frame["patient_id"].nunique()) == (112_120, 30_805)

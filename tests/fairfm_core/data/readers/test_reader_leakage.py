@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def check(found: pd.Series | None, given_rows: Rows, listed: bool) -> None:
     assert (found is None) == (listed and (divides or named.empty))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rows, seeds, st.booleans())
 def test_chexpert(given_rows: Rows, seed: int, listed: bool) -> None:
@@ -71,6 +73,7 @@ def test_chexpert(given_rows: Rows, seed: int, listed: bool) -> None:
         check(patients_of("chexpert", folder, **options), given_rows, listed)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rows, seeds, st.booleans())
 def test_mimic_cxr(given_rows: Rows, seed: int, listed: bool) -> None:
@@ -110,6 +113,7 @@ def test_described_table(given_rows: Rows, seed: int, listed: bool) -> None:
         check(found, given_rows, listed and any(split for _, split in given_rows))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rows, seeds, st.booleans())
 def test_chestxray14(given_rows: Rows, seed: int, listed: bool) -> None:

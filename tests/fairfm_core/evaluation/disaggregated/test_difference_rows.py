@@ -17,6 +17,7 @@ AUC_ONLY = SETTINGS.model_copy(update={"metrics": ("auc",)})
 PAIRS = {"sex": [("F", "M")], "race": [("Asian", "Black"), ("Asian", "White"), ("Black", "White")]}
 
 
+@pytest.mark.slow
 def test_differences_are_signed_relative_and_complete(make_frame):
     result = evaluate(val_and_test(make_frame), SETTINGS)
     cells = result.metrics.set_index(["split", "attribute", "group", "pathology", "metric"])

@@ -40,6 +40,7 @@ def gap_by_loops(table_PG, definition):
     return sum(max(row) - min(row) for row in table_PG) / len(table_PG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("definition", ["gap_of_mean", "mean_of_gaps"])
 @pytest.mark.parametrize("attribute", ["sex", "race"])
 def test_every_column_of_a_gap_is_what_it_says(make_frame, attribute, definition):
@@ -90,6 +91,7 @@ def test_the_worst_group_is_the_farthest_from_the_ideal(ideal, table):
     assert np.isnan(worst_value(undefined, ideal))
 
 
+@pytest.mark.slow
 def test_worst_and_best_of_every_metric_end_to_end(make_frame):
     """Also where 0 is ideal (fpr, fnr, brier), and where 1 lies in the middle (slope)."""
     result = evaluate(val_and_test(make_frame, harm=0.8), SETTINGS)

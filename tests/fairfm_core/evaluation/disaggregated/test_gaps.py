@@ -96,6 +96,7 @@ def test_the_least_fair_model_of_a_plot_has_the_margin():
     assert fairness_constant(np.array([0.02, 0.05]), 0.1) == pytest.approx(0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("groups", "factor"), [(2, 1.128), (3, 1.693), (6, 2.534)])
 def test_expected_range_of_equal_groups(groups, factor):
     rng = np.random.default_rng(groups)

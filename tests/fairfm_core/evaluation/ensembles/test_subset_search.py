@@ -73,6 +73,7 @@ def all_subsets(names):
     return [s for n in range(1, len(names) + 1) for s in itertools.combinations(names, n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("combine", COMBINATIONS)
 def test_every_subset_has_the_numbers_of_a_plain_loop_and_of_evaluate(members, combine):
     pool = pooled(members)
@@ -212,6 +213,7 @@ def test_pools_that_cannot_be_searched_are_refused(members):
         pooled({})
 
 
+@pytest.mark.slow
 def test_a_group_without_a_class_is_named_before_the_search(members):
     def healthy(frame):
         frame.loc[(frame["race"] == "Asian") & (frame["split"] == "val"), "y_Edema"] = 0.0
@@ -229,6 +231,7 @@ def test_a_group_without_a_class_is_named_before_the_search(members):
     assert "(at least 100 needed)" in refused(members, settings=strict)
 
 
+@pytest.mark.slow
 def test_the_front_is_reported_on_test_with_its_optimism(members):
     pool = pooled(members)
     search = search_subsets(pool, "logit", SETTINGS)

@@ -73,6 +73,7 @@ def assert_written_out(frame, values, groups, draws_BN, weights_BPN, counted_N=N
                 assert got == pytest.approx(wanted, abs=1e-12, nan_ok=True), where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [8, 1])
 @pytest.mark.parametrize("positives", [0.3, 0.8])
 def test_every_group_equals_scikit_learn_on_the_expanded_sample(decimals, positives):
@@ -147,6 +148,7 @@ rows_of_images = st.lists(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None, max_examples=150)
 @given(rows_of_images, st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), max_size=4))
 def test_tiny_samples_equal_all_pairs(rows, draws):
@@ -192,6 +194,7 @@ def balanced_by_hand(frame, name, copies_N):
     return np.full(len(frame), np.nan) if np.isnan(weight_N).any() else weight_N
 
 
+@pytest.mark.slow
 def test_joint_attributes_and_ages_under_balanced_equal_scikit_learn():
     frame = site_cohort(images=500, seed=3)
     sample = sample_of([frame], "test", PATHOLOGIES)

@@ -96,6 +96,7 @@ def test_a_calibrated_model_has_slope_1_and_intercept_0():
     assert values["calibration_intercept"] == pytest.approx(0, abs=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["full", "balanced"])
 def test_one_step_replicates_agree_with_full_refits(protocol):
     """Ends of the intervals within 5 % of their width for 1,500 images and more, 10 % for 400.
@@ -205,6 +206,7 @@ rows = st.lists(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None, max_examples=150)
 @given(rows)
 @example([(0, True, -3.0, 1.0), (0, False, 2.0, 1.0), (0, True, 2.0, 1.0)])

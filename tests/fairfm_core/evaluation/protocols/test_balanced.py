@@ -54,6 +54,7 @@ def biased(images=1000, seed=0, shift=2.0, sizes=(0.2, 0.1, 0.7)):
     return frame
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(
     st.lists(
@@ -196,6 +197,7 @@ def test_an_attribute_that_is_not_balanced_keeps_the_weights(make_frame):
     assert got[1, 0, 0, 0] == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_fair_model_has_a_fair_null_whatever_the_prevalences():
     excess, p_values = [], []
     for seed in range(40):

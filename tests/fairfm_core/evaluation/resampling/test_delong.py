@@ -126,6 +126,7 @@ def balanced_auc(frame, member_N, weight_N):
     return roc_auc_score(rows["y_P0"], rows["p_P0"], sample_weight=rows["w"])
 
 
+@pytest.mark.slow
 def test_under_balanced_an_influence_is_the_change_when_a_patient_weighs_more():
     frame = clustered(300, seed=2)
     sample, attributes = sampled(frame)

@@ -118,6 +118,7 @@ def test_bad_requests():
         choose("overall", TABLE.drop(columns="val/auc"))
 
 
+@pytest.mark.slow
 def test_changing_test_values_never_changes_the_choice(make_frame):
     settings = EvaluationSettings(replicates=0, permutations=0)
 

@@ -77,6 +77,7 @@ def test_a_converted_backbone_gives_the_classifiers_features(
     assert int(logits.argmax()) == PALACE
 
 
+@pytest.mark.slow
 def test_one_channel_gives_the_features_of_a_grey_photograph(
     published: Path, tmp_path: Path
 ) -> None:

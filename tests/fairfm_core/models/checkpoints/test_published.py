@@ -174,6 +174,7 @@ def test_bit_arrays(tmp_path: Path, head: bool) -> None:
     assert converted.dropped == ({"classification head": names} if head else {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objects", [False, True], ids=["saver", "saved-model"])
 def test_remedis_variables(tmp_path: Path, objects: bool) -> None:
     arrays = bit_arrays()

@@ -56,11 +56,13 @@ def kept_on_cpu(model: nn.Module, inputs_BCHW: Tensor) -> int:
     return kept_bytes(lambda: model(inputs_BCHW), [*model.parameters(), *model.buffers()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", NETWORKS, ids=lambda b: b.name)
 def test_activations_are_those_that_real_tensors_leave(backbone: Backbone) -> None:
     assert counted(backbone).activations == kept_on_cpu(network(backbone), images(backbone))
 
 
+@pytest.mark.slow
 def test_stochastic_depth_keeps_its_masks() -> None:
     real = kept_on_cpu(network(VIT, drop_path=0.3), images(VIT))
     assert counted(VIT, drop_path=0.3).activations == real > counted(VIT).activations
@@ -130,6 +132,7 @@ def test_half_the_images_at_once_keep_half() -> None:
     assert counted(VIT, batch_size=8, micro_batch=99) == whole
 
 
+@pytest.mark.slow
 def test_checkpointed_activations_are_the_inputs_and_the_largest_block() -> None:
     model = network(VIT)
     model.set_grad_checkpointing()
@@ -156,6 +159,7 @@ def test_what_cannot_train_is_refused() -> None:
         counted(Backbone(name="vgg11", image_size=32), checkpoint_activations=True)
 
 
+@pytest.mark.slow
 def test_the_networks_of_the_paper() -> None:
     """Well below 21.1 and 18.3 GB, upper bounds that count a tensor again for each view of it."""
     vit = network_memory(Backbone(name="vit_base_patch16_224"), recipe(batch_size=128), 14)

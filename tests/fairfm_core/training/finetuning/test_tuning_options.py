@@ -43,6 +43,7 @@ def history(
     return fit(job, open_store(str(folder)), "x", lambda row: None).history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", [VIT, RESNET], ids=["vit", "resnet"])
 @pytest.mark.parametrize(
     "option", [{"checkpoint_activations": True}, {"channels_last": True}, {"micro_batch": 10}]
@@ -92,6 +93,7 @@ def test_speed_and_memory_are_recorded(phantom: PreparedData, tmp_path: Path) ->
     assert row["memory_gb"] > 0.05
 
 
+@pytest.mark.slow
 def test_what_cannot_checkpoint_activations_says_so() -> None:
     recipe = EndToEnd(method="end_to_end", checkpoint_activations=True, drop_path=0.0)
     with pytest.raises(BadInput, match="cannot checkpoint activations; leave"):

@@ -97,6 +97,7 @@ def test_activations_are_those_that_real_tensors_leave(method: str, backbone: Ba
     assert counted.activations == kept_on_cpu(method, network, backbone)
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda', but CUDA is not available")
 def test_in_16_bits_the_rules_are_those_of_a_gpu(
@@ -133,6 +134,7 @@ def test_state_is_that_of_a_real_step(method: str, backbone: Backbone) -> None:
     assert counted.parameters == weights - averaged
 
 
+@pytest.mark.slow
 def test_masked_patches_are_not_encoded() -> None:
     """Three quarters of the encoder's tokens are gone, none of the decoder's."""
     shallow, deep = ({**SMALL["mae"], "decoder_depth": depth} for depth in (1, 2))
@@ -145,6 +147,7 @@ def test_masked_patches_are_not_encoded() -> None:
     assert blocks[0] == blocks[1] > 0
 
 
+@pytest.mark.slow
 def test_the_batch_of_mae_may_pass_in_parts_and_that_of_moco_v3_not() -> None:
     counts = {
         size: pretraining_memory(small("mae", **({"micro_batch": size} if size else {})), VIT, 64)
@@ -158,6 +161,7 @@ def test_the_batch_of_mae_may_pass_in_parts_and_that_of_moco_v3_not() -> None:
         small("mocov3", micro_batch=16)
 
 
+@pytest.mark.slow
 def test_moco_v3_compares_with_the_keys_of_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     def of_four(keys_BE: Tensor) -> Tensor:
         return keys_BE.detach().repeat(4, 1)
@@ -176,6 +180,7 @@ def test_what_cannot_pass_is_refused() -> None:
         pretraining_memory(small("mae"), RESNET, BATCH)
 
 
+@pytest.mark.slow
 def test_the_papers_pretrainings_at_full_batch() -> None:
     mae = pretraining_memory(recipe("mae"), VIT_B, 4096)
     moco = pretraining_memory(recipe("mocov3"), VIT_B, 512, workers=8)

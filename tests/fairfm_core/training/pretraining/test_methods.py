@@ -249,6 +249,7 @@ def test_the_first_step_of_a_warm_up_changes_no_weight(method: str, tmp_path: Pa
     assert changed == [False, True, True, True, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [3, 5, 8, 14])
 def test_a_training_that_goes_on_has_the_rates_of_one_that_never_stopped(
     killed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -90,6 +90,7 @@ def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "SAVING_SHARE", float("inf"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["mae", "mocov3"])
 def test_a_trial_probes_what_it_pretrained(
     phantom: PreparedData, tmp_path: Path, method: str
