@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 
 import click
+
+from fairfm_core.config.named_records import imported
 
 # Command -> (module:function, help text), so that `fairfm --help` loads no package.
 COMMANDS = {
@@ -51,8 +52,7 @@ class LazyGroup(click.Group):
         """Import one command; None for an unknown name."""
         if name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[name][0].split(":")
-        command = getattr(importlib.import_module(module), attribute)
+        command = imported(COMMANDS[name][0])
         assert isinstance(command, click.Command)
         return command
 

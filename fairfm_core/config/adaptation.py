@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fairfm_core.config.frozen import AreaShares, Frozen, Precision
-from fairfm_core.config.methods import CROSS_ENTROPY, LOSSES, AnyLoss
+from fairfm_core.config.methods.losses import CROSS_ENTROPY, LOSSES, AnyLoss
 from fairfm_core.errors import BadInput
 
 Pool = Literal["auto", "avg", "token"]

@@ -1,6 +1,7 @@
 """Settings that every self-supervised pre-training has, whatever its method.
 
-A method's own settings, recipes and implementation are one record in `config/methods.py`.
+A method's own settings, recipes and implementation are one record in
+`config/methods/self_supervised.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fairfm_core.errors import BadInput
 class Pretraining(Frozen):
     """Self-supervised pre-training on a union of corpora (section 4.2); defaults are MAE's own.
 
-    Base class of the methods' settings: read one with `methods.read_pretraining`.
+    Base class of the methods' settings: read one with `self_supervised.read_pretraining`.
     """
 
     method: str

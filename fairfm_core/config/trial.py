@@ -15,7 +15,8 @@ from fairfm_core.config.adaptation import Adaptation
 from fairfm_core.config.backbone import Backbone, PublishedWeights
 from fairfm_core.config.frozen import Frozen, one_or_several, some_and_distinct
 from fairfm_core.config.label_policies import Labels, check_labels
-from fairfm_core.config.methods import AnyPretraining, known_sampling
+from fairfm_core.config.methods.samplings import known_sampling
+from fairfm_core.config.methods.self_supervised import AnyPretraining
 from fairfm_core.config.resolving import resolve_trial
 
 ProtocolName = Literal["full", "balanced", "resample", "glocker"]

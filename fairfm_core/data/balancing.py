@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairfm_core.config.methods import SAMPLINGS, imported
+from fairfm_core.config.methods.samplings import SAMPLINGS
+from fairfm_core.config.named_records import imported
 from fairfm_core.data.cohort import attributes
 from fairfm_core.data.groups import MOST_GROUPS, Grouping, combinations, grouping, has_groups
 from fairfm_core.errors import BadInput, did_you_mean, first_ten

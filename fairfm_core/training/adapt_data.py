@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from fairfm_core.config.evaluation import AGE_EDGES
-from fairfm_core.config.methods import LOSSES, SAMPLINGS, GroupLossSettings, LossSettings, imported
+from fairfm_core.config.methods.losses import LOSSES, GroupLossSettings, LossSettings
+from fairfm_core.config.methods.samplings import SAMPLINGS
+from fairfm_core.config.named_records import imported
 from fairfm_core.data.balancing import composition, sampled, training_groups
 from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData

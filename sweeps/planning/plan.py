@@ -11,7 +11,8 @@ from typing import Any
 
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
+from fairfm_core.config.methods.losses import GroupLossSettings
+from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import GLOCKER_LABELS, Trial
 from fairfm_core.data.balancing import sampled, training_groups

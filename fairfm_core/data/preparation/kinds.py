@@ -6,12 +6,12 @@ to a `Source`, and one record in `KINDS`. Help texts and checks follow from the 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.config.named_records import imported
 from fairfm_core.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def read_kind(kind: str, source: str, options: ReadOptions) -> Source:
         raise BadInput(f"{kind} takes no option {name}; it takes {', '.join(sorted(known))}")
     if options.random_split and options.split_list is not None:
         raise BadInput("--random-split and --split-list exclude each other")
-    module, function = KINDS[kind].reader.split(":")
-    data: Source = getattr(importlib.import_module(module), function)(source, options)
+    data: Source = imported(KINDS[kind].reader)(source, options)
     if "split" in data.frame.columns:
         check_leakage(data.frame)
     return data

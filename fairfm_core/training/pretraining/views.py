@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import SELF_SUPERVISED
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.training.augmentation.augment_tensor import RandomViews
 from fairfm_core.training.augmentation.augmentation import uniforms

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fairfm_core.config.methods import SELF_SUPERVISED, read_pretraining
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.config.trial import Trial

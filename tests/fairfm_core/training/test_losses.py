@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fairfm_core.config.adaptation import Adaptation, EndToEnd, LinearProbe
 from fairfm_core.config.evaluation import AGE_EDGES
-from fairfm_core.config.methods import LOSSES
+from fairfm_core.config.methods.losses import LOSSES
 from fairfm_core.errors import BadInput
 from fairfm_core.training.adapt_data import training_loss
 from fairfm_core.training.batches import Split

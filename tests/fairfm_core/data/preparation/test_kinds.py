@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from fairfm_core.commands.data import data
+from fairfm_core.config.named_records import imported
 from fairfm_core.data.preparation.kinds import COMMON_OPTIONS, KINDS, Kind, read_kind
 from fairfm_core.data.readers.source import ReadOptions, Source
 from fairfm_core.errors import BadInput
@@ -16,8 +15,7 @@ from fairfm_core.errors import BadInput
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_record_names_a_reader_and_options_that_exist(kind: str) -> None:
-    module, function = KINDS[kind].reader.split(":")
-    assert callable(getattr(importlib.import_module(module), function))
+    assert callable(imported(KINDS[kind].reader))
     assert KINDS[kind].options <= ReadOptions.model_fields.keys() - COMMON_OPTIONS
 
 

@@ -1,53 +1,22 @@
-"""What a study may name and who does the work: self-supervised methods, samplings, losses.
+"""The self-supervised methods that a pre-training may name, one record each.
 
-One record each. A record holds what planning must know, without torch, and names the code that does
-the work as "module:attribute", which is imported on use. To add one, write that code and its record
-here; recipes, validation, planning, memory counts and training find it by its name.
+To add one, write its network and loss in training/pretraining and its record here; recipes,
+validation, planning, memory counts and training find it by its name.
 """
 
 from __future__ import annotations
 
-import importlib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
-from fairfm_core.config.frozen import Frozen, one_or_several
+from fairfm_core.config.frozen import Values
+from fairfm_core.config.named_records import known_name, tag
 from fairfm_core.config.pretraining import Pretraining
-from fairfm_core.errors import BadInput, did_you_mean
-
-Values = dict[str, Any]
-"""Raw values, as a study writes them."""
-
-
-def imported(work: str) -> Any:
-    """What "module:attribute" names."""
-    module, _, attribute = work.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def _tag(settings: type[Frozen], field_name: str) -> str:
-    """The one value that a field of these settings may have."""
-    (name,) = typing.get_args(settings.model_fields[field_name].annotation)
-    assert isinstance(name, str)
-    return name
-
-
-def _known(name: Any, known: Iterable[str], kind: str) -> str:
-    """The name unchanged; raises BadInput for an unknown one, with the nearest known one."""
-    names = list(known)
-    if name not in names:
-        raise BadInput(
-            f"{kind} {name!r} is not known{did_you_mean(str(name), names)}; known: "
-            f"{', '.join(names)}"
-        )
-    return str(name)
-
-
-# Self-supervised methods
+from fairfm_core.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -73,7 +42,7 @@ class SelfSupervisedMethod:
     @property
     def name(self) -> str:
         """What a study calls it."""
-        return _tag(self.settings, "method")
+        return tag(self.settings, "method")
 
     @property
     def own_fields(self) -> frozenset[str]:
@@ -197,7 +166,8 @@ def _without_foreign_fields(values: Any) -> Any:
     """
     if not isinstance(values, Mapping) or "method" not in values:
         return values
-    method = SELF_SUPERVISED[_known(values["method"], SELF_SUPERVISED, "method of pre-training")]
+    name = known_name(values["method"], SELF_SUPERVISED, "method of pre-training")
+    method = SELF_SUPERVISED[name]
     foreign: dict[str, list[SelfSupervisedMethod]] = {}
     for record in SELF_SUPERVISED.values():
         for name in record.own_fields & values.keys() - method.own_fields:
@@ -233,131 +203,3 @@ def read_pretraining(values: Mapping[str, Any]) -> Pretraining:
     """
     read: Pretraining = TypeAdapter(AnyPretraining).validate_python(values)
     return read
-
-
-# Samplings of the training split
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Which images of the training split an adaptation sees."""
-
-    work: str
-    """`(frame, attribute, age_edges, seed) -> positions`: ascending positions in the training
-    split's frame. Raises BadInput for a frame that it cannot sample."""
-    by_group: bool
-    """Whether it depends on the groups of the attribute that `data.balance` names: then that
-    enters the identity, and `sampling.csv` lists the groups before and after."""
-
-
-SAMPLINGS: dict[str, Sampling] = {
-    "standard": Sampling("fairfm_core.data.balancing:whole_split", by_group=False),
-    "balanced": Sampling("fairfm_core.data.balancing:balanced_subset", by_group=True),
-}
-
-
-def known_sampling(name: str) -> str:
-    """The name unchanged; raises BadInput for an unknown one, with the nearest known one."""
-    return _known(name, SAMPLINGS, "sampling")
-
-
-# Losses of an adaptation
-
-
-class LossSettings(Frozen):
-    """A loss and its parameters; base class of the losses' own."""
-
-    name: str
-
-
-class CrossEntropySettings(LossSettings):
-    """Binary cross-entropy, the mean over the batch's known labels."""
-
-    name: Literal["bce"]
-
-
-class FocalSettings(LossSettings):
-    """Focal loss (Lin et al. 2017): cross-entropy times (1 - probability of the label)^gamma."""
-
-    name: Literal["focal"]
-    gamma: float = Field(1.0, ge=0)
-    """0 is cross-entropy; 1 is the default of MEDFAIR and SubpopBench."""
-
-
-class GroupLossSettings(LossSettings):
-    """A loss that needs the group of each image; base class of such losses' settings."""
-
-    attribute: Annotated[str | tuple[str, ...], AfterValidator(one_or_several)] = "race"
-    """Attribute that the groups are of; of several, every combination of their groups."""
-
-
-class GroupReweightingSettings(GroupLossSettings):
-    """Cross-entropy, each image weighted inversely to the size of its group.
-
-    For each pathology every group has the same total weight over the training images whose label
-    is known. Images whose group is unknown have weight 0, as balanced sampling leaves them out.
-    """
-
-    name: Literal["reweighted"]
-
-
-@dataclass(frozen=True)
-class LossRecord:
-    """A loss that a recipe may name."""
-
-    settings: type[LossSettings]
-    """Its parameters; a subclass of `GroupLossSettings` if it needs the groups of images."""
-    work: str
-    """`(settings, targets_NP, groups_N) -> training.losses.Loss`, given those of the training
-    images."""
-    only_weights: bool = False
-    """Whether it differs from cross-entropy by the weights of images alone. Linear probes, whose
-    pass has cross-entropy's gradient written out, take no other."""
-
-    @property
-    def name(self) -> str:
-        """What a study calls it."""
-        return _tag(self.settings, "name")
-
-
-LOSSES: dict[str, LossRecord] = {
-    record.name: record
-    for record in (
-        LossRecord(
-            CrossEntropySettings, "fairfm_core.training.losses:cross_entropy", only_weights=True
-        ),
-        LossRecord(FocalSettings, "fairfm_core.training.losses:focal"),
-        LossRecord(
-            GroupReweightingSettings,
-            "fairfm_core.training.losses:group_reweighting",
-            only_weights=True,
-        ),
-    )
-}
-
-
-def _named_loss(given: Any) -> Any:
-    """`focal` stands for `{name: focal}`; raises BadInput for an unknown name."""
-    values = {"name": given} if isinstance(given, str) else given
-    if isinstance(values, LossSettings):
-        return values
-    if not isinstance(values, Mapping) or "name" not in values:
-        raise BadInput(
-            f"a loss is a name ({', '.join(LOSSES)}) or a mapping with `name` and the loss's "
-            f"settings, not {given!r}"
-        )
-    _known(values["name"], LOSSES, "loss")
-    return values
-
-
-if TYPE_CHECKING:
-    AnyLoss = LossSettings
-else:
-    AnyLoss = Annotated[
-        typing.Union[tuple(record.settings for record in LOSSES.values())],  # noqa: UP007
-        Field(discriminator="name"),
-        BeforeValidator(_named_loss),
-    ]
-    """The settings of whichever loss the values name."""
-
-CROSS_ENTROPY: LossSettings = CrossEntropySettings(name="bce")
