@@ -185,7 +185,9 @@ def check(folder: str, as_json: bool, figure: str | None) -> None:
 
 
 def _kind_text(kind: Kind) -> str:
-    options = sorted(f"--{name.replace('_', '-')}" for name in kind.options)
+    from fairfm_core.data.preparation.kinds import option_name
+
+    options = sorted(map(option_name, kind.options))
     return f"{kind.source}; {', '.join(options)}"
 
 

@@ -46,7 +46,7 @@ class Data(Frozen):
     """How uncertain labels are read: one policy or named set for all, or one per pathology."""
 
     _labels = field_validator("labels", mode="before")(check_labels)
-    _sampling = field_validator("sampling")(known_sampling)
+    _sampling = field_validator("sampling", mode="before")(known_sampling)
     _balance = field_validator("balance")(one_or_several)
 
     @field_validator("pathologies")

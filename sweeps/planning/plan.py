@@ -11,7 +11,7 @@ from typing import Any
 
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.config.methods.losses import GroupLossSettings
+from fairfm_core.config.methods.losses import GROUP_SETTING, GroupLossSettings
 from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import GLOCKER_LABELS, Trial
@@ -196,7 +196,8 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
     if SAMPLINGS[sampling].by_group:
         sampled(sampling, training, trial.data.balance, age_edges, trial.seed)
     if isinstance(trial.adaptation.loss, GroupLossSettings):
-        training_groups(training, trial.adaptation.loss.attribute, age_edges)
+        attribute = trial.adaptation.loss.attribute
+        training_groups(training, attribute, age_edges, GROUP_SETTING)
 
 
 def _check_glocker(trial: Trial, data: PreparedData) -> None:

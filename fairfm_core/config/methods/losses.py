@@ -38,6 +38,10 @@ class FocalSettings(LossSettings):
     """0 is cross-entropy; 1 is the default of MEDFAIR and SubpopBench."""
 
 
+GROUP_SETTING = "adaptation.loss.attribute"
+"""The key of a study that names the attribute of a loss that needs groups."""
+
+
 class GroupLossSettings(LossSettings):
     """A loss that needs the group of each image; base class of such losses' settings."""
 

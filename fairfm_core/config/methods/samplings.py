@@ -7,6 +7,7 @@ identities and adaptation find it by its name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from fairfm_core.config.named_records import known_name
 
@@ -29,6 +30,6 @@ SAMPLINGS: dict[str, Sampling] = {
 }
 
 
-def known_sampling(name: str) -> str:
+def known_sampling(name: Any) -> str:
     """The name unchanged; raises BadInput for an unknown one, with the nearest known one."""
     return known_name(name, SAMPLINGS, "sampling")

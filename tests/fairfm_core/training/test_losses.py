@@ -134,7 +134,7 @@ def test_groups_may_be_combinations_and_the_data_must_have_them() -> None:
     split = Split(frame, tuple("abc"))
     of_two = {"name": "reweighted", "attribute": ["sex", "race"]}
     assert training_loss(recipe(of_two).loss, split, AGE_EDGES)[1].max() == 3
-    with pytest.raises(BadInput, match=r"attribute .rase. is not in the cohort"):
+    with pytest.raises(BadInput, match=r"adaptation.loss.attribute: attribute .rase. is not in"):
         training_loss(recipe({"name": "reweighted", "attribute": "rase"}).loss, split, AGE_EDGES)
 
 
