@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fairfm_core.config.frozen import Values
-from fairfm_core.config.methods.self_supervised import MAE, MOCO_V3, SELF_SUPERVISED
+from fairfm_core.config.methods.self_supervised import MAE, SELF_SUPERVISED
 from fairfm_core.config.zoo import FoundationModel
 from fairfm_core.errors import BadInput, did_you_mean
 
@@ -150,10 +150,8 @@ def _own_probe(start: Start) -> Values:
     MAE's where there is none: random weights, supervised models and users' own files. The paper
     states no probe.
     """
-    if start.pretraining in SELF_SUPERVISED:
-        return SELF_SUPERVISED[start.pretraining].probe
-    contrastive = start.model is not None and start.model.method == "contrastive"
-    return MOCO_V3.probe if contrastive else MAE.probe
+    published = start.model.self_supervised if start.model is not None else None
+    return SELF_SUPERVISED.get(start.pretraining or published or "", MAE).probe
 
 
 def _always(values: Values) -> Callable[[Start], Values]:

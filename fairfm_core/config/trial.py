@@ -21,9 +21,9 @@ from fairfm_core.config.resolving import resolve_trial
 
 ProtocolName = Literal["full", "balanced", "resample", "glocker"]
 METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
-"""Families that are evaluated unless a study says otherwise; all that are known, and what each
-holds, stand in `evaluation/metrics.py`. Not to be extended: stored evaluations that name no
-families were made with these."""
+"""Families evaluated unless a study says otherwise. All known families, and the metrics in each,
+are defined in `evaluation/metrics.py`. Do not extend this list: stored evaluations that name no
+families were made with it."""
 GLOCKER_ATTRIBUTES = ("race", "age")
 GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
@@ -40,7 +40,7 @@ class Data(Frozen):
     balance: str | tuple[str, ...] = "race"
     """Attribute whose groups a balanced training set contains in equal numbers (section 4.3).
 
-    Of several, such as [race, sex], every combination of their groups; their order does not
+    With several, such as [race, sex], every combination of their groups; the order does not
     matter."""
     labels: Labels = "u_zeros"
     """How uncertain labels are read: one policy or named set for all, or one per pathology."""

@@ -90,7 +90,7 @@ class StudyPlan:
     data: dict[str, PreparedData]
     """Prepared data by the path in the study."""
     same: tuple[tuple[str, str], ...]
-    """Pairs of names: a trial that is the same work as an earlier one, and that earlier one."""
+    """Pairs of names: a trial that does the same work as an earlier one, and the earlier one."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:

@@ -46,7 +46,7 @@ class Tracking(Frozen):
 
 
 class StudySpec(Frozen):
-    """A study as its YAML file says it: `base` and the axes that vary over it."""
+    """A study as written in its YAML file: `base` and the axes that vary it."""
 
     study: str
     """Its name, also that of its folder in the results: letters, digits, `-` and `_`."""
@@ -93,7 +93,7 @@ class StudySpec(Frozen):
     @classmethod
     def _usable_axes(cls, matrix: dict[str, Any]) -> dict[str, Any]:
         if "seed" in matrix:
-            raise BadInput("axis 'seed' is not an axis of the matrix: list the seeds under 'seeds'")
+            raise BadInput("'seed' cannot be an axis of the matrix: list the seeds under 'seeds'")
         for axis, values in matrix.items():
             if not values:
                 raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")

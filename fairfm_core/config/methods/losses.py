@@ -46,14 +46,14 @@ class GroupLossSettings(LossSettings):
     """A loss that needs the group of each image; base class of such losses' settings."""
 
     attribute: Annotated[str | tuple[str, ...], AfterValidator(one_or_several)] = "race"
-    """Attribute that the groups are of; of several, every combination of their groups."""
+    """Attribute whose groups are used; with several, every combination of their groups."""
 
 
 class GroupReweightingSettings(GroupLossSettings):
     """Cross-entropy, each image weighted inversely to the size of its group.
 
-    For each pathology every group has the same total weight over the training images whose label
-    is known. Images whose group is unknown have weight 0, as balanced sampling leaves them out.
+    For each pathology, every group has the same total weight over the training images with a known
+    label. Images of unknown group have weight 0, just as balanced sampling leaves them out.
     """
 
     name: Literal["reweighted"]
@@ -69,8 +69,8 @@ class LossRecord:
     """`(settings, targets_NP, groups_N) -> training.losses.Loss`, given those of the training
     images."""
     only_weights: bool = False
-    """Whether it differs from cross-entropy by the weights of images alone. Linear probes, whose
-    pass has cross-entropy's gradient written out, take no other."""
+    """Whether it differs from cross-entropy only in how it weights images. Linear probes, which
+    have the gradient of cross-entropy written out, accept no other loss."""
 
     @property
     def name(self) -> str:

@@ -29,11 +29,11 @@ class SelfSupervisedMethod:
     """Its subclass of `training.pretraining.method.SelfSupervision`: the network, the loss of a
     batch, and what a training keeps in memory."""
     views: int
-    """Random views of each image per step, one or two; the settings' `augmentation` says of which
-    kind."""
+    """Number of random views of an image per step, one or two; `augmentation` in the settings says
+    which kind of view."""
     compares_images: bool
-    """Whether the loss compares the images of a batch: then no part of a batch stands for the
-    whole, and all workers need equal shares of two images or more."""
+    """Whether the loss compares the images of a batch. If so, a batch cannot be divided into parts,
+    and every worker needs an equal share of at least two images."""
     probe: Values
     """The linear probe that the method was published with; also a recipe of that name."""
     recipes: Mapping[str, Values]
@@ -70,7 +70,7 @@ class MaeSettings(Pretraining):
 
 
 class MocoV3Settings(Pretraining):
-    """Momentum contrast, version 3 (MoCo v3): tell the views of one image from those of others."""
+    """Momentum contrast, version 3 (MoCo v3): tell views of one image from those of others."""
 
     method: Literal["mocov3"]
     temperature: float = Field(0.2, gt=0)
