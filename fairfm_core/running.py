@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config.methods import imported
+from fairfm_core.config.named_records import imported
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
 
 WORK = {

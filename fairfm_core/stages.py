@@ -22,7 +22,8 @@ from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.config.evaluation import AGE_EDGES, EvaluationSettings
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.label_policies import policies_of
-from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
+from fairfm_core.config.methods.losses import GroupLossSettings
+from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.zoo import MAPPING_REVISION

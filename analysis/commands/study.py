@@ -7,7 +7,22 @@ from __future__ import annotations
 
 import click
 
-RESULTS = click.argument("results")
+
+def _results_folder(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    """The argument unchanged; refuses a file, which is most often the study's own."""
+    from pathlib import Path
+
+    from fairfm_core.errors import BadInput
+
+    if Path(given).is_file():
+        raise BadInput(
+            f"{given} is a file; give the results folder of `fairfm sweep run` and the name of the "
+            f"study: fairfm {context.info_name} results --study NAME"
+        )
+    return given
+
+
+RESULTS = click.argument("results", callback=_results_folder)
 STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if there are several.")
 
 

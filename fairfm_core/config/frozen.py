@@ -8,6 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from fairfm_core.errors import BadInput
 
+Values = dict[str, Any]
+"""Raw values, as a study writes them."""
+
 
 class Frozen(BaseModel):
     """Base class of all records: immutable; unknown keys are refused."""

@@ -15,14 +15,15 @@ from fairfm_core.config.adaptation import Adaptation
 from fairfm_core.config.backbone import Backbone, PublishedWeights
 from fairfm_core.config.frozen import Frozen, one_or_several, some_and_distinct
 from fairfm_core.config.label_policies import Labels, check_labels
-from fairfm_core.config.methods import AnyPretraining, known_sampling
+from fairfm_core.config.methods.samplings import known_sampling
+from fairfm_core.config.methods.self_supervised import AnyPretraining
 from fairfm_core.config.resolving import resolve_trial
 
 ProtocolName = Literal["full", "balanced", "resample", "glocker"]
 METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
-"""Families that are evaluated unless a study says otherwise; all that are known, and what each
-holds, stand in `evaluation/metrics.py`. Not to be extended: stored evaluations that name no
-families were made with these."""
+"""Families evaluated unless a study says otherwise. All known families, and the metrics in each,
+are defined in `evaluation/metrics.py`. Do not extend this list: stored evaluations that name no
+families were made with it."""
 GLOCKER_ATTRIBUTES = ("race", "age")
 GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
@@ -39,13 +40,13 @@ class Data(Frozen):
     balance: str | tuple[str, ...] = "race"
     """Attribute whose groups a balanced training set contains in equal numbers (section 4.3).
 
-    Of several, such as [race, sex], every combination of their groups; their order does not
+    With several, such as [race, sex], every combination of their groups; the order does not
     matter."""
     labels: Labels = "u_zeros"
     """How uncertain labels are read: one policy or named set for all, or one per pathology."""
 
     _labels = field_validator("labels", mode="before")(check_labels)
-    _sampling = field_validator("sampling")(known_sampling)
+    _sampling = field_validator("sampling", mode="before")(known_sampling)
     _balance = field_validator("balance")(one_or_several)
 
     @field_validator("pathologies")

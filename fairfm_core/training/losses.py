@@ -1,6 +1,6 @@
 """Losses of an adaptation: what a mitigation changes in training.
 
-A loss is one function here and one record in `config.methods.LOSSES`. The function gets the loss's
+A loss is one function here and one record in `config.methods.losses`. The function gets the loss's
 settings and what training knows of its images, and returns a `Loss`: a cost for each label, and a
 weight for each label from its group. The loss of a batch is the sum of weight x cost over its known
 labels, divided by their number; it is a sum over images, so a batch may pass in parts.
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fairfm_core.config.methods import FocalSettings, GroupReweightingSettings, LossSettings
+from fairfm_core.config.methods.losses import FocalSettings, GroupReweightingSettings, LossSettings
 
 UNKNOWN_GROUP = -1
 """In place of a group's number, for an image whose group is not known."""

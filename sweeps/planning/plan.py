@@ -11,7 +11,8 @@ from typing import Any
 
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
+from fairfm_core.config.methods.losses import GROUP_SETTING, GroupLossSettings
+from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import GLOCKER_LABELS, Trial
 from fairfm_core.data.balancing import sampled, training_groups
@@ -89,7 +90,7 @@ class StudyPlan:
     data: dict[str, PreparedData]
     """Prepared data by the path in the study."""
     same: tuple[tuple[str, str], ...]
-    """Pairs of names: a trial that is the same work as an earlier one, and that earlier one."""
+    """Pairs of names: a trial that does the same work as an earlier one, and the earlier one."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -195,7 +196,8 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
     if SAMPLINGS[sampling].by_group:
         sampled(sampling, training, trial.data.balance, age_edges, trial.seed)
     if isinstance(trial.adaptation.loss, GroupLossSettings):
-        training_groups(training, trial.adaptation.loss.attribute, age_edges)
+        attribute = trial.adaptation.loss.attribute
+        training_groups(training, attribute, age_edges, GROUP_SETTING)
 
 
 def _check_glocker(trial: Trial, data: PreparedData) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.evaluation import AGE_EDGES
-from fairfm_core.config.methods import SAMPLINGS
+from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.data.balancing import sampled
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.stages import Stage

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import SELF_SUPERVISED
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage

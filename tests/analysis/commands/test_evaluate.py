@@ -99,3 +99,11 @@ def test_help_loads_nothing_heavy():
         "sys.exit(any(name in sys.modules for name in ('numpy', 'pandas', 'torch', 'ray')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_wrong_operating_point_names_its_option(folder):
+    done = _run(folder, "--out", folder / "out", "--thresholds", "fpr=2")
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception) == (
+        "--thresholds: operating point 'fpr=2' needs a rate between 0 and 1, as in fpr=0.2"
+    )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fairfm_core.config.methods import SELF_SUPERVISED, read_pretraining
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
+from fairfm_core.config.pretraining import AUGMENTATIONS, Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.config.trial import Trial
 from fairfm_core.errors import BadInput
@@ -122,6 +122,17 @@ def test_a_recipe_of_the_other_method_is_not_known() -> None:
     known = "known: paper, official, smoke"
     with pytest.raises(BadInput, match=f"'medical_mae' is not known for mocov3.*{known}"):
         pretraining("mocov3", recipe="medical_mae")
+
+
+def test_an_unknown_augmentation_is_refused_with_the_nearest() -> None:
+    message = "augmentation 'mocov2' is not known .did you mean 'mocov3'.*known: crop, paper"
+    with pytest.raises(ValidationError, match=message):
+        pretraining("mocov3", augmentation="mocov2")
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_each_augmentation_may_be_named(name: str) -> None:
+    assert pretraining("mae", augmentation=name).augmentation == name
 
 
 # A method's own settings

@@ -71,7 +71,12 @@ def test_what_a_trial_says_stands_above() -> None:
 
 @pytest.mark.parametrize(
     ("model", "optimizer", "normalise", "warmup"),
-    [("mae", "lars", True, 10), ("mocov3", "sgd", False, 0), ("bit", "lars", True, 10)],
+    [
+        ("mae", "lars", True, 10),
+        ("mocov3", "sgd", False, 0),
+        ("remedis", "sgd", False, 0),
+        ("bit", "lars", True, 10),
+    ],
 )
 def test_the_official_probe_of_each_method(
     model: str, optimizer: str, normalise: bool, warmup: int

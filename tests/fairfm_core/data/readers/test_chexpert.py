@@ -262,9 +262,9 @@ def test_missing_images_are_listed_unless_allowed(tmp_path) -> None:
 
 
 def test_foreign_options_are_refused(tmp_path) -> None:
-    with pytest.raises(BadInput, match="chexpert takes no option labeller"):
+    with pytest.raises(BadInput, match="chexpert takes no option --labeller"):
         read(tmp_path, labeller="negbio")
-    with pytest.raises(BadInput, match="chestxray14 takes no option demographics"):
+    with pytest.raises(BadInput, match="chestxray14 takes no option --demographics"):
         read_kind("chestxray14", str(tmp_path), ReadOptions(demographics="x"))
 
 

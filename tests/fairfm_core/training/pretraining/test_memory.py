@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import read_pretraining
+from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import BadInput
