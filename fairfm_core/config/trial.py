@@ -20,9 +20,8 @@ from fairfm_core.config.resolving import resolve_trial
 
 ProtocolName = Literal["full", "balanced", "resample", "glocker"]
 METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
-"""Families that are evaluated unless a study says otherwise; all that are known, and what each
-holds, stand in `evaluation/metrics.py`. Not to be extended: stored evaluations that name no
-families were made with these."""
+"""Families evaluated by default; all families are defined in `evaluation/metrics.py`. Do not
+extend this list: stored evaluations that name no families were made with these."""
 GLOCKER_ATTRIBUTES = ("race", "age")
 GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
@@ -39,7 +38,7 @@ class Data(Frozen):
     balance: str | tuple[str, ...] = "race"
     """Attribute whose groups a balanced training set contains in equal numbers (section 4.3).
 
-    Of several, such as [race, sex], every combination of their groups; their order does not
+    For several, such as [race, sex], every combination of their groups; their order does not
     matter."""
     labels: Labels = "u_zeros"
     """How uncertain labels are read: one policy or named set for all, or one per pathology."""
@@ -60,8 +59,8 @@ class Trial(Frozen):
     weights: PublishedWeights | None = None
     """Published weights; null, written `scratch`, starts from random ones."""
     pretraining: AnyPretraining | None = None
-    """Pre-training that gives the first weights, written `weights: {pretraining: ...}`; trials with
-    the same one share it."""
+    """Pre-training that provides the initial weights, written `weights: {pretraining: ...}`; trials
+    with the same one share it."""
     backbone: Backbone
     adaptation: Adaptation
     data: Data

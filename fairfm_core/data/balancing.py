@@ -1,4 +1,4 @@
-"""Balanced training sets: as many images from every group of an attribute (section 4.3)."""
+"""Balanced training sets: equal numbers of images from every group (section 4.3)."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def balanced_subset(
 ) -> NDArray[np.int64]:
     """Positions in `frame`, ascending, of a subset balanced over an attribute (section 4.3).
 
-    Every group keeps as many images as the smallest has, drawn without replacement; images whose
-    group is null are left out. With several attributes every combination of groups keeps that many,
-    such as race x sex. Which images are kept depends on the seed and the images' ids, never on the
-    order of rows; each group is drawn by a random stream of its own.
+    Every group keeps as many images as the smallest group has, drawn without replacement; images
+    whose group is null are left out. With several attributes every combination of groups keeps that
+    many, such as race x sex. Which images are kept depends on the seed and the images' ids, never
+    on the order of rows; each group is drawn by a random stream of its own.
 
     Args:
         frame: a training split.
@@ -78,7 +78,7 @@ def training_groups(
     if empty:
         raise BadInput(
             f"no image is {first_ten(empty)}: balancing {groups.attribute} needs images of every"
-            f" combination; balance one attribute"
+            f" combination; balance fewer attributes"
         )
     return groups
 

@@ -45,7 +45,7 @@ class Tracking(Frozen):
 
 
 class StudySpec(Frozen):
-    """A study as its YAML file says it: `base` and the axes that vary over it."""
+    """A study as written in its YAML file: `base` and the axes that vary over it."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     claim: str = ""

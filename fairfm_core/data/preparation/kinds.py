@@ -95,9 +95,9 @@ def read_kind(kind: str, source: str, options: ReadOptions) -> Source:
         )
     known = COMMON_OPTIONS | KINDS[kind].options
     for name in sorted(options.content().keys() - known):
-        raise BadInput(f"{kind} takes no option {name}; it takes {', '.join(sorted(known))}")
+        raise BadInput(f"{kind} has no option {name}; it has {', '.join(sorted(known))}")
     if options.random_split and options.split_list is not None:
-        raise BadInput("--random-split and --split-list exclude each other")
+        raise BadInput("--random-split and --split-list cannot be combined; give one of them")
     module, function = KINDS[kind].reader.split(":")
     data: Source = getattr(importlib.import_module(module), function)(source, options)
     if "split" in data.frame.columns:
