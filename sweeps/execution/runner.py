@@ -1,6 +1,6 @@
 """Running a study: plan, hand the missing stages to one Tune run, follow it, report the outcome.
 
-The same call resumes: finished stages are skipped, half-done trainings continue from their last
+The same call resumes: finished stages are skipped, unfinished training continues from its last
 checkpoint, failed stages are tried again, and MLflow runs are found by fingerprint.
 """
 

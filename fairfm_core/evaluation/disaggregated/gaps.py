@@ -55,7 +55,7 @@ EQUALIZED_ODDS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "gap_of_mean": lambda tpr_PG, fpr_PG: np.maximum(gap_of_mean(tpr_PG), gap_of_mean(fpr_PG)),
     "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(spread(tpr_PG), spread(fpr_PG)).mean(axis=-1),
 }
-"""Equalized-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
+"""Equalised-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
 
 
 def worst_and_best(

@@ -179,7 +179,9 @@ class _Error:
         freedom = (patients + seeds) ** 2 / bottom if bottom > 0 else np.inf
         note = None
         if len(parts) < 2:
-            note = "the spread between trainings is not in the interval of a side with one seed"
+            note = (
+                "the interval leaves out the spread between training runs of a side with one seed"
+            )
         return cls(patients**0.5, seeds**0.5 if parts else None, freedom, note)
 
     @property

@@ -184,7 +184,7 @@ def test_seeds_of_other_images_are_refused(make_frame):
         evaluate_seeds([Predictions(frame), Predictions(frame.head(199))], SETTINGS)
     with pytest.raises(BadInput, match="seed 1 has different values of 'y_Edema'"):
         evaluate_seeds([Predictions(frame), Predictions(frame.assign(y_Edema=1.0))], SETTINGS)
-    with pytest.raises(BadInput, match="other columns"):
+    with pytest.raises(BadInput, match="different columns"):
         evaluate_seeds([Predictions(frame), Predictions(frame.drop(columns="age"))], SETTINGS)
     with pytest.raises(BadInput, match="no predictions given"):
         evaluate_seeds([], SETTINGS)

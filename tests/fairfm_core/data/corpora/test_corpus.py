@@ -262,7 +262,7 @@ def test_two_phantom_worlds_do_share_their_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fraction": 0.0}, "fraction 0 of a corpus: give a number above 0 and up to 1"),
+        ({"fraction": 0.0}, "fraction 0 of a corpus: give a number above 0 and at most 1"),
         ({"fraction": 1.5}, "fraction 1.5"),
         ({"fraction": float("nan")}, "fraction nan"),
         ({"datasets": {}}, "at least one prepared data set"),

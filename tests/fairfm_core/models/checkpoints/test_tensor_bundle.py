@@ -112,7 +112,7 @@ def spoil(path: Path, at: int) -> None:
 
 def test_wrong_magic(prefix: Path) -> None:
     spoil(prefix.with_suffix(".index"), -1)
-    with pytest.raises(BadInput, match="magic number of an index: it is another file, or truncated"):
+    with pytest.raises(BadInput, match="number of an index: it is another file, or truncated"):
         open_bundle(prefix)
 
 
