@@ -42,7 +42,7 @@ HOME_GROWN = (
         "do(es)? not pair",
         "is no number",
     ),
-    *("made anew", "(?<!ratio of )(?<!pre-)trainings"),
+    *("made anew", "(?<!pre-)trainings"),
 )
 ALLOWED = (
     r"`[^`]*`",  # code
