@@ -75,7 +75,10 @@ def both_splits(make_frame, images=200):
             "unknown split dev; allowed are train, val, test",
         ),
         (lambda f: f.drop(columns="patient_id"), "lack the column 'patient_id'"),
-        (lambda f: f.drop(columns="y_Edema"), "'p_Edema' has no matching column 'y_Edema'; give both"),
+        (
+            lambda f: f.drop(columns="y_Edema"),
+            "'p_Edema' has no matching column 'y_Edema'; give both",
+        ),
         (lambda f: f.head(0), "predictions hold no rows; one row per image is expected"),
         (lambda f: pd.concat([f, f[["y_Edema"]]], axis=1), "y_Edema"),
         (lambda f: pd.concat([f, f[["sex"]]], axis=1), "sex"),

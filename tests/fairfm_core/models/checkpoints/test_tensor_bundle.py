@@ -119,10 +119,10 @@ def test_wrong_magic(prefix: Path) -> None:
 def test_an_index_that_is_cut_off(prefix: Path) -> None:
     index = prefix.with_suffix(".index")
     index.write_bytes(index.read_bytes()[:-20])
-    with pytest.raises(BadInput, match="cut off"):
+    with pytest.raises(BadInput, match="truncated"):
         open_bundle(prefix)
     index.write_bytes(index.read_bytes()[:10])
-    with pytest.raises(BadInput, match="cut off"):
+    with pytest.raises(BadInput, match="truncated"):
         open_bundle(prefix)
 
 
