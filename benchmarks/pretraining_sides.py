@@ -1,4 +1,4 @@
-"""The two sides of the pre-training benchmark: steps on ready views, and whole trainings."""
+"""The two sides of the pre-training benchmark: steps on prepared views, and whole training runs."""
 
 from __future__ import annotations
 

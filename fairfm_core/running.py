@@ -1,7 +1,7 @@
 """Running stages: the work of each kind, published when it is complete.
 
-Whoever runs a stage needs torch or reads predictions; whoever declares one (`stages`) needs
-neither. So the functions that do the work are named here and imported on use.
+Running a stage needs torch or reads predictions; declaring one (`stages`) needs neither. So the
+functions that do the work are named here and imported on use.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ WORK = {
     "adapt": "fairfm_core.training.adapt_stage:adapt",
     "evaluate": "fairfm_core.evaluation.stage:evaluate_stage",
 }
-"""`module:function` that does the work of each kind of stage."""
+"""`module:function` that does the work, by kind of stage."""
 TOGETHER = "fairfm_core.training.probing.stage:probe_together"
 """`module:function` that trains several probes in one pass."""
 
 
 def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
-    """Run one stage and publish it, unless it is done; a half-done training continues.
+    """Run one stage and publish it, unless it is done; an unfinished training run continues.
 
     `report` receives each epoch's values. Raises StageFailed for a reason that a retry will not
     change, BadInput for unusable data.

@@ -35,7 +35,7 @@ ReportRows = Callable[[Mapping[str, Mapping[str, float]]], None]
 """Receives one epoch's values of several stages, by fingerprint."""
 
 REVISIONS = {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
-"""Incremented when a change of code changes a stage's numbers: older artifacts are not reused."""
+"""Increased when a code change alters a stage's numbers, so that older artifacts are not reused."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Stage:
     config: dict[str, Any]
     """The resolved values that the work depends on."""
     dataset: str
-    """Path of the prepared data, or of the published weights; not part of the identity."""
+    """Path of the prepared data or of the published weights; not part of the identity."""
     digest: str
     """Content digest of those data or weights."""
     inputs: dict[str, str] = field(default_factory=dict)

@@ -93,7 +93,7 @@ def main() -> None:
         error.show()
         code = BAD_INPUT
     except (KeyboardInterrupt, click.Abort):
-        # A second Ctrl-C while the interpreter shuts down would kill it without this message.
+        # A second Ctrl-C during the interpreter's shutdown would end it before this message.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("interrupted; finished work is kept, run the same command again to resume")
         code = INTERRUPTED

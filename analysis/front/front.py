@@ -34,7 +34,8 @@ class Front:
     objectives: tuple[Objective, ...]
     axes: tuple[str, ...]
     hypervolume: float
-    """Of the validation front, up to the objectives' fixed references, so that studies compare."""
+    """Of the validation front, up to the objectives' fixed references, so that studies can be
+    compared."""
     no_certainty: str | None = None
     """Why there are no probabilities of being on the front."""
 

@@ -67,7 +67,7 @@ def data() -> None:
 @click.option(
     "--no-demographics",
     is_flag=True,
-    help="Leave race null, and with mimic-cxr also sex and age.",
+    help="Leave race null; with mimic-cxr, sex and age too.",
 )
 @click.option(
     "--population",
@@ -167,7 +167,7 @@ def check(folder: str, as_json: bool, figure: str | None, age_edges: str) -> Non
     if figure is not None:
         from fairfm_core.data.summary_figure import figure_form
 
-        figure_form(figure)  # refuses a wrong name before every byte is read
+        figure_form(figure)  # rejects an unsupported name before reading every byte
     edges = _edges(age_edges)
     checked = verify(folder)
     summary = cohort_summary(checked.frame, edges)

@@ -46,9 +46,10 @@ class EvaluationSettings(Frozen):
     seed: int = Field(0, ge=0)
     """Random seed for bootstrap and permutations."""
     balance: tuple[str, ...] = ("race", "sex")
-    """Attributes to balance: `balanced` and `resample` make their combinations alike."""
+    """Attributes to balance: `balanced` and `resample` give their combinations equal size and
+    prevalence."""
     resample_factor: float = Field(3.0, gt=0)
-    """Size of a drawn test set, in images of the split."""
+    """Size of a drawn test set, as a multiple of the split's images."""
     resample_seed: int = Field(42, ge=0)
     """Random seed for drawn test sets."""
 
@@ -88,7 +89,7 @@ WITHOUT_RATE = ("f1",)
 
 
 def parse_point(point: str) -> tuple[str, float]:
-    """Rule and rate (0 where it takes none) of an operating point; BadInput for a wrong one."""
+    """Rule and rate (0 if it has none) of an operating point; raises BadInput if it is invalid."""
     rule, sign, text = point.partition("=")
     known = (*WITH_RATE, *WITHOUT_RATE)
     if rule not in known:

@@ -43,12 +43,12 @@ class Pretraining(Frozen):
     exclude_eval_patients: bool = True
     """Leave out patients of the validation and test splits on which the models are evaluated."""
     epochs: int = Field(800, ge=1)
-    """Length of the schedule: 200, 400 and 800 epochs are three trainings (Table 4)."""
+    """Length of the schedule: 200, 400 and 800 epochs are separate pre-trainings (Table 4)."""
     warmup_epochs: int = Field(40, ge=0)
     batch_size: int = Field(4096, ge=2)
-    """Images of one step over all workers; the whole corpus if that is smaller."""
+    """Images per step over all workers; the whole corpus if that is smaller."""
     base_lr: float = Field(1.5e-4, gt=0)
-    """Multiplied by batch / 256."""
+    """Peak learning rate for a batch of 256; it is scaled by batch / 256."""
     min_lr: float = Field(0.0, ge=0)
     weight_decay: float = Field(0.05, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
@@ -69,7 +69,7 @@ class Pretraining(Frozen):
     @classmethod
     def _some(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
         if not folders or len(set(folders)) != len(folders):
-            raise BadInput(f"name one or more corpora, each once, not {list(folders)}")
+            raise BadInput(f"give at least one corpus, and each only once, not {list(folders)}")
         return folders
 
     @property

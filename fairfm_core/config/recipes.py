@@ -1,4 +1,4 @@
-"""Recipes: named sets of values, each of which a study may still set beside them.
+"""Recipes: named sets of values, any of which a study may override.
 
 `recipe: smoke` is replaced by its values before validation, so that the identity of a trial depends
 on what a recipe says and never on what it is called. What a recipe leaves out has its default; what
@@ -108,7 +108,7 @@ OFFICIAL_MAE: Values = {
     **RANDAUGMENT,
 }
 SMOKE_FINE_TUNING: Values = {
-    # Minutes on two cores: few epochs, a small batch, hardly any warm-up.
+    # Takes minutes on two cores: few epochs, a small batch, hardly any warm-up.
     "epochs": 8,
     "batch_size": 16,
     "base_lr": 4e-3,
@@ -147,7 +147,7 @@ SMOKE_PROBE: Values = {"epochs": 30, "batch_size": 128, "warmup_epochs": 3}
 def _own_probe(start: Start) -> Values:
     """The probe that the model's own method of pre-training was published with.
 
-    MAE's where there is none: random weights, supervised models and users' own files. The paper
+    MAE's probe if there is none: random weights, supervised models and users' own files. The paper
     states no probe.
     """
     published = start.model.self_supervised if start.model is not None else None

@@ -40,7 +40,7 @@ class Data(Frozen):
     balance: str | tuple[str, ...] = "race"
     """Attribute whose groups a balanced training set contains in equal numbers (section 4.3).
 
-    With several, such as [race, sex], every combination of their groups; the order does not
+    For several, such as [race, sex], every combination of their groups; their order does not
     matter."""
     labels: Labels = "u_zeros"
     """How uncertain labels are read: one policy or named set for all, or one per pathology."""
@@ -61,8 +61,8 @@ class Trial(Frozen):
     weights: PublishedWeights | None = None
     """Published weights; null, written `scratch`, starts from random ones."""
     pretraining: AnyPretraining | None = None
-    """Pre-training that gives the first weights, written `weights: {pretraining: ...}`; trials with
-    the same one share it."""
+    """Pre-training that provides the initial weights, written `weights: {pretraining: ...}`; trials
+    with the same one share it."""
     backbone: Backbone
     adaptation: Adaptation
     data: Data

@@ -28,7 +28,7 @@ FORMATS = {
 TOKEN_POOL = {"end_to_end": "avg", "linear_probe": "token"}
 """As in MAE: fine-tune on the mean of the patches, probe the class token."""
 OWN = "own"
-"""Name of a user's weights that were given none: a file's name is not part of an identity."""
+"""Default name of a user's own weights: a file's name is not part of an identity."""
 TRANSFORMER_PREFIXES = ("vit_", "deit", "eva", "beit", "test_vit")
 """Name prefixes of the networks that the paper's layer decay was made for."""
 MEAN_POOL = {"end_to_end": "avg", "linear_probe": "avg"}

@@ -1,4 +1,4 @@
-"""Balanced training sets: as many images from every group of an attribute (section 4.3)."""
+"""Balanced training sets: equal numbers of images from every group (section 4.3)."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def balanced_subset(
 ) -> NDArray[np.int64]:
     """Positions in `frame`, ascending, of a subset balanced over an attribute (section 4.3).
 
-    Every group keeps as many images as the smallest has, drawn without replacement; images whose
-    group is null are left out. With several attributes every combination of groups keeps that many,
-    such as race x sex. Which images are kept depends on the seed and the images' ids, never on the
-    order of rows; each group is drawn by a random stream of its own.
+    Every group keeps as many images as the smallest group has, drawn without replacement; images
+    whose group is null are left out. With several attributes every combination of groups keeps that
+    many, such as race x sex. Which images are kept depends on the seed and the images' ids, never
+    on the order of rows; each group is drawn by a random stream of its own.
 
     Args:
         frame: a training split.

@@ -30,11 +30,11 @@ Goal = Literal["maximize", "minimize", "ideal"]
 Kind = Literal["overall", "worst_group", "gap_of_mean", "mean_of_gaps"]
 
 GAP_KEYS = {"gap_of_mean": "gap", "mean_of_gaps": "mean_of_gaps"}
-"""How the name of a gap begins, by its definition."""
+"""Prefix of a gap's name, by its definition."""
 GAP_SHARE = 0.2
 """The reference of a gap, as a share of the distance from the metric's reference to its ideal."""
 EQUALIZED_ODDS = Metric("equalized_odds", 0.0, BOTH, reference=1.0)
-"""Has gaps alone: the larger of those in TPR and in FPR."""
+"""Exists only as a gap: the larger of those in TPR and in FPR."""
 
 
 def worst_group_name(metric: str, attribute: str) -> str:
@@ -55,7 +55,7 @@ class NamedNumber:
     metric: Metric
     kind: Kind = "overall"
     attribute: str = ""
-    """Empty for a number of everybody."""
+    """Empty for a number that covers everybody."""
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class NamedNumber:
 
     @property
     def of_auc(self) -> bool:
-        """Whether it is the AUC or made of AUCs: the numbers that every summary holds."""
+        """Whether it is the AUC or derived from AUCs: the numbers that every summary holds."""
         return self.metric.name == AUC.name
 
     @property
@@ -110,7 +110,8 @@ class NamedNumber:
     def reference(self) -> float:
         """The fixed end of its axis in a hypervolume: AUC 0.5, AUC gap 0.10, never from the data.
 
-        A metric's own reference; of one that may err on either side, and of a gap, a distance.
+        It is the metric's reference; for a metric that may err on either side and for a gap,
+        `span`.
         """
         return self.span if self.is_gap or self.metric.two_sided else self.metric.reference
 
@@ -136,7 +137,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
 
 
 def number_named(name: str) -> NamedNumber:
-    """The number of that name, of whatever attribute; raises BadInput for no metric's name."""
+    """The number with this name, for any attribute; raises BadInput if it names no metric."""
     for kind, pattern in _PATTERNS.items():
         if read := pattern.fullmatch(name):
             metric, attribute = read.groups()
@@ -159,7 +160,7 @@ def _metric(name: str) -> Metric:
 def known_numbers(settings: EvaluationSettings) -> dict[str, NamedNumber]:
     """Every number that an evaluation by `settings` may hold, by name.
 
-    Those of the label `No Finding` are among them; in data without it they are undefined.
+    They include those of the label `No Finding`, which are undefined in data without it.
     """
     metrics = chosen_metrics(settings.metrics, settings.operating_points, (NO_FINDING,))
     points = settings.operating_points if "rates" in settings.metrics else ()

@@ -16,7 +16,7 @@ SPLITS = ("val", "test")
 
 
 def evaluate_stage(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
-    """Write the tables of the evaluation; report validation values alone."""
+    """Write the tables of the evaluation; report only validation values."""
     settings = EvaluationSettings(**stage.config)
     evaluation = evaluate(stored_predictions(store, stage.inputs["adapt"]), settings)
     write_evaluation(evaluation, folder)

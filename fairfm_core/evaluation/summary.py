@@ -3,8 +3,8 @@
 Keys have exactly one slash: `<split>/auc` (mean over pathologies, everybody), `<split>/gap_<a>`
 (gap_of_mean), `<split>/mean_of_gaps_<a>`, `<split>/worst_group_auc_<a>`, and the limits of the
 test interval, `test_ci/auc_lo`, `test_ci/gap_<a>_hi` and so on. All are of the first protocol of
-the evaluation's settings; numbers of the other protocols are in its tables only. Numbers of other
-metrics than the AUC, such as `<split>/gap_ece_<a>`, are included where they are named.
+the evaluation's settings; numbers of the other protocols are in its tables only. Numbers of
+metrics other than the AUC, such as `<split>/gap_ece_<a>`, are included if they are named.
 """
 
 from __future__ import annotations

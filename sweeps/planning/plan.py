@@ -227,7 +227,7 @@ def _check_names(planned: dict[str, PlannedTrial]) -> None:
     names = Counter(trial.name for trial in planned.values())
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
-        raise BadInput(f"two different trials are named {repeated[0]!r}; give their values labels")
+        raise BadInput(f"two different trials are named {repeated[0]!r}; label their values")
 
 
 def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:

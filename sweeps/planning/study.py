@@ -46,7 +46,7 @@ class Tracking(Frozen):
 
 
 class StudySpec(Frozen):
-    """A study as written in its YAML file: `base` and the axes that vary it."""
+    """A study as written in its YAML file: `base` and the axes that vary over it."""
 
     study: str
     """Its name, also that of its folder in the results: letters, digits, `-` and `_`."""

@@ -49,7 +49,7 @@ class PretrainingNetwork:
 
 
 def check_pretrainings(trials: Sequence[Trial]) -> None:
-    """Build each distinct network, without memory; raises BadInput for one that cannot be built."""
+    """Build each distinct network without allocating memory; raises BadInput if one fails."""
     import torch
 
     from fairfm_core.training.pretraining.method import implementation

@@ -71,7 +71,7 @@ def open_tracking(
     try:
         writer = open_writer(store, plan.spec.study, uri)
         writer.close_stale()
-    except Exception as error:  # the tracker's boundary: it may never end a sweep
+    except Exception as error:  # the tracker's boundary: it must never end a sweep
         print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
         return None
     objectives = [objective.name for objective in plan.spec.objectives]

@@ -61,7 +61,7 @@ class TrackingThread:
         self._rows: dict[str, list[Row]] = defaultdict(list)
         self._open: dict[str, RunRecord] = {}
         self.degraded: str | None = None
-        """Why MLflow lacks values; None as long as it lacks none."""
+        """Why MLflow lacks values; None while it lacks none."""
         self._thread = threading.Thread(target=self._drain, name="fairfm-tracking", daemon=True)
         self._thread.start()
 
@@ -151,7 +151,7 @@ class TrackingThread:
             try:
                 write()
                 return
-            except Exception as error:  # the tracker's boundary: it may never fail a trial
+            except Exception as error:  # the tracker's boundary: it must never fail a trial
                 reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
                 log.info("MLflow, attempt %d: %s", attempt + 1, error)
                 time.sleep(0.2 * 2**attempt)

@@ -19,7 +19,7 @@ from fairfm_core.errors import BadInput
 
 
 class LossSettings(Frozen):
-    """A loss and its parameters; base class of the losses' own."""
+    """A loss and its parameters; base class of each loss's settings."""
 
     name: str
 
@@ -66,8 +66,8 @@ class LossRecord:
     settings: type[LossSettings]
     """Its parameters; a subclass of `GroupLossSettings` if it needs the groups of images."""
     work: str
-    """`(settings, targets_NP, groups_N) -> training.losses.Loss`, given those of the training
-    images."""
+    """`(settings, targets_NP, groups_N) -> training.losses.Loss`, for the targets and groups of the
+    training images."""
     only_weights: bool = False
     """Whether it differs from cross-entropy only in how it weights images. Linear probes, which
     have the gradient of cross-entropy written out, accept no other loss."""

@@ -21,10 +21,10 @@ from fairfm_core.errors import BadInput
 
 @dataclass(frozen=True)
 class SelfSupervisedMethod:
-    """A method of pre-training."""
+    """A pre-training method."""
 
     settings: type[Pretraining]
-    """The settings of a pre-training by this method: the shared ones and its own."""
+    """The settings of pre-training with this method: the shared ones and its own."""
     work: str
     """Its subclass of `training.pretraining.method.SelfSupervision`: the network, the loss of a
     batch, and what a training keeps in memory."""
@@ -75,7 +75,7 @@ class MocoV3Settings(Pretraining):
     method: Literal["mocov3"]
     temperature: float = Field(0.2, gt=0)
     momentum: float = Field(0.99, gt=0, lt=1)
-    """Of the key encoder at the start; it rises to 1 along a cosine."""
+    """Initial momentum of the key encoder; it rises to 1 along a cosine."""
     hidden_dim: int = Field(4096, ge=8)
     """Width of the projector's and the predictor's hidden layers."""
     projection_dim: int = Field(256, ge=2)
@@ -83,7 +83,7 @@ class MocoV3Settings(Pretraining):
 
 # Section 4.2: the official recipes, but crop to 224, flip and rotation for both methods.
 _PAPER: Values = {"augmentation": "paper", "crop_scale": (0.08, 1.0)}
-# Minutes on two cores: a small batch, and networks beside the encoder as small as it is.
+# Takes minutes on two cores: small batches, and a decoder or heads as small as the encoder.
 _SMOKE: Values = {"warmup_epochs": 1, "augmentation": "paper", "crop_scale": (0.5, 1.0)}
 _MOCO_V3_OFFICIAL: Values = {
     "epochs": 300,
@@ -102,7 +102,7 @@ MAE = SelfSupervisedMethod(
     recipes={
         "paper": _PAPER,
         "official": {},
-        # Medical MAE's code: more is masked, raw pixels, batch 2048.
+        # Medical MAE's code: a higher mask ratio, raw pixels, batches of 2048.
         "medical_mae": {
             "mask_ratio": 0.9,
             "norm_pix": False,
@@ -114,7 +114,7 @@ MAE = SelfSupervisedMethod(
             "epochs": 20,
             "batch_size": 64,
             "base_lr": 8e-3,
-            # Raw pixels, half of them: small grainy images are mostly noise patch by patch.
+            # Raw pixels, half of them masked: patches of small, grainy images are mostly noise.
             "mask_ratio": 0.5,
             "norm_pix": False,
             "decoder_dim": 64,
@@ -161,12 +161,12 @@ SELF_SUPERVISED: dict[str, SelfSupervisedMethod] = {
 def _without_foreign_fields(values: Any) -> Any:
     """Raw values without other methods' fields.
 
-    Records that were written out whole when all methods shared their fields name them all: those at
-    their defaults are dropped. Raises BadInput for others, and for an unknown method.
+    Older records, from when all methods shared one set of fields, name them all: fields at their
+    defaults are dropped. Raises BadInput for other fields, and for an unknown method.
     """
     if not isinstance(values, Mapping) or "method" not in values:
         return values
-    name = known_name(values["method"], SELF_SUPERVISED, "method of pre-training")
+    name = known_name(values["method"], SELF_SUPERVISED, "pre-training method")
     method = SELF_SUPERVISED[name]
     foreign: dict[str, list[SelfSupervisedMethod]] = {}
     for record in SELF_SUPERVISED.values():
@@ -179,7 +179,7 @@ def _without_foreign_fields(values: Any) -> Any:
     ):
         owner = foreign[given[0]][0].name
         raise BadInput(
-            f"{method.name} has no {', '.join(given)} (settings of {owner}): remove it, or set "
+            f"{', '.join(given)} applies to {owner}, not to {method.name}: remove it, or set "
             f"method: {owner}"
         )
     return {name: value for name, value in values.items() if name not in foreign}
@@ -197,9 +197,9 @@ else:
 
 
 def read_pretraining(values: Mapping[str, Any]) -> Pretraining:
-    """The settings of a pre-training by the method that `values` name.
+    """The settings of pre-training with the method that `values` name.
 
-    Raises pydantic's ValidationError for values that they cannot have.
+    Raises pydantic's ValidationError for invalid values.
     """
     read: Pretraining = TypeAdapter(AnyPretraining).validate_python(values)
     return read

@@ -96,11 +96,11 @@ def read_kind(kind: str, source: str, options: ReadOptions) -> Source:
     known = COMMON_OPTIONS | KINDS[kind].options
     for name in sorted(options.content().keys() - known):
         raise BadInput(
-            f"{kind} takes no option {option_name(name)}; it takes "
+            f"{kind} has no option {option_name(name)}; it has "
             f"{', '.join(map(option_name, sorted(known)))}"
         )
     if options.random_split and options.split_list is not None:
-        raise BadInput("--random-split and --split-list exclude each other")
+        raise BadInput("--random-split and --split-list cannot be combined; give one of them")
     data = _read(kind, source, options)
     if "split" in data.frame.columns:
         check_leakage(data.frame)

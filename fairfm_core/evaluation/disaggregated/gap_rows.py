@@ -40,7 +40,8 @@ class Gap:
 
     @property
     def judged_S(self) -> Floats:
-        """What the null is compared with, by seed: the gap, of recalibrations the null's kind."""
+        """The gap compared with the null, by seed: of recalibrations, one computed as the null
+        is."""
         return self.between(*(part.judged_SPG for part in self.parts))
 
     @cached_property
@@ -68,7 +69,7 @@ def gaps_of(frame: MetricFrame) -> Iterator[Gap]:
 
 
 def gap_rows(frame: MetricFrame, gaps: Iterable[Gap]) -> list[Row]:
-    """One row a gap; an undefined one is null with its reason."""
+    """One row per gap; an undefined gap is null with its reason."""
     return [_gap_row(frame, gap) for gap in gaps]
 
 
@@ -114,7 +115,7 @@ def _no_gap(frame: MetricFrame, gap: Gap) -> str | None:
 
 
 def _extremes(frame: MetricFrame, gap: Gap) -> Row:
-    """The worst and the best group; of two metrics together there are none."""
+    """The worst and the best group; a gap of two metrics together has none."""
     if len(gap.parts) > 1:
         return {"worst_group": None, "best_group": None}
     (part,) = gap.parts

@@ -55,7 +55,7 @@ EQUALIZED_ODDS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "gap_of_mean": lambda tpr_PG, fpr_PG: np.maximum(gap_of_mean(tpr_PG), gap_of_mean(fpr_PG)),
     "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(spread(tpr_PG), spread(fpr_PG)).mean(axis=-1),
 }
-"""Equalized-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
+"""Equalised-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
 
 
 def worst_and_best(
@@ -64,7 +64,7 @@ def worst_and_best(
     """Groups farthest from and nearest to the ideal in the mean over pathologies; None if a cell
     is NaN.
 
-    Of equal groups the first by name is the worst and the last the best.
+    Among equal groups the first by name is the worst and the last the best.
     """
     off_G = -np.abs(group_means(value_PG) - ideal)
     if np.isnan(off_G).any():
@@ -88,7 +88,7 @@ MARGIN = 0.01
 def fairness_scores(gap_M: Floats, margin: float = MARGIN) -> Floats:
     """Fairness score of each of the models [M] of one plot, FS = C - gap (Khan et al., equation 1).
 
-    C is that of `fairness_constant`, so the least fair model has `margin` exactly. It depends on
+    C is that of `fairness_constant`, so the least fair model scores exactly `margin`. It depends on
     the models shown together: it is computed when a plot is drawn and never stored.
     """
     scores: Floats = margin + (np.nanmax(gap_M) - gap_M)
@@ -112,7 +112,7 @@ class Null:
 
     @property
     def note(self) -> str | None:
-        """What a reader must know: None if every permutation was defined."""
+        """A note for the reader; None if every permutation was defined."""
         if self.defined == self.permutations > 0:
             return None
         if self.permutations == 0:

@@ -83,7 +83,7 @@ class Glocker(DrawnWeighting):
         return candidate_N & ~np.isnan(self.sample.label_PN[p])
 
     def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
-        """Drawn anew with the permuted races; other attributes play no part in the draws."""
+        """Drawn anew with the permuted races; other attributes do not affect the draws."""
         if permuted.groups.level(RACE) is None or not len(self.drawable.place_n):
             return super().permuted(p, permuted)
         return PermutedWeights(drawn_BN=_drawn_anew(self, permuted))
@@ -135,12 +135,12 @@ def glocker(sample: Sample, settings: EvaluationSettings) -> Glocker:
 
 
 def _diseases(sample: Sample) -> Ints:
-    """0 no finding, 1 effusion (which goes first), 2 other; -1 where a label is unknown."""
+    """0 no finding, 1 effusion (which takes precedence), 2 other; -1 where a label is unknown."""
     for name in (EFFUSION, NO_FINDING):
         if name not in sample.pathologies:
             raise BadInput(
                 f"protocol glocker draws by {EFFUSION} and {NO_FINDING}, but the predictions have"
-                f" no {name!r}: use protocol resample, which draws for each pathology by itself"
+                f" no {name!r}: use protocol resample, which draws for each pathology separately"
             )
     effusion_N = sample.label_PN[sample.pathologies.index(EFFUSION)]
     no_finding_N = sample.label_PN[sample.pathologies.index(NO_FINDING)]

@@ -51,7 +51,7 @@ class Interval:
 
     @property
     def note(self) -> str | None:
-        """What a reader must know: None if every replicate was defined."""
+        """A note for the reader; None if every replicate was defined."""
         if self.defined == self.replicates > 0:
             return None
         if self.replicates == 0:

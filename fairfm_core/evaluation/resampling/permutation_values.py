@@ -76,7 +76,7 @@ def _undefined_values(problem: Problem, permuted: Permuted) -> Values:
 
 
 def _parts(problem: Problem, permuted: Permuted) -> list[Part]:
-    """The pathologies whose patients are weighted together; each that is drawn anew by itself."""
+    """The pathologies whose patients are weighted together; each that is drawn anew on its own."""
     pathologies = range(len(problem.sample.pathologies))
     weights = {p: problem.weighting.permuted(p, permuted) for p in pathologies}
     together = {p: each for p, each in weights.items() if each.drawn_BN is None}

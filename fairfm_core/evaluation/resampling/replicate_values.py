@@ -90,7 +90,7 @@ class Weightings:
     weights_BU: npt.NDArray[Any]
     unit_N: Ints
     scale_BK2: Callable[[int], Floats | None]
-    """For a pathology."""
+    """Scale of the protocol's cells for a pathology; None for 1."""
 
     @property
     def units(self) -> Units:

@@ -2,7 +2,7 @@
 
 Any number that a study evaluates may be one: a metric of everybody, of its worst group, or its gap
 (see `evaluation/numbers.py`). A search may read no test number, so an objective outside `val/` is
-refused where it is made.
+refused when it is made.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Objective(Frozen):
 
     @model_validator(mode="after")
     def _better_direction(self) -> Objective:
-        """A metric and its gaps have one direction in which they are better."""
+        """Check the goal: each metric and gap has only one direction in which it is better."""
         if self.goal != self.number.goal:
             ideal = f" (nearest to {self.number.ideal:g})"
             raise BadInput(
@@ -118,7 +118,7 @@ class Objective(Frozen):
 
     @property
     def maximised(self) -> bool:
-        """Whether larger is better, of the values as `judged` returns them."""
+        """Whether larger is better, for values as returned by `judged`."""
         return self.goal == "maximize"
 
     @property

@@ -44,7 +44,7 @@ class MaskedImages(SelfSupervision):
 
     @staticmethod
     def forward_on_meta(network: Any, images_BCHW: Tensor, rules: GpuRules, workers: int) -> None:
-        """The encoder sees the visible patches alone."""
+        """The encoder sees only the visible patches."""
         network(images_BCHW, images_BCHW.new_empty(len(images_BCHW), network.patches))
 
     @property

@@ -31,7 +31,7 @@ class BatchLoss:
     loss: Tensor
     """Their mean, with gradient."""
     spread: float | None = None
-    """Spread of the encoder's features over all workers' images, for a method that can collapse:
+    """For a method that can collapse, spread of the encoder's features over all workers' images:
     1 is uniform, 0 means that all are equal."""
 
 

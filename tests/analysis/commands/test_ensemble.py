@@ -134,7 +134,7 @@ def test_without_a_test_split_the_front_is_shown_on_validation_alone(folder):
         ),
         (
             ["a=mae/predictions/test.parquet", "b=moco/predictions/val.parquet"],
-            "a and b do not pair: they predict different images",
+            "a and b cannot be paired: they predict different images",
         ),
     ],
 )

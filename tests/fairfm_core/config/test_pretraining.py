@@ -149,7 +149,7 @@ def test_each_field_has_one_owner_or_is_of_both() -> None:
 def test_what_is_of_the_other_method_is_refused(
     method: str, owner: str, name: str, value: Any
 ) -> None:
-    message = rf"{method} has no {name} \(settings of {owner}\): remove it, or set method: {owner}"
+    message = f"{name} applies to {owner}, not to {method}: remove it, or set method: {owner}"
     for recipe in SELF_SUPERVISED[method].recipes:
         with pytest.raises(ValidationError, match=message):
             pretraining(method, recipe=recipe, **{name: value})

@@ -209,5 +209,5 @@ def test_the_setting_is_one_attribute_or_several() -> None:
     assert several.balance == ("race", "sex")
     assert several == Data(dataset="d", balance=("race", "sex"))
     for wrong in ((), ("race", "race")):
-        with pytest.raises(ValueError, match="name one or more, each once"):
+        with pytest.raises(ValueError, match="give at least one name, and each only once"):
             Data(dataset="d", balance=wrong)

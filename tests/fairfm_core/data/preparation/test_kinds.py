@@ -37,9 +37,7 @@ def test_a_new_kind_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read_kind("toy", "good", ReadOptions(seed=1)).frame) == 2
     with pytest.raises(BadInput, match=r"more than one split: a \(1 in train, 2 in test\)"):
         read_kind("toy", "leaking", ReadOptions())
-    with pytest.raises(
-        BadInput, match=r"toy takes no option --patients; it takes --fractions, --seed"
-    ):
+    with pytest.raises(BadInput, match=r"toy has no option --patients; it has --fractions, --seed"):
         read_kind("toy", "good", ReadOptions(patients=3))
     shown = CliRunner().invoke(data, ["prepare", "--help"]).output
     assert "folder of toys; --seed" in shown
