@@ -7,7 +7,7 @@ validation, so that a `Trial` holds every value itself.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,14 +17,6 @@ from fairfm_core.config.frozen import Frozen, one_or_several, some_and_distinct
 from fairfm_core.config.label_policies import Labels, check_labels
 from fairfm_core.config.methods import AnyPretraining, known_sampling
 from fairfm_core.config.resolving import resolve_trial
-
-ProtocolName = Literal["full", "balanced", "resample", "glocker"]
-METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
-"""Families that are evaluated unless a study says otherwise; all that are known, and what each
-holds, stand in `evaluation/metrics.py`. Not to be extended: stored evaluations that name no
-families were made with these."""
-GLOCKER_ATTRIBUTES = ("race", "age")
-GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
 
 class Data(Frozen):

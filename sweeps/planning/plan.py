@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.config.backbone import PublishedWeights
+from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
 from fairfm_core.config.resolving import SCRATCH
-from fairfm_core.config.trial import GLOCKER_LABELS, Trial
+from fairfm_core.config.trial import Trial
 from fairfm_core.data.balancing import sampled, training_groups
 from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData, open_dataset

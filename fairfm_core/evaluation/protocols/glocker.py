@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, GLOCKER_LABELS
+from fairfm_core.config.evaluation import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Bools, Ints
 from fairfm_core.evaluation.predictions import Sample
