@@ -23,7 +23,7 @@ WORK = {
     "weights": "fairfm_core.models.checkpoints.stage:prepare_weights",
     "features": "fairfm_core.training.features:extract_features",
     "adapt": "fairfm_core.training.adapt_stage:adapt",
-    "evaluate": "fairfm_core.evaluation.stage:evaluate_stage",
+    "evaluate": "fairfm_core.evaluation.stage:run_evaluation",
 }
 """`module:function` that does the work, by kind of stage."""
 TOGETHER = "fairfm_core.training.probing.stage:probe_together"

@@ -28,10 +28,13 @@ from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.zoo import MAPPING_REVISION
 
-Report = Callable[[Mapping[str, float]], None]
+EpochValues = Mapping[str, float]
+"""Values of one epoch by name, `epoch` and `time` among them."""
+
+Report = Callable[[EpochValues], None]
 """Receives one epoch's values; `sweeps` passes them on to whoever follows the training."""
 
-ReportRows = Callable[[Mapping[str, Mapping[str, float]]], None]
+ReportRows = Callable[[Mapping[str, EpochValues]], None]
 """Receives one epoch's values of several stages, by fingerprint."""
 
 REVISIONS = {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}

@@ -10,6 +10,7 @@ from analysis.front.rows import number_of
 from analysis.results.numbers import is_gap, thinnest, undefined_cells
 from analysis.results.results import Configuration, StudyResults
 from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.tables import Evaluation
 
 FEWEST_REPLICATES = 100
@@ -76,7 +77,7 @@ def _cells(
     """One sentence for each undefined cell, naming the configurations that share it."""
     cells: dict[str, list[str]] = {}
     for each in configurations:
-        for split in ("val", "test") if each.group in evaluations else ():
+        for split in EVALUATION_SPLITS if each.group in evaluations else ():
             for row in undefined_cells(evaluations[each.group], split):
                 where = f"{row['pathology']}, {row['attribute']} {row['group']}, {split}"
                 cells.setdefault(f"{where}: {row['reason']}", []).append(each.label)

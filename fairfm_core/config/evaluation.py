@@ -8,9 +8,15 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from fairfm_core.config.frozen import Frozen, some_and_distinct
-from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, METRIC_FAMILIES, ProtocolName
 from fairfm_core.errors import BadInput, did_you_mean
 
+ProtocolName = Literal["full", "balanced", "resample", "glocker"]
+METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
+"""Families that are evaluated unless a study says otherwise; all that are known, and what each
+holds, stand in `evaluation/metrics.py`. Not to be extended: stored evaluations that name no
+families were made with these."""
+GLOCKER_ATTRIBUTES = ("race", "age")
+GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 AGE_EDGES = (40.0, 60.0, 80.0)
 """Inner edges of the age bins in years, unless a study sets others."""
 

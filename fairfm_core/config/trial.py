@@ -7,7 +7,7 @@ validation, so that a `Trial` holds every value itself.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,14 +18,6 @@ from fairfm_core.config.label_policies import Labels, check_labels
 from fairfm_core.config.methods.samplings import known_sampling
 from fairfm_core.config.methods.self_supervised import AnyPretraining
 from fairfm_core.config.resolving import resolve_trial
-
-ProtocolName = Literal["full", "balanced", "resample", "glocker"]
-METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
-"""Families evaluated unless a study says otherwise. All known families, and the metrics in each,
-are defined in `evaluation/metrics.py`. Do not extend this list: stored evaluations that name no
-families were made with it."""
-GLOCKER_ATTRIBUTES = ("race", "age")
-GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
 
 class Data(Frozen):

@@ -9,6 +9,8 @@ from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
 KEYS = ("image_id", "patient_id", "split", "row")
 SPLITS = ("train", "val", "test")
+EVALUATION_SPLITS = ("val", "test")
+"""Splits on which a model is judged; the others are for training it."""
 SEXES = ("F", "M")
 LABEL_PREFIX = "y_"
 UNCERTAIN_PREFIX = "u_"

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.disaggregated.split_rows import split_rows
 from fairfm_core.evaluation.metrics import MetricRequest, has_rates
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.pairing import differ
-from fairfm_core.evaluation.predictions import SPLITS, Predictions, sample_of
+from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from fairfm_core.evaluation.tables import (

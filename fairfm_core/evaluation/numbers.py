@@ -27,7 +27,7 @@ from fairfm_core.evaluation.metrics import (
 )
 
 Goal = Literal["maximize", "minimize", "ideal"]
-Kind = Literal["overall", "worst_group", "gap_of_mean", "mean_of_gaps"]
+Reduction = Literal["overall", "worst_group", "gap_of_mean", "mean_of_gaps"]
 
 GAP_KEYS = {"gap_of_mean": "gap", "mean_of_gaps": "mean_of_gaps"}
 """Prefix of a gap's name, by its definition."""
@@ -53,7 +53,7 @@ class NamedNumber:
     """One number of an evaluation, on any split and under any protocol."""
 
     metric: Metric
-    kind: Kind = "overall"
+    kind: Reduction = "overall"
     attribute: str = ""
     """Empty for a number that covers everybody."""
 
@@ -128,7 +128,7 @@ def _either(metrics: dict[str, Metric], *without: str) -> str:
 
 
 _GAPS_OF = _either(_BY_NAME | {EQUALIZED_ODDS.name: EQUALIZED_ODDS}, AUC.name)
-_PATTERNS: dict[Kind, re.Pattern[str]] = {
+_PATTERNS: dict[Reduction, re.Pattern[str]] = {
     "gap_of_mean": re.compile(rf"gap_(?:({_GAPS_OF})_)?(.+)"),
     "mean_of_gaps": re.compile(rf"mean_of_gaps_(?:({_GAPS_OF})_)?(.+)"),
     "worst_group": re.compile(rf"worst_group_({_either(_BY_NAME)})_(.+)"),
@@ -167,7 +167,7 @@ def known_numbers(settings: EvaluationSettings) -> dict[str, NamedNumber]:
     odds = [_metric(f"{EQUALIZED_ODDS.name}@{point}") for point in points]
     numbers = [NamedNumber(metric) for metric in metrics]
     for attribute in settings.attributes:
-        gaps: tuple[Kind, ...] = ("gap_of_mean", "mean_of_gaps")
+        gaps: tuple[Reduction, ...] = ("gap_of_mean", "mean_of_gaps")
         numbers += [NamedNumber(m, kind, attribute) for m in (*metrics, *odds) for kind in gaps]
         means = [metric for metric in metrics if metric.only is None]
         numbers += [NamedNumber(metric, "worst_group", attribute) for metric in means]

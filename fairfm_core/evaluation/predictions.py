@@ -22,11 +22,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Ints
 
 KEYS = ("image_id", "patient_id", "split")
-SPLITS = ("train", "val", "test")
 
 File = str | PathLike[str] | IO[bytes]
 

@@ -11,13 +11,12 @@ from torch import nn
 
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.zoo import TOKEN_POOL
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.seeding import stream_seed
 
-# Families that pool to the class token or to the mean of the patches, and what `auto` means for
-# each adaptation: as in MAE, which fine-tunes on the mean and probes the token.
 TOKEN_FAMILIES = {"vision_transformer", "deit", "eva"}
-AUTO_POOL = {"end_to_end": "avg", "linear_probe": "token"}
+"""Families that pool to the class token or to the mean of the patches: `auto` is `TOKEN_POOL`."""
 
 
 def build_backbone(
@@ -99,7 +98,7 @@ def _pool_option(backbone: Backbone, method: str, pool: str) -> dict[str, str]:
         if pool == "token":
             raise BadInput(f"backbone {backbone.name!r} has no class token; use pool: auto or avg")
         return {}
-    return {"global_pool": AUTO_POOL[method] if pool == "auto" else pool}
+    return {"global_pool": TOKEN_POOL[method] if pool == "auto" else pool}
 
 
 def _create(backbone: Backbone, **options: Any) -> nn.Module:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.config.backbone import PublishedWeights
+from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.methods.losses import GROUP_SETTING, GroupLossSettings
 from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.resolving import SCRATCH
-from fairfm_core.config.trial import GLOCKER_LABELS, Trial
+from fairfm_core.config.trial import Trial
 from fairfm_core.data.balancing import sampled, training_groups
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.groups import TIMES
 from fairfm_core.errors import BadInput, did_you_mean
@@ -187,7 +189,7 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
                 f"pathology {label!r} is not in {data.folder}"
                 f"{did_you_mean(label, data.pathologies)}; it has {', '.join(data.pathologies)}"
             )
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         if not (data.frame["split"] == split).any():
             raise BadInput(
                 f"{data.folder} has no images in split {split!r}; prepare it with all splits"

@@ -14,9 +14,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fairfm_core.stages import Stage
+from fairfm_core.stages import EpochValues, Stage
 from sweeps.planning.records import PretrainingRecord, RunRecord, TrialRecord
-from sweeps.tracking.run_writer import Row, RunWriter
+from sweeps.tracking.run_writer import RunWriter
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class TrackingThread:
             for fingerprint in trial.stages:
                 self._needing[fingerprint].append(trial)
         self._queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(maxsize=10_000)
-        self._rows: dict[str, list[Row]] = defaultdict(list)
+        self._rows: dict[str, list[EpochValues]] = defaultdict(list)
         self._open: dict[str, RunRecord] = {}
         self.degraded: str | None = None
         """Why MLflow lacks values; None while it lacks none."""
@@ -72,7 +72,7 @@ class TrackingThread:
             self._open[record.identity] = record
             self._put("start", record, None)
 
-    def stage_reported(self, stage: Stage, row: Row) -> None:
+    def stage_reported(self, stage: Stage, row: EpochValues) -> None:
         """Queue an epoch's row."""
         if stage.fingerprint in self._training and "epoch" in row:
             self._put("row", self._training[stage.fingerprint], row)

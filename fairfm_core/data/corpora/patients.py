@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.data.preparation.kinds import KINDS
 from fairfm_core.errors import BadInput
-
-EVALUATION_SPLITS = ("val", "test")
 
 
 def by_source(datasets: Iterable[PreparedData]) -> dict[str, PreparedData]:

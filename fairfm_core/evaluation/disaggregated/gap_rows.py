@@ -11,7 +11,7 @@ import numpy as np
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.estimates import estimates
 from fairfm_core.evaluation.disaggregated.gaps import (
-    EQUALIZED_ODDS,
+    EQUALIZED_ODDS_GAPS,
     GAP_DEFINITIONS,
     null_of,
     worst_and_best,
@@ -64,7 +64,7 @@ def gaps_of(frame: MetricFrame) -> Iterator[Gap]:
     for metric in frame.metrics:
         if metric.name.startswith("tpr@"):
             parts = by_name[metric.name], by_name[f"fpr@{metric.point}"]
-            for definition, both in EQUALIZED_ODDS.items():
+            for definition, both in EQUALIZED_ODDS_GAPS.items():
                 yield Gap(f"equalized_odds@{metric.point}", definition, parts, both)
 
 

@@ -21,7 +21,7 @@ def group_means(auc_PG: Floats) -> Floats:
     return means
 
 
-def spread(value_G: Floats) -> Floats:
+def max_minus_min(value_G: Floats) -> Floats:
     """Largest minus smallest over groups, [..., G] -> [...]; NaN if any is NaN."""
     parts = [value_G[..., g] for g in range(value_G.shape[-1])]  # faster than a loop over rows
     largest_less_smallest: Floats = reduce(np.maximum, parts) - reduce(np.minimum, parts)
@@ -33,7 +33,7 @@ def gap_of_mean(auc_PG: Floats) -> Floats:
 
     NaN wherever any cell is NaN: a group is never dropped from a gap.
     """
-    return spread(group_means(auc_PG))
+    return max_minus_min(group_means(auc_PG))
 
 
 def mean_of_gaps(auc_PG: Floats) -> Floats:
@@ -41,7 +41,7 @@ def mean_of_gaps(auc_PG: Floats) -> Floats:
 
     Never below `gap_of_mean`, with three to four times its noise floor.
     """
-    gap: Floats = spread(auc_PG).mean(axis=-1)
+    gap: Floats = max_minus_min(auc_PG).mean(axis=-1)
     return gap
 
 
@@ -51,9 +51,11 @@ GAP_DEFINITIONS: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-EQUALIZED_ODDS: dict[str, Callable[[Floats, Floats], Floats]] = {
+EQUALIZED_ODDS_GAPS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "gap_of_mean": lambda tpr_PG, fpr_PG: np.maximum(gap_of_mean(tpr_PG), gap_of_mean(fpr_PG)),
-    "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(spread(tpr_PG), spread(fpr_PG)).mean(axis=-1),
+    "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(
+        max_minus_min(tpr_PG), max_minus_min(fpr_PG)
+    ).mean(axis=-1),
 }
 """Equalised-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
 

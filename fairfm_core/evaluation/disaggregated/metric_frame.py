@@ -17,7 +17,7 @@ from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.metrics import AUC, Metric
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.problem import Problem
-from fairfm_core.evaluation.resampling.replicate_values import Values
+from fairfm_core.evaluation.resampling.replicate_values import ValuesByMetric
 
 ANALYTIC = "no interval: DeLong's method applies only to the AUC"
 UNFIXED = "no interval: with these weights DeLong's method holds only for balanced attributes"
@@ -50,9 +50,9 @@ class MetricFrame:
     problem: Problem
     groups: Groups
     counts: CellCounts
-    values: Values
+    values: ValuesByMetric
     """[1 + B, S, P, G]: the data as they are, then the replicates."""
-    null: Values
+    null: ValuesByMetric
     """[R + 1, S, P, G], the unpermuted groups last; empty for an attribute without a null."""
 
     @property

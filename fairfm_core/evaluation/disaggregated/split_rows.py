@@ -30,7 +30,7 @@ from fairfm_core.evaluation.resampling.permutation import permuted_groups, with_
 from fairfm_core.evaluation.resampling.permutation_values import permuted_values
 from fairfm_core.evaluation.resampling.replicate_values import (
     BootstrapValues,
-    Values,
+    ValuesByMetric,
     bootstrap_values,
 )
 from fairfm_core.evaluation.tables import Row
@@ -71,7 +71,7 @@ def metric_frames(problem: Problem, all_splits: pd.DataFrame) -> list[MetricFram
     frames = []
     for a, (groups, values) in enumerate(zip(attributes, resampled.values, strict=True)):
         counts = count_cells(problem, groups)
-        null: Values = {}
+        null: ValuesByMetric = {}
         if a > 0:  # everybody has no null
             permuted = with_observed(permuted_groups(problem, groups))
             null = permuted_values(problem, permuted, resampled.cases)
@@ -102,8 +102,8 @@ def _units(problem: Problem) -> tuple[Ints, int]:
 
 
 def _with_normal_replicates(
-    problem: Problem, attributes: Sequence[Groups], observed: Sequence[Values], unit_N: Ints
-) -> list[Values]:
+    problem: Problem, attributes: Sequence[Groups], observed: Sequence[ValuesByMetric], unit_N: Ints
+) -> list[ValuesByMetric]:
     """Replicates of the AUC from the normal approximation; none for other metrics.
 
     There are none either where an attribute divides cells whose weights a protocol fixes: a group's

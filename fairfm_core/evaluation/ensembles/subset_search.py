@@ -18,7 +18,7 @@ import pandas as pd
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.disaggregated.counts import undefined_reason
 from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, group_means
 from fairfm_core.evaluation.ensembles.ensemble import Combination, combination_of
@@ -33,7 +33,7 @@ from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.metrics import AUC
 from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.selection.objectives import PREFIX, Objective
-from fairfm_core.evaluation.selection.pareto import Mask, non_dominated
+from fairfm_core.evaluation.selection.pareto import non_dominated
 
 VALIDATION = "val"
 PROTOCOL = "full"
@@ -55,7 +55,7 @@ class SubsetSearch:
     """Member e is in subset m if bit e of `bits_M[m]` is set; ascending."""
     value_MO: Floats
     """Mean AUC over pathologies and gaps, in 0..1."""
-    front_M: Mask
+    front_M: Bools
     """The non-dominated subsets; equal ones are kept together."""
 
     def places(self, m: int) -> tuple[int, ...]:

@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups, attribute_names, groups_of, joint_groups
 from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights, Weighting
+from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights, Weighting
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

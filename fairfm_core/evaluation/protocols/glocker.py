@@ -18,14 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, GLOCKER_LABELS
+from fairfm_core.config.evaluation import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Ints
+from fairfm_core.evaluation.arrays import Bools, Ints
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.balanced import balancing_groups
 from fairfm_core.evaluation.protocols.resample import DrawnWeighting, draw
-from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights
+from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights
 from fairfm_core.seeding import stream
 
 RACE, AGE = GLOCKER_ATTRIBUTES

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.balanced import Balanced, balanced
-from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights, Weighting
+from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights, Weighting
 from fairfm_core.seeding import stream
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
@@ -12,12 +12,11 @@ from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.named_records import imported
 from fairfm_core.config.pretraining import AUGMENTATIONS, Pretraining
 from fairfm_core.training.augmentation.augment_tensor import RandomViews
-from fairfm_core.training.augmentation.augmentation import uniforms
+from fairfm_core.training.augmentation.augmentation import Seeds, uniforms
 from fairfm_core.training.augmentation.distortions import ASYMMETRIC, Chances, distorted
 from fairfm_core.training.augmentation.random_operations import RandomOperations
 from fairfm_core.training.augmentation.transforms import normalised, paper_augmentation, resized
 
-Seeds = Sequence[int]
 View = Callable[[Tensor, Seeds], Tensor]
 """uint8 [B, H, W] and one seed per image -> normalised float32 [B, C, S, S]."""
 

@@ -47,7 +47,7 @@ def test_writes_tables_and_prints_what_each_number_is(folder):
     assert set(result.metrics["group"].dropna()) == {"all", "F", "M", "<40", "40-59", "60+"}
     head = done.output.splitlines()[0].split()
     assert head[:5] == ["split", "protocol", "what", "value", "95"]
-    line = next(text for text in done.output.splitlines() if "gap of age (mean_of_gaps)" in text)
+    line = next(text for text in done.output.splitlines() if "age gap (mean_of_gaps)" in text)
     assert line.startswith("val")
     assert all(word in line for word in ("full", "[", "null", "p "))
     assert _run(folder, "--out", folder / "again", "--age-edges", "40,60", *few).exit_code == 0
