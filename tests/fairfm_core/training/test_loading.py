@@ -127,7 +127,7 @@ def test_no_process_is_left_when_an_epoch_is_broken_off() -> None:
     assert workers
     reading.close()  # type: ignore[attr-defined]
     # Closing has joined the workers; one that still reads would never end.
-    _, left = psutil.wait_procs(workers, timeout=60)
+    _, left = psutil.wait_procs(workers, timeout=600)
     assert not left
 
 

@@ -172,7 +172,7 @@ def test_the_default_is_cross_entropy_and_no_part_of_what_a_recipe_is() -> None:
         ("focl", r"loss 'focl' is not known \(did you mean 'focal'\?\); known: bce, focal"),
         ({"name": "focal", "gamma": -1}, "greater than or equal to 0"),
         ({"name": "focal", "attribute": "race"}, "Extra inputs"),
-        ({"name": "reweighted", "attribute": []}, "name one or more"),
+        ({"name": "reweighted", "attribute": []}, "at least one name"),
         ({"gamma": 1}, "name"),
         (3, "loss"),
     ],
