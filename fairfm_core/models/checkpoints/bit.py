@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.models.checkpoints.published import Published, renamed
+from fairfm_core.models.checkpoints.published import CheckpointSource, Published, renamed
 from fairfm_core.models.checkpoints.tensor_bundle import open_bundle
+from fairfm_core.models.weights.file_kinds import refuse_other_files
 
 ROOT = re.compile(r"(?:.*/)?resnet/(.*?)(?::0)?")
 """A variable of the network, with any prefix; Keras may append :0 to its name."""
@@ -36,11 +37,13 @@ DAMAGED = (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, 
 PARTS = {"gamma": "weight", "beta": "bias"}
 
 
-def read_bit(path: Path, network: nn.Module) -> Published:
+def read_bit(source: CheckpointSource, network: nn.Module) -> Published:
     """BiT's arrays, kernels transposed from HWIO to OIHW.
 
     Raises BadInput if the file is not a complete .npz, or would have to be unpickled.
     """
+    path = _whole(source)
+    refuse_other_files(path)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             kept, heads = _without_head(archive.files)
@@ -56,11 +59,12 @@ def read_bit(path: Path, network: nn.Module) -> Published:
     return Published(tensors, (path,), heads)
 
 
-def read_remedis(path: Path, network: nn.Module) -> Published:
+def read_remedis(source: CheckpointSource, network: nn.Module) -> Published:
     """The variables of a REMEDIS SavedModel (or TensorFlow 1 checkpoint); its graph is not run.
 
     Raises BadInput if the checkpoint cannot be read or has no variable below `resnet/`.
     """
+    path = _whole(source)
     bundle = open_bundle(path)
     inside = [name for name in bundle.names if ROOT.fullmatch(name)]
     outside = tuple(name for name in bundle.names if not ROOT.fullmatch(name))
@@ -72,6 +76,14 @@ def read_remedis(path: Path, network: nn.Module) -> Published:
     tensors = _tensors(kept, bundle.read, path)
     rest = {"outside the network": outside} if outside else {}
     return Published(tensors, bundle.files(), dropped | rest)
+
+
+def _whole(source: CheckpointSource) -> Path:
+    """The path; raises BadInput for a key or prefix, which these formats do not need."""
+    for name in ("key", "prefix"):
+        if getattr(source, name) is not None:
+            raise BadInput(f"{source.path}: BiT and REMEDIS take no {name}; leave it out")
+    return source.path
 
 
 def timm_name(name: str) -> str:
