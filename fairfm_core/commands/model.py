@@ -112,6 +112,7 @@ def check(file: str, name: str | None) -> None:
     from fairfm_core.config.zoo import foundation_model
     from fairfm_core.models.weights.converted import read_weights
     from fairfm_core.models.weights.coverage import file_pool, meta_network
+    from fairfm_core.models.weights.hidden import attention_heads
     from fairfm_core.models.weights.loading import fitted_weights
     from fairfm_core.models.weights.probe import verify_probe
 
@@ -122,8 +123,8 @@ def check(file: str, name: str | None) -> None:
     coverage = fitted_weights(network, weights).coverage
     verify_probe(weights)
     click.echo(f"{file}: {about.model}, format {about.format}, backbone {backbone.name}")
-    if about.heads:
-        click.echo(f"  attention heads: {about.heads}")
+    if attention_heads(network):
+        click.echo(f"  attention heads: {about.heads or 'not stated; a study has to'}")
     _print_coverage(coverage, len(network.state_dict()))
     if about.probe:
         click.echo("  features of the fixed image: as recorded")

@@ -32,8 +32,16 @@ TIMM_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"{UNIT}{NORM}/(?P<leaf>gamma|beta)"), "{place}.norm{number}.{part}"),
     (re.compile(rf"{NORM}/(?P<leaf>gamma|beta)"), "norm.{part}"),
 )
-DAMAGED = (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
-"""Raised by numpy for files of another kind, cut-off files and pickled objects."""
+DAMAGED = (
+    AttributeError,
+    EOFError,
+    MemoryError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Raised by numpy for files of another kind, cut-off files, pickled objects and absurd shapes."""
 PARTS = {"gamma": "weight", "beta": "bias"}
 
 

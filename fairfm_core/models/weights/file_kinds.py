@@ -16,7 +16,8 @@ BEGINNINGS: dict[bytes, str] = {
 }
 """How files begin that are no weights, and what to do instead."""
 READ = 512
-"""Bytes that are looked at."""
+"""Bytes that are looked at. Any zero among them means that the file is not a text: a safetensors
+file may begin with any character, but the length of its header has zeros."""
 UNPACKED_LIMIT = 1_000_000_000
 """An archive that unpacks to more bytes than this..."""
 UNPACKED_RATIO = 10
@@ -37,7 +38,7 @@ def refuse_other_files(path: Path) -> None:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
     if not start:
         raise BadInput(f"{path} is not a complete file: it is empty; copy or download it again")
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    text = b"" if b"\0" in start else start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for beginning, advice in BEGINNINGS.items():
         if text.startswith(beginning):
             raise BadInput(f"{path} {advice}")

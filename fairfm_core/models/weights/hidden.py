@@ -86,8 +86,9 @@ def refuse_unknown_heads(source: str, backbone: Backbone, network: nn.Module) ->
     if possible:
         raise BadInput(
             f"{source} does not state its number of attention heads, and shapes do not show it: "
-            f"write heads: N under weights (--heads N); {backbone.name} has {count}, but MoCo v3's "
-            f"ViT-S has 12 where timm's has 6; possible: {', '.join(map(str, possible))}"
+            f"write heads: N under weights (--heads N); timm's {backbone.name} has {count}, but "
+            "another code's network of the same shapes may not (MoCo v3's ViT-S has 12, timm's 6); "
+            f"possible: {', '.join(map(str, possible))}"
         )
 
 

@@ -6,6 +6,7 @@ import argparse
 import io
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from numpy._core.multiarray import scalar
 
 from fairfm_core.errors import BadInput
 from fairfm_core.models.checkpoints.registry import convert
@@ -268,6 +270,21 @@ def test_numpy_scalars_beside_the_weights_are_read(zipped: bool, tmp_path: Path)
         _use_new_zipfile_serialization=zipped,
     )
     assert set(convert(vit("mae"), path).tensors) == set(state)
+
+
+class HiddenBomb(Bomb):
+    """The same in a pickle of its own, as the bytes of a numpy scalar that is an object."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return scalar, (np.dtype("O"), pickle.dumps(Bomb(self.target)))
+
+
+def test_numpy_scalars_run_no_code(tmp_path: Path) -> None:
+    content = {"model": encoder(Random()), "best": HiddenBomb(tmp_path / "bang")}
+    path = saved(content, tmp_path / "bomb.pth")
+    with suppress(BadInput):
+        convert(vit("mae"), path)
+    assert not (tmp_path / "bang").exists()
 
 
 def test_numpy_arrays_beside_the_weights_are_refused_by_name(tmp_path: Path) -> None:

@@ -46,6 +46,15 @@ def test_a_pointer_is_no_converted_file(tmp_path: Path) -> None:
         read_weights(tmp_path / "w.safetensors")
 
 
+def test_a_safetensors_file_may_begin_like_a_text(tmp_path: Path) -> None:
+    """Its first byte is the lowest of a length: here 123, a brace."""
+    path = tmp_path / "w.safetensors"
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(256 + ord("{"))
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(BadInput, match="does not fill"):
+        convert(vit("timm"), path)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".npz"])
 def test_an_archive_that_would_explode_is_not_opened(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -109,6 +109,7 @@ def test_a_tag_of_timm_states_the_network() -> None:
     assert default_heads("vit_small_patch16_224.augreg_in21k") == 6
 
 
+@pytest.mark.slow
 def test_the_heads_of_standard_networks_are_timm_s() -> None:
     names = [name for name in timm.list_models() if default_heads(name) is not None]
     assert len(names) > 20
