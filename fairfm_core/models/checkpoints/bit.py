@@ -101,18 +101,18 @@ def timm_name(name: str) -> str:
     """
     rooted = ROOT.fullmatch(name)
     for pattern, new in TIMM_NAMES:
-        if rooted and (found := pattern.fullmatch(rooted[1])):
-            return new.format(**_numbers(found.groupdict()))
+        if rooted and (match := pattern.fullmatch(rooted[1])):
+            return new.format(**_numbers(match.groupdict()))
     return name
 
 
-def _numbers(found: dict[str, str]) -> dict[str, Any]:
+def _numbers(groups: dict[str, str]) -> dict[str, Any]:
     """timm counts stages and blocks from 0, and convolutions from 1 instead of by letters."""
-    block, unit = int(found.get("block", 1)) - 1, int(found.get("unit", 1)) - 1
+    block, unit = int(groups.get("block", 1)) - 1, int(groups.get("unit", 1)) - 1
     return {
         "place": f"stages.{block}.blocks.{unit}",
-        "number": "abc".index(found.get("conv", "a")) + 1,
-        "part": PARTS[found.get("leaf", "gamma")],
+        "number": "abc".index(groups.get("conv", "a")) + 1,
+        "part": PARTS[groups.get("leaf", "gamma")],
     }
 
 

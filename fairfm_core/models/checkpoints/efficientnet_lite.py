@@ -57,8 +57,8 @@ def _layout(names: Container[str], network: nn.Module) -> Layout:
 
 def _timm_name(name: str, layout: Layout) -> str:
     """The name in timm; one without a counterpart is unchanged."""
-    found = NAME.fullmatch(name)
-    place, layers = layout.get(found["block"], ("", {})) if found else ("", {})
-    if found is None or found["layer"] not in layers:
+    match = NAME.fullmatch(name)
+    place, layers = layout.get(match["block"], ("", {})) if match else ("", {})
+    if match is None or match["layer"] not in layers:
         return name
-    return f"{place}{layers[found['layer']]}.{found['part']}"
+    return f"{place}{layers[match['layer']]}.{match['part']}"

@@ -86,16 +86,16 @@ def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Query, key and value, if all three are present, as timm's single matrix [3D, D]."""
     joined = dict(tensors)
     for name in tensors:
-        found = QUERY.fullmatch(name)
+        match = QUERY.fullmatch(name)
         parts = [name.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
-        if found and all(part in tensors for part in parts):
+        if match and all(part in tensors for part in parts):
             rows = [joined.pop(part) for part in parts]
-            joined[f"blocks.{found[1]}.attn.qkv.{found[2]}"] = torch.cat(rows)
+            joined[f"blocks.{match[1]}.attn.qkv.{match[2]}"] = torch.cat(rows)
     return joined
 
 
 def _timm_name(name: str) -> str:
     for pattern, new in TIMM_NAMES:
-        if found := pattern.fullmatch(name):
-            return found.expand(new)
+        if match := pattern.fullmatch(name):
+            return match.expand(new)
     return name

@@ -1,4 +1,4 @@
-"""Where the weights of a trial are and what identifies them; found when planning, without torch.
+"""Where the weights of a trial are and what identifies them; looked up at planning, without torch.
 
 `located` completes what a study says of its weights: the file, its format and its SHA-256. For a
 published checkpoint that is the SHA-256 of the files that the format's reader would read.
@@ -45,10 +45,10 @@ def bundled_file(model: FoundationModel) -> Path:
     package, _, inner = model.bundled.partition("/")
     spec = importlib.util.find_spec(package) if package else None
     places = (spec and spec.submodule_search_locations) or ()
-    found = [file for place in places if (file := Path(place) / inner).is_file()]
-    if not found:
+    files = [file for place in places if (file := Path(place) / inner).is_file()]
+    if not files:
         raise BadInput(f"{model.id} needs FILE; get it from: {model.source}")
-    return found[0]
+    return files[0]
 
 
 def _converted(weights: PublishedWeights, file: Path) -> PublishedWeights:

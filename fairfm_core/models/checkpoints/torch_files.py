@@ -35,7 +35,7 @@ DAMAGED = (
     ValueError,
     pickle.UnpicklingError,
 )
-"""Raised by torch for a file of another kind or one that is cut off."""
+"""Raised by torch for truncated files and files of another format."""
 REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 NUMBERS = tuple(getattr(np.dtypes, name) for name in np.dtypes.__all__ if name.endswith("DType"))
 PLAIN: list[Any] = [
@@ -112,8 +112,8 @@ def _why(path: Path, error: Exception) -> str:
     refused = _refused_globals(path, error)
     if not refused:
         return (
-            f"{path} is not a complete, readable PyTorch checkpoint: it is cut off or of another "
-            "kind; compare its size with the published one and download it again"
+            f"{path} is not a complete, readable PyTorch checkpoint: it is truncated or of "
+            "another format; compare its size with the published one and download it again"
         )
     return (
         f"{path} holds Python objects ({first_ten(refused)}) that only executing its pickle would "

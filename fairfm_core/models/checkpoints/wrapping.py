@@ -1,7 +1,7 @@
-"""Where in a checkpoint the backbone's tensors are: under which key, behind which prefix.
+"""Where in a checkpoint the backbone's tensors are: under which key, with which prefix.
 
-Both are recognised where there is one candidate, and asked for where there are several: the weights
-of a teacher and of its student fill the same network.
+Both are recognised if there is one candidate and asked for if there are several: the weights of a
+teacher and those of its student fill the same network.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def state_dict(checkpoint: Any, path: Path, key: str | None) -> dict[str, Tensor
     if _is_state_dict(checkpoint):
         return _tensors(checkpoint, path)
     known = [name for name in KEYS if _is_state_dict(checkpoint.get(name))]
-    found = known or [name for name, value in checkpoint.items() if _is_state_dict(value)]
-    if len(found) > 1:
+    candidates = known or [name for name, value in checkpoint.items() if _is_state_dict(value)]
+    if len(candidates) > 1:
         raise BadInput(
             f"{path} holds several sets of weights: write key: (--key) with one of "
-            f"{first_ten(found)}"
+            f"{first_ten(candidates)}"
         )
-    if found:
-        return _tensors(checkpoint[found[0]], path)
+    if candidates:
+        return _tensors(checkpoint[candidates[0]], path)
     wrong = (checkpoint[name] for name in KEYS if isinstance(checkpoint.get(name), Mapping))
     return _tensors(next((value for value in wrong if value), checkpoint), path)
 
@@ -72,9 +72,9 @@ def state_dict(checkpoint: Any, path: Path, key: str | None) -> dict[str, Tensor
 def backbone_tensors(
     tensors: dict[str, Tensor], path: Path, prefix: str | None, network: nn.Module | None
 ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
-    """The tensors behind `prefix` without it, and the names of the others by reason.
+    """The tensors whose names begin with `prefix`, without it, and the names of the others.
 
-    Without a prefix it is the only one behind which the whole of `network` is found, if any.
+    If `prefix` is None, it is the only one under which the file holds all of `network`, if any.
     Raises BadInput if no name begins with the prefix, or if there are several candidates.
     """
     plain = renamed(tensors, lambda name: PARALLEL.sub("", name), path)
@@ -93,7 +93,7 @@ def backbone_tensors(
 
 
 def _recognised(names: Collection[str], path: Path, network: nn.Module) -> str:
-    """The prefix behind which every tensor of the network is; empty if there is none."""
+    """The prefix under which every tensor of the network is present; empty if there is none."""
     heads = head_names(network)
     needed = [n for n in network.state_dict() if n not in heads and not n.startswith(LAST_NORMS)]
     if not needed or any(name.startswith(BASE_ENCODER) for name in names):

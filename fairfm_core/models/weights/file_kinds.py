@@ -1,4 +1,4 @@
-"""Files that are no weights though their names say so; recognised from their beginnings, unread."""
+"""Files that are not weights although their names say so, recognised by their first bytes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ BEGINNINGS: dict[bytes, str] = {
     b"<?xml": "is a server's error page and not the weights: download it again",
     b"{": "is a JSON text and not the weights: download the file itself",
 }
-"""How files begin that are no weights, and what to do instead."""
+"""First bytes of files that are not weights, and what to do about each."""
 READ = 512
-"""Bytes that are looked at. Any zero among them means that the file is not a text: a safetensors
-file may begin with any character, but the length of its header has zeros."""
+"""Number of bytes to read. A zero among them means that the file is not text: a safetensors file
+may begin with any character, but the length of its header contains zeros."""
 UNPACKED_LIMIT = 1_000_000_000
-"""An archive that unpacks to more bytes than this..."""
 UNPACKED_RATIO = 10
-"""...and to more than this many times its size holds no weights, which hardly compress."""
+"""An archive is refused if it unpacks to more bytes than the limit and to more than this many times
+its own size: weights hardly compress."""
 
 
 def refuse_other_files(path: Path) -> None:
-    """Raises BadInput for a pointer, a web page, an empty file, or an archive that would explode.
+    """Raises BadInput for a pointer, a web page, an empty file or a decompression bomb.
 
-    A path that is no file is left to the reader.
+    A path that is not a file is left to the reader.
     """
     if not path.is_file():
         return
@@ -56,6 +56,6 @@ def _refuse_bomb(path: Path, start: bytes) -> None:
     size = path.stat().st_size
     if unpacked > UNPACKED_LIMIT and unpacked > UNPACKED_RATIO * size:
         raise BadInput(
-            f"{path} would unpack from {size / 1e6:.1f} MB to {unpacked / 1e9:.1f} GB, which no "
-            "weights do; it is not opened"
+            f"{path} would unpack from {size / 1e6:.1f} MB to {unpacked / 1e9:.1f} GB, which "
+            "weights never do; it is not opened"
         )

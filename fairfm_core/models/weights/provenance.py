@@ -101,8 +101,8 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
             header: Any = json.loads(stream.read(length))
     except (OSError, ValueError):
         return {}
-    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return found if isinstance(found, dict) else {}
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def files_sha256(files: Iterable[Path]) -> str:

@@ -78,11 +78,11 @@ def test_damage_is_reported_without_torch_s_advice(content: bytes, tmp_path: Pat
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
-def test_a_file_that_is_cut_off_is_called_so(zipped: bool, share: float, tmp_path: Path) -> None:
+def test_a_truncated_file_is_called_so(zipped: bool, share: float, tmp_path: Path) -> None:
     path = saved(encoder(Random()), tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BadInput, match="it is cut off or of another kind") as caught:
+    with pytest.raises(BadInput, match="it is truncated or of another format") as caught:
         convert(vit("timm"), path)
     assert "weights_only" not in str(caught.value)
 
