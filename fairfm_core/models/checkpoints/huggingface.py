@@ -24,11 +24,13 @@ from fairfm_core.models.checkpoints.published import (
 )
 from fairfm_core.models.checkpoints.sources import huggingface_file
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
-from fairfm_core.models.checkpoints.wrapping import backbone_tensors
+from fairfm_core.models.checkpoints.wrapping import backbone_tensors, needed_names
 
 WRAPPED = re.compile(r"^(timm_model|model|vit)\.")
 """The attribute in which a Transformers model keeps its backbone."""
 TRANSFORMERS_LAYER = re.compile(r"encoder\.layer\.\d+\..*")
+EMBEDDINGS = ("embeddings.cls_token", "embeddings.position_embeddings")
+"""Names by which a Transformers ViT is recognised under any prefix."""
 PARTS = {
     "decoder": re.compile(r"decoder\..*|embeddings\.mask_token"),
     "pooler": re.compile(r"pooler\..*"),
@@ -66,13 +68,17 @@ def read_huggingface(source: CheckpointSource, network: nn.Module) -> Published:
     file = huggingface_file(source.path)
     read = read_state_dict(replace(source, path=file))
     tensors = renamed(read.tensors, lambda name: WRAPPED.sub("", name), file)
+    outside: dict[str, tuple[str, ...]] = {}
     if not any(TRANSFORMERS_LAYER.fullmatch(name) for name in tensors):
-        tensors, outside = backbone_tensors(tensors, file, None, network)
-        return replace(read, tensors=tensors, dropped=read.dropped | outside)
+        wrapped = any(name.endswith(EMBEDDINGS) for name in tensors)
+        needed = EMBEDDINGS if wrapped else needed_names(network)
+        tensors, outside = backbone_tensors(tensors, file, None, needed)
+        if not wrapped:
+            return replace(read, tensors=tensors, dropped=read.dropped | outside)
     _check_config(file, read.stated.values)
     tensors, parts = set_aside(tensors, PARTS)
     named = renamed(_joined(tensors), _timm_name, file)
-    return replace(read, tensors=named, dropped=read.dropped | parts)
+    return replace(read, tensors=named, dropped=read.dropped | outside | parts)
 
 
 def _check_config(file: Path, config: Mapping[str, Any]) -> None:

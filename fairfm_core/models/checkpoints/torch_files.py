@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.models.checkpoints.published import CheckpointSource, Published, set_aside
-from fairfm_core.models.checkpoints.wrapping import backbone_tensors, state_dict
+from fairfm_core.models.checkpoints.wrapping import backbone_tensors, needed_names, state_dict
 from fairfm_core.models.weights.file_kinds import refuse_other_files
 from fairfm_core.models.weights.provenance import safetensors_metadata
 from fairfm_core.models.weights.stated import beside, stated_by
@@ -65,7 +65,8 @@ def read_state_dict(source: CheckpointSource, network: nn.Module | None = None) 
     refuse_other_files(path)
     weights, values = READ_BY_SUFFIX.get(path.suffix, _read_checkpoint)(source)
     weights, averaging = set_aside(weights, AVERAGING)
-    tensors, dropped = backbone_tensors(weights, path, source.prefix, network)
+    needed = needed_names(network) if network is not None else ()
+    tensors, dropped = backbone_tensors(weights, path, source.prefix, needed)
     return Published(tensors, (path,), averaging | dropped, stated_by(values | beside(path)))
 
 

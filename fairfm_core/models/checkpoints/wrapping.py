@@ -70,16 +70,16 @@ def state_dict(checkpoint: Any, path: Path, key: str | None) -> dict[str, Tensor
 
 
 def backbone_tensors(
-    tensors: dict[str, Tensor], path: Path, prefix: str | None, network: nn.Module | None
+    tensors: dict[str, Tensor], path: Path, prefix: str | None, needed: Collection[str]
 ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
     """The tensors whose names begin with `prefix`, without it, and the names of the others.
 
-    If `prefix` is None, it is the only one under which the file holds all of `network`, if any.
+    If `prefix` is None, it is the only one under which all `needed` names are present, if any.
     Raises BadInput if no name begins with the prefix, or if there are several candidates.
     """
     plain = renamed(tensors, lambda name: PARALLEL.sub("", name), path)
     if prefix is None:
-        prefix = "" if network is None else _recognised(plain, path, network)
+        prefix = _recognised(plain, path, list(needed))
     start = PARALLEL.sub("", prefix)
     start = f"{start}." if start and not start.endswith(".") else start
     kept = {name.removeprefix(start): v for name, v in plain.items() if name.startswith(start)}
@@ -92,11 +92,15 @@ def backbone_tensors(
     return kept, ({f"outside {start}": outside} if outside else {})
 
 
-def _recognised(names: Collection[str], path: Path, network: nn.Module) -> str:
-    """The prefix under which every tensor of the network is present; empty if there is none."""
+def needed_names(network: nn.Module) -> list[str]:
+    """Names of the network's tensors without its head and the norm before it."""
     heads = head_names(network)
-    needed = [n for n in network.state_dict() if n not in heads and not n.startswith(LAST_NORMS)]
-    if not needed or any(name.startswith(BASE_ENCODER) for name in names):
+    return [n for n in network.state_dict() if n not in heads and not n.startswith(LAST_NORMS)]
+
+
+def _recognised(names: Collection[str], path: Path, needed: list[str]) -> str:
+    """The prefix under which every needed name is present; empty if there is none."""
+    if any(name.startswith(BASE_ENCODER) for name in names):
         return ""
     if all(name in names for name in needed):
         return ""

@@ -241,6 +241,19 @@ def test_huggingface_with_transformers_names(tmp_path: Path, prefix: str) -> Non
     check_vit(converted, state, tmp_path)
 
 
+@pytest.mark.parametrize("prefix", ["backbone.vit.", "encoder."])
+def test_huggingface_behind_another_prefix(tmp_path: Path, prefix: str) -> None:
+    draw = Random()
+    state = encoder(draw)
+    torch.save(
+        transformers_names(state, prefix) | draw.linear("classifier", 5, 48),
+        tmp_path / "pytorch_model.bin",
+    )
+    converted = convert(vit("huggingface"), tmp_path)
+    assert set(converted.dropped) == {f"outside {prefix}"}
+    check_vit(converted, state, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
