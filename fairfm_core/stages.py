@@ -93,6 +93,8 @@ def weights_stages(trial: Trial) -> list[Stage]:
         "network": weights.network.content(),
         "mapping": MAPPING_REVISION,
     }
+    places = {"key": weights.key, "prefix": weights.prefix}
+    config |= {name: place for name, place in places.items() if place is not None}
     return [Stage("weights", config, weights.file or "", weights.sha256)]
 
 

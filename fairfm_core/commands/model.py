@@ -46,6 +46,18 @@ def list_models(as_json: bool) -> None:
 @click.option(
     "--channels", type=click.Choice(["1", "3"]), help="Input channels of FILE [default: 3]."
 )
+@click.option(
+    "--heads",
+    type=click.IntRange(min=1),
+    help="Number of attention heads, if FILE does not state it.",
+)
+@click.option(
+    "--key",
+    help="Key of FILE that holds the weights, such as state_dict_ema, if there are several.",
+)
+@click.option(
+    "--prefix", help="Prefix of the names of the backbone's tensors, such as model.backbone."
+)
 def convert(
     name: str,
     file: str | None,
@@ -54,6 +66,9 @@ def convert(
     backbone: str | None,
     image_size: int | None,
     channels: str | None,
+    heads: int | None,
+    key: str | None,
+    prefix: str | None,
 ) -> None:
     """Convert published weights to safetensors.
 
@@ -68,12 +83,15 @@ def convert(
     from fairfm_core.models.weights.provenance import files_sha256
 
     given = {"format": form, "backbone": backbone, "image_size": image_size}
-    record = _record(name, file, given | {"channels": int(channels) if channels else None})
+    given |= {"channels": int(channels) if channels else None, "heads": heads}
+    record = _record(name, file, given)
     source = Path(file) if file is not None else bundled_file(record)
-    converted = convert_file(record, source)
+    converted = convert_file(record, source, key, prefix)
     converted.write(Path(out))
     click.echo(f"{source} -> {out}")
     click.echo(f"  {record.title}, format {converted.format}, backbone {record.backbone}")
+    if converted.heads:
+        click.echo(f"  attention heads: {converted.heads}")
     _print_coverage(converted.coverage(), len(converted.tensors))
     if origin := converted.position_table():
         click.echo(f"  position embeddings: {origin}")
@@ -94,15 +112,22 @@ def check(file: str, name: str | None) -> None:
     from fairfm_core.config.zoo import foundation_model
     from fairfm_core.models.weights.converted import read_weights
     from fairfm_core.models.weights.coverage import file_pool, meta_network
+    from fairfm_core.models.weights.hidden import attention_heads
     from fairfm_core.models.weights.loading import fitted_weights
+    from fairfm_core.models.weights.probe import verify_probe
 
     weights = read_weights(Path(file))
     about = weights.about
     backbone = about.backbone if name is None else foundation_model(name).network()
     network = meta_network(backbone, file_pool(backbone, weights.tensors))
     coverage = fitted_weights(network, weights).coverage
+    verify_probe(weights)
     click.echo(f"{file}: {about.model}, format {about.format}, backbone {backbone.name}")
+    if attention_heads(network):
+        click.echo(f"  attention heads: {about.heads or 'not stated; a study has to'}")
     _print_coverage(coverage, len(network.state_dict()))
+    if about.probe:
+        click.echo("  features of the fixed image: as recorded")
     click.echo(f"  licence: {about.licence}")
     click.echo(f"  sha256 of the source: {about.source_sha256}")
     click.echo(f"  sha256: {weights.sha256}")
@@ -118,8 +143,22 @@ def _record(name: str, file: str | None, given: dict[str, Any]) -> FoundationMod
     if "format" in given:
         check_format(given["format"])
     if name not in ZOO and {"format", "backbone"} <= set(given):
-        return user_model(file or name, id=name, title=name, **given)
-    return replace(foundation_model(name), **given)
+        return _with_heads(user_model(file or name, id=name, title=name, **given))
+    record = foundation_model(name)
+    if given.get("backbone", record.backbone) != record.backbone:
+        record = replace(record, heads=None)  # what is known of the model's own network
+    return _with_heads(replace(record, **given))
+
+
+def _with_heads(record: FoundationModel) -> FoundationModel:
+    """The record whose network has its number of attention heads, if that is known."""
+    from dataclasses import replace
+
+    from fairfm_core.config.backbone import with_heads
+
+    if record.heads is None:
+        return record
+    return replace(record, options=with_heads(record.backbone, record.options, record.heads))
 
 
 def _print_coverage(coverage: Coverage, total: int) -> None:

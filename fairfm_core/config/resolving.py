@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fairfm_core.config.backbone import HEADS, with_heads
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.recipes import Start, adaptation_values, pretraining_values
 from fairfm_core.config.zoo import (
@@ -27,16 +28,18 @@ OWN_NETWORK = {"name", "options", "image_size", "channels"}
 def resolve_trial(values: Any) -> Any:
     """Raw values with weights, backbone and adaptation spelt out; raises BadInput.
 
-    `weights` may be `scratch`, an id of the zoo, a mapping of `model`, `file`, `format`, `sha256`
-    and, for a user's own file, `network`, or a mapping of `pretraining` alone. Values that the
-    trial gives take precedence over what the zoo knows of a model: its network and normalisation
-    and, in the paper's recipe, epochs, batch and layer decay.
+    `weights` may be `scratch`, an id of the zoo, a mapping of the fields of `PublishedWeights`, or
+    a mapping of `pretraining` alone. Values that the trial gives take precedence over what the zoo
+    knows of a model: its network and normalisation and, in the paper's recipe, epochs, batch and
+    layer decay.
     """
     if not isinstance(values, dict):
         return values
     values, pretraining = _pretraining(values)
     record, weights = _weights(values)
-    resolved = {**values, "weights": weights, "backbone": _backbone(values, record)}
+    resolved = {**values, "weights": weights, "backbone": _backbone(values, record, weights)}
+    if not weights:
+        _refuse_tag(resolved["backbone"])
     if isinstance(values.get("adaptation"), dict):
         backbone = _mapping(resolved["backbone"], "backbone")
         blocks = record.blockwise_decay if record else is_transformer(str(backbone.get("name")))
@@ -102,8 +105,11 @@ def _of_zoo(name: str, given: dict[str, Any]) -> tuple[FoundationModel, Any]:
             f"weights {name} need a file: weights: {{model: {name}, file: PATH}}; "
             f"get it from {record.source}"
         )
+    if given.get("heads", record.heads) != record.heads:
+        has = record.heads or "no"
+        raise BadInput(f"weights {name} have {has} attention heads; leave weights.heads out")
     network = record.network().content() | _network(given)
-    return record, {**given, "model": name, "network": network}
+    return record, {**given, "model": name, "network": network, "heads": record.heads}
 
 
 def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any]:
@@ -119,14 +125,39 @@ def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any
     network |= _network(given)
     if "name" not in network:
         raise BadInput(f"weights {file}: the network is not given; add backbone: {{name: ...}}")
+    network, heads = _with_heads(network, given.get("heads"))
     record = user_model(str(file), given.get("format") or "timm", str(network["name"]))
-    return record, {**given, "model": model or OWN, "network": network}
+    return record, {**given, "model": model or OWN, "network": network, "heads": heads}
 
 
-def _backbone(values: dict[str, Any], record: FoundationModel | None) -> Any:
-    if record is None or record.id not in ZOO:
-        return values.get("backbone")
-    given = _mapping(values.get("backbone"), "backbone")
+def _with_heads(network: dict[str, Any], heads: Any) -> tuple[dict[str, Any], Any]:
+    """The network with the number of heads that is given, and the number that is known."""
+    options = _mapping(network.get("options"), "options")
+    if not isinstance(heads, int):
+        return network, options.get(HEADS) if heads is None else heads
+    options = with_heads(str(network["name"]), options, heads)
+    return ({**network, "options": options} if options else network), heads
+
+
+def _refuse_tag(backbone: Any) -> None:
+    """Refuse a network whose name promises pre-trained weights that nothing provides."""
+    name = str(backbone.get("name")) if isinstance(backbone, dict) else ""
+    network, _, tag = name.partition(".")
+    if tag:
+        raise BadInput(
+            f"backbone {name} names pre-trained weights, which are never downloaded: get "
+            f"model.safetensors from https://huggingface.co/timm/{name} and write weights: "
+            f"{{file: model.safetensors, format: timm}}; for random ones write name: {network}"
+        )
+
+
+def _backbone(values: dict[str, Any], record: FoundationModel | None, weights: Any) -> Any:
+    given = values.get("backbone")
+    if record is None:
+        return given
+    if record.id not in ZOO:
+        return _with_heads(_mapping(given, "backbone"), weights["heads"])[0]
+    given = _mapping(given, "backbone")
     below = record.network().content() | {"crop_pct": record.crop_pct}
     if given.get("name", record.backbone) != record.backbone:
         raise BadInput(

@@ -80,6 +80,12 @@ class FoundationModel:
     degenerate."""
     bundled: str = ""
     """Location of the file in an installed package, as package/path."""
+    heads: int | None = None
+    """Number of attention heads in the published file; None if the file has to state it, or the
+    network has no attention."""
+    features: tuple[float, ...] = ()
+    """The probe's features as the publisher's own code gives them, where they are known; see
+    `models/weights/probe.py`."""
 
     def network(self, channels: Literal[1, 3] | None = None) -> Backbone:
         """The backbone as in the published file, or with another number of input channels."""
@@ -135,6 +141,7 @@ _MAE = replace(
     domain="natural",
     corpora=("ImageNet-1K",),
     format="mae",
+    heads=12,
     licence=CC_BY_NC,
     source="https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth",
     note="md5 begins with 8cad7c; mae_visualize_vit_base.pth beside it is another training",

@@ -72,7 +72,7 @@ class PlannedTrial:
         content = self.trial.content()
         content.pop("seed", None)
         content["data"].pop("dataset")
-        for name in ("file", "model"):
+        for name in ("file", "heads", "model"):
             content.get("weights", {}).pop(name, None)
         content.get("pretraining", {}).pop("corpora", None)
         if "age_edges" in self.adapt.config:

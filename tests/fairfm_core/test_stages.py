@@ -108,3 +108,28 @@ def test_evaluation_settings_change_the_evaluation_alone() -> None:
     few, many = stages(trial(), replicates=10), stages(trial(), replicates=20)
     assert few["adapt"].fingerprint == many["adapt"].fingerprint
     assert few["evaluate"].fingerprint != many["evaluate"].fingerprint
+
+
+def weighted(**given: Any) -> Stage:
+    """The weights stage of a user's own file, as a plan completes it."""
+    values = {
+        "weights": {"file": "w.pth", "format": "timm", **given},
+        "backbone": {"name": "vit_small_patch16_224"},
+        "adaptation": {"method": "linear_probe", "recipe": "smoke"},
+        "data": {"dataset": "here"},
+    }
+    whole = Trial.model_validate(values)
+    assert whole.weights is not None
+    planned = whole.weights.model_copy(update={"sha256": "0" * 64})
+    return stages(whole.model_copy(update={"weights": planned}))["weights"]
+
+
+def test_weights_keep_their_identity() -> None:
+    """Stored before heads, key and prefix could be given."""
+    assert weighted().fingerprint == "507667501910ce8303c1"
+    assert weighted(heads=6).fingerprint == weighted().fingerprint
+
+
+def test_heads_key_and_prefix_are_part_of_an_identity() -> None:
+    given = ({}, {"heads": 12}, {"key": "ema"}, {"key": "model"}, {"prefix": "encoder."})
+    assert len({weighted(**fields).fingerprint for fields in given}) == len(given)

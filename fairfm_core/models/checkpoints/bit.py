@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.models.checkpoints.published import Published, renamed
+from fairfm_core.models.checkpoints.published import CheckpointSource, Published, renamed
 from fairfm_core.models.checkpoints.tensor_bundle import open_bundle
+from fairfm_core.models.weights.file_kinds import refuse_other_files
 
 ROOT = re.compile(r"(?:.*/)?resnet/(.*?)(?::0)?")
 """A variable of the network, with any prefix; Keras may append :0 to its name."""
@@ -31,16 +32,26 @@ TIMM_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"{UNIT}{NORM}/(?P<leaf>gamma|beta)"), "{place}.norm{number}.{part}"),
     (re.compile(rf"{NORM}/(?P<leaf>gamma|beta)"), "norm.{part}"),
 )
-DAMAGED = (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
-"""Raised by numpy for files of another kind, truncated files and pickled objects."""
+DAMAGED = (
+    AttributeError,
+    EOFError,
+    MemoryError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Raised by numpy for files of another kind, truncated files, pickled objects and absurd shapes."""
 PARTS = {"gamma": "weight", "beta": "bias"}
 
 
-def read_bit(path: Path, network: nn.Module) -> Published:
+def read_bit(source: CheckpointSource, network: nn.Module) -> Published:
     """BiT's arrays, kernels transposed from HWIO to OIHW.
 
     Raises BadInput if the file is not a complete .npz, or would have to be unpickled.
     """
+    path = _whole(source)
+    refuse_other_files(path)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             kept, heads = _without_head(archive.files)
@@ -56,11 +67,12 @@ def read_bit(path: Path, network: nn.Module) -> Published:
     return Published(tensors, (path,), heads)
 
 
-def read_remedis(path: Path, network: nn.Module) -> Published:
+def read_remedis(source: CheckpointSource, network: nn.Module) -> Published:
     """The variables of a REMEDIS SavedModel (or TensorFlow 1 checkpoint); its graph is not run.
 
     Raises BadInput if the checkpoint cannot be read or has no variable below `resnet/`.
     """
+    path = _whole(source)
     bundle = open_bundle(path)
     inside = [name for name in bundle.names if ROOT.fullmatch(name)]
     outside = tuple(name for name in bundle.names if not ROOT.fullmatch(name))
@@ -74,6 +86,14 @@ def read_remedis(path: Path, network: nn.Module) -> Published:
     return Published(tensors, bundle.files(), dropped | rest)
 
 
+def _whole(source: CheckpointSource) -> Path:
+    """The path; raises BadInput for a key or prefix, which these formats do not need."""
+    for name in ("key", "prefix"):
+        if getattr(source, name) is not None:
+            raise BadInput(f"{source.path}: BiT and REMEDIS take no {name}; leave it out")
+    return source.path
+
+
 def timm_name(name: str) -> str:
     """timm's name of a variable of BiT; an unknown one is unchanged.
 
@@ -81,18 +101,18 @@ def timm_name(name: str) -> str:
     """
     rooted = ROOT.fullmatch(name)
     for pattern, new in TIMM_NAMES:
-        if rooted and (found := pattern.fullmatch(rooted[1])):
-            return new.format(**_numbers(found.groupdict()))
+        if rooted and (match := pattern.fullmatch(rooted[1])):
+            return new.format(**_numbers(match.groupdict()))
     return name
 
 
-def _numbers(found: dict[str, str]) -> dict[str, Any]:
+def _numbers(groups: dict[str, str]) -> dict[str, Any]:
     """timm counts stages and blocks from 0, and convolutions from 1 instead of by letters."""
-    block, unit = int(found.get("block", 1)) - 1, int(found.get("unit", 1)) - 1
+    block, unit = int(groups.get("block", 1)) - 1, int(groups.get("unit", 1)) - 1
     return {
         "place": f"stages.{block}.blocks.{unit}",
-        "number": "abc".index(found.get("conv", "a")) + 1,
-        "part": PARTS[found.get("leaf", "gamma")],
+        "number": "abc".index(groups.get("conv", "a")) + 1,
+        "part": PARTS[groups.get("leaf", "gamma")],
     }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from pathlib import Path
+from dataclasses import replace
 
 from torch import nn
 
-from fairfm_core.models.checkpoints.published import Published, renamed
+from fairfm_core.models.checkpoints.published import CheckpointSource, Published, renamed
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
 
 STEM = {
@@ -34,14 +34,15 @@ Layout = dict[str, tuple[str, dict[str, str]]]
 """Prefix of a name -> timm's prefix and the names of the layers below it."""
 
 
-def read_efficientnet_lite(path: Path, network: nn.Module) -> Published:
+def read_efficientnet_lite(source: CheckpointSource, network: nn.Module) -> Published:
     """The weights under timm's names; the file numbers blocks throughout, timm within each stage.
 
     Raises BadInput if the file cannot be read.
     """
-    tensors = read_state_dict(path)
-    layout = _layout(tensors, network)
-    return Published(renamed(tensors, lambda name: _timm_name(name, layout), path), (path,))
+    read = read_state_dict(source)
+    layout = _layout(read.tensors, network)
+    named = renamed(read.tensors, lambda name: _timm_name(name, layout), source.path)
+    return replace(read, tensors=named)
 
 
 def _layout(names: Container[str], network: nn.Module) -> Layout:
@@ -56,8 +57,8 @@ def _layout(names: Container[str], network: nn.Module) -> Layout:
 
 def _timm_name(name: str, layout: Layout) -> str:
     """The name in timm; one without a counterpart is unchanged."""
-    found = NAME.fullmatch(name)
-    place, layers = layout.get(found["block"], ("", {})) if found else ("", {})
-    if found is None or found["layer"] not in layers:
+    match = NAME.fullmatch(name)
+    place, layers = layout.get(match["block"], ("", {})) if match else ("", {})
+    if match is None or match["layer"] not in layers:
         return name
-    return f"{place}{layers[found['layer']]}.{found['part']}"
+    return f"{place}{layers[match['layer']]}.{match['part']}"

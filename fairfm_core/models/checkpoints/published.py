@@ -11,8 +11,24 @@ from typing import TypeVar
 from torch import Tensor
 
 from fairfm_core.errors import BadInput
+from fairfm_core.models.weights.stated import Stated
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class CheckpointSource:
+    """A published file or folder, and where in it the backbone's tensors are.
+
+    Attributes:
+        path: of the file or folder.
+        key: of the checkpoint's mapping that holds the weights; None to recognise it.
+        prefix: of the names of the backbone's tensors; None to recognise it.
+    """
+
+    path: Path
+    key: str | None = None
+    prefix: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,11 +39,13 @@ class Published:
         tensors: under timm's names if the reader knows them, else under their own.
         files: the files that were read; their SHA-256 identifies the weights.
         dropped: names in the file that belong to no backbone, by reason.
+        stated: what the file says of its network.
     """
 
     tensors: dict[str, Tensor]
     files: tuple[Path, ...]
     dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stated: Stated = field(default_factory=Stated)
 
 
 def set_aside(

@@ -14,12 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fairfm_core.config.backbone import HEADS
 from fairfm_core.config.zoo import MAPPING_REVISION, FoundationModel, check_format
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.models.checkpoints.bit import read_bit, read_remedis
 from fairfm_core.models.checkpoints.efficientnet_lite import read_efficientnet_lite
 from fairfm_core.models.checkpoints.huggingface import read_huggingface
-from fairfm_core.models.checkpoints.published import Published
+from fairfm_core.models.checkpoints.published import CheckpointSource, Published
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
 from fairfm_core.models.checkpoints.vit import read_mae, read_mocov3
 from fairfm_core.models.position_tables import table_origin
@@ -34,14 +35,22 @@ from fairfm_core.models.weights.coverage import (
     shapes,
 )
 from fairfm_core.models.weights.diagnosis import Difference
+from fairfm_core.models.weights.hidden import (
+    attention_heads,
+    hidden_difference,
+    refuse_unknown_heads,
+    stated_network,
+)
+from fairfm_core.models.weights.probe import probed, refuse_other_features
 from fairfm_core.models.weights.provenance import About, files_sha256
+from fairfm_core.models.weights.stated import Stated
 
-Reader = Callable[[Path, nn.Module], Published]
+Reader = Callable[[CheckpointSource, nn.Module], Published]
 
 
-def read_timm(path: Path, network: nn.Module) -> Published:
+def read_timm(source: CheckpointSource, network: nn.Module) -> Published:
     """A state dict under timm's own names."""
-    return Published(read_state_dict(path), (path,))
+    return read_state_dict(source, network)
 
 
 READERS: dict[str, Reader] = {
@@ -66,6 +75,9 @@ class Converted:
         parameters: number of trainable parameters in them.
         sha256: of the source.
         dropped: names in the source that are not the backbone's, by reason.
+        heads: number of attention heads; None for a network without attention.
+        key: of the weights in the file, if it was given.
+        prefix: of the names in the file, if it was given.
     """
 
     model: FoundationModel
@@ -74,6 +86,9 @@ class Converted:
     parameters: int
     sha256: str
     dropped: dict[str, tuple[str, ...]]
+    heads: int | None = None
+    key: str | None = None
+    prefix: str | None = None
 
     def coverage(self) -> Coverage:
         """The coverage report."""
@@ -95,6 +110,9 @@ class Converted:
             licence=self.model.licence,
             loaded=len(self.tensors),
             backbone=self.model.network(),
+            heads=self.heads,
+            key=self.key,
+            prefix=self.prefix,
         )
 
     def weights(self, path: Path) -> ConvertedWeights:
@@ -102,22 +120,34 @@ class Converted:
         return ConvertedWeights(path, self.about(), self.tensors, self.sha256)
 
     def write(self, path: Path) -> None:
-        """Write the safetensors file that training reads; raises BadInput if that fails."""
-        write_weights(self.tensors, self.about(), path)
+        """Write the safetensors file that training reads, with a probe of its features.
+
+        Raises BadInput if that fails, or if the features are not those that the model's publisher
+        gives.
+        """
+        weights = self.weights(path)
+        refuse_unexpected(self.model, weights)
+        write_weights(self.tensors, probed(weights).about, path)
 
 
-def convert(model: FoundationModel, path: Path) -> Converted:
+def convert(
+    model: FoundationModel, path: Path, key: str | None = None, prefix: str | None = None
+) -> Converted:
     """The published checkpoint at `path` as the backbone of `model`.
 
+    `key` and `prefix` say where in the checkpoint its tensors are, if that is not plain.
+
     Raises:
-        BadInput: the model has random weights, the file cannot be read, or it does not give every
-            tensor of the backbone and nothing else (with the first names and the likely mistake).
+        BadInput: the model has random weights, the file cannot be read, it does not give every
+            tensor of the backbone and nothing else (with the first names and the likely mistake),
+            or the number of attention heads is another one, or stated nowhere.
     """
     if model.format is None:
         raise BadInput(f"{model.id} has random weights: there is nothing to convert")
     backbone = model.network()
     network = meta_network(backbone)
-    published = READERS[check_format(model.format)](path, network)
+    source = CheckpointSource(path, key, prefix)
+    published = READERS[check_format(model.format)](source, network)
     tensors, dropped = _without_head(published, network)
     network = meta_network(backbone, file_pool(backbone, tensors))
     difference = Difference(shapes(network.state_dict()), shapes(tensors), dropped)
@@ -125,9 +155,38 @@ def convert(model: FoundationModel, path: Path) -> Converted:
     _refuse_whole_numbers(tensors, network, path)
     plain = {name: _plain(tensors[name]) for name in difference.expected}
     _refuse_non_finite(plain, path)
+    _check_hidden(published.stated, model, path, network)
     parameters = parameter_count(network, plain)
     sha256 = files_sha256(published.files)
-    return Converted(model, model.format, plain, parameters, sha256, dropped)
+    heads = attention_heads(network)
+    return Converted(model, model.format, plain, parameters, sha256, dropped, heads, key, prefix)
+
+
+def _check_hidden(stated: Stated, model: FoundationModel, path: Path, network: nn.Module) -> None:
+    """Check what no shape shows against what the file and the model's record say of it."""
+    backbone, count = model.network(), attention_heads(network)
+    for heads in (stated.heads, model.heads):
+        if heads not in (None, count):
+            raise BadInput(
+                f"{path} was trained with {heads} attention heads, the network has "
+                f"{count or 'none'}: its features would be wrong; write heads: {heads} under "
+                f"weights (--heads {heads})"
+            )
+    named = stated_network(stated, backbone)
+    if named is not None and (unlike := hidden_difference(named, network)):
+        raise BadInput(
+            f"{path} says that it is of {stated.architecture}, which has {unlike}: read it with "
+            f"backbone: {{name: {stated.architecture}}}"
+        )
+    known = stated.heads or model.heads or backbone.options.get(HEADS) or named is not None
+    if not known and "." not in backbone.name:
+        refuse_unknown_heads(str(path), backbone, network)
+
+
+def refuse_unexpected(model: FoundationModel, weights: ConvertedWeights) -> None:
+    """Raises BadInput if the weights give other features than the model's publisher does."""
+    if model.features:
+        refuse_other_features(weights, model.features, f"that the publisher of {model.id} gives")
 
 
 def _without_head(

@@ -1,4 +1,4 @@
-"""Where the weights of a trial are and what identifies them; found when planning, without torch.
+"""Where the weights of a trial are and what identifies them; looked up at planning, without torch.
 
 `located` completes what a study says about its weights: the file, its format and its SHA-256. For a
 published checkpoint that is the SHA-256 of the files that the format's reader would read.
@@ -14,7 +14,9 @@ from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.zoo import ZOO, FoundationModel, check_format
 from fairfm_core.errors import BadInput
 from fairfm_core.models.checkpoints.tensor_bundle import open_bundle
+from fairfm_core.models.weights.file_kinds import refuse_other_files
 from fairfm_core.models.weights.provenance import files_sha256, is_converted, read_about
+from fairfm_core.models.weights.stated import HUB_FILES
 
 
 def located(weights: PublishedWeights) -> PublishedWeights:
@@ -43,10 +45,10 @@ def bundled_file(model: FoundationModel) -> Path:
     package, _, inner = model.bundled.partition("/")
     spec = importlib.util.find_spec(package) if package else None
     places = (spec and spec.submodule_search_locations) or ()
-    found = [file for place in places if (file := Path(place) / inner).is_file()]
-    if not found:
+    files = [file for place in places if (file := Path(place) / inner).is_file()]
+    if not files:
         raise BadInput(f"{model.id} needs FILE; get it from: {model.source}")
-    return found[0]
+    return files[0]
 
 
 def _converted(weights: PublishedWeights, file: Path) -> PublishedWeights:
@@ -58,7 +60,15 @@ def _converted(weights: PublishedWeights, file: Path) -> PublishedWeights:
         )
     if weights.format not in (None, about.format):
         raise BadInput(f"{file} was converted from {about.format}, not {weights.format}")
+    for name in ("key", "prefix"):
+        given, recorded = getattr(weights, name), getattr(about, name)
+        if given not in (None, recorded):
+            raise BadInput(
+                f"{file} was converted with {name}: {recorded}, not {given}; leave {name} out, or "
+                "convert the published file again"
+            )
     changes = {"sha256": about.source_sha256, "format": about.format, "network": about.backbone}
+    changes |= {"key": about.key, "prefix": about.prefix}
     return weights.model_copy(update={"file": str(file), **changes})
 
 
@@ -67,6 +77,7 @@ def _published(weights: PublishedWeights, file: Path) -> PublishedWeights:
     # TensorFlow names a checkpoint by the common prefix of its files.
     if not any(file.parent.glob(f"{file.name}*")):
         raise BadInput(f"weights {weights.model}: no file {file}{_where(weights.model)}")
+    refuse_other_files(file)
     if form is None:
         raise BadInput(
             f"weights {weights.model}: {file} is not a converted file: give its format, or "
@@ -82,8 +93,6 @@ def _where(model: str) -> str:
 
 # The files of a format
 
-HUGGINGFACE_FILES = ("model.safetensors", "pytorch_model.bin")
-
 
 def huggingface_file(path: Path) -> Path:
     """The file of weights in a folder of the hub, or `path` itself if it is not a folder.
@@ -92,9 +101,9 @@ def huggingface_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    files = [path / name for name in HUGGINGFACE_FILES if (path / name).is_file()]
+    files = [path / name for name in HUB_FILES if (path / name).is_file()]
     if not files:
-        raise BadInput(f"{path} holds neither {' nor '.join(HUGGINGFACE_FILES)}")
+        raise BadInput(f"{path} holds neither {' nor '.join(HUB_FILES)}")
     return files[0]
 
 

@@ -120,10 +120,10 @@ def _prefix(path: Path) -> Path:
         return path.with_suffix("") if path.suffix == ".index" else path
     if _with(path, ".index").is_file():
         return path
-    found = sorted([*path.glob("variables/*.index"), *path.glob("*.index")])
-    if len(found) == 1:
-        return found[0].with_suffix("")
-    problem = f"{len(found)} of them: name one" if found else "none"
+    indices = sorted([*path.glob("variables/*.index"), *path.glob("*.index")])
+    if len(indices) == 1:
+        return indices[0].with_suffix("")
+    problem = f"{len(indices)} of them: name one" if indices else "none"
     raise BadInput(f"{path} should hold a TensorFlow checkpoint (*.index), but holds {problem}")
 
 

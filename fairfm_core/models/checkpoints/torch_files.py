@@ -7,22 +7,23 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from numpy._core.multiarray import scalar
+from torch import Tensor, nn
 
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.models.checkpoints.published import renamed
+from fairfm_core.models.checkpoints.published import CheckpointSource, Published, set_aside
+from fairfm_core.models.checkpoints.wrapping import backbone_tensors, needed_names, state_dict
+from fairfm_core.models.weights.file_kinds import refuse_other_files
+from fairfm_core.models.weights.provenance import safetensors_metadata
+from fairfm_core.models.weights.stated import beside, stated_by
 
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-"""Keys under which checkpoints keep their weights; the first one present is taken, as in timm."""
-PARALLEL = re.compile(r"^((module|_orig_mod)\.)+")
-"""Prefixes that data parallelism and compilation add to every name."""
 DAMAGED = (
     AttributeError,
     EOFError,
@@ -34,35 +35,71 @@ DAMAGED = (
     ValueError,
     pickle.UnpicklingError,
 )
-"""Raised by torch for a file of another kind or one that is truncated."""
+"""Raised by torch for truncated files and files of another format."""
 REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+NUMBERS = tuple(getattr(np.dtypes, name) for name in np.dtypes.__all__ if name.endswith("DType"))
+PLAIN: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *NUMBERS,
+    (scalar, "numpy.core.multiarray.scalar"),
+    (scalar, "numpy._core.multiarray.scalar"),
+]
+"""What may be restored besides tensors: arguments, which MAE stores, and numpy's scalars."""
+AVERAGING = {"counter of averaged steps": re.compile(r"n_averaged|num_updates")}
+"""What averaging adds to a state dict."""
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The weights in a .safetensors file or a PyTorch checkpoint, by name.
+def read_state_dict(source: CheckpointSource, network: nn.Module | None = None) -> Published:
+    """The weights in a .safetensors file or a PyTorch checkpoint, under the file's own names.
+
+    With `network`, whose names the file has, a prefix of these names is recognised and removed.
 
     Raises:
         BadInput: no such file, a damaged one, a pickle that holds more than tensors and plain
-            values, or a checkpoint in which no state dict is found.
+            values, or a checkpoint in which there is no single state dict.
     """
+    path = source.path
     if not path.is_file():
         raise BadInput(f"{path} is a folder, not a file" if path.is_dir() else f"no file {path}")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    weights = _state_dict(_read_pickle(path), path)
-    return renamed(weights, lambda name: PARALLEL.sub("", name), path)
+    refuse_other_files(path)
+    weights, values = READ_BY_SUFFIX.get(path.suffix, _read_checkpoint)(source)
+    weights, averaging = set_aside(weights, AVERAGING)
+    needed = needed_names(network) if network is not None else ()
+    tensors, dropped = backbone_tensors(weights, path, source.prefix, needed)
+    return Published(tensors, (path,), averaging | dropped, stated_by(values | beside(path)))
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(source: CheckpointSource) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a safetensors file, and its metadata."""
+    if source.key is not None:
+        raise BadInput(f"{source.path} is a safetensors file, which has no keys; leave key out")
     try:
-        return safetensors.torch.load_file(path)
+        tensors = safetensors.torch.load_file(source.path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{path} is not a complete safetensors file: {_line(error)}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{source.path} is not a complete safetensors file: {reason}") from error
+    return tensors, dict(safetensors_metadata(source.path))
+
+
+def _read_checkpoint(source: CheckpointSource) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state dict of a PyTorch checkpoint, and the values beside it that are not weights."""
+    checkpoint = _read_pickle(source.path)
+    weights = state_dict(checkpoint, source.path, source.key)
+    arguments = checkpoint.get("args")
+    given = vars(arguments) if isinstance(arguments, argparse.Namespace) else {}
+    beside_weights = {k: v for k, v in checkpoint.items() if isinstance(v, str)}
+    kept = {key: given[key] for key in ("model_kwargs", "model_args") if key in given}
+    return weights, kept | beside_weights
+
+
+READ_BY_SUFFIX = {".safetensors": _read_safetensors}
+"""Readers of files by suffix; files with any other are read as PyTorch's."""
 
 
 def _read_pickle(path: Path) -> Any:
-    """Unpickle with torch's allow-list and argparse's Namespace, which MAE stores in its files."""
-    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+    """Unpickle with torch's allow-list and `PLAIN`; nothing else of the pickle is ever run."""
+    with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other pickle protocols: it loads, or is refused
         try:
             zipped = zipfile.is_zipfile(path)
@@ -72,13 +109,16 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _why(path: Path, error: Exception) -> str:
-    """Why torch refused a file."""
+    """Why torch refused a file, without its advice to run whatever the file holds."""
     refused = _refused_globals(path, error)
     if not refused:
-        return f"{path} is not a complete, readable PyTorch checkpoint: {_line(error)}"
+        return (
+            f"{path} is not a complete, readable PyTorch checkpoint: it is truncated or of "
+            "another format; compare its size with the published one and download it again"
+        )
     return (
         f"{path} holds Python objects ({first_ten(refused)}) that only executing its pickle would "
-        "restore, which is never done; if you trust it, save the weights alone: "
+        "restore, which is never done; ask whoever made it for the weights alone: "
         "torch.save({'model': weights}, 'clean.pth')"
     )
 
@@ -89,23 +129,3 @@ def _refused_globals(path: Path, error: Exception) -> list[str]:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
     except DAMAGED:  # files older than PyTorch 1.6: the message names the first one
         return REFUSED_GLOBAL.findall(str(error))
-
-
-def _state_dict(checkpoint: Any, path: Path) -> dict[str, Tensor]:
-    if not isinstance(checkpoint, Mapping):
-        raise BadInput(f"{path} holds a {type(checkpoint).__name__}, not a state dict")
-    wrapper = next((key for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping)), None)
-    weights = checkpoint if wrapper is None else checkpoint[wrapper]
-    others = [key for key, value in weights.items() if not isinstance(value, Tensor)]
-    if others or not weights:
-        held = f"the keys {first_ten(others)}" if others else "nothing"
-        raise BadInput(
-            f"{path} holds {held} where a state dict of tensors should be; it may be at the top "
-            f"level or under one of {', '.join(WRAPPERS)}"
-        )
-    return {str(name): value for name, value in weights.items()}
-
-
-def _line(error: Exception) -> str:
-    """The first sentence of a message that may have many lines."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

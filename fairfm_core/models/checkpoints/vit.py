@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from dataclasses import replace
 
 from torch import nn
 
 from fairfm_core.errors import BadInput
-from fairfm_core.models.checkpoints.published import Published, renamed, set_aside
+from fairfm_core.models.checkpoints.published import (
+    CheckpointSource,
+    Published,
+    renamed,
+    set_aside,
+)
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
+from fairfm_core.models.checkpoints.wrapping import BASE_ENCODER
+from fairfm_core.models.weights.stated import Stated
 
 MAE_PARTS = {"decoder": re.compile(r"decoder_.*|mask_token")}
 """Tensors that only pre-training needs."""
 
-BASE = "base_encoder."
 MOCO_PARTS = {
     "projector": re.compile(r"base_encoder\.head\..*"),
     "momentum encoder": re.compile(r"momentum_encoder\..*"),
@@ -23,42 +29,37 @@ MOCO_PARTS = {
 """MoCo's projector has the name of timm's classifier, `head`."""
 MOCO_HEADS = 12
 """Attention heads of every ViT of MoCo v3, including the small one, for which timm has 6."""
+MAE_HEADS = {768: 12, 1024: 16, 1280: 16}
+"""Attention heads of MAE's networks (base, large, huge), by their width. A narrower one is not
+MAE's, and may have any number."""
 
 
-def read_mae(path: Path, network: nn.Module) -> Published:
+def read_mae(source: CheckpointSource, network: nn.Module) -> Published:
     """The encoder of MAE or Medical MAE: encoder only, full checkpoint, or fine-tuned.
 
     A fine-tuned one has `fc_norm` in place of `norm`. Raises BadInput where the file cannot be
     read.
     """
-    tensors, dropped = set_aside(read_state_dict(path), MAE_PARTS)
-    return Published(tensors, (path,), dropped)
+    read = read_state_dict(source, network)
+    tensors, parts = set_aside(read.tensors, MAE_PARTS)
+    token = tensors.get("cls_token")
+    heads = MAE_HEADS.get(token.shape[-1]) if token is not None else None
+    stated = replace(read.stated, heads=read.stated.heads or heads)
+    return Published(tensors, read.files, read.dropped | parts, stated)
 
 
-def read_mocov3(path: Path, network: nn.Module) -> Published:
+def read_mocov3(source: CheckpointSource, network: nn.Module) -> Published:
     """The base encoder of MoCo v3, without projector, predictor and momentum encoder.
 
-    Raises BadInput where the file cannot be read, holds no base encoder, or `network` has another
-    number of attention heads: shapes do not show them, and every attention would be wrong.
+    Its number of attention heads is known: shapes do not show that the small one has 12. Raises
+    BadInput where the file cannot be read or holds no base encoder.
     """
-    tensors, dropped = set_aside(read_state_dict(path), MOCO_PARTS)
-    if not any(name.startswith(BASE) for name in tensors):
+    read = read_state_dict(source)
+    tensors, parts = set_aside(read.tensors, MOCO_PARTS)
+    if not any(name.startswith(BASE_ENCODER) for name in tensors):
         raise BadInput(
-            f"{path} holds no module.base_encoder: it is not a MoCo v3 pre-training; if it is a "
-            "network with a linear head, --format timm reads it"
+            f"{source.path} holds no module.base_encoder: it is not a MoCo v3 pre-training; if it "
+            f"is a network with a linear head, --format timm --heads {MOCO_HEADS} reads it"
         )
-    check_heads(path, network, MOCO_HEADS)
-    encoder = renamed(tensors, lambda name: name.removeprefix(BASE), path)
-    return Published(encoder, (path,), dropped)
-
-
-def check_heads(path: Path, network: nn.Module, heads: int) -> None:
-    """Refuse a network whose attention has another number of heads than the checkpoint's."""
-    found = (getattr(module, "num_heads", None) for module in network.modules())
-    counts = {count for count in found if isinstance(count, int)}
-    if counts != {heads}:
-        has = ", ".join(map(str, sorted(counts))) or "none"
-        raise BadInput(
-            f"{path} was trained with {heads} attention heads, the network has {has}: its "
-            f"attention would be computed wrongly; set the option num_heads to {heads}"
-        )
+    encoder = renamed(tensors, lambda name: name.removeprefix(BASE_ENCODER), source.path)
+    return Published(encoder, read.files, read.dropped | parts, Stated(heads=MOCO_HEADS))

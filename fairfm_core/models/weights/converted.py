@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.errors import BadInput
+from fairfm_core.models.weights.file_kinds import refuse_other_files
 from fairfm_core.models.weights.provenance import KEY, About, about_of, files_sha256
 
 WEIGHTS = "weights.safetensors"
@@ -43,7 +44,7 @@ def write_weights(tensors: dict[str, Tensor], about: About, path: Path) -> None:
     if path.suffix != ".safetensors":
         raise BadInput(f"--out {path} must end in .safetensors")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    metadata = {KEY: canonical_json(about.model_dump(mode="json"))}
+    metadata = {KEY: canonical_json(about.record())}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file(tensors, temporary, metadata)
@@ -62,6 +63,7 @@ def read_weights(path: Path) -> ConvertedWeights:
     """
     if not path.is_file():
         raise BadInput(f"no file {path}; `fairfm model convert` makes one")
+    refuse_other_files(path)
     try:
         with safetensors.safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}

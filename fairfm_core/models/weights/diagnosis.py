@@ -31,24 +31,24 @@ class Difference:
     """A network's tensors compared with a file's, by name and shape."""
 
     expected: dict[str, Shape]
-    found: dict[str, Shape]
+    given: dict[str, Shape]
     dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def missing(self) -> tuple[str, ...]:
         """Names that only the network has."""
-        return tuple(name for name in self.expected if name not in self.found)
+        return tuple(name for name in self.expected if name not in self.given)
 
     @cached_property
     def unexpected(self) -> tuple[str, ...]:
         """Names that only the file has."""
-        return tuple(name for name in self.found if name not in self.expected)
+        return tuple(name for name in self.given if name not in self.expected)
 
     @cached_property
     def misshapen(self) -> tuple[str, ...]:
         """Names that both have, with unequal shapes."""
-        shared = (name for name in self.expected if name in self.found)
-        return tuple(name for name in shared if self.expected[name] != self.found[name])
+        shared = (name for name in self.expected if name in self.given)
+        return tuple(name for name in shared if self.expected[name] != self.given[name])
 
     @property
     def fitting(self) -> int:
@@ -58,11 +58,11 @@ class Difference:
     @property
     def equal(self) -> bool:
         """Whether the two are the same, and not both empty."""
-        return bool(self.expected) and self.expected == self.found
+        return bool(self.expected) and self.expected == self.given
 
     def text(self) -> str:
         """How many names are missing, unexpected and mis-shaped, with the first of each."""
-        shaped = [f"{name} {self.found[name]} for {self.expected[name]}" for name in self.misshapen]
+        shaped = [f"{name} {self.given[name]} for {self.expected[name]}" for name in self.misshapen]
         kinds = {"missing": self.missing, "unexpected": self.unexpected, "mis-shaped": shaped}
         return ", ".join(
             f"{len(names)} {kind}" + (f" ({first_names(names)})" if names else "")
@@ -84,7 +84,7 @@ def first_names(names: Iterable[str]) -> str:
 
 def _decoder_only(difference: Difference) -> str:
     decoder = difference.dropped.get("decoder", ())
-    alone = decoder and not difference.found
+    alone = decoder and not difference.given
     return "it holds a decoder only, and no encoder" if alone else ""
 
 
@@ -120,7 +120,7 @@ def _ends(name: str) -> Iterable[str]:
 
 def _depth(difference: Difference) -> str:
     """Whole blocks are missing or surplus, and no other name is wrong."""
-    has, needs = _blocks(difference.found), _blocks(difference.expected)
+    has, needs = _blocks(difference.given), _blocks(difference.expected)
     odd = has ^ needs
     others = [*difference.missing, *difference.unexpected]
     apart = odd and all(_block(name) in odd for name in others)
@@ -132,8 +132,8 @@ def _blocks(names: Iterable[str]) -> set[str]:
 
 
 def _block(name: str) -> str:
-    found = BLOCK.match(name)
-    return found[0] if found else ""
+    match = BLOCK.match(name)
+    return match[0] if match else ""
 
 
 def _image_size(difference: Difference) -> str:
@@ -148,7 +148,7 @@ def _width(difference: Difference) -> str:
 
 def _renamed(difference: Difference) -> str:
     missing = sorted(difference.expected[name] for name in difference.missing)
-    unexpected = sorted(difference.found[name] for name in difference.unexpected)
+    unexpected = sorted(difference.given[name] for name in difference.unexpected)
     return "tensors were renamed" if missing and missing == unexpected else ""
 
 

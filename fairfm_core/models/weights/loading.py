@@ -27,6 +27,8 @@ from fairfm_core.models.weights.coverage import (
     shapes,
 )
 from fairfm_core.models.weights.diagnosis import Difference
+from fairfm_core.models.weights.hidden import refuse_hidden
+from fairfm_core.models.weights.probe import verify_after_upgrade
 
 POSITIONS = "pos_embed"
 MEAN_NORM, TOKEN_NORM = "fc_norm.", "norm."
@@ -48,11 +50,14 @@ def load_weights(model: nn.Module, path: str | Path, pool: str = "auto") -> Cove
     The head is left unchanged and, with `avg`, so is the norm before it if the file has none.
 
     Raises:
-        BadInput: the file is not converted, or does not have every tensor of the backbone.
+        BadInput: the file is not converted, does not have every tensor of the backbone, or is of a
+            network with other attention heads, norms or activations.
     """
     _check_pool(model, pool)
     assert not any(value.is_meta for value in model.state_dict().values()), "no memory to fill"
-    fitted = fitted_weights(model, read_weights(Path(path)))
+    weights = read_weights(Path(path))
+    fitted = fitted_weights(model, weights)
+    verify_after_upgrade(weights)
     result = model.load_state_dict(fitted.tensors, strict=False)
     assert not result.unexpected_keys
     assert set(result.missing_keys) == set(fitted.coverage.missing)
@@ -62,7 +67,8 @@ def load_weights(model: nn.Module, path: str | Path, pool: str = "auto") -> Cove
 def fitted_weights(model: nn.Module, weights: ConvertedWeights) -> Fitted:
     """A file's tensors in the shapes of `model`, checked but not loaded; it may be a meta network.
 
-    Raises BadInput if they do not give every tensor of the backbone.
+    Raises BadInput if they do not give every tensor of the backbone, or if its network differs in
+    what no shape shows.
     """
     network = shapes(model.state_dict())
     missing, dropped = _allowed(model, weights)
@@ -71,7 +77,9 @@ def fitted_weights(model: nn.Module, weights: ConvertedWeights) -> Fitted:
     expected = {name: shape for name, shape in network.items() if name not in missing}
     aside = {"the norm of the class token": dropped} if dropped else {}
     difference = Difference(expected, shapes(tensors), aside)
-    refuse_difference(difference, f"{weights.path} ({weights.about.model})", network_name(model))
+    source = f"{weights.path} ({weights.about.model})"
+    refuse_difference(difference, source, network_name(model))
+    refuse_hidden(weights.about.backbone, source, model)
     parameters = parameter_count(model, tensors)
     coverage = Coverage(len(tensors), parameters, missing, aside, weights.sha256, adapted)
     return Fitted(tensors, coverage)

@@ -21,6 +21,14 @@ HEADER_LIMIT = 100_000_000
 """Safetensors' own limit on the size of its header, in bytes."""
 
 
+class Probe(Frozen):
+    """Features of a fixed image through a file's network, and the libraries that gave them."""
+
+    timm: str
+    torch: str
+    values: tuple[float, ...]
+
+
 class About(Frozen):
     """The record in a converted file; it contains no path and no name of a file."""
 
@@ -37,6 +45,19 @@ class About(Frozen):
     loaded: int
     """Number of tensors, all of the backbone's."""
     backbone: Backbone
+    heads: int | None = None
+    """Number of attention heads, where it was stated; None without attention, and in files of
+    versions that did not ask for it."""
+    key: str | None = None
+    """Key under which the published file held the weights, where it was given."""
+    prefix: str | None = None
+    """Prefix of the names in the published file, where it was given."""
+    probe: Probe | None = None
+    """Features of a fixed image, by which a later version of the network is recognised."""
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values, without what is not known."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def about_of(path: Path, metadata: dict[str, str]) -> About:
@@ -62,15 +83,15 @@ def about_of(path: Path, metadata: dict[str, str]) -> About:
 
 def is_converted(path: Path) -> bool:
     """Whether this program wrote the file, with whatever mapping."""
-    return path.suffix == ".safetensors" and KEY in _metadata(path)
+    return path.suffix == ".safetensors" and KEY in safetensors_metadata(path)
 
 
 def read_about(path: Path) -> About:
     """The record of a converted file, from its header alone; raises BadInput."""
-    return about_of(path, _metadata(path))
+    return about_of(path, safetensors_metadata(path))
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def safetensors_metadata(path: Path) -> dict[str, str]:
     """The header's metadata; empty if it is not a safetensors file."""
     try:
         with path.open("rb") as stream:
@@ -80,8 +101,8 @@ def _metadata(path: Path) -> dict[str, str]:
             header: Any = json.loads(stream.read(length))
     except (OSError, ValueError):
         return {}
-    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return found if isinstance(found, dict) else {}
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def files_sha256(files: Iterable[Path]) -> str:

@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def convert(source: Path, out: Path, *more: object) -> Result:
-    own = ("--format", "mae", "--backbone", "test_vit", "--image-size", 160)
+    own = ("--format", "mae", "--backbone", "test_vit", "--image-size", 160, "--heads", 2)
     return run("convert", "mine", source, "--out", out, *own, *more)
 
 
@@ -60,9 +60,12 @@ def test_convert_then_check(source: Path, tmp_path: Path) -> None:
     count = len(torch.load(source, weights_only=True)["model"])
     assert f"loaded: {count} of {count} backbone tensors (100 %)" in text
     assert "position embeddings: learned" in text
+    assert "attention heads: 2" in text
     assert "licence: not stated" in text
     checked = run("check", out).output
     assert "mine, format mae, backbone test_vit" in checked
+    assert "attention heads: 2" in checked
+    assert "features of the fixed image: as recorded" in checked
     assert f"loaded: {count} of {count} backbone tensors (100 %)" in checked
     digest = [line for line in text.splitlines() if "sha256 of " in line][-1].split()[-1]
     assert f"sha256: {digest}" in checked
@@ -77,7 +80,10 @@ def test_check_against_another_model(source: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_models_format_can_be_another(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "w.safetensors"
-    run("convert", "mae_med", source, "--out", out, "--backbone", "test_vit", "--image-size", 160)
+    own = ("--backbone", "test_vit", "--image-size", 160)
+    with pytest.raises(BadInput, match=r"does not state its number of attention heads"):
+        run("convert", "mae_med", source, "--out", out, *own)
+    run("convert", "mae_med", source, "--out", out, *own, "--heads", 2)
     assert "mae_med, format mae, backbone test_vit" in run("check", out).output
     with pytest.raises(BadInput, match=r"no module\.base_encoder"):
         run("convert", "mae", source, "--out", out, "--format", "mocov3")

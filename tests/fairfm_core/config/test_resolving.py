@@ -220,3 +220,93 @@ def test_every_recipe_validates_for_every_model(recipe: str) -> None:
         weights = record.id if record.bundled else given(record.id)
         for method in (TUNE, PROBE):
             trial(weights, {**method, "recipe": recipe})
+
+
+SMALL = {"name": "vit_small_patch16_224"}
+
+
+def own(heads: int | None, backbone: dict[str, Any] = SMALL, **fields: Any) -> Trial:
+    given = {"file": FILE, "format": "timm", **fields}
+    return trial(given if heads is None else given | {"heads": heads}, PROBE, backbone=backbone)
+
+
+def test_heads_of_a_users_own_file_are_those_of_both_networks() -> None:
+    twelve = own(12)
+    assert twelve.weights is not None
+    assert twelve.weights.network.options == twelve.backbone.options == {"num_heads": 12}
+    assert twelve.weights.heads == 12
+
+
+def test_the_networks_own_heads_move_no_identity() -> None:
+    plain, six = own(None), own(6)
+    assert plain.weights is not None
+    assert six.weights is not None
+    assert (plain.weights.heads, six.weights.heads) == (None, 6)
+    assert six.backbone == plain.backbone
+    assert six.weights.network == plain.weights.network
+
+
+def test_heads_among_the_options_are_stated() -> None:
+    stated = own(None, {**SMALL, "options": {"num_heads": 12}})
+    assert stated.weights == own(12).weights
+    assert stated.backbone == own(12).backbone
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"model": "mae", "file": FILE, "heads": 6}, "mae have 12 attention heads; leave weights"),
+        ({"model": "effnet_lite0", "heads": 6}, "effnet_lite0 have no attention heads"),
+        ({"file": FILE, "format": "timm", "heads": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_heads_that_contradict_are_refused(weights: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        trial(weights, PROBE, backbone=SMALL if "model" not in weights else {})
+
+
+def test_heads_that_contradict_the_options_are_refused() -> None:
+    with pytest.raises(ValidationError, match="heads: 12 contradicts num_heads: 6"):
+        own(12, {**SMALL, "options": {"num_heads": 6}})
+
+
+def test_the_zoo_knows_the_heads_of_its_models() -> None:
+    for model in ("mae", "mae_med", "mocov3", "mocov3_med"):
+        weights = trial(given(model), PROBE).weights
+        assert weights is not None
+        assert weights.heads == 12
+    assert trial("effnet_lite0", PROBE).weights.heads is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "weights",
+    ["scratch", None, {"pretraining": {"method": "mae", "corpora": ["c"], "recipe": "smoke"}}],
+)
+def test_a_pretrained_tag_without_weights_is_refused(weights: Any) -> None:
+    with pytest.raises(ValidationError, match=r"names pre-trained weights.*write weights: \{file"):
+        trial(weights, PROBE, backbone={"name": "resnet18.a1_in1k"})
+
+
+def test_a_pretrained_tag_with_weights_is_a_network() -> None:
+    tagged = own(None, {"name": "resnet18.a1_in1k"})
+    assert tagged.backbone.name == "resnet18.a1_in1k"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"checkpoint_path": "w.pth"},
+        {"pretrained": True},
+        {"pretrained_cfg": "a1_in1k"},
+        {"pretrained_cfg_overlay": {"file": "w.pth"}},
+        {"cache_dir": "here"},
+        {"num_heads": 6, "hf_hub_id": "timm/resnet18"},
+    ],
+)
+def test_options_that_load_weights_are_refused(options: dict[str, Any]) -> None:
+    named = next(name for name in options if name != "num_heads")
+    message = rf"{named} would load weights .*weights: \{{file"
+    with pytest.raises(ValidationError, match=message):
+        trial("scratch", PROBE, backbone={**SMALL, "options": options})
+    with pytest.raises(ValidationError, match=message):
+        own(None, network={"options": options})

@@ -55,7 +55,7 @@ def test_what_was_loaded_stands_in_the_runs(
     tmp_path: Path, phantom_folder: Path, fairfm: Fairfm, new_database: NewDatabase
 ) -> None:
     file = save(tmp_path / "mine.pth")
-    weights = {"file": str(file), "format": "timm", "network": {"image_size": 32}}
+    weights = {"file": str(file), "format": "timm", "heads": 2, "network": {"image_size": 32}}
     study, results = write(tmp_path, phantom_folder, weights), tmp_path / "results"
     planned = fairfm("sweep", "plan", study, "--results", results)
     assert "weights: 1, 0, 1, 0" in planned.stdout
@@ -113,7 +113,7 @@ def test_a_wrong_file_refuses_the_study_before_anything_starts(
         file.write_bytes(b"not a checkpoint")
     else:
         save(file, **changes)
-    weights = {"file": str(file), "format": "timm", "network": {"image_size": 32}}
+    weights = {"file": str(file), "format": "timm", "heads": 2, "network": {"image_size": 32}}
     study = write(tmp_path, phantom_folder, weights)
     results = tmp_path / "results"
     refused = fairfm("sweep", command, study, "--results", results)

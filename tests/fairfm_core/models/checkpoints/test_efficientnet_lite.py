@@ -18,6 +18,7 @@ from fairfm_core.config.zoo import ZOO
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints.efficientnet_lite import read_efficientnet_lite
+from fairfm_core.models.checkpoints.published import CheckpointSource
 from fairfm_core.models.checkpoints.registry import convert
 from fairfm_core.models.checkpoints.sources import bundled_file
 from fairfm_core.models.checkpoints.torch_files import read_state_dict
@@ -41,7 +42,9 @@ def published() -> Path:
 @pytest.fixture(scope="module")
 def classifier(published: Path) -> nn.Module:
     """timm's network with every tensor of the file, its classifier among them."""
-    tensors = read_efficientnet_lite(published, meta_network(RECORD.network())).tensors
+    tensors = read_efficientnet_lite(
+        CheckpointSource(published), meta_network(RECORD.network())
+    ).tensors
     network = timm.create_model(RECORD.backbone, num_classes=1000)
     assert len(tensors) == 296
     network.load_state_dict(tensors, strict=True)
@@ -103,7 +106,7 @@ def test_the_command_finds_the_installed_file(published: Path, tmp_path: Path) -
 
 
 def test_a_tensor_less_is_refused(published: Path, tmp_path: Path) -> None:
-    tensors = read_state_dict(published)
+    tensors = read_state_dict(CheckpointSource(published)).tensors
     del tensors["_blocks.3._bn1.weight"]
     torch.save(tensors, tmp_path / "less.pth")
     with pytest.raises(BadInput, match=r"293 of 294 .*incomplete; 1 missing \(blocks.2.0.bn2"):

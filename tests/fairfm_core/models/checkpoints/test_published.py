@@ -143,7 +143,7 @@ def test_mocov3_with_a_linear_head_is_read_as_timm(tmp_path: Path) -> None:
     draw = Random()
     state = encoder(draw) | draw.linear("head", 10, 48)
     path = saved({"state_dict": {f"module.{n}": v for n, v in state.items()}}, tmp_path / "l.pth")
-    with pytest.raises(BadInput, match=r"no module.base_encoder.*--format timm reads it"):
+    with pytest.raises(BadInput, match=r"no module.base_encoder.*--format timm --heads 12 reads"):
         convert(vit("mocov3"), path)
     assert convert(vit("timm"), path).dropped == {
         "classification head": ("head.weight", "head.bias")
@@ -205,10 +205,13 @@ def test_timm_state_dict(tmp_path: Path, wrapper: str | None) -> None:
     check_vit(convert(vit("timm"), saved(content, tmp_path / "timm.pth")), state, tmp_path)
 
 
-def test_timm_averaged_weights_come_first(tmp_path: Path) -> None:
+def test_timm_averaged_weights_beside_others_are_chosen_by_key(tmp_path: Path) -> None:
     averaged, plain = encoder(Random(1)), encoder(Random(2))
     path = saved({"state_dict": plain, "state_dict_ema": averaged}, tmp_path / "timm.pth")
-    same(convert(vit("timm"), path).tensors, averaged)
+    with pytest.raises(BadInput, match=r"write key: \(--key\) with one of state_dict, state_d"):
+        convert(vit("timm"), path)
+    same(convert(vit("timm"), path, key="state_dict_ema").tensors, averaged)
+    same(convert(vit("timm"), path, key="state_dict").tensors, plain)
 
 
 def test_timm_half_precision_becomes_single(tmp_path: Path) -> None:
@@ -239,11 +242,25 @@ def test_huggingface_with_transformers_names(tmp_path: Path, prefix: str) -> Non
     check_vit(converted, state, tmp_path)
 
 
+@pytest.mark.parametrize("prefix", ["backbone.vit.", "encoder."])
+def test_huggingface_behind_another_prefix(tmp_path: Path, prefix: str) -> None:
+    draw = Random()
+    state = encoder(draw)
+    torch.save(
+        transformers_names(state, prefix) | draw.linear("classifier", 5, 48),
+        tmp_path / "pytorch_model.bin",
+    )
+    converted = convert(vit("huggingface"), tmp_path)
+    assert set(converted.dropped) == {f"outside {prefix}"}
+    check_vit(converted, state, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"num_attention_heads": 3}, "trained with 3 attention heads, the network has 12"),
-        ({"hidden_act": "relu"}, "activation relu"),
+        ({"hidden_act": "relu"}, "has hidden_act relu, timm's ViT has gelu"),
+        ({"layer_norm_eps": 0.1}, "has layer_norm_eps 0.1, timm's ViT has 1e-6"),
     ],
 )
 def test_huggingface_config_says_what_shapes_do_not(

@@ -6,6 +6,7 @@ import argparse
 import io
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from numpy._core.multiarray import scalar
 
 from fairfm_core.errors import BadInput
 from fairfm_core.models.checkpoints.registry import convert
@@ -93,9 +95,9 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
         lambda draw, state: {n.replace("mlp.fc", "ffn.w"): v for n, v in state.items()},
         r"tensors were renamed; 8 missing \(blocks.0.mlp.fc1.weight, .*blocks.0.ffn.w1.weight",
     ),
-    "prefixed": (
-        lambda draw, state: {f"encoder.vit.{n}": v for n, v in state.items()},
-        r"0 of 30 tensors fit; its names begin with 'encoder.vit.'",
+    "prefixed and too shallow": (
+        lambda draw, state: {f"encoder.vit.{n}": v for n, v in encoder(draw, depth=1).items()},
+        r"0 of 30 tensors fit; .*30 missing .*18 unexpected \(encoder.vit.cls_token",
     ),
     "transposed": (
         lambda draw, state: transposed(state, "blocks.0.mlp.fc1.weight"),
@@ -258,13 +260,39 @@ def test_a_plain_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None
     assert not (tmp_path / "bang").exists()
 
 
-def test_numpy_scalars_are_refused_by_name(tmp_path: Path) -> None:
-    allowed = argparse.Namespace(lr=1e-3)
-    content = {"model": encoder(Random()), "args": allowed, "best": np.float64(0.81)}
-    path = saved(content, tmp_path / "scalars.pth")
-    with pytest.raises(BadInput, match=r"Python objects \(.*multiarray.scalar.*never done") as e:
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+def test_numpy_scalars_beside_the_weights_are_read(zipped: bool, tmp_path: Path) -> None:
+    state = encoder(Random())
+    beside = {"best": np.float64(0.81), "epoch": np.int64(7), "done": np.bool_(True)}
+    path = saved(
+        {"model": state, "args": argparse.Namespace(lr=1e-3), **beside},
+        tmp_path / "scalars.pth",
+        _use_new_zipfile_serialization=zipped,
+    )
+    assert set(convert(vit("mae"), path).tensors) == set(state)
+
+
+class HiddenBomb(Bomb):
+    """The same in a pickle of its own, as the bytes of a numpy scalar that is an object."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return scalar, (np.dtype("O"), pickle.dumps(Bomb(self.target)))
+
+
+def test_numpy_scalars_run_no_code(tmp_path: Path) -> None:
+    content = {"model": encoder(Random()), "best": HiddenBomb(tmp_path / "bang")}
+    path = saved(content, tmp_path / "bomb.pth")
+    with suppress(BadInput):
         convert(vit("mae"), path)
-    assert "Namespace" not in str(e.value)
+    assert not (tmp_path / "bang").exists()
+
+
+def test_numpy_arrays_beside_the_weights_are_refused_by_name(tmp_path: Path) -> None:
+    content = {"model": encoder(Random()), "best": np.float64(0.8), "curve": np.ones(3)}
+    path = saved(content, tmp_path / "arrays.pth")
+    with pytest.raises(BadInput, match=r"Python objects \(.*_reconstruct.*never done") as caught:
+        convert(vit("mae"), path)
+    assert "scalar" not in str(caught.value)
 
 
 def test_a_file_by_another_name_is_refused(tmp_path: Path) -> None:
