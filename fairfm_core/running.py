@@ -6,7 +6,6 @@ neither. So the functions that do the work are named here and imported on use.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import Any
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.methods import imported
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
+from fairfm_core.storage.scratch import scratch_folder
 
 WORK = {
     "pretrain": "fairfm_core.training.pretraining.stage:pretrain",
@@ -53,8 +53,8 @@ def run_together(
     unaffected.
     """
     started = time.time()
-    with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
-        folders = [Path(scratch) / stage.fingerprint for stage in stages]
+    with scratch_folder() as scratch:
+        folders = [scratch / stage.fingerprint for stage in stages]
         for folder in folders:
             folder.mkdir()
         failed: dict[str, str] = imported(TOGETHER)(stages, folders, store, report)
