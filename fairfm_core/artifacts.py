@@ -15,10 +15,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,14 +124,20 @@ class ArtifactStore:
 
         Temporary files are left out, links are not followed; a missing folder holds nothing.
         """
+        return sorted(p for p in self.sizes(*parts) if not p.rsplit("/", 1)[-1].startswith("."))
+
+    def sizes(self, *parts: str) -> dict[str, int]:
+        """Bytes of each file below a folder, temporary ones too, by its path in it."""
         folder = self.path(*parts)
         if self.is_local:
-            listed = [
-                name for name, status in listing(Path(folder)) if stat.S_ISREG(status.st_mode)
-            ]
-        else:
-            listed = list(self._sizes(folder))
-        return sorted(path for path in listed if not path.rsplit("/", 1)[-1].startswith("."))
+            found = listing(Path(folder))
+            return {name: each.st_size for name, each in found if stat.S_ISREG(each.st_mode)}
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+        return {
+            info.path.removeprefix(f"{folder}/"): info.size
+            for info in self.filesystem.get_file_info(selector)
+            if info.type == fs.FileType.File
+        }
 
     def write_bytes(self, content: bytes, *parts: str) -> None:
         """Write one file atomically; on a disk, it then survives a loss of power."""
@@ -178,7 +185,7 @@ class ArtifactStore:
         are verified when they are read.
         """
         if not self.is_local:
-            sizes = self._sizes(self.path(kind))
+            sizes = self.sizes(kind)
             markers = {n.split("/")[0]: s for n, s in sizes.items() if n.split("/")[1:] == [DONE]}
             empty = Inspection(done=False, damage="its marker is empty")
             return {f: Inspection(done=True) if s else empty for f, s in sorted(markers.items())}
@@ -243,14 +250,18 @@ class ArtifactStore:
         else:
             for link in [path for path in folder.rglob("*") if path.is_symlink()]:
                 link.unlink()
-            if (folder / DONE).exists():
+            with suppress(FileNotFoundError):  # another worker was first
                 (folder / DONE).replace(folder / DAMAGED)
-            sync_folder(folder)
+                sync_folder(folder)
 
     def remove(self, kind: str, fingerprint: str) -> None:
         """Remove a stage: first its marker, so that a half-removed one is unfinished."""
-        self._discard(self.path(kind, fingerprint, DONE))
-        self.filesystem.delete_dir(self.path(kind, fingerprint))
+        place = self.path(kind, fingerprint)
+        self._discard(f"{place}/{DONE}")
+        if self.is_local:
+            shutil.rmtree(place, ignore_errors=True)  # which follows no link
+        else:
+            self.filesystem.delete_dir(place)
 
     @contextmanager
     def local_copy(self, kind: str, fingerprint: str, name: str) -> Iterator[Path]:
@@ -286,15 +297,6 @@ class ArtifactStore:
             self._discard(temporary)
             raise
 
-    def _sizes(self, folder: str) -> dict[str, int]:
-        """Sizes of the files below a folder, by their path in it."""
-        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
-        return {
-            info.path.removeprefix(f"{folder}/"): info.size
-            for info in self.filesystem.get_file_info(selector)
-            if info.type == fs.FileType.File
-        }
-
     # Checkpoints: half-done trainings, one file for each state, verified by the hash in its name.
 
     def save_checkpoint(self, fingerprint: str, epoch: int, content: bytes, batch: int = 0) -> None:
@@ -302,8 +304,7 @@ class ArtifactStore:
 
         Keeps the newest CHECKPOINTS_KEPT and removes the others.
         """
-        digest = hashlib.sha256(content).hexdigest()[:16]
-        name = f"{epoch:06d}.{batch:08d}-{digest}"
+        name = f"{epoch:06d}.{batch:08d}-{_checkpoint_hash(content)}"
         self.write_bytes(content, CHECKPOINTS, fingerprint, name)
         names = self._checkpoints(fingerprint)
         # Later ones than this were skipped when the training was restored: they are damaged.
@@ -315,9 +316,14 @@ class ArtifactStore:
         """The newest checkpoint whose content matches the hash in its name, or None."""
         for name in reversed(self._checkpoints(fingerprint)):
             content = self.read_bytes(CHECKPOINTS, fingerprint, name)
-            if hashlib.sha256(content).hexdigest()[:16] == name.split("-")[1]:
+            if _checkpoint_hash(content) == name.split("-")[1]:
                 return content
         return None
+
+    def is_intact_checkpoint(self, fingerprint: str, name: str) -> bool:
+        """Whether the content of a checkpoint matches the hash in its name."""
+        content = self.read_bytes(CHECKPOINTS, fingerprint, name)
+        return _checkpoint_hash(content) == name.split("-")[1]
 
     def drop_checkpoints(self, fingerprint: str) -> None:
         """Remove a finished training's checkpoints."""
@@ -412,7 +418,7 @@ class Artifact:
 
     def damage(self, read: bool) -> str | None:
         """What is wrong in an object store: sizes from one listing, content if it is read."""
-        sizes = self.store._sizes(self.store.path(self.kind, self.fingerprint))
+        sizes = self.store.sizes(self.kind, self.fingerprint)
         for name, stored in self.marker.files.items():
             if sizes.get(name) != stored.size:
                 return f"{name} has {sizes.get(name, 0):,} bytes, {stored.size:,} were stored"
@@ -431,6 +437,10 @@ class Artifact:
         if name not in self.marker.files:
             raise self.damaged(f"it has no {name}")
         return self.marker.files[name]
+
+
+def _checkpoint_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def is_checkpoint(name: str) -> bool:

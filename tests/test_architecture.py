@@ -79,7 +79,7 @@ ORDER = {
         cli
         __main__
         planning
-        status tracking
+        status tracking upkeep
         execution
         api commands
     """,
