@@ -23,6 +23,8 @@ from fairfm_core.storage.checksums import StoredFile, checksum_of
 
 SCHEMA = 1
 """Version of the layout of results; a folder of another version is refused."""
+NEWER = {"artifact", "checksums", "seal"}
+"""Keys that a marker has all of, or none if an older version wrote it."""
 CHECKSUM = re.compile(r"[0-9a-f]{32}")
 LARGEST_JSON = 2**28
 """Bytes of the largest JSON file that is parsed."""
@@ -55,10 +57,13 @@ def marker_content(
 
 def parse_marker(content: bytes, artifact: str) -> Marker:
     """Parse the marker of `artifact`; raises ValueError with what is wrong with it."""
-    record = parse_object(content)
+    try:
+        record = parse_object(content)
+    except ValueError as error:
+        raise ValueError(f"its marker cannot be read: {error}") from error
     if record.get("schema") != SCHEMA:
         raise ValueError(f"its marker has schema {record.get('schema')!r}, not {SCHEMA}")
-    if "seal" in record and record["seal"] != _seal(record):
+    if NEWER & record.keys() and record.get("seal") != _seal(record):
         raise ValueError("its marker differs from what was stored")
     if record.get("artifact", artifact) != artifact:
         raise ValueError(f"its marker is that of {str(record['artifact'])[:80]!r}")
