@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from analysis.commands.evaluate import evaluate
 from analysis.commands.study import pareto, report
+from analysis.evaluation.evaluate import prediction_files
 from analysis.results.results import open_results
 from fairfm_core.artifacts import open_store
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation import tables
 
 from ...damage import DAMAGES
@@ -95,6 +97,22 @@ def test_the_report_and_json_say_what_is_left_out(folder: Path) -> None:
     assert list(found["left_out"]) == [NAME]
     page = Path(CliRunner().invoke(report, [str(folder)]).output.strip()).read_text()
     assert f"{NAME} was left out: evaluate/" in page
+
+
+def test_a_comparison_refuses_a_damaged_trial(folder: Path, tmp_path: Path) -> None:
+    DAMAGES["flip"](file_of(folder, "evaluate", "replicates.parquet"))
+    asked = [str(folder), "--compare", "vit.probe", "vit.tune", "--out", str(tmp_path / "out")]
+    assert f"trial {NAME}: evaluate/" in one_line(CliRunner().invoke(evaluate, asked), 2)
+
+
+@pytest.mark.parametrize("inner", ["", "predictions", "predictions/val.parquet"])
+def test_damaged_predictions_of_a_stage_are_refused(
+    folder: Path, tmp_path: Path, inner: str
+) -> None:
+    path = file_of(folder, "adapt", "predictions/val.parquet")
+    DAMAGES["swap"](path)
+    with pytest.raises(Damaged, match=r"val.parquet differs from what was stored"):
+        prediction_files(path.parents[1] / inner)
 
 
 def test_only_damaged_trials_end_in_one_line(folder: Path) -> None:
