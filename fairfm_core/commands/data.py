@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -197,13 +197,12 @@ def check(folder: str, as_json: bool, figure: str | None, against: tuple[str, ..
         write_figure(summary, checked.manifest, figure)
     if as_json:
         manifest = checked.manifest.model_dump(mode="json") | {"digest": checked.digest}
-        records = json.loads(summary.to_json(orient="records"))
         small = small_groups(checked.frame)
         found = {
-            "duplicates": copies.to_dict("records"),
-            "shared": {str(other.folder): table.to_dict("records") for other, table in shared},
+            "duplicates": _records(copies),
+            "shared": {str(other.folder): _records(table) for other, table in shared},
         }
-        parts = {"manifest": manifest, "cohort": records, "small_groups": small}
+        parts = {"manifest": manifest, "cohort": _records(summary), "small_groups": small}
         click.echo(json.dumps(parts | found))
         return
     _print_counts(checked)
@@ -229,6 +228,13 @@ def seal(folder: str) -> None:
 
     sealed = seal_data(folder)
     click.echo(f"{folder}: checksums of {len(sealed.frame):,} images, digest {sealed.digest}")
+
+
+def _records(table: pd.DataFrame) -> Any:
+    """A table's rows as JSON values."""
+    import json
+
+    return json.loads(table.to_json(orient="records"))
 
 
 def _print_copies(copies: pd.DataFrame) -> None:
