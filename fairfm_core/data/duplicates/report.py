@@ -71,7 +71,8 @@ def _numbers(copies: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _count(copies: pd.DataFrame) -> str:
-    return f"{len(copies):,} copies of {copies['picture'].nunique():,} pictures"
+    pictures = copies["picture"].nunique()
+    return f"{len(copies):,} copies of {pictures:,} picture{'s' if pictures > 1 else ''}"
 
 
 def _examples(copies: pd.DataFrame, column: str) -> str:

@@ -89,7 +89,7 @@ def prepared_clinic(
 
 def test_copies_are_reported_when_prepared_and_checked(tmp_path: Path) -> None:
     out, made = prepared_clinic(tmp_path / "a", "abcdef", [1, 1, 2, 3, 4, 5])
-    warning = "warning: 2 copies of 1 pictures in several splits: a.png (train) = b.png (val)"
+    warning = "warning: 2 copies of 1 picture in several splits: a.png (train) = b.png (val)"
     assert warning in made
     assert warning in fairfm_data("check", out).output
     other, made = prepared_clinic(tmp_path / "b", "xyz", [5, 6, 7])

@@ -157,7 +157,7 @@ def test_the_report_names_splits_first_then_patients() -> None:
     assert copies["image_id"].tolist() == list("abcdefg")
     assert copies["picture"].tolist() == [0, 0, 1, 1, 2, 2, 2]
     assert duplicates_text(copies) == [
-        "warning: 2 copies of 1 pictures in several splits: a (train) = b (test)",
+        "warning: 2 copies of 1 picture in several splits: a (train) = b (test)",
         "warning: 5 copies of 2 pictures of several patients: a (p) = b (q), e (s) = f (s) = g (t)",
         "7 copies of 3 pictures in all",
     ]
