@@ -30,8 +30,7 @@ Pairs = NDArray[np.int64]
 
 
 def near_pairs(looks_NW: Looks) -> Pairs:
-    """The pairs of looks that differ in at most `LIMIT` bits, sorted; images that show nothing have
-    none.
+    """The pairs of looks that differ in at most `LIMIT` bits, sorted; blank images have none.
 
     Of equal looks each is paired with the next one only, and the first of them with other looks, so
     that N copies of a picture do not make N ** 2 pairs. All copies are still connected.

@@ -1,8 +1,8 @@
 """Which images show the same picture: equal pixels, or copies that were encoded or resized anew.
 
-Two images are taken for copies if their looks differ in few bits and a second look at their pixels
-confirms it. Crops, rotations and flips of a picture are not recognised, nor are images that show
-nothing: black films of two patients tell nothing about them.
+Two images are copies if their looks differ in few bits and a second look at their pixels confirms
+it. Crops, rotations and flips of a picture are not recognised. Blank images are never copies: two
+black films do not belong to one patient.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Rows = NDArray[np.int64]
 
 
 def picture_groups(parts: Sequence[tuple[PreparedData, Rows]]) -> NDArray[np.int64]:
-    """The picture that each image shows: equal numbers for copies, or `ALONE`.
+    """The picture that each image shows: the same number for copies, `ALONE` for the rest.
 
     Copies of copies are in one group.
 

@@ -26,7 +26,7 @@ WORDS = FREQUENCIES**2 // 64
 COSINE_STEPS = 1024
 """Cosines are rounded to multiples of 1 / 1024."""
 FLAT = 1.0
-"""A thumbnail whose standard deviation is smaller, in grey values, shows nothing."""
+"""A thumbnail with a smaller standard deviation, in grey values, counts as blank."""
 NEIGHBOURHOOD = 5
 """Width of the mean that is subtracted to leave details."""
 
@@ -51,7 +51,7 @@ def thumbnails(pixels_BSS: NDArray[np.uint8]) -> Thumbnails:
 
 
 def looks(thumbnails_BTT: Thumbnails) -> Looks:
-    """The look of each thumbnail, uint64 [B, 4]; all zeros where an image shows nothing."""
+    """The look of each thumbnail, uint64 [B, 4]; all zeros for a blank image."""
     cosine_FT = _cosines()
     # Sums over one axis reach 32 * 1024 * 255 < 2**24, which float32 holds exactly.
     half_BFT = cosine_FT.astype(np.float32) @ thumbnails_BTT.astype(np.float32)
