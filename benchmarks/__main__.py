@@ -11,6 +11,7 @@ from benchmarks.auc_engine import bench_delong, bench_patient_bootstrap, bench_r
 from benchmarks.auc_kernels import bench_auc_kernels
 from benchmarks.augmentation import bench_augmentation
 from benchmarks.calibration import bench_calibration
+from benchmarks.duplicates import bench_duplicates
 from benchmarks.ensembles import bench_ensembles
 from benchmarks.finetuning_step import bench_finetuning_step
 from benchmarks.image_store import bench_image_store
@@ -24,6 +25,7 @@ from benchmarks.thousand_trials import bench_thousand_trials
 
 BENCHMARKS = (
     bench_image_store,
+    bench_duplicates,
     bench_row_bootstrap,
     bench_patient_bootstrap,
     bench_delong,

@@ -36,6 +36,7 @@ ORDER = {
         data.balancing
         data.image_store
         data.dataset
+        data.duplicates
         data.summary data.summary_figure
         data.readers
         data.synthetic

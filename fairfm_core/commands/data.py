@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fairfm_core.data.dataset import PreparedData
     from fairfm_core.data.preparation.kinds import Kind
 
@@ -96,6 +98,11 @@ def data() -> None:
 @click.option("--patients", type=int, help="Number of patients.")
 @click.option("--seed", type=int, help="Random seed of the world or of the patches.")
 @click.option("--patches", type=int, help="Number of patches in total [default: 2000].")
+@click.option(
+    "--follow-symlinks",
+    is_flag=True,
+    help="Also read image files that are links to a place outside their folder.",
+)
 def prepare(
     kind: str,
     source: str,
@@ -114,12 +121,14 @@ def prepare(
     patients: int | None,
     seed: int | None,
     patches: int | None,
+    follow_symlinks: bool,
 ) -> None:
     """Read a data set and store its cohort and decoded images in a folder.
 
     An interrupted run is resumed by the same command; a finished data set is reused.
     """
     from fairfm_core.config.evaluation import AGE_EDGES
+    from fairfm_core.data.duplicates.report import duplicates
     from fairfm_core.data.preparation.prepare import prepare as prepare_data
     from fairfm_core.data.preparation.progress import ProgressLine
 
@@ -130,6 +139,7 @@ def prepare(
         size,
         say=click.echo,
         progress=ProgressLine(sys.stderr),
+        follow_symlinks=follow_symlinks,
         split_seed=split_seed,
         fractions=fractions,
         split_list=split_list,
@@ -145,6 +155,7 @@ def prepare(
         patches=patches,
     )
     _print_counts(prepared, AGE_EDGES)
+    _print_copies(duplicates(prepared))
 
 
 @data.command()
@@ -154,14 +165,25 @@ def prepare(
     "--figure", type=click.Path(), help="Also draw the cohort to this .pdf, .svg or .png file."
 )
 @click.option("--age-edges", default="40,60,80", show_default=True, help="Age-bin edges, in years.")
-def check(folder: str, as_json: bool, figure: str | None, age_edges: str) -> None:
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(),
+    help="Also look for copies of images in this prepared data set; may be repeated.",
+)
+def check(
+    folder: str, as_json: bool, figure: str | None, age_edges: str, against: tuple[str, ...]
+) -> None:
     """Verify the prepared data set in DIR and print its cohort.
 
-    Checks the digests, patients in several splits, labels and groups.
+    Checks the digests, patients in several splits, labels and groups, and looks for copies of
+    images: equal pixels, or one picture encoded or resized anew.
     """
     import json
 
-    from fairfm_core.data.dataset import verify
+    from fairfm_core.data.dataset import open_dataset, verify
+    from fairfm_core.data.duplicates.report import duplicates, shared_images, shared_text
     from fairfm_core.data.summary import cohort_summary, small_groups, summary_text
 
     if figure is not None:
@@ -171,20 +193,60 @@ def check(folder: str, as_json: bool, figure: str | None, age_edges: str) -> Non
     edges = _edges(age_edges)
     checked = verify(folder)
     summary = cohort_summary(checked.frame, edges)
+    copies = duplicates(checked)
+    others = [open_dataset(other) for other in against]
+    shared = [(other, shared_images(checked, other)) for other in others]
     if figure is not None:
         from fairfm_core.data.summary_figure import write_figure
 
         write_figure(summary, checked.manifest, figure)
     if as_json:
         manifest = checked.manifest.model_dump(mode="json") | {"digest": checked.digest}
-        records = json.loads(summary.to_json(orient="records"))
         small = small_groups(checked.frame, age_edges=edges)
-        click.echo(json.dumps({"manifest": manifest, "cohort": records, "small_groups": small}))
+        found = {
+            "duplicates": _records(copies),
+            "shared": {str(other.folder): _records(table) for other, table in shared},
+        }
+        parts = {"manifest": manifest, "cohort": _records(summary), "small_groups": small}
+        click.echo(json.dumps(parts | found))
         return
     _print_counts(checked, edges)
+    _print_copies(copies)
+    for other, table in shared:
+        click.echo(f"  {shared_text(table, checked, other)}")
+    if checked.unsealed:
+        click.echo(f"  {checked.unsealed}")
     click.echo("prevalence in percent (positive images); uncertain labels count as absent:")
     click.echo(summary_text(summary))
     click.echo("all checks passed")
+
+
+@data.command()
+@click.argument("folder", metavar="DIR", type=click.Path())
+def seal(folder: str) -> None:
+    """Add checksums of every image to the prepared data set in DIR.
+
+    For a data set that an earlier version prepared, or whose hashes.npy is damaged. Its content is
+    verified first and its digest stays as it is.
+    """
+    from fairfm_core.data.preparation.sealing import seal as seal_data
+
+    sealed = seal_data(folder)
+    click.echo(f"{folder}: checksums of {len(sealed.frame):,} images, digest {sealed.digest}")
+
+
+def _records(table: pd.DataFrame) -> Any:
+    """A table's rows as JSON values."""
+    import json
+
+    return json.loads(table.to_json(orient="records"))
+
+
+def _print_copies(copies: pd.DataFrame) -> None:
+    from fairfm_core.data.duplicates.report import duplicates_text
+
+    for line in duplicates_text(copies):
+        click.echo(f"  {line}")
 
 
 def _kind_text(kind: Kind) -> str:

@@ -42,6 +42,9 @@ class Pretraining(Frozen):
     (Table 5)."""
     exclude_eval_patients: bool = True
     """Leave out patients of the validation and test splits on which the models are evaluated."""
+    exclude_duplicates: bool = True
+    """Leave out patients with a copy of a validation or test image, whatever their ids. Without
+    effect where `exclude_eval_patients` is false, which keeps the copies too."""
     epochs: int = Field(800, ge=1)
     """Length of the schedule: 200, 400 and 800 epochs are separate pre-trainings (Table 4)."""
     warmup_epochs: int = Field(40, ge=0)

@@ -126,5 +126,6 @@ def _column_bytes(column: pd.Series) -> bytes:
         numbers = column.astype("float64").to_numpy(copy=True)
         numbers[np.isnan(numbers)] = np.nan  # a NaN has many bit patterns
         return b"numbers " + (numbers + 0.0).astype("<f8").tobytes()  # -0.0 becomes 0.0
-    texts = ("-" if pd.isna(value) else f"{len(str(value))}:{value}" for value in column)
+    values = zip(column.astype("object").tolist(), column.isna().tolist(), strict=True)
+    texts = ("-" if null else f"{len(text := str(value))}:{text}" for value, null in values)
     return ("texts " + ",".join(texts)).encode()

@@ -1,8 +1,13 @@
-"""Prepared data sets: opened by every trial, verified byte by byte on demand."""
+"""Prepared data sets: opened and verified by every trial.
+
+Opening verifies the cohort wholly and the images' checksums; an image is verified whenever it is
+read. `verify` reads every byte.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import attributes, cohort_digest, pathologies, read_cohort
+from fairfm_core.data.image_store.hashes import (
+    ImageHashes,
+    file_checksum,
+    hash_images,
+    read_hashes,
+)
 from fairfm_core.data.image_store.store import open_images, store_digest
-from fairfm_core.data.manifest import COHORT, IMAGES, Manifest, read_manifest
-from fairfm_core.errors import BadInput
+from fairfm_core.data.manifest import COHORT, HASHES, IMAGES, Manifest, read_manifest
+from fairfm_core.errors import BadInput, first_ten
 
 
 @dataclass(frozen=True)
@@ -22,12 +33,13 @@ class PreparedData:
     Attributes:
         folder: where it is on this machine; never part of an identity.
         frame: the cohort, ordered by `row`; `images[frame["row"]]` are its images.
-        images: uint8 [N, S, S], a read-only memory map.
+        images: uint8 [N, S, S], a read-only memory map; `read_rows` verifies what it reads.
         digest: identity of the content: images, cohort, size and interpolation.
         image_size: S, height and width of the images.
         pathologies: label names in alphabetical order.
         attributes: columns that can be protected attributes: sex, race, age, then others.
         manifest: where the data came from, with counts and notes.
+        hashes: of each image, [N]; None for a data set without checksums.
     """
 
     folder: Path
@@ -38,19 +50,46 @@ class PreparedData:
     pathologies: tuple[str, ...]
     attributes: tuple[str, ...]
     manifest: Manifest
+    hashes: ImageHashes | None = None
+
+    @property
+    def unsealed(self) -> str:
+        """Why pixels are read unverified and what to do, in one line; empty if verified."""
+        if self.hashes is not None:
+            return ""
+        return (
+            f"{self.folder} has no checksums of its images (an earlier version prepared it), so "
+            f"their pixels are not verified; add them with: fairfm data seal {self.folder}"
+        )
+
+    @cached_property
+    def image_hashes(self) -> ImageHashes:
+        """The hashes of each image, [N]; made now where the data set has none."""
+        return hash_images(self.images) if self.hashes is None else self.hashes
 
 
-def open_dataset(folder: str | Path) -> PreparedData:
-    """The prepared data set in `folder`, after quick checks that its parts belong together.
+def open_dataset(folder: str | Path, manifest: Manifest | None = None) -> PreparedData:
+    """The prepared data set in `folder`, its cohort and the images' checksums verified.
+
+    A data set that an earlier version prepared has no checksums of its images: they are read
+    unverified.
+
+    Args:
+        folder: as `fairfm data prepare` made it.
+        manifest: what to take for its manifest; by default the one in the folder.
 
     Raises:
         BadInput: no such folder or manifest (with the command that makes one), another schema
-            version, an invalid cohort, or parts of different lengths.
+            version, a cohort that is invalid or changed after preparation, damaged checksums, or
+            parts of different lengths.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
-    frame = read_cohort(folder / COHORT)
-    images = open_images(folder / IMAGES)
+    manifest = manifest or read_manifest(folder)
+    frame = _prepared_cohort(folder, manifest)
+    checksums, hashes = manifest.checksums, None
+    if checksums is not None:
+        hashes = read_hashes(folder / HASHES, checksums.hashes)
+    images = open_images(folder / IMAGES, None if hashes is None else hashes["checksum"])
     expected = (manifest.counts["images"], manifest.size, manifest.size)
     if images.shape != expected or images.dtype != np.uint8:
         raise BadInput(
@@ -62,6 +101,7 @@ def open_dataset(folder: str | Path) -> PreparedData:
             f"{folder / COHORT} has {len(frame)} rows up to row {frame['row'].iloc[-1]} for "
             f"{len(images)} images; prepare the data set again"
         )
+    assert hashes is None or len(hashes) == len(images)
     return PreparedData(
         folder=folder,
         frame=frame,
@@ -71,22 +111,47 @@ def open_dataset(folder: str | Path) -> PreparedData:
         pathologies=pathologies(frame),
         attributes=attributes(frame),
         manifest=manifest,
+        hashes=hashes,
     )
 
 
-def verify(folder: str | Path) -> PreparedData:
-    """The data set in `folder`, with every byte checked: digests, leakage, labels and groups.
+def _prepared_cohort(folder: Path, manifest: Manifest) -> pd.DataFrame:
+    """The cohort in a folder; BadInput if it is invalid, or not the one that was prepared."""
+    path = folder / COHORT
+    frame = read_cohort(path)
+    checksums = manifest.checksums
+    if checksums is not None and file_checksum(path.read_bytes()) == checksums.cohort:
+        return frame
+    if cohort_digest(frame) != manifest.digests.cohort:
+        raise BadInput(
+            f"the cohort of {folder} changed after preparation ({COHORT} differs from the "
+            f"manifest's digest); prepare the data set again"
+        )
+    return frame
+
+
+def verify(folder: str | Path, manifest: Manifest | None = None) -> PreparedData:
+    """As `open_dataset`, with every byte checked: digests, leakage, labels and groups.
 
     Raises:
-        BadInput: as `open_dataset`, or where the content differs from its digest.
+        BadInput: as `open_dataset`, or where the images differ from their digest or checksums.
     """
-    data = open_dataset(folder)
-    digests = {"images": store_digest(data.folder / IMAGES), "cohort": cohort_digest(data.frame)}
-    expected = data.manifest.digests.model_dump()
-    wrong = [name for name in expected if digests[name] != expected[name]]
-    if wrong:
+    data = open_dataset(folder, manifest)
+    changed = _changed_images(data)
+    if changed:
         raise BadInput(
-            f"the {' and '.join(wrong)} of {folder} changed after preparation (SHA-256 differs "
-            f"from the manifest's); prepare the data set again"
+            f"the images of {folder} changed after preparation ({changed}); prepare the data set "
+            f"again"
         )
     return data
+
+
+def _changed_images(data: PreparedData) -> str:
+    """How the images differ from those that were prepared; empty if they do not."""
+    if store_digest(data.folder / IMAGES) == data.manifest.digests.images:
+        return ""
+    if data.hashes is None:
+        return f"SHA-256 of {IMAGES} differs from the manifest's"
+    now_N = hash_images(data.images)["checksum"]
+    rows = np.flatnonzero((now_N != data.hashes["checksum"]).any(axis=1))
+    return f"checksums of {len(rows)} differ in row {first_ten(rows)} of {IMAGES}"

@@ -15,6 +15,7 @@ from fairfm_core.errors import BadInput
 
 SCHEMA = 1
 MANIFEST, COHORT, IMAGES = "manifest.json", "cohort.parquet", "images.npy"
+HASHES = "hashes.npy"
 PREPARE = "fairfm data prepare KIND SOURCE --out"
 
 
@@ -23,6 +24,18 @@ class Digests(Frozen):
 
     images: str
     cohort: str
+
+
+class Checksums(Frozen):
+    """XXH3 checksums (128 bits, hex) of files, compared whenever the data set is opened.
+
+    They are fast where `Digests` are identity: the same content may be written as other bytes.
+    """
+
+    cohort: str
+    """Of cohort.parquet; another file is accepted if its content has the cohort's digest."""
+    hashes: str
+    """Of hashes.npy, which holds a checksum of each image."""
 
 
 class Manifest(Frozen):
@@ -40,6 +53,8 @@ class Manifest(Frozen):
     digests: Digests
     request: str
     """Identity of the request: the same request reuses the finished store."""
+    checksums: Checksums | None = None
+    """Null in a data set that an earlier version prepared, until `fairfm data seal`."""
 
     @property
     def digest(self) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fairfm_core.data.cohort import settled
 from fairfm_core.data.dataset import PreparedData, open_dataset
+from fairfm_core.data.image_store.store import read_rows
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
 from fairfm_core.stages import Stage
@@ -89,9 +90,5 @@ def batch_count(count: int, batch_size: int) -> int:
 
 
 def gather(images_NHW: NDArray[np.uint8], rows_B: NDArray[np.int64]) -> Tensor:
-    """Rows of the image store as one uint8 tensor [B, H, W]; the store is read in file order."""
-    pixels = np.empty((len(rows_B), *images_NHW.shape[1:]), dtype=np.uint8)
-    # Image by image, each is copied once; indexing with an array would copy all of them twice.
-    for place in np.argsort(rows_B, kind="stable").tolist():
-        pixels[place] = images_NHW[rows_B[place]]
-    return torch.from_numpy(pixels)
+    """Rows of the image store as one uint8 tensor [B, H, W]; BadInput for changed pixels."""
+    return torch.from_numpy(read_rows(images_NHW, rows_B))

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.errors import BadInput
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.augmentation.augmentation import Augmenter, augmenter
 from fairfm_core.training.batches import batch_count, epoch_order, gather, index_batches
@@ -80,12 +81,17 @@ class TrainingBatches:
         return batch_count(len(self._rows_N), self._batch_size)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[LabelledBatch]:
-        """The batches of an epoch from number `first` on, counted from 0."""
+        """The batches of an epoch from number `first` on, counted from 0.
+
+        Raises BadInput for pixels that changed after preparation.
+        """
         asked = time.perf_counter()
         order_N = epoch_order(len(self._rows_N), self._seed, epoch)
         indices = islice(index_batches(order_N, self._batch_size), first, None)
         batches = [self._batch(epoch, index_B) for index_B in indices]
         for batch, loaded in zip(batches, self._loaded(batches), strict=True):
+            if isinstance(loaded, BadInput):
+                raise loaded
             pixels_BHW, targets_BP, groups_B = (
                 x.to(self._device, non_blocking=True) for x in loaded
             )
@@ -100,7 +106,7 @@ class TrainingBatches:
         places_B = torch.from_numpy(index_B)
         return PlannedBatch(rows_B, self._targets_NP[places_B], self._groups_N[places_B], seeds)
 
-    def _loaded(self, batches: list[PlannedBatch]) -> DataLoader[Loaded]:
+    def _loaded(self, batches: list[PlannedBatch]) -> DataLoader[Loaded | BadInput]:
         return DataLoader(
             _Reader(batches, self._images_NHW, self._augment),
             batch_size=None,  # an item of the data set is a batch
@@ -129,8 +135,11 @@ Loaded = tuple[Tensor, Tensor, Tensor]
 """Pixels [B, H, W] uint8, targets [B, P] and groups [B]."""
 
 
-class _Reader(Dataset[Loaded]):
-    """A worker's part: item i is batch number i as it was read."""
+class _Reader(Dataset[Loaded | BadInput]):
+    """A worker's part: item i is batch number i as it was read.
+
+    Changed pixels are an item too: raised in a worker, they would arrive as a page of its stack.
+    """
 
     def __init__(
         self, batches: list[PlannedBatch], images_NHW: NDArray[np.uint8], augment: Augmenter
@@ -142,8 +151,11 @@ class _Reader(Dataset[Loaded]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, number: int) -> Loaded:
+    def __getitem__(self, number: int) -> Loaded | BadInput:
         batch = self._batches[number]
-        pixels_BHW = gather(self._images_NHW, batch.rows_B)
+        try:
+            pixels_BHW = gather(self._images_NHW, batch.rows_B)
+        except BadInput as error:
+            return error
         pixels_BHW = self._augment.drawn(pixels_BHW, batch.seeds)
         return pixels_BHW, batch.targets_BP, batch.groups_B

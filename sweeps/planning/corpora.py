@@ -20,10 +20,8 @@ def planned_corpus(trial: Trial) -> Pretraining:
     recipe = trial.pretraining
     assert recipe is not None
     folders = tuple(str(Path(folder).absolute()) for folder in recipe.corpora)
-    corpus = _corpus(
-        folders, trial.data.dataset, recipe.fraction, recipe.seed, recipe.exclude_eval_patients
-    )
-    return recipe.model_copy(update={"corpora": folders, "digest": corpus.digest})
+    placed = recipe.model_copy(update={"corpora": folders})
+    return placed.model_copy(update={"digest": _corpus_of(placed, trial.data.dataset).digest})
 
 
 def recipe_of(stage: Stage) -> Pretraining:
@@ -33,20 +31,28 @@ def recipe_of(stage: Stage) -> Pretraining:
 
 def corpus_of(stage: Stage) -> Corpus:
     """The corpus of a pretrain stage."""
-    recipe = recipe_of(stage)
-    return _corpus(
-        stage.corpora, stage.dataset, recipe.fraction, recipe.seed, recipe.exclude_eval_patients
-    )
+    return _corpus_of(recipe_of(stage), stage.dataset)
+
+
+def _corpus_of(recipe: Pretraining, evaluated: str) -> Corpus:
+    excluded = recipe.exclude_eval_patients, recipe.exclude_duplicates
+    return _corpus(tuple(recipe.corpora), evaluated, recipe.fraction, recipe.seed, *excluded)
 
 
 @cache
 def _corpus(
-    folders: tuple[str, ...], evaluated: str, fraction: float, seed: int, exclude: bool
+    folders: tuple[str, ...],
+    evaluated: str,
+    fraction: float,
+    seed: int,
+    exclude_patients: bool,
+    exclude_duplicates: bool,
 ) -> Corpus:
     return pretraining_corpus(
         open_corpora(folders),
         open_corpora([evaluated]),
         fraction=fraction,
         seed=seed,
-        exclude_eval_patients=exclude,
+        exclude_eval_patients=exclude_patients,
+        exclude_duplicates=exclude_duplicates,
     )

@@ -94,10 +94,12 @@ class StudyStatus:
         return "to do"
 
     def plan_text(self) -> str:
-        """Trials, networks, corpora, stages by kind, and what the missing ones cost."""
+        """Trials, data, networks, corpora, stages by kind, and what the missing ones cost."""
         lines = [f"study {self.plan.spec.study}: {len(self.plan.trials)} trials"]
         lines += [f"  {state:10} {name}" for name, state in self.states.items()]
         lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
+        unsealed = [data.unsealed for data in self.plan.data.values() if data.unsealed]
+        lines += ["data:", *(f"  {line}" for line in unsealed)] if unsealed else []
         lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
         if self.pretrainings:
             lines += ["pre-trainings:", *(f"  {each.text()}" for each in self.pretrainings)]

@@ -1,7 +1,8 @@
 """Pre-training corpora: images of one or more prepared data sets, sampled by patient.
 
 Patients in the validation and test splits of the evaluation are left out unless a study keeps them
-(`patients.py` says who is the same person). Labels, groups and splits are otherwise ignored.
+(`patients.py` says who is the same person), and so are patients with a copy of a validation or test
+image, whatever their ids. Labels, groups and splits are otherwise ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.data.corpora.patients import by_source, display_name, evaluation_patients
+from fairfm_core.data.corpora.patients import (
+    by_source,
+    copied_patients,
+    display_name,
+    evaluation_patients,
+)
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput
 from fairfm_core.seeding import stream_seed
@@ -40,6 +46,9 @@ class CorpusPart:
         overlap: those in the corpus that belong to patients of the evaluation; zero where these
             were left out.
         excluded: those left out because they belong to patients of the evaluation.
+        copies: those of other patients who are in the corpus although one of their images is a
+            copy of an image of the evaluation.
+        excluded_copies: those left out because one of their images is such a copy.
         shared: names of data sets of the evaluation that are of another source but have some of
             the same patient ids, which count as the same people.
         content: identity of the images: the digests of the data set and of the image ids.
@@ -50,6 +59,8 @@ class CorpusPart:
     count: Count
     overlap: Count
     excluded: Count
+    copies: Count
+    excluded_copies: Count
     shared: tuple[str, ...]
     content: tuple[str, str]
 
@@ -91,6 +102,7 @@ def pretraining_corpus(
     fraction: float = 1.0,
     seed: int = 0,
     exclude_eval_patients: bool = True,
+    exclude_duplicates: bool = True,
 ) -> Corpus:
     """The union of `datasets`, or the images of a `fraction` of their patients (Table 5).
 
@@ -105,7 +117,9 @@ def pretraining_corpus(
         evaluation: data sets by name on whose validation and test patients models are evaluated.
         fraction: share of patients, above 0 and up to 1.
         seed: of the fraction; a fraction of 1.0 does not depend on it.
-        exclude_eval_patients: whether patients of the evaluation are left out.
+        exclude_eval_patients: whether patients of the evaluation are left out; if not, copies of
+            their images are not looked for either.
+        exclude_duplicates: whether patients with a copy of an image of the evaluation are left out.
 
     Raises:
         BadInput: no data set, two with the same source, a fraction out of range, or no image left.
@@ -118,7 +132,8 @@ def pretraining_corpus(
     sampled = {}
     for name, data in datasets.items():
         inside = data.frame[_sampled(data.frame["patient_id"], name, fraction, seed)]
-        sampled[name] = _part(data, inside, evaluation, exclude_eval_patients)
+        excluding = exclude_eval_patients, exclude_duplicates
+        sampled[name] = _part(data, inside, evaluation, *excluding)
     parts = dict(sorted(sampled.items(), key=lambda item: item[1].content))
     digest = fingerprint({"corpus": [part.content for part in parts.values()]})
     corpus = Corpus(parts, digest)
@@ -137,18 +152,27 @@ def corpus_text(corpus: Corpus) -> str:
 
 
 def _part(
-    data: PreparedData, frame: pd.DataFrame, evaluation: Mapping[str, PreparedData], exclude: bool
+    data: PreparedData,
+    frame: pd.DataFrame,
+    evaluation: Mapping[str, PreparedData],
+    exclude: bool,
+    exclude_copies: bool,
 ) -> CorpusPart:
     """The part of the corpus that comes from the sampled rows `frame` of a data set."""
     theirs, shared = evaluation_patients(data, frame["patient_id"], evaluation)
     kept = frame[~theirs] if exclude else frame
-    overlap, nobody = _count(frame[theirs]), Count(0, 0)
+    copied = copied_patients(data, kept, evaluation if exclude else {})
+    overlap, copies, nobody = _count(frame[theirs]), _count(kept[copied]), Count(0, 0)
+    if exclude_copies:
+        kept = kept[~copied]
     return CorpusPart(
         name=display_name(data),
         rows=np.sort(kept["row"].to_numpy(dtype=np.int64)),
         count=_count(kept),
         overlap=nobody if exclude else overlap,
         excluded=overlap if exclude else nobody,
+        copies=nobody if exclude_copies else copies,
+        excluded_copies=copies if exclude_copies else nobody,
         shared=shared,
         content=(data.digest, _ids_digest(kept["image_id"])),
     )
@@ -165,6 +189,11 @@ def _line(part: CorpusPart) -> str:
         if count.patients:
             line += f"; {_in_words(count)} validation and test patients {what}"
             line += shared if part.shared else ""
+    for count, what in ((part.excluded_copies, "left out"), (part.copies, "kept")):
+        if count.patients:
+            line += (
+                f"; {_in_words(count)} patients with copies of validation and test images {what}"
+            )
     return line
 
 

@@ -5,7 +5,7 @@ the cohort that models are tested on) hold the same people, and the same id in t
 people (every phantom world has a p000000). A described table has no source but itself and may hold
 any patients, including CheXpert's: where either of two data sets is a table, equal ids are taken
 for the same person. Ids are compared as they are written, so a table that writes them differently
-(7 for patient00007) appears to share no patient; this cannot be detected.
+(7 for patient00007) appears to share no patient: copies of the same images reveal it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.data.dataset import PreparedData
+from fairfm_core.data.duplicates.pictures import ALONE, picture_groups
 from fairfm_core.data.preparation.kinds import KINDS
 from fairfm_core.errors import BadInput
 
@@ -70,6 +71,35 @@ def evaluation_patients(
     return theirs, tuple(shared)
 
 
+def copied_patients(
+    data: PreparedData, frame: pd.DataFrame, evaluation: Mapping[str, PreparedData]
+) -> NDArray[np.bool_]:
+    """Whether each image's patient has an image that is a copy of a validation or test image, [N].
+
+    Args:
+        data: a data set of the corpus.
+        frame: N of its images.
+        evaluation: the data sets that models are evaluated on.
+    """
+    judged = [
+        (other, _rows(other.frame[_is_evaluated(other.frame)])) for other in evaluation.values()
+    ]
+    if not judged or frame.empty:
+        return np.zeros(len(frame), dtype=np.bool_)
+    group_M = picture_groups([(data, _rows(frame)), *judged])
+    group_N, their_groups = group_M[: len(frame)], group_M[len(frame) :]
+    copied_N = (group_N != ALONE) & np.isin(group_N, their_groups)
+    return frame["patient_id"].isin(frame.loc[copied_N, "patient_id"]).to_numpy()
+
+
+def _rows(frame: pd.DataFrame) -> NDArray[np.int64]:
+    return frame["row"].to_numpy(dtype=np.int64)
+
+
+def _is_evaluated(frame: pd.DataFrame) -> pd.Series:
+    return frame["split"].isin(EVALUATION_SPLITS)
+
+
 def display_name(data: PreparedData) -> str:
     """A data set's name for the user: that of its folder, and its kind."""
     return f"{data.folder.name} ({data.manifest.kind})"
@@ -82,4 +112,4 @@ def _any_patients(data: PreparedData) -> bool:
 
 
 def _evaluated(frame: pd.DataFrame) -> set[str]:
-    return set(frame.loc[frame["split"].isin(EVALUATION_SPLITS), "patient_id"])
+    return set(frame.loc[_is_evaluated(frame), "patient_id"])

@@ -11,13 +11,14 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
-from fairfm_core.errors import BadInput
+from fairfm_core.data.image_store.hashes import checksums
+from fairfm_core.errors import BadInput, first_ten
 
 HEADER = 128
 """Bytes before the first pixel; numpy pads the header of every such array to this length."""
@@ -88,16 +89,73 @@ def _copy(old: BinaryIO, new: BinaryIO, length: int) -> None:
         length -= len(piece)
 
 
-def open_images(path: Path) -> NDArray[np.uint8]:
-    """The store as a read-only memory map; BadInput if it is absent or damaged."""
+class StoredImages(np.ndarray[tuple[int, ...], np.dtype[np.uint8]]):
+    """The pixels of a store, uint8 [N, S, S]: a read-only map of its file, and their checksums.
+
+    Its parts and copies are ordinary pixels, without checksums.
+
+    Attributes:
+        path: the file.
+        checksum_NC: uint8 [N, C], the checksum of each image; None if the store has none.
+    """
+
+    path: Path | None = None
+    checksum_NC: NDArray[np.uint8] | None = None
+
+    def __array_finalize__(self, source: Any) -> None:
+        """Leaves the checksums with the whole store."""
+        self.path = self.checksum_NC = None
+
+    def check(self, rows_B: NDArray[np.int64], pixels_BSS: NDArray[np.uint8]) -> None:
+        """Raises BadInput unless pixels read from these rows are those that were prepared."""
+        if self.checksum_NC is None:
+            return
+        wrong_B = (checksums(pixels_BSS) != self.checksum_NC[rows_B]).any(axis=1)
+        if wrong_B.any():
+            rows = np.unique(rows_B[wrong_B])
+            raise BadInput(
+                f"{self.path}: the pixels of {len(rows)} image(s) changed after preparation "
+                f"(checksums differ in row {first_ten(rows)}); prepare the data set again"
+            )
+
+
+def open_images(path: Path, checksum_NC: NDArray[np.uint8] | None = None) -> StoredImages:
+    """The store as a read-only memory map; BadInput if it is absent or damaged.
+
+    Args:
+        path: the store's file.
+        checksum_NC: the checksum of each image, against which `read_rows` compares what it reads.
+    """
     try:
-        store = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BadInput(f"{path} is missing; prepare the data set again") from None
     except (ValueError, OSError, EOFError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} is damaged ({reason}); prepare the data set again") from error
+    store: StoredImages = mapped.view(StoredImages)
+    store.path, store.checksum_NC = path, checksum_NC
     return store
+
+
+def read_rows(images_NSS: NDArray[np.uint8], rows_B: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Copies of some images, uint8 [B, S, S], read in the order of the file.
+
+    Images of a store with checksums are verified whenever they are read, not only the first time:
+    that costs a few microseconds an image, needs no record of what was verified, and notices a
+    change during a training.
+
+    Raises:
+        BadInput: an image whose pixels changed after preparation.
+    """
+    mapped_NSS = np.asarray(images_NSS)
+    pixels_BSS = np.empty((len(rows_B), *mapped_NSS.shape[1:]), dtype=np.uint8)
+    # One by one each image is copied once; indexing with an array copies all of them twice.
+    for place in np.argsort(rows_B, kind="stable").tolist():
+        pixels_BSS[place] = mapped_NSS[rows_B[place]]
+    if isinstance(images_NSS, StoredImages):
+        images_NSS.check(rows_B, pixels_BSS)
+    return pixels_BSS
 
 
 def store_digest(path: Path) -> str:

@@ -14,8 +14,17 @@ from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import cohort_digest, write_cohort
 from fairfm_core.data.cohort_checks import SPLITS
-from fairfm_core.data.image_store.store import copy_rows, store_digest
-from fairfm_core.data.manifest import COHORT, IMAGES, Digests, Manifest, write_manifest
+from fairfm_core.data.image_store.hashes import file_checksum, hash_images, write_hashes
+from fairfm_core.data.image_store.store import copy_rows, open_images, store_digest
+from fairfm_core.data.manifest import (
+    COHORT,
+    HASHES,
+    IMAGES,
+    Checksums,
+    Digests,
+    Manifest,
+    write_manifest,
+)
 from fairfm_core.data.preparation.filling import ProgressCallback, decoder, drawer, fill_store
 from fairfm_core.data.preparation.journal import file_signature
 from fairfm_core.data.preparation.partial import PartialStore, partial_store
@@ -134,16 +143,24 @@ def _publish(
         origin=dict(data.origin),
         digests=Digests(images=store_digest(images), cohort=cohort_digest(frame)),
         request=request.identity,
+        checksums=make_checksums(images, cohort, folder / HASHES),
     )
     os.replace(images, out / IMAGES)
     os.replace(cohort, out / COHORT)
-    for part in (out / COHORT, out):
-        _sync(part)
+    os.replace(folder / HASHES, out / HASHES)
+    for part in (out / COHORT, out / HASHES, out):
+        sync(part)
     write_manifest(manifest, out)
     shutil.rmtree(folder)
 
 
-def _sync(path: Path) -> None:
+def make_checksums(images: Path, cohort: Path, hashes: Path) -> Checksums:
+    """Hashes every image of a store into the file `hashes`; returns what a manifest says of it."""
+    in_file = write_hashes(hash_images(open_images(images)), hashes)
+    return Checksums(cohort=file_checksum(cohort.read_bytes()), hashes=in_file)
+
+
+def sync(path: Path) -> None:
     """Waits until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.yaml_input import validated
 from fairfm_core.data.cohort import checked_cohort, cohort_digest
 from fairfm_core.data.dataset import PreparedData, open_dataset
-from fairfm_core.data.manifest import COHORT, IMAGES, MANIFEST, read_manifest
+from fairfm_core.data.manifest import COHORT, HASHES, IMAGES, MANIFEST, read_manifest
 from fairfm_core.data.preparation.filling import ProgressCallback
 from fairfm_core.data.preparation.kinds import read_kind
 from fairfm_core.data.preparation.making import (
@@ -42,6 +42,7 @@ def prepare(
     *,
     say: Callable[[str], None] = logger.info,
     progress: ProgressCallback = lambda done, total: None,
+    follow_symlinks: bool = False,
     **options: Any,
 ) -> PreparedData:
     """Reads a data set, decodes its images and opens the result.
@@ -57,19 +58,22 @@ def prepare(
         size: height and width of the stored images; by default 224, or a phantom world's own.
         say: called with a line of text when a finished or unfinished data set is reused.
         progress: called with the number of finished images and of all images.
+        follow_symlinks: whether image files may be links to places outside their common folder.
         options: further fields of `source.ReadOptions`.
 
     Raises:
-        BadInput: an invalid source or invalid options, images that are missing or unreadable, or an
-            `out` that holds something else.
+        BadInput: an invalid source or invalid options, images that are missing, unreadable or
+            elsewhere, or an `out` that holds something else.
     """
     out = Path(out)
     asked = validated(ReadOptions, {**options, "size": size}, f"options of {kind}")
     check_fractions(asked.fractions)
     data = read_kind(kind, str(source), asked)
+    if not follow_symlinks:
+        check_links(data.files)
     frame = _with_split(data, asked)
     request = _request(kind, data, frame, data.size or asked.size or DEFAULT_SIZE)
-    with _alone_in(out):
+    with alone_in(out):
         if (out / MANIFEST).exists():
             _check_same_request(out, request, asked.allow_missing)
             remove_partial(out)
@@ -77,6 +81,29 @@ def prepare(
         else:
             make_dataset(out, request, data, frame, asked.allow_missing, say, progress)
     return open_dataset(out)
+
+
+def check_links(files: Sequence[Path]) -> None:
+    """Raises BadInput for image files that are links to places outside their common folder."""
+    if not files:
+        return
+    root = os.path.realpath(os.path.commonpath([file.parent for file in files]))
+    folders = {folder: os.path.realpath(folder) for folder in {file.parent for file in files}}
+    leaving = [
+        file
+        for file in files
+        if file.is_symlink() or not _inside(folders[file.parent], root)
+        if not _inside(os.path.realpath(file), root)
+    ]
+    if leaving:
+        raise BadInput(
+            f"{len(leaving)} image file(s) are links to places outside {root}: "
+            f"{first_ten(file.name for file in leaving)}; pass --follow-symlinks to read them"
+        )
+
+
+def _inside(path: str, root: str) -> bool:
+    return path == root or path.startswith(os.path.join(root, ""))
 
 
 def _with_split(data: Source, asked: ReadOptions) -> pd.DataFrame:
@@ -132,12 +159,12 @@ def _changed_since(out: Path, data: Source) -> str:
 
 
 @contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
+def alone_in(out: Path) -> Iterator[None]:
     """Locks `out` against a second preparation; it may hold what an interrupted one left."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file: --out must be a folder")
     out.mkdir(parents=True, exist_ok=True)
-    ours = {MANIFEST, COHORT, IMAGES, LOCK, f".{MANIFEST}.partial"}
+    ours = {MANIFEST, COHORT, IMAGES, HASHES, LOCK, f".{MANIFEST}.partial"}
     names = sorted(name for name in os.listdir(out) if not name.startswith(PARTIAL))
     other = [name for name in names if name not in ours]
     if other:

@@ -50,6 +50,7 @@ def pretrain(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -
         fraction=recipe.fraction,
         seed=recipe.seed,
         exclude_eval_patients=recipe.exclude_eval_patients,
+        exclude_duplicates=recipe.exclude_duplicates,
     )
     if corpus.digest != stage.digest:
         raise BadInput("the corpora have changed since the study was planned; plan it again")

@@ -71,6 +71,7 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
     shared = {
         "fraction": 1.0,
         "exclude_eval_patients": True,
+        "exclude_duplicates": True,
         "epochs": 800,
         "warmup_epochs": 40,
         "batch_size": 4096,

@@ -13,8 +13,10 @@ from PIL import Image
 
 from fairfm_core.data.cohort import read_cohort
 from fairfm_core.data.dataset import open_dataset, verify
+from fairfm_core.data.image_store.store import read_rows
 from fairfm_core.data.preparation import prepare as preparation
 from fairfm_core.data.preparation.prepare import prepare
+from fairfm_core.data.preparation.sealing import seal
 from fairfm_core.data.summary import cohort_summary
 from fairfm_core.data.synthetic.phantom import draw_phantom
 from fairfm_core.data.synthetic.phantom_world import PhantomWorld
@@ -52,6 +54,7 @@ def test_a_phantom_is_prepared_and_opened(prepared: Path) -> None:
     assert sorted(path.name for path in prepared.iterdir()) == [
         ".prepare.lock",
         "cohort.parquet",
+        "hashes.npy",
         "images.npy",
         "manifest.json",
     ]
@@ -196,21 +199,96 @@ def test_parts_that_do_not_belong_together_are_refused(prepared: Path) -> None:
         open_dataset(prepared)
 
 
-def test_verify_sees_one_changed_pixel_and_one_changed_label(prepared: Path) -> None:
+def rewrite_pixels(folder: Path, pixels: np.ndarray) -> None:
+    np.save(folder / "images.npy", pixels)
+
+
+def unsealed(folder: Path) -> Path:
+    """The data set as earlier versions prepared it: without checksums."""
+    fields = json.loads((folder / "manifest.json").read_text())
+    del fields["checksums"]
+    (folder / "manifest.json").write_text(json.dumps(fields))
+    (folder / "hashes.npy").unlink()
+    return folder
+
+
+def test_verify_sees_one_changed_pixel(prepared: Path) -> None:
     whole = np.load(prepared / "images.npy")
     changed = whole.copy()
     changed[3, 4, 5] ^= 1
-    np.save(prepared / "images.npy", changed)
-    open_dataset(prepared)
-    with pytest.raises(BadInput, match=r"the images of .* changed"):
+    rewrite_pixels(prepared, changed)
+    with pytest.raises(
+        BadInput, match=r"the images of .* changed .*checksums of 1 differ in row 3"
+    ):
         verify(prepared)
-    np.save(prepared / "images.npy", whole)
+    rewrite_pixels(prepared, whole)
     verify(prepared)
-    frame = read_cohort(prepared / "cohort.parquet")
-    frame.loc[0, "y_Edema"] = 1 - frame.loc[0, "y_Edema"]
-    frame.to_parquet(prepared / "cohort.parquet")
-    with pytest.raises(BadInput, match=r"the cohort of .* changed"):
+    rewrite_pixels(unsealed(prepared), changed)
+    with pytest.raises(BadInput, match=r"the images of .* changed .*SHA-256"):
         verify(prepared)
+
+
+def test_an_image_is_verified_whenever_it_is_read(prepared: Path) -> None:
+    """Also one that changes under a process that has read it before."""
+    data, rows = open_dataset(prepared), np.array([7, 3, 5, 3])
+    np.testing.assert_array_equal(read_rows(data.images, rows), np.asarray(data.images)[rows])
+    changed = np.load(prepared / "images.npy", mmap_mode="r+")
+    changed[3, 4, 5] ^= 1
+    changed.flush()
+    read_rows(data.images, np.array([7, 5]))
+    message = r"images.npy: the pixels of 1 image\(s\) changed .*row 3\); prepare .* again"
+    with pytest.raises(BadInput, match=message):
+        read_rows(data.images, rows)
+    with pytest.raises(BadInput, match=message):
+        read_rows(open_dataset(prepared).images, rows)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_changed_cohort_is_refused_when_opened(prepared: Path, sealed: bool) -> None:
+    if not sealed:
+        unsealed(prepared)
+    frame = read_cohort(prepared / "cohort.parquet")
+    frame.sort_index(axis=1).to_parquet(prepared / "cohort.parquet")
+    open_dataset(prepared)  # other bytes, the same content
+    inverted = frame.assign(y_Edema=1 - frame["y_Edema"])
+    one = frame["patient_id"] == frame.loc[frame["split"] == "test", "patient_id"].iloc[0]
+    moved = frame.assign(split=frame["split"].mask(one, "train"))
+    for changed in (inverted, moved):
+        changed.to_parquet(prepared / "cohort.parquet")
+        with pytest.raises(BadInput, match=r"the cohort of .* changed after preparation"):
+            open_dataset(prepared)
+
+
+def test_damaged_hashes_are_refused_and_made_again(prepared: Path) -> None:
+    digest, was = open_dataset(prepared).digest, (prepared / "hashes.npy").read_bytes()
+    for damaged in (was[:-1], was[:-1] + bytes([was[-1] ^ 1]), b""):
+        (prepared / "hashes.npy").write_bytes(damaged)
+        with pytest.raises(BadInput, match=r"hashes.npy is damaged .* fairfm data seal"):
+            open_dataset(prepared)
+    (prepared / "hashes.npy").unlink()
+    with pytest.raises(BadInput, match=r"hashes.npy is missing; .* fairfm data seal"):
+        open_dataset(prepared)
+    assert seal(prepared).digest == digest
+    assert (prepared / "hashes.npy").read_bytes() == was
+
+
+def test_an_earlier_data_set_is_read_and_can_be_sealed(prepared: Path) -> None:
+    manifest, digest = (prepared / "manifest.json").read_text(), open_dataset(prepared).digest
+    assert open_dataset(unsealed(prepared)).digest == digest
+    assert open_dataset(prepared).hashes is None
+    read_rows(open_dataset(prepared).images, np.array([0]))
+    assert seal(prepared).digest == digest
+    assert (prepared / "manifest.json").read_text() == manifest
+
+
+def test_what_changed_after_preparation_is_not_sealed(prepared: Path) -> None:
+    changed = np.load(unsealed(prepared) / "images.npy")
+    changed[3, 4, 5] ^= 1
+    rewrite_pixels(prepared, changed)
+    with pytest.raises(BadInput, match=r"the images of .* changed"):
+        seal(prepared)
+    assert not (prepared / "hashes.npy").exists()
+    assert open_dataset(prepared).manifest.checksums is None
 
 
 def test_a_leak_is_found_when_opened(prepared: Path) -> None:

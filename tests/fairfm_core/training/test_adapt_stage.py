@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.trial import Trial
-from fairfm_core.data.dataset import PreparedData
+from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.running import run_stage
@@ -167,6 +168,19 @@ def test_other_data_than_planned_are_refused(phantom: PreparedData, tmp_path: Pa
     moved = Stage(found.kind, found.config, found.dataset, "another digest")
     with pytest.raises(BadInput, match="not the data this study was planned on"):
         run_stage(moved, open_store(str(tmp_path)), lambda row: None)
+
+
+@pytest.mark.parametrize("adaptation", [TUNE, PROBE])
+def test_changed_pixels_end_a_stage(
+    phantom: PreparedData, tmp_path: Path, adaptation: dict[str, Any]
+) -> None:
+    folder = shutil.copytree(phantom.folder, tmp_path / "data")
+    found = stages(open_dataset(folder), adaptation, VIT)[0]
+    pixels = np.load(folder / "images.npy", mmap_mode="r+")
+    pixels[:] ^= 1
+    pixels.flush()
+    with pytest.raises(BadInput, match=r"changed after preparation .*; prepare the data set again"):
+        run_stage(found, open_store(str(tmp_path / "results")), lambda row: None)
 
 
 def test_a_probe_learns_what_a_linear_model_can(phantom: PreparedData, tmp_path: Path) -> None:

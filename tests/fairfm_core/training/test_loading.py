@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.data.image_store.hashes import checksums
+from fairfm_core.data.image_store.store import open_images
+from fairfm_core.errors import BadInput
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.augmentation.augmentation import augmenter
 from fairfm_core.training.batches import epoch_order, index_batches
@@ -168,3 +172,20 @@ def test_batches_lie_on_the_gpu(workers: int) -> None:
         assert inputs.device.type == targets.device.type == "cuda"
         torch.testing.assert_close(inputs.cpu(), expected, rtol=0, atol=1e-3)
         torch.testing.assert_close(targets.cpu(), known, equal_nan=True)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_changed_pixels_are_refused_in_one_line(tmp_path: Path, workers: int) -> None:
+    """Whoever reads them, in the first epoch and in a later one."""
+    np.save(tmp_path / "images.npy", IMAGES)
+    images = open_images(tmp_path / "images.npy", checksums(IMAGES))
+    cpu = torch.device("cpu")
+    how = recipe("none", "tensor")
+    read = TrainingBatches(images, ROWS, LABELS, how, BACKBONE, SEED, cpu, workers, GROUPS)
+    assert len(list(read.epoch(0))) == len(read)
+    changed = np.load(tmp_path / "images.npy", mmap_mode="r+")
+    changed[ROWS] ^= 1
+    changed.flush()
+    with pytest.raises(BadInput, match=r"images.npy: the pixels of 8 image\(s\) changed") as error:
+        list(read.epoch(1))
+    assert "\n" not in str(error.value)

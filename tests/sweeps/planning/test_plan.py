@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from fairfm_core.artifacts import open_store
@@ -71,6 +73,37 @@ def test_data_that_do_not_fit_are_refused(
         plan(
             study_values, base=changed, matrix={"adaptation": study_values["matrix"]["adaptation"]}
         )
+
+
+def on_a_copy(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The study on a copy of its data in `folder`, which a test may change."""
+    base = values["base"]
+    shutil.copytree(base["data"]["dataset"], folder)
+    return {**values, "base": {**base, "data": {**base["data"], "dataset": str(folder)}}}
+
+
+def test_a_changed_cohort_is_refused(study_values: dict[str, Any], tmp_path: Path) -> None:
+    values = on_a_copy(study_values, tmp_path / "data")
+    path = tmp_path / "data/cohort.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(y_Edema=1 - frame["y_Edema"]).to_parquet(path)
+    with pytest.raises(BadInput, match=r"the cohort of .*data changed after preparation"):
+        plan(values)
+
+
+def test_data_without_checksums_are_planned_with_a_word(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Data sets of earlier versions keep their identities; the plan says what is not verified."""
+    values = on_a_copy(study_values, tmp_path / "data")
+    manifest = tmp_path / "data/manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "checksums": None}))
+    snapshot = take_snapshot(open_store(str(tmp_path / "results")))
+    made, sealed = plan(values), plan(study_values)
+    assert list(made.stages) == list(sealed.stages)
+    advice = f"add them with: fairfm data seal {tmp_path / 'data'}\n"
+    assert StudyStatus(made, snapshot).plan_text().count(advice) == 1
+    assert "seal" not in StudyStatus(sealed, snapshot).plan_text()
 
 
 @pytest.mark.parametrize("method", ["end_to_end", "linear_probe"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
+from fairfm_core.data.corpora.corpus import corpus_text
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.training.checkpoint import TrainingState
@@ -182,3 +184,26 @@ def test_every_image_passes_once_an_epoch(study_values: dict[str, Any], tmp_path
     pretrain, *_ = made.stages.values()
     status = StudyStatus(made, take_snapshot(open_store(str(tmp_path))))
     assert status.image_passes(pretrain) == 7 * corpus_of(pretrain).images
+
+
+def test_copies_of_judged_images_leave_the_corpus_of_a_plan(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    """The study's own images as if another public data set held them, whose ids mean others."""
+    judged = Path(study_values["base"]["data"]["dataset"])
+    shutil.copytree(judged, tmp_path / "mimic")
+    manifest = tmp_path / "mimic/manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "kind": "mimic-cxr"}))
+    corpora = {"corpora": [str(tmp_path / "mimic")]}
+    kept = {"all": {"exclude_duplicates": False}, "everyone": {"exclude_eval_patients": False}}
+    recipes = {name: MAE | corpora | {"seed": i} | kept[name] for i, name in enumerate(kept, 1)}
+    made = plan(study_values, clean=MAE | corpora, own=MAE, **recipes)
+    # Without copies, the corpus is that of the study's own images: one pre-training.
+    assert len(made.same) == 1
+    stages = [stage for stage in made.stages.values() if stage.kind == "pretrain"]
+    clean, whole, everyone = map(corpus_of, stages)
+    assert clean.images < whole.images == everyone.images
+    assert corpus_text(clean).endswith(
+        "patients with copies of validation and test images left out"
+    )
+    assert corpus_text(whole).endswith("patients with copies of validation and test images kept")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,8 +27,13 @@ from fairfm_core.errors import BadInput
 
 
 def prepared(
-    frame: pd.DataFrame, kind: str = "phantom", digest: str = "d", source: str | None = None
+    frame: pd.DataFrame,
+    kind: str = "phantom",
+    digest: str = "d",
+    source: str | None = None,
+    pixels: np.ndarray | None = None,
 ) -> PreparedData:
+    """A data set of these images, which show nothing unless `pixels` are given."""
     source = source or digest
     manifest = Manifest(
         kind=kind,
@@ -39,7 +45,8 @@ def prepared(
         digests=Digests(images=digest, cohort=digest),
         request="r",
     )
-    pixels = np.zeros((len(frame), 16, 16), dtype=np.uint8)
+    if pixels is None:
+        pixels = np.zeros((len(frame), 16, 16), dtype=np.uint8)
     folder = Path("data", digest)
     return PreparedData(folder, frame, pixels, digest, 16, ("Edema",), (), manifest)
 
@@ -259,6 +266,73 @@ def test_two_phantom_worlds_do_share_their_ids(tmp_path: Path) -> None:
     assert set(tested["patient_id"]) == set(next(iter(one.values())).frame["patient_id"])
     assert tested["split"].isin(["val", "test"]).any()
     assert pretraining_corpus(one, two).digest == pretraining_corpus(one, {}).digest
+
+
+def test_copies_reveal_the_evaluations_patients_whatever_their_ids() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16), dtype=np.uint8)
+    mine = prepared(cohort([1, 2, 2, 3, 4]), "table", "mine", pixels=pixels[:5])
+    splits: list[str | None] = ["train", "val", "test"]
+    frame = cohort([20, 21, 22, 23], splits)  # test, train, val, test
+    judged = prepared(frame, "chestxray14", "nih", pixels=pixels[[1, 3, 6, 7]])
+    data, evaluation = {"a": mine}, {"b": judged}
+    clean = pretraining_corpus(data, evaluation)
+    # Image 1 is a test image: its patient, 2, leaves with both images; 3 is only trained on.
+    assert ids(clean, data) == {("a", "i0000"), ("a", "i0003"), ("a", "i0004")}
+    part = clean.parts["a"]
+    assert (part.excluded, part.excluded_copies, part.copies) == (
+        Count(0, 0),
+        Count(1, 2),
+        Count(0, 0),
+    )
+    theirs = "2 images of 1 patients with copies of validation and test images"
+    assert corpus_text(clean) == f"mine (table): 3 images of 3 patients; {theirs} left out"
+    whole = pretraining_corpus(data, evaluation, exclude_duplicates=False)
+    assert (whole.images, whole.parts["a"].copies) == (5, Count(1, 2))
+    assert corpus_text(whole) == f"mine (table): 5 images of 4 patients; {theirs} kept"
+    assert clean.digest != whole.digest == pretraining_corpus(data, {}).digest
+    everyone = pretraining_corpus(data, evaluation, exclude_eval_patients=False)
+    assert everyone.digest == whole.digest
+
+
+def test_without_copies_an_identity_is_that_of_the_ids_alone() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16), dtype=np.uint8)
+    data = {"a": prepared(cohort([1, 2, 3]), "table", "mine", pixels=pixels[:3])}
+    judged = prepared(cohort([4, 5, 3], ["val", "test"]), "table", "other", pixels=pixels[3:])
+    with_pixels = pretraining_corpus(data, {"b": judged})
+    blank = {"a": prepared(cohort([1, 2, 3]), "table", "mine")}
+    other = {"b": prepared(cohort([4, 5, 3], ["val", "test"]), "table", "other")}
+    assert with_pixels.digest == pretraining_corpus(blank, other).digest
+    assert with_pixels.images == 2
+
+
+@pytest.mark.slow
+def test_real_radiographs_under_other_ids_and_at_another_size_are_left_out(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """Seen: one hospital's images as a table with ids 00000261 and as chestxray14 with 261."""
+    source = shared_data / "nih_cxr1100"
+    table = pd.read_csv(source / "metadata.csv").assign(
+        who=lambda frame: frame["patient_id"].map("hospital-{:08d}".format),
+        mass=0,
+    )
+    table.to_csv(tmp_path / "table.csv", index=False)
+    described = {
+        "table": "table.csv",
+        "images": str(source),
+        "image": "path",
+        "patient": "who",
+        "labels": {"Mass": {"column": "mass", "values": {0: 0}}},
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(described))
+    mine = prepare("table", tmp_path / "table.yaml", tmp_path / "mine", 96)
+    judged = prepare("chestxray14", source, tmp_path / "nih", 64)
+    corpus = pretraining_corpus({"a": mine}, {"b": judged})
+    tested = judged.frame[judged.frame["split"].isin(["val", "test"])]
+    expected = Count(tested["patient_id"].nunique(), len(tested))
+    assert corpus.parts["a"].excluded == Count(0, 0)
+    left_out = corpus.parts["a"].excluded_copies
+    assert left_out.images >= expected.images > 100
+    assert left_out.patients <= expected.patients + 2
 
 
 @pytest.mark.parametrize(

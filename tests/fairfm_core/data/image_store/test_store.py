@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fairfm_core.data.image_store.store import (
+    HEADER,
     StoreRows,
     copy_rows,
     create_store,
@@ -51,7 +52,7 @@ def test_the_file_is_as_large_as_the_rule_says(tmp_path: Path, count: int, size:
     assert path.stat().st_blocks * 512 <= 1 << 16  # sparse: nothing was written but the header
     store = open_images(path)
     assert (store.shape, store.dtype) == ((count, size, size), np.uint8)
-    assert store.offset + store.nbytes == path.stat().st_size
+    assert HEADER + store.nbytes == path.stat().st_size
     assert not store.flags.writeable
     assert not store[-1].any()
 

@@ -1,4 +1,4 @@
-"""A preparation that was killed goes on where it was; what cannot be read is told or dropped."""
+"""A killed preparation resumes where it stopped; unreadable images are reported or dropped."""
 
 from __future__ import annotations
 

@@ -1,0 +1,109 @@
+"""What an image looks like, as 256 bits: a perceptual hash that copies of one picture share.
+
+An image is reduced to a thumbnail of 32 x 32 pixels, and a bit is the sign of one of its 16 x 16
+lowest spatial frequencies (a discrete cosine transform, as in Zauner, "Implementation and
+benchmarking of perceptual image hash functions", 2010, without the comparison to the median: the
+mean is left out, so signs are balanced). Compression, noise, another size and other contrast change
+few of the signs. Crops, rotations and flips change many and are not recognised.
+
+Every sum is of whole numbers that a float holds exactly, so all machines compute the same bits and
+thereby the same corpora. Shapes: B images of S x S pixels, thumbnails of T x T, F x F frequencies.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 32
+"""T, height and width of a thumbnail."""
+FREQUENCIES = 16
+"""F: 16 x 16 bits, of which that of the mean is always 0."""
+WORDS = FREQUENCIES**2 // 64
+"""Words of 64 bits in a look."""
+COSINE_STEPS = 1024
+"""Cosines are rounded to multiples of 1 / 1024."""
+FLAT = 1.0
+"""A thumbnail with a smaller standard deviation, in grey values, counts as blank."""
+NEIGHBOURHOOD = 5
+"""Width of the mean that is subtracted to leave details."""
+
+Thumbnails = NDArray[np.uint8]
+Looks = NDArray[np.uint64]
+
+
+def thumbnails(pixels_BSS: NDArray[np.uint8]) -> Thumbnails:
+    """Images reduced to uint8 [B, 32, 32]: the rounded mean of the pixels in each cell of a grid.
+
+    Images of fewer than 32 x 32 pixels have each pixel repeated.
+    """
+    size = pixels_BSS.shape[1]
+    if size < SIDE:
+        nearest_T = np.arange(SIDE) * size // SIDE
+        return pixels_BSS[:, nearest_T[:, None], nearest_T]
+    cell_TS, count_T = _cells(size)
+    sums_BTT = cell_TS @ pixels_BSS.astype(np.float32) @ cell_TS.T
+    count_TT = np.outer(count_T, count_T)
+    whole_BTT = sums_BTT.astype(np.int64)
+    return ((2 * whole_BTT + count_TT) // (2 * count_TT)).astype(np.uint8)
+
+
+def looks(thumbnails_BTT: Thumbnails) -> Looks:
+    """The look of each thumbnail, uint64 [B, 4]; all zeros for a blank image."""
+    cosine_FT = _cosines()
+    # Sums over one axis reach 32 * 1024 * 255 < 2**24, which float32 holds exactly.
+    half_BFT = cosine_FT.astype(np.float32) @ thumbnails_BTT.astype(np.float32)
+    bit_BFF = half_BFT.astype(np.float64) @ cosine_FT.T > 0
+    bit_BFF[:, 0, 0] = False
+    bit_BFF &= (thumbnails_BTT.std(axis=(1, 2)) >= FLAT)[:, None, None]
+    mixed_BN = bit_BFF.reshape(len(bit_BFF), -1)[:, _diagonals()]
+    packed = np.packbits(mixed_BN, axis=1, bitorder="little")
+    return np.ascontiguousarray(packed).view("<u8")
+
+
+def details(thumbnails_BTT: Thumbnails) -> NDArray[np.float64]:
+    """The details of thumbnails as unit vectors [B, T * T]; their dot product is a correlation.
+
+    Details are what differs from the mean of the neighbourhood, so that two radiographs do not
+    agree because both have dark lungs and a bright spine.
+    """
+    edge = NEIGHBOURHOOD // 2
+    padded = np.pad(thumbnails_BTT.astype(np.float64), ((0, 0), (edge, edge), (edge, edge)), "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(
+        padded, (NEIGHBOURHOOD, NEIGHBOURHOOD), axis=(1, 2)
+    )
+    detail_BN = (thumbnails_BTT - windows.mean(axis=(3, 4))).reshape(len(thumbnails_BTT), -1)
+    detail_BN = detail_BN - detail_BN.mean(axis=1, keepdims=True)
+    length_B1 = np.linalg.norm(detail_BN, axis=1, keepdims=True)
+    return np.divide(detail_BN, length_B1, out=np.zeros_like(detail_BN), where=length_B1 > 0)
+
+
+@lru_cache(maxsize=8)
+def _cells(size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Which of S pixels are in each of T cells, 0 and 1 [T, S], and their counts [T]."""
+    start_T = (2 * np.arange(SIDE + 1) * size + SIDE) // (2 * SIDE)
+    pixel_S = np.arange(size)
+    inside_TS = (pixel_S >= start_T[:-1, None]) & (pixel_S < start_T[1:, None])
+    return inside_TS.astype(np.float32), np.diff(start_T)
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> NDArray[np.float64]:
+    """The F lowest cosines over T pixels, in whole steps, [F, T]."""
+    middle_T = 2 * np.arange(SIDE) + 1
+    wave_FT = np.cos(np.pi * middle_T * np.arange(FREQUENCIES)[:, None] / (2 * SIDE))
+    return np.rint(COSINE_STEPS * wave_FT)
+
+
+@lru_cache(maxsize=1)
+def _diagonals() -> NDArray[np.int64]:
+    """The order of bits: each 16 in a row hold low and high frequencies, [F * F].
+
+    Low frequencies are alike in all radiographs; a part of them alone would tell few apart.
+    """
+    across_F = np.arange(FREQUENCIES)
+    return np.concatenate(
+        [across_F * FREQUENCIES + (across_F + shift) % FREQUENCIES for shift in across_F]
+    )
