@@ -14,6 +14,18 @@ class StageFailed(RuntimeError):
     """A stage cannot finish for a reason that a retry will not change, such as a diverged loss."""
 
 
+class Damaged(BadInput):
+    """A stored artifact whose content is not what was stored; the message is one line."""
+
+    def __init__(self, kind: str, fingerprint: str, reason: str) -> None:
+        super().__init__(kind, fingerprint, reason)
+        self.kind, self.fingerprint, self.reason = kind, fingerprint, reason
+
+    def __str__(self) -> str:
+        advice = "`fairfm sweep run STUDY` makes it again"
+        return f"{self.kind}/{self.fingerprint} is damaged ({self.reason}); {advice}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for the known name nearest to `name`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

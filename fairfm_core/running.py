@@ -6,9 +6,9 @@ neither. So the functions that do the work are named here and imported on use.
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.methods import imported
+from fairfm_core.errors import Damaged
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
+from fairfm_core.storage.scratch import scratch_folder
 
 WORK = {
     "pretrain": "fairfm_core.training.pretraining.stage:pretrain",
@@ -34,11 +36,15 @@ def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
     """Run one stage and publish it, unless it is done; a half-done training continues.
 
     `report` receives each epoch's values. Raises StageFailed for a reason that a retry will not
-    change, BadInput for unusable data.
+    change, BadInput for unusable data, Damaged for an input whose content is not what was stored:
+    that stage is then unfinished, and the next run makes it again.
     """
     if store.is_done(stage.kind, stage.fingerprint):
         return
-    with store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder:
+    with (
+        _damage_set_aside(store),
+        store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder,
+    ):
         imported(WORK[stage.kind])(stage, store, folder, report)
     _tidy(stage, store)
 
@@ -53,8 +59,8 @@ def run_together(
     unaffected.
     """
     started = time.time()
-    with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
-        folders = [Path(scratch) / stage.fingerprint for stage in stages]
+    with _damage_set_aside(store), scratch_folder() as scratch:
+        folders = [scratch / stage.fingerprint for stage in stages]
         for folder in folders:
             folder.mkdir()
         failed: dict[str, str] = imported(TOGETHER)(stages, folders, store, report)
@@ -67,6 +73,16 @@ def run_together(
                 _tidy(stage, store)
     store.drop_checkpoints(joint_fingerprint(stages))
     return failed
+
+
+@contextmanager
+def _damage_set_aside(store: ArtifactStore) -> Iterator[None]:
+    """Make a stage unfinished that turns out to be damaged when it is read."""
+    try:
+        yield
+    except Damaged as error:
+        store.set_aside(error.kind, error.fingerprint)
+        raise
 
 
 def _record(stage: Stage) -> dict[str, Any]:

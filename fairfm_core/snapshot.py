@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, epoch_of
+from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, epoch_of, is_checkpoint
 from fairfm_core.stages import REVISIONS
 
 
@@ -22,6 +22,8 @@ class Snapshot:
     store: ArtifactStore
     done: frozenset[str]
     """Fingerprints of the finished stages."""
+    damaged: Mapping[str, str]
+    """What is wrong with each damaged stage, by fingerprint: it will be made again."""
     checkpoints: Mapping[str, str]
     """Name of the newest checkpoint of each half-done training, by fingerprint."""
     failed: frozenset[str]
@@ -40,11 +42,16 @@ class Snapshot:
 def take_snapshot(store: ArtifactStore) -> Snapshot:
     """Read the state of every stage of `store`: one listing per kind of stage and two more.
 
+    On a disk, the markers are read too; see `ArtifactStore.is_done` for what counts as done.
+
     Markers are listed last. So a stage that finishes meanwhile, and drops its checkpoints, is seen
     half done or done, never as one that has not begun.
     """
     failed = frozenset(name.removesuffix(".json") for name in store.files(FAILURES))
     paths = [PurePosixPath(path) for path in store.files(CHECKPOINTS)]
-    newest = {path.parent.name: path.name for path in paths}  # sorted: the last one is the newest
-    done = frozenset(each for kind in REVISIONS for each in store.finished(kind))
-    return Snapshot(store, done, newest, failed)
+    # Sorted, so the last one of each training is the newest.
+    newest = {path.parent.name: path.name for path in paths if is_checkpoint(path.name)}
+    seen = {each: state for kind in REVISIONS for each, state in store.survey(kind).items()}
+    done = frozenset(each for each, state in seen.items() if state.done)
+    damaged = {each: state.damage for each, state in seen.items() if state.damage is not None}
+    return Snapshot(store, done, damaged, newest, failed)

@@ -32,6 +32,10 @@ COMMANDS = {
         "The Pareto front of a study: chosen on validation, shown on test.",
     ),
     "report": ("analysis.commands.study:report", "A self-contained HTML report on a study."),
+    "results": (
+        "sweeps.commands.results:results",
+        "Check, repair and clean up a results folder; find a trial's files.",
+    ),
     "track": ("sweeps.commands.track:track", "Bring MLflow up to date with stored results."),
     "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),
 }

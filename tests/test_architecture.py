@@ -27,6 +27,7 @@ ORDER = {
     "fairfm_core": """
         errors seeding cores compiled
         config
+        storage
         artifacts
         stages
         running snapshot
@@ -78,7 +79,7 @@ ORDER = {
         cli
         __main__
         planning
-        status tracking
+        status tracking upkeep
         execution
         api commands
     """,
@@ -92,6 +93,9 @@ ANALYSIS_MAY_USE = (
     "errors",
     "evaluation",
     "seeding",
+    "snapshot",
+    "stages",
+    "storage",
 )
 LARGEST_ROOM = 13
 

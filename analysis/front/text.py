@@ -10,6 +10,7 @@ from analysis.front.choices import Chosen, distinct
 from analysis.front.front import Front
 from analysis.front.rows import number_of
 from analysis.results.numbers import is_gap
+from analysis.results.results import StudyResults
 from analysis.wording import (
     UNDEFINED,
     aligned,
@@ -57,16 +58,20 @@ def choices_text(chosen: Sequence[Chosen]) -> str:
     return "\n".join(lines)
 
 
-def front_json(front: Front, chosen: Sequence[Chosen], study: str) -> str:
-    """The front's table and hypervolume as JSON; undefined values are null."""
+def front_json(front: Front, chosen: Sequence[Chosen], results: StudyResults) -> str:
+    """The front's table and hypervolume as JSON; undefined values are null.
+
+    `left_out` holds the trials whose stored results are damaged, with the reasons.
+    """
     return json.dumps(
         {
-            "study": study,
+            "study": results.study,
             "objectives": [objective.model_dump() for objective in front.objectives],
             "hypervolume": front.hypervolume,
             "reference": {each.metric: each.reference for each in front.objectives},
             "choices": {each.rule: each.label for each in chosen},
             "configurations": front.rows,
+            "left_out": results.left_out,
         },
         indent=1,
         allow_nan=False,

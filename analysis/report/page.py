@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -47,11 +48,11 @@ PROTOCOL_TEXTS = {
 """How a protocol counts images, in words."""
 
 
-def write_report(location: str, study: str | None = None) -> str:
-    """Write report.html beside the study; returns its path or URI."""
+def write_report(location: str, study: str | None = None, out: Path | None = None) -> str:
+    """Write report.html into the folder `out`, else beside the study; returns its path or URI."""
     analysis = analyse_study(location, study)
     page = report_html(analysis.results, analysis.evaluations, analysis.front, analysis.numbers)
-    return analysis.write(page.encode(), "report.html")
+    return analysis.write(page.encode(), "report.html", out)
 
 
 def report_html(

@@ -43,7 +43,7 @@ def warnings_found(
 
 def _trials(results: StudyResults) -> list[str]:
     return [
-        f"{trial.name} failed: {trial.failure}."
+        f"{trial.name} {'was left out' if trial.damaged else 'failed'}: {trial.failure}."
         if trial.failure
         else f"{trial.name} was not finished."
         for trial in results.unfinished

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from analysis.results.results import Configuration, StudyResults
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.cores import usable_cores
+from fairfm_core.errors import Damaged
 from fairfm_core.evaluation.evaluate import evaluate_seeds
-from fairfm_core.evaluation.tables import Evaluation, write_evaluation
+from fairfm_core.evaluation.tables import Evaluation, read_evaluation, write_evaluation
+from fairfm_core.storage.scratch import scratch_folder
 
 KIND = "pooled"
 
@@ -30,12 +35,24 @@ def _pooled(results: StudyResults, configuration: Configuration) -> Evaluation:
     trials = configuration.finished
     if len(trials) == 1:
         return results.evaluation("evaluate", trials[0].evaluate)
-    # An evaluation's fingerprint covers its settings, its predictions and the code's revision.
-    key = fingerprint([KIND, sorted(trial.evaluate for trial in trials)])
-    if not results.store.is_done(KIND, key):
-        seeds = [results.predictions(trial) for trial in trials]
-        evaluation = evaluate_seeds(seeds, results.settings)
+    key = pooled_key([trial.evaluate for trial in trials])
+    if results.store.is_done(KIND, key):
+        try:
+            return results.evaluation(KIND, key)
+        except Damaged:
+            pass  # computed again
+    seeds = [results.predictions(trial) for trial in trials]
+    with scratch_folder() as folder:
+        write_evaluation(evaluate_seeds(seeds, results.settings), folder)
         record = {"trials": [trial.name for trial in trials]}
-        with results.store.publish(KIND, key, record) as folder:
-            write_evaluation(evaluation, folder)
-    return results.evaluation(KIND, key)
+        with suppress(OSError):  # somebody else's folder may be read-only
+            results.store.publish_folder(folder, KIND, key, record, time.time())
+        return read_evaluation(folder)
+
+
+def pooled_key(evaluations: Sequence[str]) -> str:
+    """The identity of the pooled evaluation of trials, from the fingerprints of their evaluations.
+
+    These cover the settings, the predictions and the code's revision.
+    """
+    return fingerprint([KIND, sorted(evaluations)])

@@ -1,12 +1,14 @@
 """A study's results in a results folder: configurations, their trials, and which are done.
 
-Nothing is written here; predictions and evaluations are read when they are needed.
+Nothing is written here; predictions and evaluations are read when they are needed. A trial whose
+artifacts are damaged is left out, as one that has failed, with the reason.
 """
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +16,28 @@ from typing import Any
 
 from pyarrow import fs
 
+from analysis.results.study_record import (
+    RECORD,
+    STUDIES,
+    STUDY_NAME,
+    StoredStudy,
+    StoredTrial,
+    read_study_record,
+)
 from fairfm_core.artifacts import ArtifactStore, check_schema, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import join_splits
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
-from fairfm_core.evaluation.stage import stored_predictions
-from fairfm_core.evaluation.tables import TABLES, Evaluation, read_evaluation
+from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.stage import stored_evaluation, stored_predictions
+from fairfm_core.evaluation.tables import Evaluation
+from fairfm_core.snapshot import Snapshot, take_snapshot
+from fairfm_core.storage.inspection import once_per_machine
 
-STAGES = ("features", "adapt", "evaluate")
+NEEDED = ("adapt", "evaluate")
+"""Stages whose artifacts an analysis reads."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,8 @@ class TrialResult:
     done: bool
     failure: str | None
     """Why it failed, if it did; a trial that is neither done nor failed is unfinished."""
+    damaged: bool = False
+    """Whether it was finished and its artifacts are damaged; `failure` then says how."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +86,26 @@ class StudyResults:
     """One study of a results folder."""
 
     store: ArtifactStore
+    stored: StoredStudy
+    """The study's checked record."""
     record: dict[str, Any]
-    """The study's record: claim, resolved specification, data, code version."""
+    """The whole record: claim, resolved specification, data, code version."""
     trials: tuple[TrialResult, ...]
 
     @property
     def study(self) -> str:
         """Name of the study."""
-        return str(self.record["study"])
+        return self.stored.study
 
-    @cached_property
+    @property
     def settings(self) -> EvaluationSettings:
         """How the study's predictions are evaluated."""
-        return EvaluationSettings(**self.record["spec"]["evaluation"])
+        return self.stored.spec.evaluation
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The study's objectives: validation metrics, each with its direction."""
-        return parse_objectives(self.record["spec"]["objectives"], self.settings)
+        return self.stored.objectives
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:
@@ -101,7 +119,7 @@ class StudyResults:
     def axes(self) -> tuple[str, ...]:
         """Names of the axes that vary, in the order of the study where its record has one."""
         of_trials = (axis for trial in self.trials for axis in trial.axes)
-        return tuple(dict.fromkeys([*self.record.get("axes", ()), *of_trials]))
+        return tuple(dict.fromkeys([*self.stored.axes, *of_trials]))
 
     @property
     def unfinished(self) -> tuple[TrialResult, ...]:
@@ -114,19 +132,17 @@ class StudyResults:
 
     def evaluation(self, kind: str, fingerprint: str) -> Evaluation:
         """The tables of a finished artifact, from any filesystem."""
-        with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
-            for table in TABLES.values():
-                if not table.newer or self.store.exists(kind, fingerprint, table.file):
-                    content = self.store.read_bytes(kind, fingerprint, table.file)
-                    (Path(scratch) / table.file).write_bytes(content)
-            return read_evaluation(Path(scratch))
+        return stored_evaluation(self.store, kind, fingerprint)
 
     def history(self, trial: TrialResult) -> dict[str, Any]:
         """The trial's training: `history`, one row per epoch, and `best_epoch`; may be empty."""
-        if not self.store.exists("adapt", trial.adapt, "history.json"):
-            return {}
-        history: dict[str, Any] = self.store.read_json("adapt", trial.adapt, "history.json")
-        return history
+        stage = self.store.artifact("adapt", trial.adapt)
+        return stage.read_json("history.json") if stage.has("history.json") else {}
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What is wrong with each finished trial whose artifacts are damaged, by its name."""
+        return {t.name: t.failure for t in self.trials if t.damaged and t.failure is not None}
 
     def finished_at(self) -> float | None:
         """When the last trial was done, in seconds since 1970 (UTC)."""
@@ -143,15 +159,19 @@ def open_results(location: str, study: str | None = None) -> StudyResults:
     """
     store = open_store(location)
     check_schema(store)
-    record = store.read_json("studies", _chosen(store, study), "study.json")
-    return StudyResults(store, record, tuple(_trial(store, trial) for trial in record["trials"]))
+    stored, record = read_study_record(store, _chosen(store, study))
+    snapshot = take_snapshot(store)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        trials = tuple(threads.map(lambda trial: _trial(snapshot, trial), stored.trials))
+    return StudyResults(store, stored, record, trials)
 
 
 def known_studies(store: ArtifactStore) -> tuple[str, ...]:
     """Names of the studies that the results folder holds, sorted."""
-    selector = fs.FileSelector(store.path("studies"), allow_not_found=True)
-    names = [Path(info.path).name for info in store.filesystem.get_file_info(selector)]
-    return tuple(sorted(name for name in names if store.exists("studies", name, "study.json")))
+    selector = fs.FileSelector(store.path(STUDIES), allow_not_found=True)
+    listed = [Path(info.path).name for info in store.filesystem.get_file_info(selector)]
+    names = sorted(name for name in listed if re.match(STUDY_NAME, name))
+    return tuple(name for name in names if store.exists(STUDIES, name, RECORD))
 
 
 def _chosen(store: ArtifactStore, study: str | None) -> str:
@@ -166,24 +186,41 @@ def _chosen(store: ArtifactStore, study: str | None) -> str:
     return study or known[0]
 
 
-def _trial(store: ArtifactStore, record: dict[str, Any]) -> TrialResult:
-    done = store.is_done("evaluate", record["evaluate"])
-    failure = None if done else _failure(store, record)
-    keys = ("name", "seed", "group", "adapt", "evaluate", "digest")
-    labels = str(record["config"].get("data", {}).get("labels", "u_zeros"))
+def _trial(snapshot: Snapshot, trial: StoredTrial) -> TrialResult:
+    damage = _damage(snapshot, trial)
+    done = damage is None and {trial.adapt, trial.evaluate} <= snapshot.done
+    data = trial.config.get("data")
+    labels = data.get("labels", "u_zeros") if isinstance(data, dict) else "u_zeros"
     return TrialResult(
-        axes=dict(record["axes"]),
-        labels=labels,
+        name=trial.name,
+        axes=trial.axes,
+        seed=trial.seed,
+        group=trial.group,
+        adapt=trial.adapt,
+        evaluate=trial.evaluate,
+        digest=trial.digest,
+        labels=str(labels),
         done=done,
-        failure=failure,
-        **{key: record[key] for key in keys},
+        failure=damage or (None if done else _failure(snapshot, trial)),
+        damaged=damage is not None,
     )
 
 
-def _failure(store: ArtifactStore, record: dict[str, Any]) -> str | None:
+def _damage(snapshot: Snapshot, trial: StoredTrial) -> str | None:
+    """What is wrong with the trial's predictions or evaluation, which are read in full."""
+    for kind, fingerprint in ((kind, trial.stages[kind]) for kind in NEEDED):
+        reason = snapshot.damaged.get(fingerprint)
+        if reason is None and fingerprint in snapshot.done and snapshot.store.is_local:
+            reason = snapshot.store.inspect(kind, fingerprint, once_per_machine).damage
+        if reason is not None:
+            return f"{kind}/{fingerprint} is damaged ({reason})"
+    return None
+
+
+def _failure(snapshot: Snapshot, trial: StoredTrial) -> str | None:
     """Kind and reason of the first stage of the trial that failed; None if none did."""
-    for kind in STAGES:
-        if kind in record and (reason := store.failure(record[kind])):
+    for kind, fingerprint in trial.stages.items():
+        if reason := snapshot.failure(fingerprint):
             return f"{kind}: {reason}"
     return None
 

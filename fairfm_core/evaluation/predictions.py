@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,10 @@ import pyarrow.parquet as pq
 
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Ints
+from fairfm_core.evaluation.tables import File, read_parquet
 
 KEYS = ("image_id", "patient_id", "split")
 SPLITS = ("train", "val", "test")
-
-File = str | PathLike[str] | IO[bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +76,12 @@ def write_predictions(frame: pd.DataFrame, path: File) -> None:
     )
 
 
-def read_predictions(path: File) -> Predictions:
+def read_predictions(path: str | PathLike[str]) -> Predictions:
     """Read and check a file of predictions; BadInput if it is absent or breaks the contract."""
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = read_parquet(path)
     except FileNotFoundError as error:
         raise BadInput(f"no predictions at {path}; give a parquet file or a folder") from error
-    except (IsADirectoryError, pa.ArrowInvalid) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"cannot read {path} as a parquet file of predictions: {reason}") from error
     try:
         return Predictions(table.to_pandas())
     except BadInput as error:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.artifacts import Artifact, ArtifactStore
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
 from fairfm_core.evaluation.summary import validation_metrics
-from fairfm_core.evaluation.tables import write_evaluation
+from fairfm_core.evaluation.tables import (
+    TABLES,
+    Evaluation,
+    read_evaluation,
+    write_evaluation,
+)
 from fairfm_core.stages import Report, Stage
+from fairfm_core.storage.scratch import scratch_folder
 
 SPLITS = ("val", "test")
 
@@ -24,9 +31,34 @@ def evaluate_stage(stage: Stage, store: ArtifactStore, folder: Path, report: Rep
 
 
 def stored_predictions(store: ArtifactStore, adapt: str) -> list[Predictions]:
-    """A finished adaptation's predictions of validation and test."""
+    """A finished adaptation's predictions of validation and test; raises Damaged."""
     predictions = []
+    stage = _opened(store, "adapt", adapt)
     for split in SPLITS:
-        with store.local_copy("adapt", adapt, f"predictions/{split}.parquet") as path:
-            predictions.append(read_predictions(path))
+        name = f"predictions/{split}.parquet"
+        with stage.local_copy(name) as path:
+            try:
+                predictions.append(read_predictions(path))
+            except (BadInput, OSError) as error:
+                raise stage.damaged(f"{name} cannot be read: {error}") from error
     return predictions
+
+
+def stored_evaluation(store: ArtifactStore, kind: str, fingerprint: str) -> Evaluation:
+    """The tables of a finished evaluation; raises Damaged."""
+    stage = _opened(store, kind, fingerprint)
+    with scratch_folder() as folder:
+        for table in TABLES.values():
+            if not table.newer or stage.has(table.file):
+                (folder / table.file).write_bytes(stage.read_bytes(table.file))
+        try:
+            return read_evaluation(folder)
+        except (BadInput, OSError) as error:
+            raise stage.damaged(f"a table cannot be read: {error}") from error
+
+
+def _opened(store: ArtifactStore, kind: str, fingerprint: str) -> Artifact:
+    try:
+        return store.artifact(kind, fingerprint)
+    except FileNotFoundError:
+        raise Damaged(kind, fingerprint, "it is missing") from None

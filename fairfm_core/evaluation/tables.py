@@ -26,8 +26,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -36,6 +37,10 @@ import pyarrow.parquet as pq
 from fairfm_core.errors import BadInput
 
 Row = dict[str, Any]
+File = str | PathLike[str] | IO[bytes]
+
+MOST_ROWS = 50_000_000
+"""Rows of the largest table that is read: one per image of the largest archive is a fraction."""
 
 METRICS_FILE = "metrics.parquet"
 GAPS_FILE = "gaps.parquet"
@@ -151,11 +156,36 @@ def read_evaluation(folder: Path) -> Evaluation:
     tables = {}
     for name, kept in TABLES.items():
         if (folder / kept.file).is_file():
-            tables[name] = _frame(pq.read_table(folder / kept.file))
+            tables[name] = _frame(_conforming(folder / kept.file, kept.schema))
         elif not kept.newer:
             how = f"make it with `fairfm evaluate --out {folder}`"
             raise BadInput(f"{folder} has no {kept.file}; {how}")
     return Evaluation(**tables)
+
+
+def read_parquet(path: str | PathLike[str]) -> pa.Table:
+    """A parquet file; BadInput for one that cannot be read or has too many rows.
+
+    Raises FileNotFoundError for a missing one.
+    """
+    try:
+        rows = pq.read_metadata(path).num_rows
+        if rows <= MOST_ROWS:
+            return pq.read_table(path, partitioning=None)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"cannot read {path} as a parquet file: {reason}") from error
+    raise BadInput(f"{path} has {rows:,} rows, more than are read ({MOST_ROWS:,})")
+
+
+def _conforming(path: Path, schema: pa.Schema) -> pa.Table:
+    """The table's columns in the types of the contract; BadInput where one is missing."""
+    table = read_parquet(path)
+    if missing := [name for name in schema.names if name not in table.column_names]:
+        raise BadInput(f"{path} has no column {missing[0]!r}")
+    return table
 
 
 def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:

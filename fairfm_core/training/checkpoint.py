@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import BadInput
 
 CHECKPOINT_SECONDS = 1.0
 """Shortest time between two checkpoints: quick steps are cheaper to repeat than to save."""
@@ -71,6 +73,20 @@ class Pace:
         self._cost = self._saved - begun
 
 
+def loaded_state(content: bytes, device: torch.device, training: str) -> Any:
+    """The state in the checkpoint of a training; BadInput where it holds anything but a state.
+
+    Only tensors and plain values are read: a checkpoint can run no code.
+    """
+    try:
+        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"checkpoints/{training} holds no state of this version; remove that folder, and the "
+            "training begins anew"
+        ) from error
+
+
 class Checkpoints:
     """Saves and restores one training: its state and its parts, each with a `state_dict`."""
 
@@ -100,7 +116,7 @@ class Checkpoints:
         if content is None:
             return TrainingState()
         # On the CPU: AdamW's step counts must stay there, and a GPU may have no room for both.
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        saved = loaded_state(content, torch.device("cpu"), self._fingerprint)
         for name, part in self._parts.items():
             if saved["parts"][name]:  # empty for a scaler where the device needed no scaling
                 part.load_state_dict(saved["parts"][name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence, Set
@@ -61,12 +62,13 @@ def _no_study(results: str, study: str | None, known: Sequence[str]) -> str:
 def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
+    from analysis.results.study_record import read_study_record
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
     from sweeps.tracking.runs import log_run, open_writer, tracking_uri
 
-    spec = store.read_json("studies", study, "study.json")["spec"]
-    target = uri or tracking_uri(spec["tracking"]["uri"], store)
-    objectives = [each["metric"].removeprefix("val/") for each in spec["objectives"]]
+    spec = read_study_record(store, study)[0].spec
+    target = uri or tracking_uri(_recorded_uri(spec.tracking.uri, study), store)
+    objectives = [objective.name for objective in spec.objectives]
     trials = read_trial_records(store, study)
     finished = [trial for trial in trials if trial.evaluate in done]
     pretrainings = read_pretraining_records(store, study)
@@ -79,6 +81,19 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
     except MlflowException as error:
         raise BadInput(f"MLflow at {target}: {str(error).splitlines()[0]}") from error
     return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"
+
+
+def _recorded_uri(uri: str | None, study: str) -> str | None:
+    """The server that a study's record names; BadInput for a file, which may be anywhere.
+
+    The results folder may be somebody else's, and its record must not decide where files are made.
+    """
+    if uri is not None and not re.match(r"(https?|postgresql|mysql|mssql)(\+\w+)?://", uri):
+        raise BadInput(
+            f"the record of study {study} names the MLflow database {uri}; add --uri with a "
+            "database to write to"
+        )
+    return uri
 
 
 @click.command()

@@ -17,11 +17,15 @@ from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import StudySpec
 from sweeps.planning.study_lock import study_lock
+from sweeps.status.damage import set_aside_damaged
 from sweeps.status.network_check import networks_checked
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
 from sweeps.tracking.runs import close_tracking, open_tracking, tracking_uri
 from sweeps.tracking.thread import TrackingThread
+
+ROUNDS = 2
+"""A stage that is found damaged while it is read is set aside; a second round makes it again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +60,16 @@ def run_study(
     claim_results(store)
     plan = make_plan(study)
     with study_lock(store, study.study):
-        before = StudyStatus(plan, take_snapshot(store))
-        if before.missing:
-            tracker = _run_missing(before, store, uri, address, out or sys.stdout)
-        else:
-            tracker = _nothing_to_run(before, store, uri)
+        for line in set_aside_damaged(plan, store):
+            print(line, file=out or sys.stdout)
+        for _ in range(ROUNDS):
+            before = StudyStatus(plan, take_snapshot(store))
+            if before.missing:
+                tracker = _run_missing(before, store, uri, address, out or sys.stdout)
+            else:
+                tracker = _nothing_to_run(before, store, uri)
+            if before.done <= take_snapshot(store).done:
+                break
     return RunOutcome(
         plan,
         StudyStatus(plan, take_snapshot(store)).unfinished,

@@ -44,6 +44,10 @@ class PlannedTrial:
         """The last stage."""
         return self.stages[-1]
 
+    def is_done(self, done: Set[str]) -> bool:
+        """Whether predictions and evaluation are among the finished stages."""
+        return {self.adapt.fingerprint, self.evaluate.fingerprint} <= done
+
     @cached_property
     def record(self) -> TrialRecord:
         """What the results folder records of the trial; holds no path of this machine."""
@@ -109,12 +113,12 @@ class StudyPlan:
     def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
 
-        `done` are the fingerprints of finished stages. A removed stage that only led to finished
-        ones is not needed again.
+        `done` are the fingerprints of finished stages. A trial is finished when its predictions and
+        its evaluation are there; any other stage that was removed is not needed again.
         """
         needed: set[str] = set()
         for trial in self.trials:
-            wanted = [trial.evaluate.fingerprint]
+            wanted = [trial.evaluate.fingerprint, trial.adapt.fingerprint]
             while wanted:
                 fingerprint = wanted.pop()
                 if fingerprint not in done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from analysis.results.study_record import read_study_record
 from fairfm_core.artifacts import ArtifactStore
 
 
@@ -65,11 +66,11 @@ RunRecord = TrialRecord | PretrainingRecord
 
 def read_trial_records(store: ArtifactStore, study: str) -> list[TrialRecord]:
     """The trials of a study, as recorded in this store."""
-    record = store.read_json("studies", study, "study.json")
-    return [TrialRecord(**trial) for trial in record["trials"]]
+    record, _ = read_study_record(store, study)
+    return [TrialRecord(**trial.model_dump()) for trial in record.trials]
 
 
 def read_pretraining_records(store: ArtifactStore, study: str) -> list[PretrainingRecord]:
     """The pre-trainings of a study, as recorded in this store; older records have none."""
-    record = store.read_json("studies", study, "study.json")
-    return [PretrainingRecord(**each) for each in record.get("pretrainings", [])]
+    record, _ = read_study_record(store, study)
+    return [PretrainingRecord(**each.model_dump()) for each in record.pretrainings]

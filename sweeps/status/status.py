@@ -59,6 +59,11 @@ class StudyStatus:
         return {fingerprint: reason for fingerprint, reason in reasons if reason is not None}
 
     @cached_property
+    def damaged(self) -> dict[str, str]:
+        """What is wrong with each missing stage that was finished, by fingerprint."""
+        return {f: r for f, r in self.snapshot.damaged.items() if f in self.missing}
+
+    @cached_property
     def states(self) -> dict[str, str]:
         """The state of each trial in words, by its name, in the order of the study."""
         return {trial.name: self.state(trial) for trial in self.plan.trials}
@@ -69,13 +74,17 @@ class StudyStatus:
         return {
             trial.name: self._reason(trial)
             for trial in self.plan.trials
-            if trial.evaluate.fingerprint not in self.done
+            if not trial.is_done(self.done)
         }
 
     def state(self, trial: PlannedTrial) -> str:
         """One trial's state in words."""
-        if trial.evaluate.fingerprint in self.done:
+        if trial.is_done(self.done):
             return "done"
+        for stage in trial.stages:
+            if stage.fingerprint in self.damaged:
+                reason = self.damaged[stage.fingerprint]
+                return f"damaged: {stage.kind}: {reason}; the next run makes it again"
         for stage in trial.stages:
             if stage.fingerprint in self.failures:
                 return f"failed: {stage.kind}: {self.failures[stage.fingerprint]}"
@@ -152,10 +161,12 @@ class StudyStatus:
 
     def _summary(self) -> str:
         states = list(self.states.values())
-        failed = sum(state.startswith("failed") for state in states)
-        return (
-            f"{self.plan.spec.study}: {states.count('done')} of {len(states)} done, {failed} failed"
+        failed, damaged = (
+            sum(state.startswith(word) for state in states) for word in ("failed", "damaged")
         )
+        more = f", {damaged} damaged" if damaged else ""
+        done = f"{states.count('done')} of {len(states)} done"
+        return f"{self.plan.spec.study}: {done}, {failed} failed{more}"
 
     def _time_text(self) -> str:
         return worker_time(self._measured(), list(self.missing.values()))

@@ -16,8 +16,8 @@ from typing import Any
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.summary import final_metrics
-from fairfm_core.evaluation.tables import read_evaluation
 from fairfm_core.models.weights.provenance import COVERAGE
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.records import PretrainingRecord, RunRecord, TrialRecord
@@ -137,7 +137,7 @@ def log_trial(
     """
     before = writer.tag_of(trial.adapt, EVALUATED)
     start_trial(writer, trial)
-    history = store.read_json("adapt", trial.adapt, "history.json")["history"]
+    history = store.artifact("adapt", trial.adapt).read_json("history.json")["history"]
     writer.rows(trial.adapt, history)
     finished = store.done_record("evaluate", trial.evaluate)["finished"]
     timestamp = int((finished if before in (None, trial.evaluate) else time.time()) * 1000)
@@ -145,7 +145,8 @@ def log_trial(
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[0]) as metrics,
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[1]) as gaps,
     ):
-        values = final_metrics(read_evaluation(metrics.parent), objectives)
+        evaluation = stored_evaluation(store, "evaluate", trial.evaluate)
+        values = final_metrics(evaluation, objectives)
         values["cost/training_seconds"] = sum(row["seconds"] for row in history)
         writer.final(trial.adapt, values, timestamp, [metrics, gaps])
     writer.params(trial.adapt, loaded_weights(trial, store))
@@ -159,7 +160,7 @@ def loaded_weights(trial: TrialRecord, store: ArtifactStore) -> dict[str, str]:
     """Parameters that name the trial's initial weights, their SHA-256 and how much was loaded."""
     if trial.weights is None:
         return {"weights": SCRATCH}
-    coverage = store.read_json("adapt", trial.adapt, COVERAGE)
+    coverage = store.artifact("adapt", trial.adapt).read_json(COVERAGE)
     return {
         "weights": _weights_name(trial.config),
         "weights_sha256": coverage["source_sha256"],
@@ -186,7 +187,7 @@ def start_pretraining(writer: RunWriter, record: PretrainingRecord) -> None:
 def log_pretraining(writer: RunWriter, record: PretrainingRecord, store: ArtifactStore) -> None:
     """Write a finished pre-training from its artifact: the same values and times every time."""
     start_pretraining(writer, record)
-    stored = store.read_json("pretrain", record.identity, "history.json")
+    stored = store.artifact("pretrain", record.identity).read_json("history.json")
     writer.rows(record.identity, stored["history"])
     timestamp = int(store.done_record("pretrain", record.identity)["finished"] * 1000)
     kept = next(row for row in stored["history"] if row["epoch"] == stored["kept_epoch"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.evaluation.evaluate import evaluate, write_evaluation
 from fairfm_core.evaluation.predictions import Predictions, write_predictions
 
@@ -24,6 +26,11 @@ UNFAIR = {"vit.tune": 2.2}
 UNDEFINED = "cnn.probe"
 """A configuration of a data set whose validation has no sick Asian patient with Edema."""
 FAILED = "cnn.tune.s1"
+
+
+def identity(kind: str, name: str) -> str:
+    """What stands for a fingerprint."""
+    return fingerprint([kind, name])
 
 
 def cohort(split: str, patients: int, seed: int) -> pd.DataFrame:
@@ -72,12 +79,13 @@ def write_trial(
 ) -> None:
     """The artifacts of one finished trial."""
     rows = [{"epoch": n, "loss": 1 / n, "val_auc": 0.7 + 0.02 * n, "lr": 0.1} for n in (1, 2, 3)]
-    with store.publish("adapt", f"adapt-{name}", {}) as folder:
+    with store.publish("adapt", identity("adapt", name), {}) as folder:
+        history = {"history": rows, "best_epoch": 2}
+        (folder / "history.json").write_text(json.dumps(history))
         (folder / "predictions").mkdir()
         for split, frame in frames.items():
             write_predictions(frame, folder / "predictions" / f"{split}.parquet")
-    store.write_json({"history": rows, "best_epoch": 2}, "adapt", f"adapt-{name}", "history.json")
-    with store.publish("evaluate", f"evaluate-{name}", {}) as folder:
+    with store.publish("evaluate", identity("evaluate", name), {}) as folder:
         write_evaluation(
             evaluate([Predictions(each) for each in frames.values()], settings), folder
         )
@@ -91,9 +99,9 @@ def trial_record(configuration: str, seed: int) -> dict[str, Any]:
         "name": name,
         "axes": {"backbone": backbone, "adaptation": adaptation},
         "seed": seed,
-        "group": f"group-{configuration}",
-        "adapt": f"adapt-{name}",
-        "evaluate": f"evaluate-{name}",
+        "group": identity("group", configuration),
+        "adapt": identity("adapt", name),
+        "evaluate": identity("evaluate", name),
         "digest": "d2" if configuration == UNDEFINED else "d1",
         "config": {},
     }
@@ -132,7 +140,7 @@ def write_all(
         for seed in (0, 1):
             name = f"{configuration}.s{seed}"
             if name == FAILED:
-                store.record_failure(f"adapt-{name}", "loss is NaN after step 7")
+                store.record_failure(identity("adapt", name), "loss is NaN after step 7")
                 continue
             frames = trial_frames(configuration, seed)
             if other_test_labels:

@@ -7,12 +7,10 @@ its last checkpoint.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.running import run_stage
 from fairfm_core.stages import Report, Stage
+from fairfm_core.storage.scratch import scratch_folder
 from fairfm_core.training.device import pick_device
 from fairfm_core.training.pretraining.stage import pretrain
 from fairfm_core.training.pretraining.workers import as_first, is_first
@@ -29,5 +27,5 @@ def run_shared(stage: Stage, store: ArtifactStore, report: Report) -> None:
     if is_first():
         run_stage(stage, store, report)
         return
-    with tempfile.TemporaryDirectory(prefix="fairfm-") as scratch:
-        pretrain(stage, store, Path(scratch), report)
+    with scratch_folder() as scratch:
+        pretrain(stage, store, scratch, report)

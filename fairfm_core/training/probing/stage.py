@@ -63,9 +63,9 @@ def probe_together(
 
 def _keep_coverage(store: ArtifactStore, features: str, folders: Sequence[Path]) -> None:
     """Copy the coverage report of the features' network, if there is one, to the predictions."""
-    if store.exists("features", features, COVERAGE):
-        for folder in folders:
-            (folder / COVERAGE).write_bytes(store.read_bytes("features", features, COVERAGE))
+    stage = store.artifact("features", features)
+    for folder in folders if stage.has(COVERAGE) else ():
+        (folder / COVERAGE).write_bytes(stage.read_bytes(COVERAGE))
 
 
 def _trained(
@@ -106,9 +106,13 @@ def _task(stage: Stage, data: AdaptationData) -> ProbeTask:
 def _features(store: ArtifactStore, fingerprint: str) -> dict[str, NDArray[np.float32]]:
     """Features by split: [V, N, D] of the V views in training, else [N, D]."""
     features: dict[str, NDArray[np.float32]] = {}
+    stage = store.artifact("features", fingerprint)
     for name in SPLITS:
-        with store.local_copy("features", fingerprint, f"{name}.npy") as path:
-            features[name] = np.load(path)
+        with stage.local_copy(f"{name}.npy") as path:
+            try:  # mapped first: a header that promises more than the file holds is refused
+                features[name] = np.array(np.load(path, mmap_mode="r"))
+            except (ValueError, OSError, EOFError) as error:
+                raise stage.damaged(f"{name}.npy cannot be read: {error}") from error
     if features["train"].ndim == 2:
         features["train"] = features["train"][None]
     return features

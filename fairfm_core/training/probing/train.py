@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairfm_core.training.checkpoint import loaded_state
 from fairfm_core.training.probing.epochs import Row, run_epoch
 from fairfm_core.training.probing.head_groups import HeadGroup, head_groups, start
 from fairfm_core.training.probing.heads import Heads
@@ -90,7 +91,7 @@ def train_probes(
 
 
 def _restored(saved: bytes, identity: str, device: torch.device) -> PassState:
-    content = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
+    content = loaded_state(saved, device, identity)
     if content["identity"] != identity:
         raise ValueError("the saved state belongs to other heads than those to be trained")
     heads = [Heads.of_state(state) for state in content["heads"]]

@@ -20,6 +20,8 @@ from analysis.front.study_analysis import analyse_study
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
 
+from ...older_results import make_older
+
 
 @pytest.fixture(scope="module")
 def front(results_folder: Path) -> Front:
@@ -152,6 +154,7 @@ def test_results_without_replicates_have_no_certainty(
     write_trials(open_store(str(tmp_path)), False)
     for file in tmp_path.glob("evaluate/*/replicates.parquet"):
         file.unlink()
+    make_older(tmp_path)
     found = analyse_study(str(tmp_path), None).front
     assert found.no_certainty is not None
     assert "no stored replicates" in found.no_certainty

@@ -115,7 +115,7 @@ def test_hostile_names_are_escaped(
     hostile = '"><script>alert(1)<'
     folder = tmp_path / "results"
     shutil.copytree(results_folder, folder)
-    record = study_json(hostile)
+    record = study_json(claim=hostile)
     for trial in record["trials"]:  # type: ignore[attr-defined]
         trial["name"] = trial["name"].replace("vit", "<img src=x>$_")
         trial["axes"]["backbone"] = trial["axes"]["backbone"].replace("vit", "<img src=x>$_")

@@ -1,0 +1,62 @@
+"""A trial's stages in a results folder: where they are, and which nobody else needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.results.results import known_studies
+from analysis.results.study_record import StoredTrial, read_study_record
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import BadInput, did_you_mean
+
+
+@dataclass(frozen=True)
+class TrialStage:
+    """One stage of a trial."""
+
+    kind: str
+    fingerprint: str
+    shared: int
+    """How many other trials of the results folder need it."""
+
+
+def stages_of_trial(store: ArtifactStore, name: str, study: str | None) -> list[TrialStage]:
+    """The stages of the trial of this name, in the order in which they run.
+
+    Raises BadInput for an unknown name, or one that several studies have.
+    """
+    trials = {each: read_study_record(store, each)[0].trials for each in known_studies(store)}
+    named = [
+        (each, trial)
+        for each, listed in trials.items()
+        for trial in listed
+        if trial.name == name and study in (None, each)
+    ]
+    if not named:
+        searched = [
+            t.name for each, listed in trials.items() for t in listed if study in (None, each)
+        ]
+        raise BadInput(
+            f"no trial {name!r} in {store.location}{did_you_mean(name, searched)}; "
+            "`fairfm sweep status` lists the names of a study"
+        )
+    if len(named) > 1:
+        studies = " or ".join(each for each, _ in named)
+        raise BadInput(f"several studies have a trial {name!r}; add --study {studies}")
+    chosen, trial = named[0]
+    others = [
+        other
+        for each, listed in trials.items()
+        for other in listed
+        if (each, other.name) != (chosen, name)
+    ]
+    return [_stage(store, kind, f, others) for kind, f in trial.stages.items()]
+
+
+def _stage(
+    store: ArtifactStore, kind: str, fingerprint: str, others: list[StoredTrial]
+) -> TrialStage:
+    if kind == "weights" and not store.exists(kind, fingerprint):
+        kind = "pretrain"  # the record has one key for both
+    shared = sum(fingerprint in other.stages.values() for other in others)
+    return TrialStage(kind, fingerprint, shared)
