@@ -25,6 +25,7 @@ FORBIDDEN = {
 }
 ORDER = {
     "fairfm_core": """
+        control_groups
         errors seeding cores compiled
         config
         storage
@@ -76,6 +77,7 @@ ORDER = {
         commands
     """,
     "sweeps": """
+        interrupts
         cli
         __main__
         planning

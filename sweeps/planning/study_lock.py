@@ -1,4 +1,7 @@
-"""Only one driver at a time runs a study in a local results folder."""
+"""Only one driver at a time runs a study in a local results folder: MLflow has one writer a study.
+
+Different studies may run at the same time, on any number of machines: see `claims`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from fairfm_core.errors import BadInput
 def study_lock(store: ArtifactStore, study: str) -> Iterator[None]:
     """Lock the study; the lock ends with its holder, so a kill leaves nothing to clean up.
 
-    Object stores have no locks: there, two drivers may repeat each other's work, and nothing worse.
+    Object stores have no locks: there, two drivers share the work of the study by claims, and both
+    write to MLflow.
     Raises BadInput while another driver holds the lock.
     """
     if not store.is_local:
