@@ -8,7 +8,6 @@ and acted on between two steps.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -25,8 +24,6 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 _received: list[int] = []
 """Signals that were received, in their order."""
-_held = False
-"""Whether signals are held back, which child processes must not inherit."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -72,25 +69,17 @@ def interrupts_noted() -> Iterator[Check]:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Signals wait until the block ends, then the handlers from before it receive them.
-
-    The block may put other handlers in place. Processes that it starts get signals as usual.
-    """
-    global _held
+def handlers_kept() -> Iterator[None]:
+    """Undo what the block does to the handlers of signals, also where it bypasses Python."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    masked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    _held = True
     try:
         yield
     finally:
-        _held = False
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
 def _handle(handler: Handler) -> dict[int, Any]:
@@ -109,11 +98,3 @@ def _note(number: int, frame: FrameType | None) -> None:
 def _raise(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     raise Interrupted
-
-
-def _release_in_child() -> None:
-    if _held:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-
-os.register_at_fork(after_in_child=_release_in_child)

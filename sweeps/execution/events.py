@@ -33,6 +33,17 @@ class Listener(Protocol):
         """The stage cannot finish."""
 
 
+class RunEnded(BaseException):
+    """Carries an exception that ends the run through Tune, which would first tidy up for others.
+
+    Tidying asks Ray's servers to end every trial, and waits for them even when they are dead.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 class StageEvents(tune.Callback):  # type: ignore[misc]
     """Translates Tune's trial events into stage events and notifies the listeners."""
 
@@ -53,8 +64,11 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         return {"_jobs": self._jobs, "_listeners": (), "_store": self._store}
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Called at least every tenth of a second: where a run can be ended."""
-        self._check()
+        """Called at least every tenth of a second: where a run can be ended by RunEnded."""
+        try:
+            self._check()
+        except Exception as error:
+            raise RunEnded(error) from error
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.5
 CONNECTION_SECONDS = 15.0
 """A cluster whose head cannot be connected to for so long is lost."""
 LAST_RESORT_SECONDS = 8.0
-"""How long the main thread may take to notice that Ray is lost: it may be blocked inside Ray."""
+"""How long the main thread may take to close a run whose Ray is lost: it may be blocked inside."""
 
 
 class RayLost(BadInput):
@@ -63,8 +63,8 @@ class RayProcesses:
 class RayWatch:
     """Notices within seconds that Ray has died, which Ray reports after a minute or never.
 
-    `check` raises RayLost then. Should the main thread not call it in time, `last_resort` is called
-    in the thread of the watch, with the reason.
+    `check` raises RayLost then. Should the main thread not call `close` soon, `last_resort` is
+    called in the thread of the watch, with the reason.
     """
 
     def __init__(self, processes: RayProcesses | None, gcs_address: str | None) -> None:
@@ -72,7 +72,6 @@ class RayWatch:
         self._vital = processes.vital() if processes else {}
         self._gcs_address = gcs_address
         self._lost: str | None = None
-        self._noticed = threading.Event()
         self._closed = threading.Event()
         self.last_resort: Callable[[str], None] = lambda reason: None
         threading.Thread(target=self._watch, name="fairfm-ray-watch", daemon=True).start()
@@ -85,13 +84,11 @@ class RayWatch:
     def check(self) -> None:
         """Raise RayLost if Ray has died."""
         if self._lost is not None:
-            self._noticed.set()
             raise RayLost(self._lost)
 
     def close(self) -> None:
         """Stop watching."""
         self._closed.set()
-        self._noticed.set()
 
     def _watch(self) -> None:
         reached = time.monotonic()
@@ -109,7 +106,7 @@ class RayWatch:
         if self._processes is not None:
             self._processes.end()  # its agents would print the dead one's log
         self._lost = f"{what}; finished work is kept, run the same command again to resume"
-        if not self._noticed.wait(LAST_RESORT_SECONDS):
+        if not self._closed.wait(LAST_RESORT_SECONDS):
             self.last_resort(self._lost)
 
 

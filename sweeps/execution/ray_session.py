@@ -16,13 +16,15 @@ from contextlib import ExitStack, contextmanager
 
 import ray
 from ray._private import ray_constants
+from ray._private import utils as ray_utils
+from ray._private import worker as ray_worker
 
 from fairfm_core.cores import allowed_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, scratch_folder
 from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
 from sweeps.execution.resources import Cluster
-from sweeps.interrupts import signals_held
+from sweeps.interrupts import handlers_kept
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""
@@ -55,7 +57,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    with _connected(address) if address else _local(cpus or allowed_cores()) as processes:
+    start = _connected(address) if address else _local(cpus or allowed_cores())
+    with _tamed(), start as processes:
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -72,12 +75,28 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
 
 
 @contextmanager
+def _tamed() -> Iterator[None]:
+    """Let Ray neither print what its servers send to drivers, such as the log of a dead one, nor
+    answer SIGTERM, which it would do by raising SystemExit at any place."""
+    printing, handling = ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler
+    ray_worker.print_to_stdstream = ray_utils.set_sigterm_handler = _nothing
+    try:
+        yield
+    finally:
+        ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler = printing, handling
+
+
+def _nothing(*arguments: object, **options: object) -> None:
+    """Take the place of a function of Ray."""
+
+
+@contextmanager
 def _connected(address: str) -> Iterator[None]:
     """The cluster at `address`."""
     if address != "auto" and "://" not in address and not is_reachable(address):
         raise BadInput(f"nothing answers at {address}; give the address of a running Ray's head")
     try:
-        with signals_held():
+        with handlers_kept():
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds
         raise BadInput(
@@ -99,7 +118,7 @@ def _local(cpus: int) -> Iterator[RayProcesses]:
         processes = RayProcesses()
         closing.callback(processes.end)
         try:
-            with signals_held():
+            with handlers_kept():
                 ray.init(
                     # Explicit: without an address Ray would join any cluster that it finds.
                     address="local",

@@ -10,7 +10,7 @@ from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
-from sweeps.execution.events import Listener, StageEvents
+from sweeps.execution.events import Listener, RunEnded, StageEvents
 from sweeps.execution.jobs import Job
 from sweeps.execution.resources import held
 from sweeps.execution.shared_work import SharedWork
@@ -73,6 +73,8 @@ def fit_jobs(
     )
     try:
         tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
+    except RunEnded as ended:
+        raise ended.cause from None
     except Exception:
         check()  # what has gone wrong inside Tune may follow from what ends the run
         raise

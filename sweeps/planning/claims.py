@@ -17,7 +17,6 @@ would without claims. Both end in the same bits, and publishing is atomic: nothi
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -35,6 +34,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
+from sweeps.planning.study_lock import file_lock
 
 CLAIMS = "claims"
 """Folder of the claims in a results folder."""
@@ -283,9 +283,7 @@ def _locked(store: ArtifactStore) -> Iterator[None]:
     if not store.is_local:
         yield
         return
-    with Path(store.path(CLAIMS, ".lock")).open("w") as lock:
-        with suppress(OSError):  # NFS without its lock service
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(Path(store.path(CLAIMS, ".lock")), wait=True):
         yield
 
 
