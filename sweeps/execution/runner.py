@@ -20,7 +20,8 @@ from sweeps.planning.study_lock import study_lock
 from sweeps.status.network_check import networks_checked
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
-from sweeps.tracking.runs import close_tracking, open_tracking, tracking_uri
+from sweeps.tracking.destination import tracking_uri
+from sweeps.tracking.runs import close_tracking, open_tracking
 from sweeps.tracking.thread import TrackingThread
 
 
@@ -64,13 +65,13 @@ def run_study(
     return RunOutcome(
         plan,
         StudyStatus(plan, take_snapshot(store)).unfinished,
-        tracker.experiment if tracker else None,
+        tracker.experiment,
         uri,
-        tracker.degraded if tracker else "MLflow could not be opened",
+        tracker.degraded,
     )
 
 
-def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread | None:
+def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread:
     """Every stage is done: bring only the record and MLflow up to date."""
     _write_record(before.plan, store)
     tracker = open_tracking(before.plan, before.done, store, uri)
@@ -80,7 +81,7 @@ def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> Trac
 
 def _run_missing(
     before: StudyStatus, store: ArtifactStore, uri: str, address: str | None, out: TextIO
-) -> TrackingThread | None:
+) -> TrackingThread:
     """Check, then run what is missing: a study that is refused leaves the folder as it was."""
     from sweeps.execution.events import Listener
     from sweeps.execution.jobs import make_jobs
@@ -99,7 +100,7 @@ def _run_missing(
         _write_record(plan, store)
         tracker = open_tracking(plan, before.done, store, uri)
         progress = Progress(before, slots, out)
-        listeners: list[Listener] = [progress, *([tracker] if tracker else [])]
+        listeners: list[Listener] = [progress, tracker]
         with close_tracking(tracker), tune_scratch(store, address) as scratch, progress:
             stopped = fit_jobs(jobs, before.done, store, bundles, slots, listeners, scratch)
     if stopped is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
@@ -17,6 +17,7 @@ from fairfm_core.config.yaml_input import read_yaml, validated
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from sweeps.planning.tracking_uri import checked_uri, without_password
 
 
 class Resources(Frozen):
@@ -40,8 +41,18 @@ class Resources(Frozen):
 class Tracking(Frozen):
     """Where MLflow runs are written."""
 
-    uri: str | None = None
+    uri: str | None = Field(None, repr=False)
     """Null means MLFLOW_TRACKING_URI, or else SQLite in the results folder."""
+
+    @field_validator("uri")
+    @classmethod
+    def _usable(cls, uri: str | None) -> str | None:
+        return None if uri is None else checked_uri(uri)
+
+    @field_serializer("uri")
+    def _without_password(self, uri: str | None) -> str | None:
+        """No password is ever written to a results folder."""
+        return None if uri is None else without_password(uri)
 
 
 class StudySpec(Frozen):
