@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
@@ -41,6 +41,8 @@ class Resources(Frozen):
 class Tracking(Frozen):
     """Where MLflow runs are written."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     uri: str | None = Field(None, repr=False)
     """Null means MLFLOW_TRACKING_URI, or else SQLite in the results folder."""
 
@@ -57,6 +59,8 @@ class Tracking(Frozen):
 
 class StudySpec(Frozen):
     """A study as its YAML file says it: `base` and the axes that vary over it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # tracking.uri may hold a password
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     claim: str = ""

@@ -2,7 +2,7 @@
 
 MLflow creates its schema without a transaction and stores absolute paths of artifacts. Here a new
 database appears complete or not at all, an older one is upgraded after a copy was made, and the
-paths follow the database. The internals of MLflow that this takes are all in this module.
+paths follow the database. All uses of MLflow's internals are in this module.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _copy(database: Path, revision: str | None) -> Path:
 
 
 def relink(database: Path, owned: bool) -> list[str]:
-    """Let the artifacts of all studies lead to the folder beside the database.
+    """Point the artifact paths of all studies to the folder beside the database.
 
     Raises sqlite3.OperationalError for a database that is locked or cannot be written.
     """
@@ -178,19 +178,20 @@ def relink(database: Path, owned: bool) -> list[str]:
 
 
 def _relink(connection: sqlite3.Connection, experiment: int, target: str) -> bool:
-    """Whether anything of the experiment had to be changed."""
-    changes = connection.total_changes
-    connection.execute(
-        "UPDATE experiments SET artifact_location = ?1 "
-        "WHERE experiment_id = ?2 AND artifact_location IS NOT ?1",
-        (target, experiment),
-    )
-    connection.execute(
-        "UPDATE runs SET artifact_uri = ?1 || '/' || run_uuid || '/artifacts' "
-        "WHERE experiment_id = ?2 AND artifact_uri IS NOT ?1 || '/' || run_uuid || '/artifacts'",
-        (target, experiment),
-    )
-    return connection.total_changes > changes
+    """Whether anything of the experiment had to be changed; if not, nothing is locked."""
+    run_target = "?1 || '/' || run_uuid || '/artifacts'"
+    changes = {
+        "experiments SET artifact_location = ?1": "artifact_location IS NOT ?1",
+        f"runs SET artifact_uri = {run_target}": f"artifact_uri IS NOT {run_target}",
+    }
+    wanted = False
+    for change, wrong in changes.items():
+        table, where = change.split()[0], f"WHERE experiment_id = ?2 AND {wrong}"
+        query = f"SELECT count(*) FROM {table} {where}"
+        if connection.execute(query, (target, experiment)).fetchone()[0]:
+            connection.execute(f"UPDATE {change} {where}", (target, experiment))
+            wanted = True
+    return wanted
 
 
 def artifact_location(database: Path, study: str) -> str:
@@ -200,9 +201,9 @@ def artifact_location(database: Path, study: str) -> str:
 
 
 def forget_places() -> None:
-    """Empty MLflow's memory of where each run's artifacts are.
+    """Clear MLflow's cache of where each run's artifacts are.
 
-    It is kept by the run's id alone, and a copied folder has runs with the same ids.
+    Its only key is the run's id, and a copied folder has runs with the same ids.
     """
     from mlflow.tracking._tracking_service import utils
 

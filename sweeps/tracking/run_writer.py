@@ -54,9 +54,9 @@ class RunWriter:
         self._values: dict[str, dict[str, float]] = defaultdict(dict)
         """The latest value of each metric in MLflow."""
         self._steps: dict[tuple[str, str], set[int]] = {}
-        """The epochs that each metric of training has in MLflow, once they were asked for."""
+        """Epochs that MLflow holds of each training metric; read on first use."""
         self._repeated: list[str] = []
-        """Ids of runs whose identity another run has too."""
+        """Ids of duplicates: runs with the identity of another run."""
         self._read_existing()
         self.deleted = self._identities_of_deleted_runs() - set(self._runs)
         """Identities whose only runs were deleted in MLflow."""
@@ -65,7 +65,7 @@ class RunWriter:
         """Read ids, statuses, names, tags, parameters and latest values of all runs, once."""
         from mlflow.entities import ViewType
 
-        # Of two runs with one identity the finished one counts, then the older one.
+        # Of two runs with the same identity, a finished one is preferred, then the older one.
         runs = self._search(ViewType.ACTIVE_ONLY)
         runs.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time))
         for run in runs:
@@ -117,7 +117,7 @@ class RunWriter:
                 self._names[identity] = name
 
     def delete_repeated(self) -> int:
-        """Delete the runs whose identity another run has too; returns how many there were.
+        """Delete duplicate runs in MLflow; returns how many there were.
 
         MLflow keeps deleted runs until `mlflow gc`.
         """
@@ -164,8 +164,8 @@ class RunWriter:
     def rows(self, identity: str, rows: Sequence[Row]) -> None:
         """Log training rows: `train/<key>`, with the epoch as step and the row's own time.
 
-        An epoch that the run has is not logged again, also where it was trained twice because a
-        worker was killed after it: MLflow would show two points.
+        An epoch that the run already has is not logged again, even if it was trained twice because
+        a worker was killed: MLflow would show two points.
         """
         from mlflow.entities import Metric
 
@@ -198,7 +198,7 @@ class RunWriter:
     def final(self, identity: str, values: Row, timestamp: int, files: Sequence[Path]) -> None:
         """Log final values at step 0, dated `timestamp` (ms since 1970), and their files.
 
-        A value that the run has is not logged again. Where the run has another one, from an
+        A value that the run already has is not logged again. If it has a different one, from an
         earlier evaluation, the new one is dated now, so that MLflow shows it as the latest.
         """
         from mlflow.entities import Metric

@@ -77,11 +77,10 @@ def open_tracking(
 
 
 def deleted_line(count: int) -> str:
-    """What is said of runs that somebody deleted in MLflow."""
-    return (
-        f"{count} finished {'run was' if count == 1 else 'runs were'} deleted in MLflow and "
-        f"{'stays' if count == 1 else 'stay'} deleted: `fairfm track sync` writes them again"
-    )
+    """One line about finished runs that were deleted in MLflow."""
+    if count == 1:
+        return "1 finished run was deleted: it stays deleted until `fairfm track sync`"
+    return f"{count} finished runs were deleted: they stay deleted until `fairfm track sync`"
 
 
 def finished_by(record: RunRecord) -> str:

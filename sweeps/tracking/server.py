@@ -16,6 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from fairfm_core.errors import BadInput
+from sweeps.tracking.destination import ARTIFACTS
+
 HOST = "127.0.0.1"
 START_SECONDS = 180.0
 """Longest wait for the server's first answer."""
@@ -31,11 +34,13 @@ ENVIRONMENT = {
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port."""
+    """Whether a server could listen on the port; raises BadInput if it is reserved for root."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
+        except PermissionError:
+            raise BadInput(f"port {port} is reserved for root: use one above 1023") from None
         except OSError:
             return False
         return True
@@ -56,6 +61,8 @@ def serve(database: Path, port: int, ready: Callable[[], None], output: IO[str])
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
+    # Files of experiments that are made through the server; the default is the working directory.
+    command += ["--artifacts-destination", str(database.with_name(ARTIFACTS))]
     with _signals_noted() as received:
         server = subprocess.Popen(
             command,

@@ -40,7 +40,7 @@ PERMANENT = {
 OPERATIONAL = "OperationalError"
 """Name that every database driver gives to a lock or a lost connection."""
 OPENING = ""
-"""Stands for the experiment where incomplete runs are listed."""
+"""Key of the experiment itself among the incomplete runs."""
 
 Replay = RunRecord
 """A record that finished in an earlier run of the study and that MLflow lacks."""
@@ -48,7 +48,7 @@ Opened = tuple[RunWriter, list[Replay]]
 
 
 def say(line: str) -> None:
-    """Print one line about MLflow beside the progress of a run."""
+    """Print one line about MLflow on stderr."""
     print(f"MLflow: {line}", file=sys.stderr)
 
 
@@ -74,7 +74,7 @@ class TrackingThread:
     """A sweep's listener that queues every event for the writer's thread and never blocks.
 
     `opened` opens MLflow and returns its writer with the runs to write first; `place` is its URI
-    for people. `start_run` and `log_run` write the beginning and the stored results of a run.
+    for display. `start_run` and `log_run` write the beginning and the stored results of a run.
     """
 
     def __init__(
@@ -185,9 +185,9 @@ class TrackingThread:
                 self._attempt(what, record, value)
 
     def _open_mlflow(self) -> list[Replay]:
-        """Open MLflow, however long that takes, while the sweep runs; returns what to write first.
+        """Open MLflow, trying again while the sweep runs; returns the runs to write first.
 
-        Leaves the writer None if that is hopeless, or if the sweep ends before it succeeds.
+        The writer stays None if MLflow cannot be used, or if the sweep ends before it is back.
         """
         for pause in pauses():
             closing = self._closing.is_set()
@@ -240,7 +240,7 @@ class TrackingThread:
             self._writer.end(identity, "FAILED", int(time.time() * 1000))
 
     def _attempt(self, what: str, record: RunRecord, value: Any) -> None:
-        """Write, again and again while MLflow is away; then count the run as incomplete."""
+        """Write, retrying while MLflow is away; giving up leaves the run incomplete."""
         given_up = time.monotonic() + (PATIENCE_SECONDS if self._patient else 0)
         for pause in pauses():
             try:
@@ -261,7 +261,7 @@ class TrackingThread:
             time.sleep(pause)
 
     def _warn(self, trouble: str, hopeless: bool) -> None:
-        """Say the first trouble, once, in one line."""
+        """Warn about the first failure only, in one line."""
         if not self._warned:
             self._warned = True
             outlook = "" if hopeless else "; the run goes on and tries again"

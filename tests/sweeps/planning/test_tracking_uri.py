@@ -92,6 +92,14 @@ def test_a_study_keeps_the_password_for_itself(tmp_path: Path) -> None:
     assert study.model_dump(mode="json")["tracking"] == {"uri": "http://mlflow.example:5000"}
 
 
+def test_an_error_of_pydantic_shows_no_password() -> None:
+    with pytest.raises(ValueError, match="invalid host or port") as refused:
+        StudySpec.model_validate(
+            {"study": "x", "base": {}, "tracking": {"uri": f"http://ann:{SECRET}@host:port"}}
+        )
+    assert SECRET not in str(refused.value)
+
+
 def test_a_study_with_a_useless_uri_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'results/mlflow\.db' cannot be used"):
         StudySpec.model_validate(
