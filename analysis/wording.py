@@ -93,7 +93,7 @@ def definition_of(name: str) -> str:
 
 
 def better(name: str) -> str:
-    """Which way a number is better: `lower is better`."""
+    """Which direction is better: `lower is better`."""
     number = number_named(name)
     return _BETTER[number.goal].format(ideal=f"{POINTS * number.ideal:g}")
 

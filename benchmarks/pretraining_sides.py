@@ -1,4 +1,4 @@
-"""The two sides of the pre-training benchmark: steps on ready views, and whole trainings."""
+"""The two sides of the pre-training benchmark: steps on prepared views, and whole training runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.pretraining_plain import PlainTraining, plain_mae, plain_moco
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import SELF_SUPERVISED, read_pretraining
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.seeding import stream_seed

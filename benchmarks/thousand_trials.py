@@ -30,8 +30,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cohorts import PREVALENCE, TEST, VAL, Split, predictions
-from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.trial import METRIC_FAMILIES
+from fairfm_core.config.evaluation import METRIC_FAMILIES, EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate, read_evaluation, write_evaluation
 from fairfm_core.evaluation.predictions import read_predictions, write_predictions
 from fairfm_core.evaluation.summary import validation_metrics

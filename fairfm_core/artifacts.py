@@ -2,7 +2,7 @@
 
 A finished stage is the folder `<kind>/<fingerprint>/` with a `done` marker, which is written last
 and names every file with its size. A folder without its marker is not finished, whatever it
-holds, so nothing half-written is ever taken for done: on a local disk, NFS or an object store.
+holds, so nothing half-written is ever mistaken for done: on a local disk, NFS or an object store.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SCHEMA = 1
 DONE = "done"
 """Name of the marker file that makes a stage's folder a finished artifact."""
 CHECKPOINTS = "checkpoints"
-"""Folder of half-done trainings: `checkpoints/<fingerprint>/<epoch>.<batch>-<hash>`."""
+"""Folder of unfinished training runs: `checkpoints/<fingerprint>/<epoch>.<batch>-<hash>`."""
 FAILURES = "failures"
-"""Folder of the reasons of failed stages: `failures/<fingerprint>.json`."""
+"""Folder of failure records, one per failed stage: `failures/<fingerprint>.json`."""
 CHECKPOINTS_KEPT = 2
-"""Newest checkpoints of a training that are kept, should the last one be damaged."""
+"""Number of newest checkpoints kept per training run, in case the last one is damaged."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class ArtifactStore:
             target.write_bytes(self.read_bytes(kind, fingerprint, *name.split("/")))
             yield target
 
-    # Checkpoints: half-done trainings, one file for each state, verified by the hash in its name.
+    # Checkpoints: unfinished training runs, one file per state, verified by the hash in its name.
 
     def save_checkpoint(self, fingerprint: str, epoch: int, content: bytes, batch: int = 0) -> None:
         """Save the training state after `epoch` epochs and `batch` batches of the next one.
@@ -177,7 +177,7 @@ class ArtifactStore:
         name = f"{epoch:06d}.{batch:08d}-{digest}"
         self.write_bytes(content, CHECKPOINTS, fingerprint, name)
         names = self._checkpoints(fingerprint)
-        # Later ones than this were skipped when the training was restored: they are damaged.
+        # Checkpoints later than this one were skipped on restoring, because they are damaged.
         earlier = [other for other in names if other <= name]
         for stale in {*names} - {*earlier[-CHECKPOINTS_KEPT:]}:
             self._discard(self.path(CHECKPOINTS, fingerprint, stale))
@@ -191,7 +191,7 @@ class ArtifactStore:
         return None
 
     def checkpoint_epoch(self, fingerprint: str) -> int | None:
-        """The number of whole epochs that a half-done training has completed, or None."""
+        """The number of whole epochs that an unfinished training run has completed, or None."""
         names = self._checkpoints(fingerprint)
         return epoch_of(names[-1]) if names else None
 
@@ -214,7 +214,7 @@ class ArtifactStore:
         self._discard(self.path(FAILURES, f"{fingerprint}.json"))
 
     def failure(self, fingerprint: str) -> str | None:
-        """Why the stage failed last time, or None."""
+        """Why the stage failed on its last attempt, or None."""
         try:
             reason: str = self.read_json(FAILURES, f"{fingerprint}.json")["reason"]
         except FileNotFoundError:
@@ -227,7 +227,7 @@ class ArtifactStore:
 
 
 def epoch_of(checkpoint: str) -> int:
-    """The whole epochs behind a checkpoint, from its name."""
+    """The number of whole epochs completed at a checkpoint, from its name."""
     return int(re.split("[.-]", checkpoint)[0])
 
 
@@ -274,6 +274,6 @@ def check_schema(store: ArtifactStore) -> None:
         ) from error
     if version != SCHEMA:
         raise BadInput(
-            f"results folder {store.root} has schema version {version}, this fairfm writes "
+            f"results folder {store.root} has schema version {version}, but this fairfm writes "
             f"version {SCHEMA}; give another folder with --results"
         )

@@ -1,7 +1,7 @@
 """Running stages: the work of each kind, published when it is complete.
 
-Whoever runs a stage needs torch or reads predictions; whoever declares one (`stages`) needs
-neither. So the functions that do the work are named here and imported on use.
+Running a stage needs torch or reads predictions; declaring one (`stages`) needs neither. So the
+functions that do the work are named here and imported on use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.config.methods import imported
+from fairfm_core.config.named_records import imported
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
 
 WORK = {
@@ -23,15 +23,15 @@ WORK = {
     "weights": "fairfm_core.models.checkpoints.stage:prepare_weights",
     "features": "fairfm_core.training.features:extract_features",
     "adapt": "fairfm_core.training.adapt_stage:adapt",
-    "evaluate": "fairfm_core.evaluation.stage:evaluate_stage",
+    "evaluate": "fairfm_core.evaluation.stage:run_evaluation",
 }
-"""`module:function` that does the work of each kind of stage."""
+"""`module:function` that does the work, by kind of stage."""
 TOGETHER = "fairfm_core.training.probing.stage:probe_together"
 """`module:function` that trains several probes in one pass."""
 
 
 def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
-    """Run one stage and publish it, unless it is done; a half-done training continues.
+    """Run one stage and publish it, unless it is done; an unfinished training run continues.
 
     `report` receives each epoch's values. Raises StageFailed for a reason that a retry will not
     change, BadInput for unusable data.

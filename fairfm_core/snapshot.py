@@ -1,8 +1,8 @@
-"""What an artifact store holds at one moment: finished stages, half-done trainings, failures.
+"""What an artifact store holds at one moment: finished stages, unfinished training runs, failures.
 
-A command looks at hundreds of stages several times over. It reads the store once instead of asking
-it about each of them: a few listings, however many stages there are, which on an object store are
-the difference between one round trip and hundreds.
+A command looks at hundreds of stages several times over. Instead of asking the store about each of
+them, it reads the store once with a few listings, however many stages there are: on an object store
+that saves hundreds of round trips.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Snapshot:
     done: frozenset[str]
     """Fingerprints of the finished stages."""
     checkpoints: Mapping[str, str]
-    """Name of the newest checkpoint of each half-done training, by fingerprint."""
+    """Name of the newest checkpoint of each unfinished training run, by fingerprint."""
     failed: frozenset[str]
     """Fingerprints of the stages whose last attempt failed."""
 
     def epoch(self, fingerprint: str) -> int | None:
-        """The number of whole epochs that a half-done training has completed, or None."""
+        """The number of whole epochs that an unfinished training run has completed, or None."""
         name = self.checkpoints.get(fingerprint)
         return None if name is None else epoch_of(name)
 

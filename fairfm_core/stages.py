@@ -22,19 +22,23 @@ from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.config.evaluation import AGE_EDGES, EvaluationSettings
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.label_policies import policies_of
-from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
+from fairfm_core.config.methods.losses import GroupLossSettings
+from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.zoo import MAPPING_REVISION
 
-Report = Callable[[Mapping[str, float]], None]
+EpochValues = Mapping[str, float]
+"""Values of one epoch by name, `epoch` and `time` among them."""
+
+Report = Callable[[EpochValues], None]
 """Receives one epoch's values; `sweeps` passes them on to whoever follows the training."""
 
-ReportRows = Callable[[Mapping[str, Mapping[str, float]]], None]
+ReportRows = Callable[[Mapping[str, EpochValues]], None]
 """Receives one epoch's values of several stages, by fingerprint."""
 
 REVISIONS = {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
-"""Incremented when a change of code changes a stage's numbers: older artifacts are not reused."""
+"""Increased when a code change alters a stage's numbers, so that older artifacts are not reused."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Stage:
     config: dict[str, Any]
     """The resolved values that the work depends on."""
     dataset: str
-    """Path of the prepared data, or of the published weights; not part of the identity."""
+    """Path of the prepared data or of the published weights; not part of the identity."""
     digest: str
     """Content digest of those data or weights."""
     inputs: dict[str, str] = field(default_factory=dict)

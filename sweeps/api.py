@@ -1,6 +1,6 @@
 """Studies from Python: what `fairfm sweep` and `fairfm pareto` do, with data frames as results.
 
-`Study` is all there is; docs/examples/facade.py shows it at work.
+`Study` is the whole interface; docs/examples/facade.py shows it in use.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Study:
     """
 
     spec: StudySpec
-    """What the YAML file says, checked and with its defaults."""
+    """The content of the YAML file, checked and with its defaults."""
     results: str
     """Folder or URI (`s3://bucket/prefix`) of all artifacts; several studies may share it."""
 
@@ -60,16 +60,17 @@ class Study:
     def plan(self) -> StudyStatus:
         """What would run and what it costs, as `fairfm sweep plan` shows it; starts nothing.
 
-        `plan_text()` of the result is that text. Builds every network, without memory; raises
-        BadInput for a study that could not run.
+        `plan_text()` of the result is that text. Builds every network, without allocating memory;
+        raises BadInput for a study that could not run.
         """
         return study_cost(self.spec, open_store(self.results))
 
     def run(self, address: str | None = None) -> RunOutcome:
         """Run the study, or resume it, and print its progress; finished stages are never repeated.
 
-        `address` is a Ray cluster, None this machine. A trial that fails ends no other one: its
-        reason is in `failures` of the result. Raises BadInput for a study that could not run.
+        `address` is a Ray cluster; None means this machine. A failing trial does not stop the
+        others: its reason is in `failures` of the result. Raises BadInput for a study that could
+        not run.
         """
         return run_study(self.spec, self.results, address)
 

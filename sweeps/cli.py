@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 
 import click
+
+from fairfm_core.config.named_records import imported
+from fairfm_core.errors import did_you_mean
 
 # Command -> (module:function, help text), so that `fairfm --help` loads no package.
 COMMANDS = {
@@ -51,10 +53,20 @@ class LazyGroup(click.Group):
         """Import one command; None for an unknown name."""
         if name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[name][0].split(":")
-        command = getattr(importlib.import_module(module), attribute)
+        command = imported(COMMANDS[name][0])
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name; raises UsageError with the nearest known one."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(
+                f"no command {args[0]!r}{hint}; known: {', '.join(COMMANDS)}", ctx
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table of commands, without importing any."""
@@ -81,7 +93,7 @@ def main() -> None:
         error.show()
         code = BAD_INPUT
     except (KeyboardInterrupt, click.Abort):
-        # A second Ctrl-C while the interpreter shuts down would kill it without this message.
+        # A second Ctrl-C during the interpreter's shutdown would end it before this message.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("interrupted; finished work is kept, run the same command again to resume")
         code = INTERRUPTED

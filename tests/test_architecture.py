@@ -92,6 +92,7 @@ ANALYSIS_MAY_USE = (
     "errors",
     "evaluation",
     "seeding",
+    "snapshot",
 )
 LARGEST_ROOM = 13
 

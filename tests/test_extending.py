@@ -104,11 +104,17 @@ def test_a_checklist_touches_the_files_that_it_promises(page: str) -> None:
     for addition in additions(page):
         touched[addition.section].add(addition.file)
     assert touched["A metric"] == {"fairfm_core/evaluation/metrics.py"}
-    records = "fairfm_core/config/methods.py"
-    assert touched["A sampling"] == {records, "fairfm_core/data/balancing.py"}
-    assert touched["A loss"] == {records, "fairfm_core/training/losses.py"}
+    records = "fairfm_core/config/methods"
+    assert touched["A sampling"] == {
+        f"{records}/samplings.py",
+        "fairfm_core/data/balancing.py",
+    }
+    assert touched["A loss"] == {
+        f"{records}/losses.py",
+        "fairfm_core/training/losses.py",
+    }
     method = "fairfm_core/training/pretraining/denoising.py"
-    assert touched["A self-supervised method"] == {records, method}
+    assert touched["A self-supervised method"] == {f"{records}/self_supervised.py", method}
     kinds = "fairfm_core/data/preparation/kinds.py"
     assert touched["A reader"] == {kinds, "fairfm_core/data/readers/clinic.py"}
     assert max(len(files) for files in touched.values()) == 2

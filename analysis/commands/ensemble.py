@@ -89,9 +89,9 @@ def ensemble(
     from fairfm_core.config.yaml_input import validated
 
     if most is not None and not search:
-        raise click.UsageError("--most needs --search; add --search or leave --most out")
+        raise click.UsageError("--most needs --search; add --search or remove --most")
     if table3 and search:
-        raise click.UsageError("--table3 and --search exclude each other; give one of them")
+        raise click.UsageError("--table3 and --search cannot be combined; give one of them")
     given = {
         "attributes": tuple(dict.fromkeys(n.strip() for n in attributes.split(",") if n.strip())),
         "metrics": ("auc",),

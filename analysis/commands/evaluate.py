@@ -173,7 +173,7 @@ def _settings(options: dict[str, Any]) -> EvaluationSettings:
         "protocols": _known_protocols(_some(options["protocol"], "--protocol")),
         "attributes": tuple(dict.fromkeys(_listed(options["attributes"]))),
         "metrics": _known_metrics(_some(options["metrics"], "--metrics")),
-        "operating_points": _some(options["thresholds"], "--thresholds"),
+        "operating_points": _known_points(_some(options["thresholds"], "--thresholds")),
         "age_edges": _numbers(options["age_edges"]),
         "balance": _some(options["balance"], "--balance"),
     }
@@ -184,6 +184,18 @@ def _known_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
     from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 
     return _known("protocol", names, tuple(PROTOCOLS))
+
+
+def _known_points(names: tuple[str, ...]) -> tuple[str, ...]:
+    from fairfm_core.config.evaluation import parse_point
+    from fairfm_core.errors import BadInput
+
+    for name in names:
+        try:
+            parse_point(name)
+        except BadInput as error:
+            raise BadInput(f"--thresholds: {error}") from error
+    return names
 
 
 def _known_metrics(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,22 @@ from __future__ import annotations
 
 import click
 
-RESULTS = click.argument("results")
+
+def _results_folder(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    """The argument unchanged; refuses a file, which is most often the study's own."""
+    from pathlib import Path
+
+    from fairfm_core.errors import BadInput
+
+    if Path(given).is_file():
+        raise BadInput(
+            f"{given} is a file; give the results folder of `fairfm sweep run` and the name of the "
+            f"study: fairfm {context.info_name} results --study NAME"
+        )
+    return given
+
+
+RESULTS = click.argument("results", callback=_results_folder)
 STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if there are several.")
 
 
@@ -18,9 +33,9 @@ STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if 
 def pareto(results: str, study: str | None, as_json: bool) -> None:
     """Print a study's front and write it as front.csv, front.pdf and front.svg.
 
-    RESULTS is the folder or URI of `fairfm sweep run`. A configuration is on the front if on
-    validation no other is at least as good in every objective and better in one; the numbers shown
-    are those on test.
+    RESULTS is the results folder or URI given to `fairfm sweep run`. A configuration is on the
+    front if on validation no other is at least as good in every objective and better in one; the
+    numbers shown are those on test.
     """
     from analysis.front.outputs import json_front, write_front
 
@@ -33,8 +48,8 @@ def pareto(results: str, study: str | None, as_json: bool) -> None:
 def report(results: str, study: str | None) -> None:
     """Write a self-contained HTML report of a study and print its path.
 
-    RESULTS is the folder or URI of `fairfm sweep run`. The page needs no network: open it in any
-    browser, print it, or send it.
+    RESULTS is the results folder or URI given to `fairfm sweep run`. The page needs no network:
+    open it in any browser, print it, or send it.
     """
     from analysis.report.page import write_report
 

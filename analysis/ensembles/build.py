@@ -28,7 +28,7 @@ def write_ensemble(files: Files, out: Path, combine: str, settings: EvaluationSe
     """Write the ensemble of all members; returns its numbers as text.
 
     Members are added in alphabetical order, as in a search. Raises BadInput for fewer than two
-    members and for members that do not pair.
+    members and for members that cannot be paired.
     """
     target = out / ENSEMBLE_FILE
     check_not_read(files, [target])

@@ -41,7 +41,7 @@ def read_member(files: Sequence[Path]) -> Predictions:
 
 
 def read_pool(files: Files) -> Pool:
-    """The members in alphabetical order; in memory are all scores, and one table at a time."""
+    """The members in alphabetical order; memory holds all scores, but only one table at a time."""
     names = sorted(files)
     return paired_members(names, (read_member(files[name]) for name in names))
 

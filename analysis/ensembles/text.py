@@ -50,10 +50,10 @@ def _lines(number: str, each: Reported) -> Iterator[list[str]]:
 
 
 def _what(name: str) -> str:
-    """`mean AUC, all images`, `gap of race (gap_of_mean)`."""
+    """`mean AUC, all images`, `race gap (gap_of_mean)`."""
     if not is_gap(name):
         return "mean AUC, all images"
-    return f"gap of {number_named(name).attribute} ({definition_of(name)})"
+    return f"{number_named(name).attribute} gap ({definition_of(name)})"
 
 
 def _value(number: Number | None) -> tuple[str, str]:

@@ -49,7 +49,8 @@ class ComparisonRequest:
 
 
 def compare_files(request: ComparisonRequest) -> pd.DataFrame:
-    """Compare models by the paths of their predictions; raises BadInput where they do not pair.
+    """Compare models by the paths of their predictions; raises BadInput where they cannot be
+    paired.
 
     A path is a file, a folder of files of one model, or a folder of such folders: its seeds.
     """
@@ -73,7 +74,7 @@ def compare_configurations(
 ) -> tuple[ComparisonRequest, pd.DataFrame]:
     """Compare configurations of a study by their labels, from stored replicates.
 
-    They were evaluated with the study's settings: the request comes back with these.
+    They were evaluated with the study's settings, which the returned request contains.
     """
     results = open_results(location, study)
     sides = {name: _side(results, name) for pair in request.pairs for name in pair}
@@ -92,10 +93,11 @@ def comparison_text(table: pd.DataFrame, request: ComparisonRequest) -> str:
     head += ["fair", "p", "p (Holm)", "note"]
     how = (
         "Values are fractions, means over pathologies; gap_<attribute> is the AUC's gap_of_mean."
-        " The interval is of the difference: both models on the same draws of patients, and the"
-        " spread between seeds where there are several. p (Holm) is corrected for these"
+        " The interval is that of the difference: both models on the same draws of patients, and"
+        " the spread between seeds where there are several. p (Holm) is corrected for these"
         f" {tested} tests. fair: the difference of gaps that fair models of these accuracies would"
-        " show; p is the larger of those of Student's t and of a permutation test against it."
+        " show; p is the larger of the p-values of Student's t and of a permutation test against"
+        " it."
     )
     return "\n".join([aligned([head, *lines]), how])
 

@@ -108,7 +108,7 @@ def _metric_line(row: pd.Series) -> list[str]:
 
 def _gap_line(row: pd.Series) -> list[str]:
     of = "" if row["metric"] == "auc" else f"{metric_title(row['metric'])} "
-    what = f"{of}gap of {row['attribute']} ({row['definition']})"
+    what = f"{row['attribute']} {of}gap ({row['definition']})"
     null = corrected = ""
     if pd.notna(row["null_mean"]):
         null = f"null {row['null_mean']:.4f} (to {row['null_hi']:.4f}), p {row['p_value']:.3f}"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from analysis.results.replicates import StudyNumbers
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.selection.front_probability import OnFront, front_probabilities
 from fairfm_core.evaluation.selection.objectives import Objective
 
-SPLITS = ("val", "test")
 NO_REPLICATES = "no configuration has bootstrap replicates of every objective"
 
 
@@ -38,7 +38,7 @@ def front_certainty(
     try:
         by_split = {
             split: front_probabilities(numbers.by_group, objectives, protocol, split, seed)
-            for split in SPLITS
+            for split in EVALUATION_SPLITS
         }
     except BadInput as error:
         return Certainty(reason=str(error))

@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.front.certainty import SPLITS, Certainty, front_certainty
+from analysis.front.certainty import Certainty, front_certainty
 from analysis.front.rows import front_row
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import Configuration, StudyResults
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import hypervolume
 from fairfm_core.evaluation.selection.selection import front, validation_table
@@ -34,7 +35,8 @@ class Front:
     objectives: tuple[Objective, ...]
     axes: tuple[str, ...]
     hypervolume: float
-    """Of the validation front, up to the objectives' fixed references, so that studies compare."""
+    """Of the validation front, up to the objectives' fixed references, so that studies can be
+    compared."""
     no_certainty: str | None = None
     """Why there are no probabilities of being on the front."""
 
@@ -112,7 +114,7 @@ def configuration_front(
 
 def _certainty_columns(certainty: Certainty, group: str) -> Row:
     columns: Row = {}
-    for split in SPLITS:
+    for split in EVALUATION_SPLITS:
         on_front = certainty.of(split, group)
         columns[f"{split}_p_front"] = on_front.probability if on_front else None
         columns[f"{split}_p_front_error"] = on_front.error if on_front else None

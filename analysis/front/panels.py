@@ -59,7 +59,7 @@ class Panel:
     noise: Limits | None
     """Null of the gap, mean and upper bound: averages over the configurations shown."""
     fairness_constant: float | None
-    """C of the fairness score FS = C - gap of the configurations shown; of AUC gaps only."""
+    """C of the fairness score FS = C - gap of the configurations shown; for AUC gaps only."""
     left_out: tuple[str, ...]
     """Configurations without a defined test value here."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.results.numbers import Number, is_gap
 from analysis.results.results import Configuration
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.summary import summary_rows
 from fairfm_core.evaluation.tables import Evaluation, Row
@@ -23,7 +24,7 @@ def front_row(
 ) -> Row:
     """The row of one configuration; without an evaluation it has no numbers, only the reason."""
     names = [objective.name for objective in objectives]
-    numbers = {split: _numbers(evaluation, split, names) for split in ("val", "test")}
+    numbers = {split: _numbers(evaluation, split, names) for split in EVALUATION_SPLITS}
     row: Row = {
         "label": configuration.label,
         **{axis: configuration.axes.get(axis) for axis in axes},
@@ -67,7 +68,7 @@ def _optimism(
     """Validation minus test of a front member: how optimistic the choice was."""
     gains: dict[str, float | None] = {}
     for name in names:
-        val, test = (numbers[split].get(name) for split in ("val", "test"))
+        val, test = (numbers[split].get(name) for split in EVALUATION_SPLITS)
         gains[f"optimism_{name}"] = _difference(val, test) if on_front else None
     return gains
 

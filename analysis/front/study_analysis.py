@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.front.front import Front, study_front
@@ -9,6 +10,7 @@ from analysis.results.pooled import pooled_evaluations
 from analysis.results.replicates import StudyNumbers, study_numbers
 from analysis.results.results import StudyResults, open_results
 from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.summary import summary_rows
 from fairfm_core.evaluation.tables import Evaluation
 
 
@@ -30,12 +32,31 @@ class StudyAnalysis:
 
 
 def analyse_study(location: str, study: str | None = None) -> StudyAnalysis:
-    """Evaluate the configurations of a study; raises BadInput if no trial is finished."""
+    """Evaluate the configurations of a study.
+
+    Raises BadInput if no trial is finished, or if no stored evaluation has an objective's metric.
+    """
     results = open_results(location, study)
     evaluations = pooled_evaluations(results)
     if not evaluations:
         reasons = [f"{t.name}: {t.failure}" for t in results.unfinished if t.failure]
         why = f" ({reasons[0]})" if reasons else ""
         raise BadInput(f"study {results.study!r} in {location} has no finished trial{why}")
+    _check_evaluated(results, evaluations)
     numbers = study_numbers(results)
     return StudyAnalysis(results, evaluations, numbers, study_front(results, evaluations, numbers))
+
+
+def _check_evaluated(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> None:
+    """Raise BadInput for an objective of which no evaluation has a row, not even an undefined one.
+
+    A metric of one label has no row in data without that label.
+    """
+    names = [each.name for each in results.objectives if each.number.metric.only is None]
+    held = {name for each in evaluations.values() for name in summary_rows(each, "val", names)}
+    if lacking := [f"val/{name}" for name in names if name not in held]:
+        raise BadInput(
+            f"no stored evaluation of study {results.study!r} has {', '.join(lacking)}: they were "
+            "made before this metric was added; run the study again with `fairfm sweep run STUDY`, "
+            "which evaluates anew and repeats no training"
+        )

@@ -21,6 +21,7 @@ from analysis.wording import (
     with_null,
 )
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.tables import Row
 
 
@@ -48,7 +49,7 @@ def choices_text(chosen: Sequence[Chosen]) -> str:
     """What each selection rule chooses on validation, and how optimistic the choice was."""
     lines = []
     for rules, each in distinct(chosen):
-        val, test = (each.number(split, "auc") for split in ("val", "test"))
+        val, test = (each.number(split, "auc") for split in EVALUATION_SPLITS)
         optimism = each.optimism("auc")
         gain = "" if optimism is None else f", optimism {signed(optimism)}"
         aucs = f"AUC {with_interval(val)} on validation, {with_interval(test)} on test{gain}"

@@ -60,7 +60,7 @@ def report_html(
     front: Front,
     numbers: StudyNumbers,
 ) -> str:
-    """The page as text; equal results give an equal page. Every name in it is escaped."""
+    """The page as text; equal results give equal pages. Every name in it is escaped."""
     environment = Environment(
         loader=PackageLoader("analysis"),
         autoescape=True,

@@ -20,6 +20,7 @@ from analysis.wording import (
     with_interval,
     with_null,
 )
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.summary import summary_rows
 from fairfm_core.evaluation.tables import Evaluation, Row
@@ -66,7 +67,7 @@ def front_lines(front: Front, names: Sequence[str], look: Mapping[str, Style]) -
             (
                 _seeds(row),
                 *(_front_cell(row, name) for name in names),
-                *(_front_probability(row, split) for split in ("val", "test")),
+                *(_front_probability(row, split) for split in EVALUATION_SPLITS),
                 _optimism(row),
             ),
         )

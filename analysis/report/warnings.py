@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a study's numbers, one sentence for each."""
+"""What a reader must know before trusting a study's numbers, one sentence per warning."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from analysis.front.rows import number_of
 from analysis.results.numbers import is_gap, thinnest, undefined_cells
 from analysis.results.results import Configuration, StudyResults
 from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.tables import Evaluation
 
 FEWEST_REPLICATES = 100
@@ -34,7 +35,7 @@ def warnings_found(
             f"{row['label']}: {row['reason']}." for row in front.kept_out
         ],
         "Undefined AUCs": _cells(results.configurations, evaluations),
-        "Configurations judged by different labels": _labels(results.configurations),
+        "Configurations evaluated with different labels": _labels(results.configurations),
         "Front members whose gap lies within its null": _noise(front),
         "Limits of the numbers": _limits(results) + _weighed(results, evaluations),
     }
@@ -56,14 +57,14 @@ def _labels(configurations: Sequence[Configuration]) -> list[str]:
     if len(policies) < 2:
         return []
     return [
-        f"Trials differ in data.labels ({listed(sorted(policies))}), which settles uncertain "
-        "labels of validation and test too: their AUCs answer different questions."
+        f"Trials differ in data.labels ({listed(sorted(policies))}), which also decides "
+        "uncertain validation and test labels: their AUCs cannot be compared."
     ]
 
 
 def _seeds(configurations: Sequence[Configuration]) -> list[str]:
     return [
-        f"{each.label} rests on {counted(len(each.finished), 'seed')}; missing: "
+        f"{each.label} is based on {counted(len(each.finished), 'seed')}; missing: "
         f"{listed([str(seed) for seed in each.missing_seeds])}."
         for each in configurations
         if each.finished and each.missing_seeds
@@ -76,7 +77,7 @@ def _cells(
     """One sentence for each undefined cell, naming the configurations that share it."""
     cells: dict[str, list[str]] = {}
     for each in configurations:
-        for split in ("val", "test") if each.group in evaluations else ():
+        for split in EVALUATION_SPLITS if each.group in evaluations else ():
             for row in undefined_cells(evaluations[each.group], split):
                 where = f"{row['pathology']}, {row['attribute']} {row['group']}, {split}"
                 cells.setdefault(f"{where}: {row['reason']}", []).append(each.label)
@@ -99,18 +100,18 @@ def _limits(results: StudyResults) -> list[str]:
     settings = results.settings
     if min(settings.replicates, settings.permutations) < FEWEST_REPLICATES:
         sentences.append(
-            f"Intervals rest on {settings.replicates} draws of {settings.resampling} and nulls on "
-            f"{settings.permutations} permutations: below {FEWEST_REPLICATES} their limits are "
-            "rough."
+            f"Intervals are based on {settings.replicates} draws of {settings.resampling}, nulls "
+            f"on {settings.permutations} permutations: with fewer than {FEWEST_REPLICATES}, their "
+            "limits are rough."
         )
     if len(seeds := {trial.seed for trial in results.trials}) < 3:
         sentences.append(
-            f"{counted(len(seeds), 'seed')} of training: intervals cover the sampling of patients, "
-            "not the spread between trainings."
+            f"Training used {counted(len(seeds), 'seed')}: intervals cover the sampling of "
+            "patients, but hardly the variation between training runs."
         )
     if len({trial.digest for trial in results.trials}) > 1:
         sentences.append(
-            "The trials use several data sets; configurations of different data are not paired."
+            "The trials use several data sets; configurations with different data are not paired."
         )
     return sentences
 
@@ -124,6 +125,6 @@ def _weighed(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> li
     row = min(rows, key=lambda row: row["ess"])
     return [
         f"Protocol {protocol} weights the images: the smallest effective sample on test "
-        f"({row['attribute']} {row['group']}, {row['pathology']}) is that of {row['ess']:.0f} "
-        f"equally weighted images (of {row['unique_images']})."
+        f"({row['attribute']} {row['group']}, {row['pathology']}) is equivalent to "
+        f"{row['ess']:.0f} equally weighted images (out of {row['unique_images']})."
     ]

@@ -17,8 +17,8 @@ def pooled_evaluations(results: StudyResults) -> dict[str, Evaluation]:
     """The evaluation of each configuration with a finished trial, by the configuration's group.
 
     A value is the mean over the finished seeds; intervals and nulls draw the same patients for all
-    seeds and configurations. What was computed before is read from the results folder.
-    Configurations are evaluated on several threads: most of the work releases the lock.
+    seeds and configurations. Earlier results are read from the results folder.
+    Configurations are evaluated on several threads: most of the work releases the interpreter lock.
     """
     finished = [each for each in results.configurations if each.finished]
     with ThreadPoolExecutor(usable_cores()) as threads:

@@ -22,7 +22,8 @@ class StudyNumbers:
     reason: str | None = None
 
     def difference(self, first: str, other: str, split: str, name: str) -> Row | None:
-        """The paired difference of two configurations, named by group; None if they do not pair."""
+        """The paired difference of two configurations, named by group; None if they cannot be
+        paired."""
         key = (self.protocol, split, name)
         a, b = (self.by_group.get(group, {}).get(key) for group in (first, other))
         if a is None or b is None:

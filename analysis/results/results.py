@@ -22,6 +22,7 @@ from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 from fairfm_core.evaluation.stage import stored_predictions
 from fairfm_core.evaluation.tables import TABLES, Evaluation, read_evaluation
+from fairfm_core.snapshot import Snapshot, take_snapshot
 
 STAGES = ("features", "adapt", "evaluate")
 
@@ -144,7 +145,9 @@ def open_results(location: str, study: str | None = None) -> StudyResults:
     store = open_store(location)
     check_schema(store)
     record = store.read_json("studies", _chosen(store, study), "study.json")
-    return StudyResults(store, record, tuple(_trial(store, trial) for trial in record["trials"]))
+    snapshot = take_snapshot(store)
+    trials = tuple(_trial(snapshot, trial) for trial in record["trials"])
+    return StudyResults(store, record, trials)
 
 
 def known_studies(store: ArtifactStore) -> tuple[str, ...]:
@@ -166,9 +169,9 @@ def _chosen(store: ArtifactStore, study: str | None) -> str:
     return study or known[0]
 
 
-def _trial(store: ArtifactStore, record: dict[str, Any]) -> TrialResult:
-    done = store.is_done("evaluate", record["evaluate"])
-    failure = None if done else _failure(store, record)
+def _trial(snapshot: Snapshot, record: dict[str, Any]) -> TrialResult:
+    done = record["evaluate"] in snapshot.done
+    failure = None if done else _failure(snapshot, record)
     keys = ("name", "seed", "group", "adapt", "evaluate", "digest")
     labels = str(record["config"].get("data", {}).get("labels", "u_zeros"))
     return TrialResult(
@@ -180,10 +183,10 @@ def _trial(store: ArtifactStore, record: dict[str, Any]) -> TrialResult:
     )
 
 
-def _failure(store: ArtifactStore, record: dict[str, Any]) -> str | None:
+def _failure(snapshot: Snapshot, record: dict[str, Any]) -> str | None:
     """Kind and reason of the first stage of the trial that failed; None if none did."""
     for kind in STAGES:
-        if kind in record and (reason := store.failure(record[kind])):
+        if kind in record and (reason := snapshot.failure(record[kind])):
             return f"{kind}: {reason}"
     return None
 

@@ -67,7 +67,7 @@ def data() -> None:
 @click.option(
     "--no-demographics",
     is_flag=True,
-    help="Leave race null, and with mimic-cxr also sex and age.",
+    help="Leave race null; with mimic-cxr, sex and age too.",
 )
 @click.option(
     "--population",
@@ -119,6 +119,7 @@ def prepare(
 
     An interrupted run is resumed by the same command; a finished data set is reused.
     """
+    from fairfm_core.config.evaluation import AGE_EDGES
     from fairfm_core.data.preparation.prepare import prepare as prepare_data
     from fairfm_core.data.preparation.progress import ProgressLine
 
@@ -143,7 +144,7 @@ def prepare(
         seed=seed,
         patches=patches,
     )
-    _print_counts(prepared)
+    _print_counts(prepared, AGE_EDGES)
 
 
 @data.command()
@@ -152,7 +153,8 @@ def prepare(
 @click.option(
     "--figure", type=click.Path(), help="Also draw the cohort to this .pdf, .svg or .png file."
 )
-def check(folder: str, as_json: bool, figure: str | None) -> None:
+@click.option("--age-edges", default="40,60,80", show_default=True, help="Age-bin edges, in years.")
+def check(folder: str, as_json: bool, figure: str | None, age_edges: str) -> None:
     """Verify the prepared data set in DIR and print its cohort.
 
     Checks the digests, patients in several splits, labels and groups.
@@ -165,9 +167,10 @@ def check(folder: str, as_json: bool, figure: str | None) -> None:
     if figure is not None:
         from fairfm_core.data.summary_figure import figure_form
 
-        figure_form(figure)  # refuses a wrong name before every byte is read
+        figure_form(figure)  # rejects an unsupported name before reading every byte
+    edges = _edges(age_edges)
     checked = verify(folder)
-    summary = cohort_summary(checked.frame)
+    summary = cohort_summary(checked.frame, edges)
     if figure is not None:
         from fairfm_core.data.summary_figure import write_figure
 
@@ -175,21 +178,39 @@ def check(folder: str, as_json: bool, figure: str | None) -> None:
     if as_json:
         manifest = checked.manifest.model_dump(mode="json") | {"digest": checked.digest}
         records = json.loads(summary.to_json(orient="records"))
-        small = small_groups(checked.frame)
+        small = small_groups(checked.frame, age_edges=edges)
         click.echo(json.dumps({"manifest": manifest, "cohort": records, "small_groups": small}))
         return
-    _print_counts(checked)
+    _print_counts(checked, edges)
     click.echo("prevalence in percent (positive images); uncertain labels count as absent:")
     click.echo(summary_text(summary))
     click.echo("all checks passed")
 
 
 def _kind_text(kind: Kind) -> str:
-    options = sorted(f"--{name.replace('_', '-')}" for name in kind.options)
+    from fairfm_core.data.preparation.kinds import option_name
+
+    options = sorted(map(option_name, kind.options))
     return f"{kind.source}; {', '.join(options)}"
 
 
-def _print_counts(prepared: PreparedData) -> None:
+def _edges(text: str) -> tuple[float, ...]:
+    """The age-bin edges of an option; raises BadInput for edges that make no bins."""
+    from fairfm_core.data.groups import bin_names
+    from fairfm_core.errors import BadInput
+
+    try:
+        edges = tuple(float(edge) for edge in text.split(","))
+    except ValueError as error:
+        raise BadInput(f"--age-edges: {text!r} is not a list of years such as 40,60") from error
+    try:
+        bin_names(edges)
+    except BadInput as error:
+        raise BadInput(f"--age-edges: {error}") from error
+    return edges
+
+
+def _print_counts(prepared: PreparedData, age_edges: tuple[float, ...]) -> None:
     from fairfm_core.data.summary import FEWEST_PATIENTS, small_groups
     from fairfm_core.errors import first_ten
 
@@ -202,7 +223,7 @@ def _print_counts(prepared: PreparedData) -> None:
         click.echo(f"  {name}: {count:,}")
     click.echo(f"  pathologies: {', '.join(prepared.pathologies)}")
     click.echo(f"  attributes: {', '.join(prepared.attributes) or 'none'}")
-    if small := small_groups(prepared.frame):
+    if small := small_groups(prepared.frame, age_edges=age_edges):
         click.echo(
             f"  warning: groups with fewer than {FEWEST_PATIENTS} patients: {first_ten(small)}"
         )

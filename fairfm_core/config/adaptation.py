@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fairfm_core.config.frozen import AreaShares, Frozen, Precision
-from fairfm_core.config.methods import CROSS_ENTROPY, LOSSES, AnyLoss
+from fairfm_core.config.methods.losses import CROSS_ENTROPY, LOSSES, AnyLoss
 from fairfm_core.errors import BadInput
 
 Pool = Literal["auto", "avg", "token"]
@@ -82,7 +82,8 @@ class LinearProbe(Frozen):
     recipes crop and flip anew each epoch, so this is a deviation. With more, epoch e sees view
     e mod `views`, each a random resized crop with a flip p = 0.5."""
     loss: AnyLoss = CROSS_ENTROPY
-    """A name, or a mapping of `name` and the loss's parameters; one that only weights images."""
+    """A name, or a mapping of `name` and the loss's parameters. The loss must differ from
+    cross-entropy only by image weights."""
     precision: Precision = "auto"
     """Precision in which the frozen network computes features; heads train in float32."""
     select: Literal["val_best", "last"] = "val_best"
@@ -90,7 +91,7 @@ class LinearProbe(Frozen):
     @model_validator(mode="after")
     def _trainable(self) -> LinearProbe:
         if self.normalise and self.batch_size == 1:
-            raise BadInput("batch_size 1 has nothing to normalise over; set 2, or normalise: false")
+            raise BadInput("batch_size 1 cannot be normalised; set 2 or more, or normalise: false")
         if not LOSSES[self.loss.name].only_weights:
             allowed = ", ".join(name for name, record in LOSSES.items() if record.only_weights)
             raise BadInput(

@@ -24,7 +24,7 @@ class Backbone(Frozen):
     options: dict[str, bool | int | float | str | list[int]] = Field(default_factory=dict)
     """Further keyword arguments of `timm.create_model`, such as patch_size or depth."""
     crop_pct: float = Field(1.0, gt=0, le=1)
-    """Side of the centre crop in evaluation, as a share of the image's side: 0.875 stands for MAE's
+    """Side of the centre crop in evaluation, as a share of the image's side: 0.875 means MAE's
     resizing to 256 and cropping to 224."""
 
 
@@ -32,13 +32,13 @@ class PublishedWeights(Frozen):
     """Pre-trained weights: a model of the zoo, or a file of the user's own.
 
     The file is either converted (`fairfm model convert`) or, if its format is known, as published.
-    The SHA-256 of the published file enters an identity, never a path.
+    An identity contains the SHA-256 of the published file, never its path.
     """
 
     model: str
     """Id in `fairfm model list`, or a name of the user's own."""
     file: str | None = None
-    """Null for a model whose weights come with a package."""
+    """Path of the file; null for a model whose weights ship with a package."""
     format: str | None = None
     """Format of the published file; null for a converted file or for the zoo's format."""
     sha256: str | None = None

@@ -8,9 +8,15 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from fairfm_core.config.frozen import Frozen, some_and_distinct
-from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, METRIC_FAMILIES, ProtocolName
 from fairfm_core.errors import BadInput, did_you_mean
 
+ProtocolName = Literal["full", "balanced", "resample", "glocker"]
+METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
+"""Families that are evaluated unless a study says otherwise; all that are known, and what each
+holds, stand in `evaluation/metrics.py`. Not to be extended: stored evaluations that name no
+families were made with these."""
+GLOCKER_ATTRIBUTES = ("race", "age")
+GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 AGE_EDGES = (40.0, 60.0, 80.0)
 """Inner edges of the age bins in years, unless a study sets others."""
 
@@ -46,9 +52,10 @@ class EvaluationSettings(Frozen):
     seed: int = Field(0, ge=0)
     """Random seed for bootstrap and permutations."""
     balance: tuple[str, ...] = ("race", "sex")
-    """Attributes to balance: `balanced` and `resample` make their combinations alike."""
+    """Attributes to balance: `balanced` and `resample` give their combinations equal size and
+    prevalence."""
     resample_factor: float = Field(3.0, gt=0)
-    """Size of a drawn test set, in images of the split."""
+    """Size of a drawn test set, as a multiple of the split's images."""
     resample_seed: int = Field(42, ge=0)
     """Random seed for drawn test sets."""
 
@@ -88,7 +95,7 @@ WITHOUT_RATE = ("f1",)
 
 
 def parse_point(point: str) -> tuple[str, float]:
-    """Rule and rate (0 where it takes none) of an operating point; BadInput for a wrong one."""
+    """Rule and rate (0 if it has none) of an operating point; raises BadInput if it is invalid."""
     rule, sign, text = point.partition("=")
     known = (*WITH_RATE, *WITHOUT_RATE)
     if rule not in known:

@@ -1,4 +1,4 @@
-"""Frozen records of plain values, how their content is written down, and shared field types."""
+"""Frozen records of plain values, how their content is serialised, and shared field types."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from fairfm_core.errors import BadInput
+
+Values = dict[str, Any]
+"""Raw values, as a study writes them."""
 
 
 class Frozen(BaseModel):
@@ -22,12 +25,13 @@ class Frozen(BaseModel):
 def some_and_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names unchanged; raises BadInput if there are none or one is repeated."""
     if not names or len(set(names)) != len(names):
-        raise BadInput(f"name one or more, each once, not {list(names)}")
+        raise BadInput(f"give at least one name, and each only once, not {list(names)}")
     return names
 
 
 def one_or_several(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Names of attributes, whose order does not matter: sorted, and a single one not in a list."""
+    """Names of attributes, whose order does not matter: sorted; a single one as text, not a
+    list."""
     if isinstance(names, str):
         return names
     return names[0] if len(names) == 1 else tuple(sorted(some_and_distinct(names)))
@@ -35,7 +39,7 @@ def one_or_several(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 def _ordered(scale: tuple[float, float]) -> tuple[float, float]:
     if not 0 < scale[0] <= scale[1] <= 1:
-        raise BadInput(f"{list(scale)} must be two shares with 0 < low <= high <= 1")
+        raise BadInput(f"{list(scale)} must be two fractions with 0 < low <= high <= 1")
     return scale
 
 

@@ -1,22 +1,36 @@
 """Settings that every self-supervised pre-training has, whatever its method.
 
-A method's own settings, recipes and implementation are one record in `config/methods.py`.
+A method's own settings, recipes and implementation are one record in
+`config/methods/self_supervised.py`.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from fairfm_core.config.frozen import AreaShares, Frozen, Precision
+from fairfm_core.config.named_records import known_name
 from fairfm_core.errors import BadInput
+
+AUGMENTATIONS = {
+    "crop": "fairfm_core.training.pretraining.views:crop_views",
+    "paper": "fairfm_core.training.pretraining.views:paper_views",
+    "mocov3": "fairfm_core.training.pretraining.views:mocov3_views",
+}
+"""The code of each kind of view: `(settings, backbone) -> (first view, second view)`."""
+
+
+def known_augmentation(name: Any) -> str:
+    """The name unchanged; raises BadInput for an unknown one, with the nearest known one."""
+    return known_name(name, AUGMENTATIONS, "augmentation")
 
 
 class Pretraining(Frozen):
     """Self-supervised pre-training on a union of corpora (section 4.2); defaults are MAE's own.
 
-    Base class of the methods' settings: read one with `methods.read_pretraining`.
+    Base class of the methods' settings: read one with `self_supervised.read_pretraining`.
     """
 
     method: str
@@ -29,16 +43,16 @@ class Pretraining(Frozen):
     exclude_eval_patients: bool = True
     """Leave out patients of the validation and test splits on which the models are evaluated."""
     epochs: int = Field(800, ge=1)
-    """Length of the schedule: 200, 400 and 800 epochs are three trainings (Table 4)."""
+    """Length of the schedule: 200, 400 and 800 epochs are separate pre-trainings (Table 4)."""
     warmup_epochs: int = Field(40, ge=0)
     batch_size: int = Field(4096, ge=2)
-    """Images of one step over all workers; the whole corpus if that is smaller."""
+    """Images per step over all workers; the whole corpus if that is smaller."""
     base_lr: float = Field(1.5e-4, gt=0)
-    """Multiplied by batch / 256."""
+    """Peak learning rate for a batch of 256; it is scaled by batch / 256."""
     min_lr: float = Field(0.0, ge=0)
     weight_decay: float = Field(0.05, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
-    augmentation: Literal["crop", "paper", "mocov3"] = "crop"
+    augmentation: str = "crop"
     """`crop`: random resized crop and flip (MAE). `paper`: also rotation within 7 degrees (section
     3). `mocov3`: also jitter, blur and solarisation, with different strengths in the two views."""
     crop_scale: AreaShares = (0.2, 1.0)
@@ -49,11 +63,13 @@ class Pretraining(Frozen):
     digest: str | None = None
     """Digest of the corpora without the excluded patients; filled in when a study is planned."""
 
+    _augmentation = field_validator("augmentation", mode="before")(known_augmentation)
+
     @field_validator("corpora")
     @classmethod
     def _some(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
         if not folders or len(set(folders)) != len(folders):
-            raise BadInput(f"name one or more corpora, each once, not {list(folders)}")
+            raise BadInput(f"give at least one corpus, and each only once, not {list(folders)}")
         return folders
 
     @property

@@ -1,11 +1,11 @@
-"""Recipes: named sets of values, each of which a study may still set beside them.
+"""Recipes: named sets of values, any of which a study may override.
 
 `recipe: smoke` is replaced by its values before validation, so that the identity of a trial depends
 on what a recipe says and never on what it is called. What a recipe leaves out has its default; what
 depends on the model (section 3.2: epochs, batch, layer decay) comes from the zoo's record.
 
-Recipes of a pre-training are in its method's record (`config/methods.py`), as is the linear probe
-that the method was published with. Recipes of the two adaptations are here.
+Recipes of a pre-training are in its method's record (`config/methods/self_supervised.py`), as is
+the linear probe that the method was published with. Recipes of the two adaptations are here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fairfm_core.config.methods import MAE, MOCO_V3, SELF_SUPERVISED, Values
+from fairfm_core.config.frozen import Values
+from fairfm_core.config.methods.self_supervised import MAE, SELF_SUPERVISED
 from fairfm_core.config.zoo import FoundationModel
 from fairfm_core.errors import BadInput, did_you_mean
 
@@ -107,7 +108,7 @@ OFFICIAL_MAE: Values = {
     **RANDAUGMENT,
 }
 SMOKE_FINE_TUNING: Values = {
-    # Minutes on two cores: few epochs, a small batch, hardly any warm-up.
+    # Takes minutes on two cores: few epochs, a small batch, hardly any warm-up.
     "epochs": 8,
     "batch_size": 16,
     "base_lr": 4e-3,
@@ -146,13 +147,11 @@ SMOKE_PROBE: Values = {"epochs": 30, "batch_size": 128, "warmup_epochs": 3}
 def _own_probe(start: Start) -> Values:
     """The probe that the model's own method of pre-training was published with.
 
-    MAE's where there is none: random weights, supervised models and users' own files. The paper
+    MAE's probe if there is none: random weights, supervised models and users' own files. The paper
     states no probe.
     """
-    if start.pretraining in SELF_SUPERVISED:
-        return SELF_SUPERVISED[start.pretraining].probe
-    contrastive = start.model is not None and start.model.method == "contrastive"
-    return MOCO_V3.probe if contrastive else MAE.probe
+    published = start.model.self_supervised if start.model is not None else None
+    return SELF_SUPERVISED.get(start.pretraining or published or "", MAE).probe
 
 
 def _always(values: Values) -> Callable[[Start], Values]:

@@ -1,4 +1,4 @@
-"""A trial as written -> all its values: the zoo's and the recipe's, under those that are written.
+"""Completes a trial with the zoo's and the recipe's values, which it may override.
 
 Identity depends on what a name stands for and never on the name, so this precedes validation.
 """
@@ -51,12 +51,12 @@ def resolve_trial(values: Any) -> Any:
 
 
 def _pretraining(values: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """`weights: {pretraining: ...}` moved to a key of its own; and its method, if there is one."""
+    """The values with `weights: {pretraining: ...}` under its own key, and its method if any."""
     given = values.get("weights")
     if not isinstance(given, dict) or "pretraining" not in given:
         return values, _method(values.get("pretraining"))
     if further := sorted(set(given) - {"pretraining"}):
-        raise BadInput(f"weights with pretraining take no {further[0]}; leave it out")
+        raise BadInput(f"weights.pretraining cannot be combined with {further[0]}; remove it")
     values = {key: value for key, value in values.items() if key != "weights"}
     raw = _mapping(given["pretraining"], "weights.pretraining")
     return {**values, "pretraining": pretraining_values(raw)}, _method(raw)
@@ -95,7 +95,7 @@ def _of_zoo(name: str, given: dict[str, Any]) -> tuple[FoundationModel, Any]:
     record = foundation_model(name)
     if record.format is None:
         if further := sorted(set(given) - {"model"}):
-            raise BadInput(f"weights {name} are random and take no {further[0]}; leave it out")
+            raise BadInput(f"weights {name} are random: {further[0]} does not apply; remove it")
         return record, None
     if not given.get("file") and not record.bundled:
         raise BadInput(
@@ -118,7 +118,7 @@ def _of_user(given: dict[str, Any], backbone: Any) -> tuple[FoundationModel, Any
     network: dict[str, Any] = {key: below[key] for key in ("name", "options") if key in below}
     network |= _network(given)
     if "name" not in network:
-        raise BadInput(f"weights {file}: name their network: backbone: {{name: ...}}")
+        raise BadInput(f"weights {file}: the network is not given; add backbone: {{name: ...}}")
     record = user_model(str(file), given.get("format") or "timm", str(network["name"]))
     return record, {**given, "model": model or OWN, "network": network}
 
@@ -141,7 +141,7 @@ def _network(given: dict[str, Any]) -> dict[str, Any]:
     for key in network:
         if key not in OWN_NETWORK:
             raise BadInput(
-                f"weights.network takes no {key}{did_you_mean(str(key), OWN_NETWORK)}; it takes "
+                f"weights.network has no key {key}{did_you_mean(str(key), OWN_NETWORK)}; known: "
                 f"{', '.join(sorted(OWN_NETWORK))}; set the rest under backbone"
             )
     return network

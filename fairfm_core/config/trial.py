@@ -7,7 +7,7 @@ validation, so that a `Trial` holds every value itself.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,16 +15,9 @@ from fairfm_core.config.adaptation import Adaptation
 from fairfm_core.config.backbone import Backbone, PublishedWeights
 from fairfm_core.config.frozen import Frozen, one_or_several, some_and_distinct
 from fairfm_core.config.label_policies import Labels, check_labels
-from fairfm_core.config.methods import AnyPretraining, known_sampling
+from fairfm_core.config.methods.samplings import known_sampling
+from fairfm_core.config.methods.self_supervised import AnyPretraining
 from fairfm_core.config.resolving import resolve_trial
-
-ProtocolName = Literal["full", "balanced", "resample", "glocker"]
-METRIC_FAMILIES = ("auc", "auprc", "rates", "brier", "ece", "calibration")
-"""Families that are evaluated unless a study says otherwise; all that are known, and what each
-holds, stand in `evaluation/metrics.py`. Not to be extended: stored evaluations that name no
-families were made with these."""
-GLOCKER_ATTRIBUTES = ("race", "age")
-GLOCKER_LABELS = ("Pleural Effusion", "No Finding")
 
 
 class Data(Frozen):
@@ -39,13 +32,13 @@ class Data(Frozen):
     balance: str | tuple[str, ...] = "race"
     """Attribute whose groups a balanced training set contains in equal numbers (section 4.3).
 
-    Of several, such as [race, sex], every combination of their groups; their order does not
+    For several, such as [race, sex], every combination of their groups; their order does not
     matter."""
     labels: Labels = "u_zeros"
     """How uncertain labels are read: one policy or named set for all, or one per pathology."""
 
     _labels = field_validator("labels", mode="before")(check_labels)
-    _sampling = field_validator("sampling")(known_sampling)
+    _sampling = field_validator("sampling", mode="before")(known_sampling)
     _balance = field_validator("balance")(one_or_several)
 
     @field_validator("pathologies")
@@ -60,8 +53,8 @@ class Trial(Frozen):
     weights: PublishedWeights | None = None
     """Published weights; null, written `scratch`, starts from random ones."""
     pretraining: AnyPretraining | None = None
-    """Pre-training that gives the first weights, written `weights: {pretraining: ...}`; trials with
-    the same one share it."""
+    """Pre-training that provides the initial weights, written `weights: {pretraining: ...}`; trials
+    with the same one share it."""
     backbone: Backbone
     adaptation: Adaptation
     data: Data

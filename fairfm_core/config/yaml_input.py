@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import types
 import typing
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import yaml
@@ -15,18 +17,51 @@ from fairfm_core.errors import BadInput, did_you_mean
 
 Record = TypeVar("Record", bound=BaseModel)
 
+MAPPING = "a mapping of keys to values"
+ALLOWED = {
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": MAPPING,
+    "model_type": MAPPING,
+    "model_attributes_type": MAPPING,
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+}
+"""What a value of the wrong type should have been, by the type of pydantic's error."""
+WORDS = {
+    "value_error": "{error}",
+    "missing": "is required",
+    "union_tag_not_found": "name its {discriminator}",
+    "union_tag_invalid": "{discriminator} '{tag}' is not known; known: {expected_tags}",
+}
+"""Errors of pydantic in our words, completed from their context."""
+
 
 class StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys and reads `1e-4` as a number."""
 
 
 def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
-    if repeated:
-        line = node.start_mark.line + 1
-        raise BadInput(f"key {repeated[0]!r} is repeated in the mapping at line {line}")
+    keys: list[Any] = []
+    for key_node, _ in node.value:
+        if key_node.tag == MERGE:
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if key in keys:
+            line = key_node.start_mark.line + 1
+            raise BadInput(f"key {str(key)!r} is repeated at line {line}; give each key once")
+        keys.append(key)
     return loader.construct_mapping(node, deep=True)
+
+
+MERGE = "tag:yaml.org,2002:merge"
+"""Tag of the key `<<`, which takes over the keys of another mapping; keys beside it come first."""
 
 
 StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
@@ -58,37 +93,103 @@ def validated(model: type[Record], values: Any, source: str) -> Record:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = [_explain(model, detail) for detail in error.errors()]
-        raise BadInput(f"{source}: " + "; ".join(faults)) from error
+        raise BadInput(f"{source}: " + "; ".join(_faults(model, error.errors()))) from error
 
 
-def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
+def _faults(model: type[BaseModel], details: list[ErrorDetails]) -> list[str]:
+    """One fault for each place in the values, however many members of a union refused it."""
+    places: dict[tuple[str, ...], list[tuple[ErrorDetails, Any]]] = {}
+    for detail in details:
+        written, parent = _followed(model, detail["loc"])
+        places.setdefault(tuple(written), []).append((detail, parent))
+    return [_fault(written, refused) for written, refused in places.items()]
+
+
+def _fault(written: tuple[str, ...], refused: list[tuple[ErrorDetails, Any]]) -> str:
+    detail, parent = refused[0]
+    place = ".".join(written)
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(model, detail["loc"][:-1])
+        known = list(parent.model_fields)
         hint = did_you_mean(str(detail["loc"][-1]), known)
         return f"unknown key {place!r}{hint}; known: {', '.join(sorted(known))}"
-    cause = detail.get("ctx", {}).get("error")
-    message = str(cause) if cause is not None else detail["msg"]
+    if written and all(each["type"] in ALLOWED for each, _ in refused):
+        allowed = dict.fromkeys(ALLOWED[each["type"]] for each, _ in refused)
+        members = _members(_inside(parent, written[-1]))
+        return f"{place}: must be {' or '.join(allowed)}, not {_given(detail['input'], members)}"
+    message = " or ".join(dict.fromkeys(_message(each) for each, _ in refused))
     return f"{place}: {message}" if place else message
 
 
-def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Field names of the record at `path`, in which a union's member is named by its tag."""
+def _given(value: Any, members: list[Any]) -> str:
+    """A value as given, and as a list where such a list is allowed."""
+    given = shorten(repr(value), 60)
+    return f"{given}: write [{given}]" if any(_item_of(each, value) for each in members) else given
+
+
+def _item_of(annotation: Any, value: Any) -> bool:
+    """Whether a value alone could be an item of this type, which may be that of a list."""
+    if typing.get_origin(annotation) not in (list, tuple):
+        return False
+    item = typing.get_args(annotation)[0]
+    return item is Any or (isinstance(item, type) and isinstance(value, item))
+
+
+def _message(detail: ErrorDetails) -> str:
+    """Our own words where there are any, otherwise pydantic's."""
+    if detail["type"] not in WORDS:
+        return detail["msg"]
+    context = {name: str(value) for name, value in detail.get("ctx", {}).items()}
+    if detail["type"] != "value_error":
+        context = {name: value.replace("'", "") for name, value in context.items()}
+    return WORDS[detail["type"]].format(**context)
+
+
+def _followed(model: Any, path: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """The parts of pydantic's path that a user wrote, and the type that holds the last of them.
+
+    Pydantic also names the member of a union that it tried: by its tag or by its type.
+    """
+    written: list[str] = []
+    inner, parent = model, model
     for part in path:
-        if part in model.model_fields:
-            members = _records_in(model.model_fields[str(part)].annotation)
-            model = members[0] if members else model
-            choices = members
-        elif isinstance(part, str):
-            model = next((m for m in choices if part in _tags(m)), model)
-    return list(model.model_fields)
+        members = _members(inner)
+        if len(members) > 1:
+            inner = next((each for each in members if str(part) in _labels(each)), Any)
+        else:
+            written.append(str(part))
+            parent = members[0]
+            inner = _inside(parent, part)
+    return written, parent
 
 
-def _records_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _members(annotation: Any) -> list[Any]:
+    """The members of a union other than null; of any other type, that type alone."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
+    if origin not in (typing.Union, types.UnionType):
         return [annotation]
-    return [record for part in typing.get_args(annotation) for record in _records_in(part)]
+    parts = [part for part in typing.get_args(annotation) if part is not types.NoneType]
+    return [member for part in parts for member in _members(part)]
+
+
+def _labels(member: Any) -> set[str]:
+    """What pydantic may call this member of a union: its tags, its name, its type with items."""
+    if isinstance(member, type) and issubclass(member, BaseModel):
+        return {member.__name__, *_tags(member)}
+    origin = typing.get_origin(member) or member
+    name = getattr(origin, "__name__", "")
+    items = ",".join(getattr(item, "__name__", "...") for item in typing.get_args(member))
+    return {name, f"{name}[{items}]".lower()}
+
+
+def _inside(annotation: Any, part: int | str) -> Any:
+    """The type of a record's field, or of an item of a list, tuple or mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(part))
+        return field.annotation if field is not None else Any
+    items = [item for item in typing.get_args(annotation) if item is not ...]
+    return items[min(part, len(items) - 1) if isinstance(part, int) else -1] if items else Any
 
 
 def _tags(model: type[BaseModel]) -> list[str]:

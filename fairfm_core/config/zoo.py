@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fairfm_core.config.backbone import Backbone, Normalisation
+from fairfm_core.config.methods.self_supervised import MAE, MOCO_V3
 from fairfm_core.errors import BadInput, did_you_mean
 
 FORMATS = {
@@ -27,7 +28,7 @@ FORMATS = {
 TOKEN_POOL = {"end_to_end": "avg", "linear_probe": "token"}
 """As in MAE: fine-tune on the mean of the patches, probe the class token."""
 OWN = "own"
-"""Name of a user's weights that were given none: a file's name is not part of an identity."""
+"""Default name of a user's own weights: a file's name is not part of an identity."""
 TRANSFORMER_PREFIXES = ("vit_", "deit", "eva", "beit", "test_vit")
 """Name prefixes of the networks that the paper's layer decay was made for."""
 MEAN_POOL = {"end_to_end": "avg", "linear_probe": "avg"}
@@ -43,6 +44,9 @@ class FoundationModel:
     """Name of the network in timm."""
     method: str
     """masked, contrastive, supervised or none."""
+    self_supervised: str | None
+    """Name of the self-supervised method (a key of `SELF_SUPERVISED`) with whose published settings
+    the features are probed: its own, or the nearest of its family; None for other models."""
     kind: str
     """self-supervised, supervised or none (Table 1)."""
     domain: str
@@ -96,6 +100,7 @@ _VIT = FoundationModel(
     title="ViT-B/16 from scratch",
     backbone="vit_base_patch16_224",
     method="none",
+    self_supervised=None,
     kind="none",
     domain="none",
     corpora=(),
@@ -125,6 +130,7 @@ _MAE = replace(
     id="mae",
     title="MAE",
     method="masked",
+    self_supervised=MAE.name,
     kind="self-supervised",
     domain="natural",
     corpora=("ImageNet-1K",),
@@ -165,6 +171,7 @@ MODELS: tuple[FoundationModel, ...] = (
         id="mocov3",
         title="MoCo v3",
         method="contrastive",
+        self_supervised=MOCO_V3.name,
         format="mocov3",
         source="https://dl.fbaipublicfiles.com/moco-v3/vit-b-300ep/vit-b-300ep.pth.tar",
         note="300 epochs; the base encoder is taken, never the momentum encoder",
@@ -174,6 +181,7 @@ MODELS: tuple[FoundationModel, ...] = (
         id="mocov3_med",
         title="MoCo v3 (M)",
         method="contrastive",
+        self_supervised=MOCO_V3.name,
         domain="medical",
         corpora=("ChestX-ray14", "CheXpert"),
         epochs=100,
@@ -188,6 +196,7 @@ MODELS: tuple[FoundationModel, ...] = (
         id="remedis",
         title="REMEDIS",
         method="contrastive",
+        self_supervised=MOCO_V3.name,  # pre-trained by SimCLR, which has no record
         kind="self-supervised",
         domain="medical",
         corpora=("CheXpert", "MIMIC-CXR"),

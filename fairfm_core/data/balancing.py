@@ -1,4 +1,4 @@
-"""Balanced training sets: as many images from every group of an attribute (section 4.3)."""
+"""Balanced training sets: equal numbers of images from every group (section 4.3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairfm_core.config.methods import SAMPLINGS, imported
+from fairfm_core.config.methods.samplings import SAMPLINGS
+from fairfm_core.config.named_records import imported
 from fairfm_core.data.cohort import attributes
 from fairfm_core.data.groups import MOST_GROUPS, Grouping, combinations, grouping, has_groups
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
@@ -38,10 +39,10 @@ def balanced_subset(
 ) -> NDArray[np.int64]:
     """Positions in `frame`, ascending, of a subset balanced over an attribute (section 4.3).
 
-    Every group keeps as many images as the smallest has, drawn without replacement; images whose
-    group is null are left out. With several attributes every combination of groups keeps that many,
-    such as race x sex. Which images are kept depends on the seed and the images' ids, never on the
-    order of rows; each group is drawn by a random stream of its own.
+    Every group keeps as many images as the smallest group has, drawn without replacement; images
+    whose group is null are left out. With several attributes every combination of groups keeps that
+    many, such as race x sex. Which images are kept depends on the seed and the images' ids, never
+    on the order of rows; each group is drawn by a random stream of its own.
 
     Args:
         frame: a training split.
@@ -66,19 +67,32 @@ def balanced_subset(
 
 
 def training_groups(
-    frame: pd.DataFrame, attribute: str | Sequence[str], age_edges: Sequence[float]
+    frame: pd.DataFrame,
+    attribute: str | Sequence[str],
+    age_edges: Sequence[float],
+    setting: str = "data.balance",
 ) -> Grouping:
     """The groups of an attribute, or every combination of those of several.
 
-    Raises BadInput as `balanced_subset` does.
+    `setting` is the key of a study that names the attribute: errors begin with it. Raises BadInput
+    as `balanced_subset` does.
     """
     names = [attribute] if isinstance(attribute, str) else sorted(attribute)
+    try:
+        return _checked_combinations(frame, names, age_edges)
+    except BadInput as error:
+        raise BadInput(f"{setting}: {error}") from error
+
+
+def _checked_combinations(
+    frame: pd.DataFrame, names: Sequence[str], age_edges: Sequence[float]
+) -> Grouping:
     groups = combinations([_checked_groups(frame, name, age_edges) for name in names])
     empty = sorted(groups.names[g] for g in np.flatnonzero(groups.sizes_G == 0))
     if empty:
         raise BadInput(
-            f"no image is {first_ten(empty)}: balancing {groups.attribute} needs images of every"
-            f" combination; balance one attribute"
+            f"no training image is {first_ten(empty)}, but images of every combination of"
+            f" {groups.attribute} are needed: name one attribute"
         )
     return groups
 
@@ -125,12 +139,12 @@ def _checked_groups(frame: pd.DataFrame, attribute: str, age_edges: Sequence[flo
     if not has_groups(frame, attribute):
         raise BadInput(
             f"attribute {attribute!r} has {frame[attribute].nunique()} values, more than "
-            f"{MOST_GROUPS}: balance an attribute with groups, such as one of {', '.join(known)}"
+            f"{MOST_GROUPS}: name an attribute with groups, such as one of {', '.join(known)}"
         )
     groups = grouping(frame, attribute, age_edges)
     if len(groups.names) < 2:
         raise BadInput(
-            f"attribute {attribute!r} has only the group {groups.names[0]} here: balancing "
-            f"needs two; the cohort has {', '.join(known)}"
+            f"attribute {attribute!r} has only the group {groups.names[0]} here, but two "
+            f"are needed; the cohort has {', '.join(known)}"
         )
     return groups

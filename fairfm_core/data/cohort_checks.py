@@ -9,6 +9,8 @@ from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
 KEYS = ("image_id", "patient_id", "split", "row")
 SPLITS = ("train", "val", "test")
+EVALUATION_SPLITS = ("val", "test")
+"""Splits on which a model is judged; the others are for training it."""
 SEXES = ("F", "M")
 LABEL_PREFIX = "y_"
 UNCERTAIN_PREFIX = "u_"
@@ -74,8 +76,14 @@ def _check_not_empty(frame: pd.DataFrame) -> None:
 
 def _check_ids(frame: pd.DataFrame) -> None:
     for name in ("image_id", "patient_id"):
-        if not frame[name].map(lambda value: isinstance(value, str) and value != "").all():
-            raise BadInput(f"{name} must be text in every row of the cohort, never null or empty")
+        good_N = frame[name].map(lambda value: isinstance(value, str) and value != "")
+        if not good_N.all():
+            values = frame[name].reset_index(drop=True)[~good_N.to_numpy(dtype=bool)]
+            rows = [f"row {row} ({value!r})" for row, value in values.items()]
+            raise BadInput(
+                f"{name} must be text in every row of the cohort, never null or empty; it is not "
+                f"in {first_ten(rows)}, counted from 0"
+            )
     twice = frame["image_id"][frame["image_id"].duplicated()].unique()
     if len(twice):
         raise BadInput(f"{len(twice)} image id(s) are in more than one row: {first_ten(twice)}")
@@ -141,10 +149,15 @@ def _check_splits(frame: pd.DataFrame) -> None:
 
 def check_leakage(frame: pd.DataFrame) -> None:
     """Raises BadInput where a patient has images in more than one split."""
-    splits_of = frame.dropna(subset=["split"]).groupby("patient_id")["split"].nunique()
-    leaking = sorted(splits_of.index[splits_of > 1])
-    if leaking:
-        raise BadInput(
-            f"{len(leaking)} patient(s) are in more than one split: {first_ten(leaking)}; give all "
-            f"images of a patient the same split"
-        )
+    placed = frame.dropna(subset=["split"])
+    firsts = placed.drop_duplicates(["patient_id", "split"])
+    leaking = firsts[firsts["patient_id"].duplicated(keep=False)]
+    if leaking.empty:
+        return
+    where = leaking["image_id"] + " in " + leaking["split"].astype("str")
+    images = where.groupby(leaking["patient_id"]).agg(", ".join)
+    culprits = [f"{patient} ({listed})" for patient, listed in images.items()]
+    raise BadInput(
+        f"{len(culprits)} patient(s) are in more than one split: {first_ten(culprits)}; give all "
+        "images of a patient the same split"
+    )

@@ -29,7 +29,7 @@ class Grouping:
     """The groups of one attribute, and the group of each of N images.
 
     Attributes:
-        attribute: its name; of combinations the names of all, `race x sex`.
+        attribute: its name; for combinations all names joined, `race x sex`.
         names: bins from young to old, other groups in alphabetical order.
         code_N: index into `names`; -1 for an image that belongs to no group (its value is null).
     """

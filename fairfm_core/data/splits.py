@@ -14,6 +14,8 @@ from fairfm_core.seeding import stream
 FRACTIONS = (0.6, 0.1, 0.3)
 STRATIFY = ("sex", "race")
 LISTS = (*SPLITS, "train_val")
+SPLIT_NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"}
+"""Splits by their names in MIMIC-CXR's list and in split files like it."""
 
 
 def random_split(

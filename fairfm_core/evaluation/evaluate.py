@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.disaggregated.split_rows import split_rows
 from fairfm_core.evaluation.metrics import MetricRequest, has_rates
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.pairing import differ
-from fairfm_core.evaluation.predictions import SPLITS, Predictions, sample_of
+from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from fairfm_core.evaluation.tables import (
@@ -48,7 +49,7 @@ def evaluate(
     """Metrics and gaps of one model from its predictions, given in one table or one per split.
 
     The groups of an attribute are those that occur in any of the splits: a group that one split
-    lacks makes its gap there undefined, with the reason, and is never left out of it. Raises
+    lacks makes its gap there undefined, with the reason, and is never dropped. Raises
     BadInput for unknown attributes and tables that do not fit.
     """
     parts = [predictions] if isinstance(predictions, Predictions) else predictions
@@ -58,8 +59,9 @@ def evaluate(
 def evaluate_seeds(seeds: Sequence[Predictions], settings: EvaluationSettings) -> Evaluation:
     """Metrics and gaps of one configuration: means over its seeds, each with all its splits.
 
-    The interval is that of the mean over these seeds under resampled patients; the spread between
-    seeds is not in it. Raises BadInput if the seeds are not predictions of the same images.
+    The interval is that of the mean over these seeds under resampled patients; it does not include
+    the variation between seeds. Raises BadInput if the seeds are not predictions of the same
+    images.
     """
     frames = _aligned(seeds)
     pathologies = seeds[0].pathologies
@@ -104,7 +106,7 @@ def _aligned(seeds: Sequence[Predictions]) -> list[pd.DataFrame]:
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows by split and image; as they are where a written file has them in order already."""
+    """The rows by split and image; returned unchanged if they are already in that order."""
     keys = pa.array(frame["split"].astype(str) + "\x1f" + frame["image_id"].astype(str))
     if pc.all(pc.less(keys[:-1], keys[1:])).as_py() in (True, None):
         return frame
@@ -114,9 +116,9 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def _check_same_images(first: pd.DataFrame, other: pd.DataFrame, number: int) -> None:
     odd: list[Any] = sorted(set(first["image_id"]) ^ set(other["image_id"]), key=str)
     if odd:
-        raise BadInput(f"seed {number} predicts other images than seed 0: {first_ten(odd)}")
+        raise BadInput(f"seed {number} predicts different images from seed 0: {first_ten(odd)}")
     if names := sorted(map(str, set(first.columns) ^ set(other.columns))):
-        raise BadInput(f"seed {number} has other columns than seed 0: {first_ten(names)}")
+        raise BadInput(f"seed {number} has different columns from seed 0: {first_ten(names)}")
     for name in map(str, first.columns):
         if not name.startswith("p_") and differ(first[name], other[name]).any():
-            raise BadInput(f"seed {number} has other values of {name!r} than seed 0")
+            raise BadInput(f"seed {number} has different values of {name!r} from seed 0")

@@ -1,7 +1,7 @@
-"""Groups of a protected attribute among the images of a split, and what combinations consist of.
+"""Groups of a protected attribute among the images of a split, and what combinations are made of.
 
-Names, age bins and combinations come from `data/groups.py`; what is added here is what an
-evaluation needs: groups that occur in another split alone, and the attributes that a combination of
+Names, age bins and combinations come from `data/groups.py`; this module adds what an
+evaluation needs: groups that occur only in another split, and the attributes that a combination of
 groups is made of.
 """
 
@@ -24,14 +24,14 @@ class Groups(Grouping):
     """The groups of one attribute, or the combinations of several, and the group of each image."""
 
     parts: tuple[Grouping, ...] = ()
-    """Of combinations, the attributes they are made of."""
+    """For combinations, the attributes that they combine."""
     part_GA: Ints | None = None
-    """Of combinations, the group of each part that every combination lies in."""
+    """For combinations, the group of each part that each combination belongs to."""
 
     def level(self, attribute: str) -> Ints | None:
-        """The group of an attribute that each group lies in, [G]; None if it does not say.
+        """The group of `attribute` that each group belongs to, [G]; None if that is not determined.
 
-        Of sex that is sex itself, and `race x sex` says both.
+        A group of sex determines sex alone, a group of `race x sex` both.
         """
         if self.part_GA is None:
             return np.arange(len(self.names)) if attribute == self.attribute else None
@@ -50,9 +50,9 @@ def groups_of(
 ) -> Groups:
     """The groups of `attribute` among the images of `frame`: age in bins, other values as they are.
 
-    With `everywhere` (the images of all splits) its groups are named too, so that a group that is
-    absent from `frame` is a group without images and never silently left out of a gap. Of several
-    attributes, `race x sex`, the groups are the combinations that occur.
+    The groups of `everywhere` (the images of all splits) are included, so that a group absent from
+    `frame` is a group without images and never silently left out of a gap. For several attributes,
+    `race x sex`, the groups are the combinations that occur.
 
     Raises:
         BadInput: an attribute that `frame` lacks, or age edges that do not increase.
@@ -64,10 +64,10 @@ def groups_of(
 
 
 def joint_groups(parts: Sequence[Grouping], images: int) -> Groups:
-    """Every combination of the groups of several attributes, `Black x F`; of none, everybody.
+    """Every combination of the groups of several attributes, `Black x F`; without any, everybody.
 
     A combination that no image has is a group without members; an image that lacks one of the
-    attributes is a member of none.
+    attributes belongs to none.
     """
     if not parts:
         return everybody(images)
@@ -81,7 +81,8 @@ def everybody(images: int) -> Groups:
 
 
 def attribute_names(frame: pd.DataFrame) -> list[str]:
-    """The attribute columns of a table of predictions: all that are no key, label or score."""
+    """The attribute columns of a table of predictions: those that are not keys, labels or
+    scores."""
     return [
         str(name)
         for name in frame.columns
@@ -109,7 +110,7 @@ def _combinations(
 
 
 def _named_as(groups: Grouping, whole: Grouping) -> Groups:
-    """The groups under the names of `whole`, which has all of theirs."""
+    """The groups renumbered by the names of `whole`, which include all of theirs."""
     place = pd.Index(whole.names, dtype=object).get_indexer(pd.Index(groups.names, dtype=object))
     code_N = np.append(place, -1)[groups.code_N].astype(np.int64)
     return Groups(whole.attribute, whole.names, code_N)

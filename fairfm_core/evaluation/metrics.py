@@ -1,4 +1,4 @@
-"""The metrics by name: what is ideal, what a group must have, and how it follows from sums.
+"""The metrics by name: the ideal, what a group must have, and how the value follows from sums.
 
 A metric of a group is either a scan over sorted images (`auc`, `auprc`) or a function of weighted
 sums over its images (all others). Adding one of the latter is one function and one row here, in a
@@ -46,7 +46,7 @@ class Metric:
     calibrated: bool = False
     """Whether it needs a logistic recalibration that converged."""
     reference: float = 0.0
-    """The value of a model that is of no use: the fixed reference of a hypervolume."""
+    """The value of a useless model: the fixed reference of a hypervolume."""
     two_sided: bool = False
     """Whether values fall short of the ideal on both sides."""
 
@@ -83,7 +83,7 @@ def calibration_slope(sums: WeightedSums) -> Floats:
     fitted_G3 = sums["fitted"]
     s0, s1, h0, h1, h2, *turns = (sums["calibration"][..., part] for part in range(9))
     determinant = h0 * h2 - h1 * h1
-    # Of one score alone the fit has no slope: its determinant is 0 but for rounding.
+    # If all scores are equal the fit has no slope: its determinant is 0 up to rounding.
     determinant = np.where(determinant > 1e-9 * h0 * h2, determinant, 0.0)
 
     def solved(r0: Floats, r1: Floats) -> tuple[Floats, Floats]:
@@ -117,7 +117,7 @@ def calibration_intercept(sums: WeightedSums) -> Floats:
 
 
 def _with_both(sums: WeightedSums, values: Floats) -> Floats:
-    """The values; NaN where a class has no weight: one step does not see that no fit ends."""
+    """The values; NaN where a class has no weight: one step cannot show that the fit diverges."""
     return np.where((sums["positives"] > 0) & (sums["negatives"] > 0), values, np.nan)
 
 
@@ -143,7 +143,7 @@ RATES = (
     Rate("tpr", 1.0, ("positives",), true_positive_rate),
     Rate("fpr", 0.0, ("negatives",), false_positive_rate, reference=1.0),
     Rate("fnr", 0.0, ("positives",), false_negative_rate, reference=1.0),
-    # Of `No Finding` a false positive is a sick patient called healthy (Seyyed-Kalantari et al.,
+    # For `No Finding` a false positive is a sick patient called healthy (Seyyed-Kalantari et al.,
     # Nature Medicine 2021), a false negative a healthy one called sick.
     Rate(
         *("underdiagnosis", 0.0, ("negatives",), false_positive_rate),
@@ -160,7 +160,7 @@ FAMILIES: dict[str, tuple[Metric, ...]] = {
     "auc": (AUC,),
     "auprc": (AUPRC,),
     "rates": RATES,
-    # The references are what a probability of 0.5 for every image is worth, at worst.
+    # The references are the worst values that a probability of 0.5 for every image can have.
     "brier": (Metric("brier", 0.0, (), brier, reference=0.25),),
     "ece": (Metric("ece", 0.0, (), expected_calibration_error, reference=0.5),),
     "calibration": (
@@ -206,7 +206,7 @@ def has_rates(families: Iterable[str]) -> bool:
 
 
 def check_families(names: Iterable[str]) -> None:
-    """Raise BadInput for a name that is no family of metrics, with the nearest known one."""
+    """Raise BadInput, with the nearest known name, for a name that is not a family of metrics."""
     for name in names:
         if name not in FAMILIES:
             known = ", ".join(FAMILIES)
@@ -217,7 +217,7 @@ def check_families(names: Iterable[str]) -> None:
 def chosen_metrics(
     families: Iterable[str], points: Iterable[str], pathologies: Iterable[str]
 ) -> tuple[Metric, ...]:
-    """The metrics of some families, the rates once at each operating point; the AUC always."""
+    """The metrics of some families, the rates at each operating point; the AUC always."""
     known, chosen = set(pathologies), []
     for family in FAMILIES:
         if family != AUC.name and family not in families:

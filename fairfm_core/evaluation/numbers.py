@@ -27,14 +27,14 @@ from fairfm_core.evaluation.metrics import (
 )
 
 Goal = Literal["maximize", "minimize", "ideal"]
-Kind = Literal["overall", "worst_group", "gap_of_mean", "mean_of_gaps"]
+Reduction = Literal["overall", "worst_group", "gap_of_mean", "mean_of_gaps"]
 
 GAP_KEYS = {"gap_of_mean": "gap", "mean_of_gaps": "mean_of_gaps"}
-"""How the name of a gap begins, by its definition."""
+"""Prefix of a gap's name, by its definition."""
 GAP_SHARE = 0.2
 """The reference of a gap, as a share of the distance from the metric's reference to its ideal."""
 EQUALIZED_ODDS = Metric("equalized_odds", 0.0, BOTH, reference=1.0)
-"""Has gaps alone: the larger of those in TPR and in FPR."""
+"""Exists only as a gap: the larger of those in TPR and in FPR."""
 
 
 def worst_group_name(metric: str, attribute: str) -> str:
@@ -53,9 +53,9 @@ class NamedNumber:
     """One number of an evaluation, on any split and under any protocol."""
 
     metric: Metric
-    kind: Kind = "overall"
+    kind: Reduction = "overall"
     attribute: str = ""
-    """Empty for a number of everybody."""
+    """Empty for a number that covers everybody."""
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class NamedNumber:
 
     @property
     def of_auc(self) -> bool:
-        """Whether it is the AUC or made of AUCs: the numbers that every summary holds."""
+        """Whether it is the AUC or derived from AUCs: the numbers that every summary holds."""
         return self.metric.name == AUC.name
 
     @property
@@ -110,7 +110,8 @@ class NamedNumber:
     def reference(self) -> float:
         """The fixed end of its axis in a hypervolume: AUC 0.5, AUC gap 0.10, never from the data.
 
-        A metric's own reference; of one that may err on either side, and of a gap, a distance.
+        It is the metric's reference; for a metric that may err on either side and for a gap,
+        `span`.
         """
         return self.span if self.is_gap or self.metric.two_sided else self.metric.reference
 
@@ -127,7 +128,7 @@ def _either(metrics: dict[str, Metric], *without: str) -> str:
 
 
 _GAPS_OF = _either(_BY_NAME | {EQUALIZED_ODDS.name: EQUALIZED_ODDS}, AUC.name)
-_PATTERNS: dict[Kind, re.Pattern[str]] = {
+_PATTERNS: dict[Reduction, re.Pattern[str]] = {
     "gap_of_mean": re.compile(rf"gap_(?:({_GAPS_OF})_)?(.+)"),
     "mean_of_gaps": re.compile(rf"mean_of_gaps_(?:({_GAPS_OF})_)?(.+)"),
     "worst_group": re.compile(rf"worst_group_({_either(_BY_NAME)})_(.+)"),
@@ -136,7 +137,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
 
 
 def number_named(name: str) -> NamedNumber:
-    """The number of that name, of whatever attribute; raises BadInput for no metric's name."""
+    """The number with this name, for any attribute; raises BadInput if it names no metric."""
     for kind, pattern in _PATTERNS.items():
         if read := pattern.fullmatch(name):
             metric, attribute = read.groups()
@@ -159,14 +160,14 @@ def _metric(name: str) -> Metric:
 def known_numbers(settings: EvaluationSettings) -> dict[str, NamedNumber]:
     """Every number that an evaluation by `settings` may hold, by name.
 
-    Those of the label `No Finding` are among them; in data without it they are undefined.
+    They include those of the label `No Finding`, which are undefined in data without it.
     """
     metrics = chosen_metrics(settings.metrics, settings.operating_points, (NO_FINDING,))
     points = settings.operating_points if "rates" in settings.metrics else ()
     odds = [_metric(f"{EQUALIZED_ODDS.name}@{point}") for point in points]
     numbers = [NamedNumber(metric) for metric in metrics]
     for attribute in settings.attributes:
-        gaps: tuple[Kind, ...] = ("gap_of_mean", "mean_of_gaps")
+        gaps: tuple[Reduction, ...] = ("gap_of_mean", "mean_of_gaps")
         numbers += [NamedNumber(m, kind, attribute) for m in (*metrics, *odds) for kind in gaps]
         means = [metric for metric in metrics if metric.only is None]
         numbers += [NamedNumber(metric, "worst_group", attribute) for metric in means]

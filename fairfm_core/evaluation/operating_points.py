@@ -6,7 +6,7 @@
 
 An image is called positive if its score is at or above the threshold. Every labelled validation
 image counts once, whatever the protocol; each pathology and each seed has its own threshold. A
-threshold is never chosen on test: two peers do, which makes the rates of the test split a fit.
+threshold is never chosen on test, where the rates would no longer be an honest estimate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Curve:
     true_T: Floats
     """Positives at or above the threshold."""
     false_T: Floats
-    """Negatives at or above it."""
+    """Negatives at or above the threshold."""
 
     @property
     def tpr_T(self) -> Floats:

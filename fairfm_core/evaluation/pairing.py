@@ -1,4 +1,4 @@
-"""Whether two evaluations drew the same patients of the same images, so that they are paired."""
+"""Whether two evaluations are paired: the same images, and the same draws of their patients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _held(sample: Sample, settings: EvaluationSettings) -> list[str]:
 
 
 def _joined(column: pd.Series[Any]) -> str:
-    """The values as one text; joined by Arrow, as a loop over a large split takes its time."""
+    """The values as one text; joined by Arrow, because a loop over a large split is slow."""
     values = pc.fill_null(pa.array(column, from_pandas=True).cast(pa.string()), "")
     whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     return str(pc.binary_join(whole, "\x1f")[0].as_py())
@@ -46,12 +46,12 @@ def check_pairing(first: Predictions, other: Predictions, names: Sequence[str]) 
     a, b = (each.frame.set_index("image_id").sort_index() for each in (first, other))
     if odd := sorted(set(a.index) ^ set(b.index), key=str):
         raise BadInput(
-            f"{names[0]} and {names[1]} do not pair: they predict different images"
+            f"{names[0]} and {names[1]} cannot be paired: they predict different images"
             f" ({first_ten(odd)}); compare models on the same split of the same data"
         )
     if odd := sorted(set(first.pathologies) ^ set(other.pathologies)):
         raise BadInput(
-            f"{names[0]} and {names[1]} do not pair: they predict different pathologies"
+            f"{names[0]} and {names[1]} cannot be paired: they predict different pathologies"
             f" ({first_ten(odd)})"
         )
     shared = [name for name in first.attributes if name in other.attributes]
@@ -60,7 +60,7 @@ def check_pairing(first: Predictions, other: Predictions, names: Sequence[str]) 
         if (differ_N := differ(a[column], b[column])).any():
             culprits = a.index[differ_N]
             raise BadInput(
-                f"{names[0]} and {names[1]} do not pair: {column!r} differs"
+                f"{names[0]} and {names[1]} cannot be paired: {column!r} differs"
                 f" (image {first_ten(culprits)})"
             )
 

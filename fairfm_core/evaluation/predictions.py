@@ -22,11 +22,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Ints
 
 KEYS = ("image_id", "patient_id", "split")
-SPLITS = ("train", "val", "test")
 
 File = str | PathLike[str] | IO[bytes]
 
@@ -47,7 +47,7 @@ class Predictions:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the attribute columns: all that are no key, label or score."""
+        """Names of the attribute columns: those that are not keys, labels or scores."""
         return tuple(
             name
             for name in map(str, self.frame.columns)
@@ -93,7 +93,7 @@ def read_predictions(path: File) -> Predictions:
 
 
 def check_predictions(frame: pd.DataFrame) -> None:
-    """Raise BadInput for a frame that is no table of predictions, naming the first culprits."""
+    """Raise BadInput for a frame that is not a table of predictions, naming the first culprits."""
     columns = [str(name) for name in frame.columns]
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise BadInput(f"predictions have a column more than once: {first_ten(twice)}")
@@ -154,11 +154,11 @@ def _check_pairs(columns: list[str]) -> None:
         raise BadInput("a pathology may not be named 'mean': that is the mean over pathologies")
     for name in sorted(labels ^ scores):
         have, lack = ("y_", "p_") if name in labels else ("p_", "y_")
-        raise BadInput(f"column {have + name!r} has no partner {lack + name!r}; give both")
+        raise BadInput(f"column {have + name!r} has no matching column {lack + name!r}; give both")
 
 
 def _check_values(frame: pd.DataFrame, name: str) -> None:
-    """Scores are probabilities without gaps; labels are 0, 1 or null."""
+    """Check that scores are probabilities, none missing, and labels are 0, 1 or null."""
     score_N = _numbers(frame[f"p_{name}"], f"p_{name}")
     wrong_N = ~((score_N >= 0) & (score_N <= 1))  # catches NaN too
     if wrong_N.any():

@@ -3,8 +3,8 @@
 Keys have exactly one slash: `<split>/auc` (mean over pathologies, everybody), `<split>/gap_<a>`
 (gap_of_mean), `<split>/mean_of_gaps_<a>`, `<split>/worst_group_auc_<a>`, and the limits of the
 test interval, `test_ci/auc_lo`, `test_ci/gap_<a>_hi` and so on. All are of the first protocol of
-the evaluation's settings; numbers of the other protocols are in its tables only. Numbers of other
-metrics than the AUC, such as `<split>/gap_ece_<a>`, are included where they are named.
+the evaluation's settings; numbers of the other protocols are in its tables only. Numbers of
+metrics other than the AUC, such as `<split>/gap_ece_<a>`, are included if they are named.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import pandas as pd
 
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.numbers import gap_name, number_named
 from fairfm_core.evaluation.tables import Evaluation, Row
 
-SUMMARY_SPLITS = ("val", "test")
 WORST = "worst_group_"
 """How the metric is named in the rows of the worst group."""
 
@@ -31,14 +31,14 @@ def final_metrics(evaluation: Evaluation, more: Iterable[str] = ()) -> dict[str,
     named = list(more)
     flat: dict[str, float] = {}
     present = set(evaluation.metrics["split"])
-    for split in [name for name in SUMMARY_SPLITS if name in present]:
+    for split in [name for name in EVALUATION_SPLITS if name in present]:
         for name, row in summary_rows(evaluation, split, named).items():
             limits = {f"test_ci/{name}_{end}": row[end] for end in ("lo", "hi") if split == "test"}
             numbers = {f"{split}/{name}": row["value"]} | limits
             flat |= {key: float(number) for key, number in numbers.items() if number is not None}
     cells = _of_first_protocol(evaluation, evaluation.metrics)
     cells = cells[(cells["metric"] == "auc") & (cells["pathology"] != "mean")]
-    cells = cells[cells["split"].isin(SUMMARY_SPLITS)]
+    cells = cells[cells["split"].isin(EVALUATION_SPLITS)]
     return flat | {"quality/undefined_auc": float(cells["value"].isna().sum())}
 
 

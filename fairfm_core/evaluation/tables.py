@@ -15,7 +15,7 @@ weights      for each protocol, split, pathology and group, how many `images` it
              weights (the rows of a drawn test set), Kish's effective sample size `ess`, the largest
              weight (there the largest multiplicity), the copies beyond the first of each image
              (`duplicates`; null for weights that count no copies) and the weighted `prevalence`.
-             Rows of the attribute `overall` are of everybody, those of one such as `race x sex` of
+             Rows of the attribute `overall` describe everybody, those of one such as `race x sex`
              the cells that a protocol balances
 replicates   the numbers of a summary in every bootstrap replicate, and gaps under the null, as
              lists. Two evaluations with the same `pairing` drew the same patients and permuted the
@@ -113,7 +113,7 @@ TABLES = {
 class Evaluation:
     """The tables of one model, or of the seeds of one configuration.
 
-    All but metrics and gaps are without rows for results of a version that did not keep them.
+    All but metrics and gaps are empty for results of older versions that did not store them.
     """
 
     metrics: pd.DataFrame
@@ -125,7 +125,7 @@ class Evaluation:
 
     @property
     def protocol(self) -> str | None:
-        """The first protocol of the settings: summaries, choices and fronts are made of it."""
+        """The first protocol of the settings: summaries, choices and fronts are based on it."""
         protocols = self.metrics["protocol"]
         return str(protocols.iloc[0]) if len(protocols) else None
 
@@ -147,7 +147,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """Read what `write_evaluation` wrote; BadInput without metrics or gaps (the rest is newer)."""
+    """Read what `write_evaluation` wrote; BadInput without metrics or gaps (the others were added
+    later)."""
     tables = {}
     for name, kept in TABLES.items():
         if (folder / kept.file).is_file():

@@ -11,13 +11,12 @@ from torch import nn
 
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.zoo import TOKEN_POOL
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.seeding import stream_seed
 
-# Families that pool to the class token or to the mean of the patches, and what `auto` means for
-# each adaptation: as in MAE, which fine-tunes on the mean and probes the token.
 TOKEN_FAMILIES = {"vision_transformer", "deit", "eva"}
-AUTO_POOL = {"end_to_end": "avg", "linear_probe": "token"}
+"""Families that pool to the class token or to the mean of the patches: `auto` is `TOKEN_POOL`."""
 
 
 def build_backbone(
@@ -38,7 +37,7 @@ def build_backbone(
 
 
 def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int:
-    """Build a trial's network as its stages will, without memory, and count its parameters.
+    """Build a trial's network as its stages will, without allocating memory; count its parameters.
 
     One image passes through it, on torch's meta device. Raises BadInput if the name, an option, the
     pooling, stochastic depth or the image size does not fit.
@@ -66,14 +65,14 @@ def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int
 
 
 def check_name(name: str) -> None:
-    """Raises BadInput for a name that timm does not know, with the nearest one that it does."""
+    """Raises BadInput, with the nearest known name, for a name that timm does not know."""
     if not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
         raise BadInput(f"backbone {name!r} is not known to timm {timm.__version__}{hint}")
 
 
 def checkpoint_activations(model: nn.Module, name: str) -> None:
-    """Have activations recomputed in the backward pass; raises BadInput if timm cannot."""
+    """Recompute activations in the backward pass; raises BadInput if timm does not support it."""
     try:
         model.set_grad_checkpointing()  # type: ignore[operator]
     except (AttributeError, AssertionError) as error:
@@ -88,7 +87,7 @@ def family(name: str) -> str:
 
 
 def _image_options(backbone: Backbone) -> dict[str, Any]:
-    """Only networks whose weights depend on the image size accept it as an argument."""
+    """The image size as an option, for networks whose weights depend on it; others refuse it."""
     cfg = timm.get_pretrained_cfg(backbone.name)
     fixed = bool(cfg and cfg.fixed_input_size)
     return {"img_size": backbone.image_size} if fixed else {}
@@ -99,7 +98,7 @@ def _pool_option(backbone: Backbone, method: str, pool: str) -> dict[str, str]:
         if pool == "token":
             raise BadInput(f"backbone {backbone.name!r} has no class token; use pool: auto or avg")
         return {}
-    return {"global_pool": AUTO_POOL[method] if pool == "auto" else pool}
+    return {"global_pool": TOKEN_POOL[method] if pool == "auto" else pool}
 
 
 def _create(backbone: Backbone, **options: Any) -> nn.Module:
@@ -114,7 +113,7 @@ def _create(backbone: Backbone, **options: Any) -> nn.Module:
     except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
         hint = "; set drop_path: 0" if "drop_path_rate" in str(error) else ""
         raise BadInput(
-            f"backbone {backbone.name!r} does not take image_size={backbone.image_size} and "
+            f"backbone {backbone.name!r} does not accept image_size={backbone.image_size} and "
             f"options {backbone.options}: {' '.join(str(error).split())}{hint}"
         ) from error
     assert isinstance(model, nn.Module)

@@ -1,6 +1,6 @@
 """Masked autoencoding (He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners").
 
-Most patches of an image are hidden, an encoder sees the others alone, and a small decoder predicts
+Most patches of an image are hidden, an encoder sees only the others, and a small decoder predicts
 the pixels that were hidden (their section 3). The encoder is timm's VisionTransformer: its own
 state_dict is the pre-trained weights.
 

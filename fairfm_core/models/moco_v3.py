@@ -1,7 +1,7 @@
 """Momentum contrast (MoCo v3; Chen, Xie, He 2021, https://arxiv.org/abs/2104.02057).
 
 Two views of each image pass through an encoder, a projector and a predictor to queries, and through
-moving averages of encoder and projector to keys. The loss asks a query to be nearer to the key of
+moving averages of encoder and projector to keys. The loss pulls a query nearer to the key of
 its image's other view than to the keys of all other images on all workers. Only the encoder `base`
 is kept.
 
@@ -166,7 +166,7 @@ def spread(embeddings_BE: Tensor) -> float:
     """How far embeddings differ in direction: the mean over dimensions of the standard deviation of
     unit vectors, times sqrt(E); 1 is uniform on the sphere, 0 all the same.
 
-    For the encoder's features: the heads' batch norms scale up whatever little is left of them.
+    For the encoder's features: the heads' batch norms scale up whatever is left of them.
     """
     deviations_E = _directions(embeddings_BE).std(dim=0, correction=0)
     return float(deviations_E.mean() * math.sqrt(embeddings_BE.shape[1]))

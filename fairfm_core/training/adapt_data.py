@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from fairfm_core.config.evaluation import AGE_EDGES
-from fairfm_core.config.methods import LOSSES, SAMPLINGS, GroupLossSettings, LossSettings, imported
+from fairfm_core.config.methods.losses import GROUP_SETTING, LOSSES, GroupLossSettings, LossSettings
+from fairfm_core.config.methods.samplings import SAMPLINGS
+from fairfm_core.config.named_records import imported
 from fairfm_core.data.balancing import composition, sampled, training_groups
 from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData
@@ -85,7 +87,8 @@ def training_loss(
     """
     groups_N = np.full(len(train.frame), UNKNOWN_GROUP)
     if isinstance(settings, GroupLossSettings):
-        groups_N = training_groups(train.frame, settings.attribute, age_edges).code_N
+        groups = training_groups(train.frame, settings.attribute, age_edges, GROUP_SETTING)
+        groups_N = groups.code_N
     targets_NP, codes_N = torch.from_numpy(train.labels_NP), torch.from_numpy(groups_N)
     loss: Loss = imported(LOSSES[settings.name].work)(settings, targets_NP, codes_N)
     return loss, groups_N

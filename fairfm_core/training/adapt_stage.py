@@ -7,6 +7,7 @@ from pathlib import Path
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.models.weights.pretrained import load_inputs, start_head
 from fairfm_core.stages import Report, Stage
 from fairfm_core.training.adapt_data import open_adaptation_data, write_results
@@ -55,7 +56,7 @@ def fine_tune(stage: Stage, store: ArtifactStore, folder: Path, report: Report) 
             device,
             recipe.precision,
         )
-        for name in ("val", "test")
+        for name in EVALUATION_SPLITS
     }
     write_results(folder, data, scores, state.history, state.best_epoch, state.step)
 

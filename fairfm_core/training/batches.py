@@ -91,7 +91,7 @@ def batch_count(count: int, batch_size: int) -> int:
 def gather(images_NHW: NDArray[np.uint8], rows_B: NDArray[np.int64]) -> Tensor:
     """Rows of the image store as one uint8 tensor [B, H, W]; the store is read in file order."""
     pixels = np.empty((len(rows_B), *images_NHW.shape[1:]), dtype=np.uint8)
-    # One by one each image is copied once; indexing with an array copies all of them twice.
+    # Image by image, each is copied once; indexing with an array would copy all of them twice.
     for place in np.argsort(rows_B, kind="stable").tolist():
         pixels[place] = images_NHW[rows_B[place]]
     return torch.from_numpy(pixels)

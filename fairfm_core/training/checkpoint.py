@@ -1,4 +1,4 @@
-"""Checkpoints of a training after any step.
+"""Checkpoints of a training run after any step.
 
 They hold no generator state: every random stream is derived from (seed, name, epoch or step).
 """
@@ -26,7 +26,7 @@ SAVING_SHARE = 0.02
 
 @dataclass
 class TrainingState:
-    """A training after `step` steps: `epoch` whole epochs and `batch` batches of the next."""
+    """A training run after `step` steps: `epoch` whole epochs and `batch` batches of the next."""
 
     epoch: int = 0
     step: int = 0
@@ -64,7 +64,7 @@ class Pace:
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Context around a saving, whose duration is measured."""
+        """Context around a save, whose duration is measured."""
         begun = time.monotonic()
         yield
         self._saved = time.monotonic()
@@ -72,7 +72,7 @@ class Pace:
 
 
 class Checkpoints:
-    """Saves and restores one training: its state and its parts, each with a `state_dict`."""
+    """Saves and restores a training run: its state and its parts, each with a `state_dict`."""
 
     def __init__(self, store: ArtifactStore, fingerprint: str, parts: dict[str, Any]) -> None:
         self._store = store

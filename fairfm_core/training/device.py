@@ -30,7 +30,9 @@ def compute_dtype(device: torch.device, precision: Precision = "auto") -> torch.
         return on_gpu if device.type == "cuda" else torch.float32
     lacking = {"cpu": "fp16", "cuda": "" if bf16(device) else "bf16"}
     if precision == lacking[device.type]:
-        raise BadInput(f"precision {precision} is not for this {device.type}; use precision: auto")
+        raise BadInput(
+            f"precision {precision} is not supported by this {device.type}; use precision: auto"
+        )
     return DTYPES[precision]
 
 
@@ -61,7 +63,7 @@ def make_deterministic(threads: int) -> None:
 def prefer_determinism(wanted: bool) -> None:
     """Use deterministic kernels where they exist, or else whichever measures fastest."""
     torch.use_deterministic_algorithms(wanted, warn_only=True)
-    # It would fill new memory that is overwritten anyway, at a tenth of a small network's time.
+    # Filling new memory, which is overwritten anyway, takes a tenth of a small network's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not wanted
 

@@ -34,10 +34,10 @@ def forward_images(
 ) -> Tensor:
     """Outputs [N, D] for the images as used in evaluation, in float32 on the CPU."""
 
-    def picture(rows_B: Rows) -> Tensor:
+    def read_images(rows_B: Rows) -> Tensor:
         return to_input(gather(images_NHW, rows_B).to(device), backbone)
 
-    return _forward(model, picture, rows_N, device, precision)
+    return _forward(model, read_images, rows_N, device, precision)
 
 
 def forward_view(
@@ -51,16 +51,16 @@ def forward_view(
 ) -> Tensor:
     """The same for the images as cropped and flipped in this view."""
 
-    def picture(rows_B: Rows) -> Tensor:
+    def read_images(rows_B: Rows) -> Tensor:
         seeds = [stream_seed(0, "view", view, int(row)) for row in rows_B]
         return crop_and_flip(gather(images_NHW, rows_B).to(device), seeds, backbone)
 
-    return _forward(model, picture, rows_N, device, precision)
+    return _forward(model, read_images, rows_N, device, precision)
 
 
 @torch.inference_mode()
 def _forward(
-    model: nn.Module, picture: Input, rows_N: Rows, device: torch.device, precision: Precision
+    model: nn.Module, read_images: Input, rows_N: Rows, device: torch.device, precision: Precision
 ) -> Tensor:
     """Outputs [N, D]; if memory runs out, fewer images pass at once."""
     model.eval()
@@ -68,7 +68,7 @@ def _forward(
     start, size = 0, EVAL_BATCH
     while start < len(rows_N):
         try:
-            x_BCHW = picture(rows_N[start : start + size])
+            x_BCHW = read_images(rows_N[start : start + size])
             with autocast(device, precision):
                 outputs.append(model(x_BCHW).float().cpu())
         except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""The batches of a fine-tuning: read, augmented and sent to the network's device."""
+"""The batches of fine-tuning: read, augmented and sent to the network's device."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class PlannedBatch:
     targets_BP: Tensor
     groups_B: Tensor
     seeds: list[int]
-    """Of each image's augmentation."""
+    """Seed of each image's augmentation."""
 
 
 Loaded = tuple[Tensor, Tensor, Tensor]

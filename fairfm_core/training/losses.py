@@ -1,14 +1,15 @@
 """Losses of an adaptation: what a mitigation changes in training.
 
-A loss is one function here and one record in `config.methods.LOSSES`. The function gets the loss's
+A loss is one function here and one record in `config.methods.losses`. The function gets the loss's
 settings and what training knows of its images, and returns a `Loss`: a cost for each label, and a
 weight for each label from its group. The loss of a batch is the sum of weight x cost over its known
 labels, divided by their number; it is a sum over images, so a batch may pass in parts.
 
 A loss whose weights follow the training, such as GroupDRO's q of each group or the worst images of
-CVaR-DRO, does not fit yet. Its weights need the costs of the whole batch before the first part's
-backward pass (a forward pass without gradient, as the parts are made in `finetuning/steps.py`), and
-q belongs in `checkpoint.TrainingState`, so that a resumed training continues with it.
+CVaR-DRO, is not supported yet. Its weights need the costs of the whole batch before the first
+part's backward pass (a forward pass without gradient, as the parts are made in
+`finetuning/steps.py`), and q belongs in `checkpoint.TrainingState`, so that a resumed training
+continues with it.
 
 Tensor suffixes: N training images, B images of a batch or part of one, P pathologies, G groups.
 """
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fairfm_core.config.methods import FocalSettings, GroupReweightingSettings, LossSettings
+from fairfm_core.config.methods.losses import FocalSettings, GroupReweightingSettings, LossSettings
 
 UNKNOWN_GROUP = -1
 """In place of a group's number, for an image whose group is not known."""
@@ -42,10 +43,10 @@ def binary_cross_entropy(logits_BP: Tensor, labels_BP: Tensor) -> Tensor:
 def focal_cost(logits_BP: Tensor, labels_BP: Tensor, gamma: float) -> Tensor:
     """(1 - p)^gamma x cross-entropy [B, P], p the probability of the true label (Lin et al. 2017).
 
-    Each pathology is a binary task of its own; without the class weight alpha.
+    Each pathology is a separate binary task; there is no class weight alpha.
     """
     costs_BP = binary_cross_entropy(logits_BP, labels_BP)
-    # The root of 0 has no derivative.
+    # The square root has no derivative at 0.
     wrong_BP = (-torch.expm1(-costs_BP)).clamp(min=torch.finfo(torch.float32).tiny)
     return wrong_BP**gamma * costs_BP
 
@@ -84,7 +85,7 @@ def focal(settings: LossSettings, targets_NP: Tensor, groups_N: Tensor) -> Loss:
 
 
 def group_reweighting(settings: LossSettings, targets_NP: Tensor, groups_N: Tensor) -> Loss:
-    """Cross-entropy with weights inverse to the sizes of groups, for each pathology by itself.
+    """Cross-entropy with weights inverse to the sizes of groups, separately for each pathology.
 
     A label of pathology p of an image of group g has the weight N_p / (G_p n_gp): n_gp training
     images of the group have a known label, G_p groups have any, and N_p is the number of known

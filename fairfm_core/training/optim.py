@@ -1,4 +1,4 @@
-"""The optimizer of fine-tuning, and the schedule of all trainings, from timm's parts."""
+"""The optimizer of fine-tuning, and the learning-rate schedule of all training, from timm."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ def cosine_schedule(
 
 
 def warmup(epochs: int, warmup_epochs: int) -> int:
-    """Epochs of the warm-up; a training that is too short keeps one epoch after it."""
+    """Epochs of the warm-up; at least one epoch always follows it."""
     return min(warmup_epochs, epochs - 1)

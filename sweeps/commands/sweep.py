@@ -77,7 +77,7 @@ def status(study: Path, results: str, as_json: bool) -> None:
 def run(study: Path, results: str, address: str | None) -> None:
     """Run a study, or resume it.
 
-    Finished stages are never repeated, and half-done trainings continue from their last checkpoint.
+    Finished stages are never repeated, and unfinished training continues from its last checkpoint.
     Ends with the front, the report and the link to MLflow. Exits with 1 if some trials failed.
     """
     from sweeps.execution.runner import run_study

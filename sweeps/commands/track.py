@@ -37,9 +37,9 @@ def track() -> None:
 def sync(results: str, study: str | None, uri: str | None) -> None:
     """Write the finished runs of RESULTS to MLflow.
 
-    RESULTS is the folder or URI of `fairfm sweep run`. Use it after an outage of MLflow, after
-    moving the folder, when runs or the experiment were deleted, or to fill another server.
-    Repeating it changes nothing.
+    RESULTS is the results folder or URI given to `fairfm sweep run`. Use this command after an
+    MLflow outage, after moving the folder, when runs or the experiment were deleted, or to fill
+    another server. Repeating it changes nothing.
     """
     from analysis.results.results import known_studies
     from fairfm_core.artifacts import check_schema, open_store

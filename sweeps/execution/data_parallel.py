@@ -6,8 +6,8 @@ trial. The trial itself only waits, so Tune gives it no more than a share of the
 as many such trials run concurrently as the cluster has room for, and none holds resources that
 another one waits for.
 
-A failure that would come back ends the stage. A lost worker, or one whose companion was lost, does
-not: Tune starts the trial again, and it continues from the last checkpoint.
+A failure that would recur ends the stage. A lost worker, or one whose peer was lost, does not: Tune
+starts the trial again, and it continues from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fairfm_core.stages import Stage
 from sweeps.execution.resources import WORKERS
 
 ENVIRONMENT = {
-    # Waiting for resources is no failure; nothing else takes long at a start.
+    # Waiting for resources is not a failure; nothing else takes long at start-up.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
     # A report waits until Ray Train polls for it.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -48,7 +48,7 @@ LOSS_ERRORS = {
     *("RayActorError", "NodeDiedError", "ObjectLostError"),
     *("WorkerHealthCheckTimeoutError", "CollectiveTimeoutError"),
     # torch.distributed's, raised by NCCL and by the rendezvous store. NCCL reports misuse the same
-    # way: retrying that a few times costs less than taking a lost node for a bug.
+    # way: retrying that a few times costs less than mistaking a lost node for a bug.
     "DistError",
 }
 """Exceptions that mean a lost worker, by class name, subclasses included.
@@ -64,7 +64,7 @@ LOSS_MESSAGES = (
     "Timed out waiting",
     "Application timeout caused pair closure",
 )
-"""What gloo says when a companion is gone, in a plain RuntimeError like torch's own bugs."""
+"""What gloo says when a peer is gone, in a plain RuntimeError as torch uses for its own bugs."""
 
 
 class WorkersLost(Exception):
@@ -125,7 +125,7 @@ def _trainer(work: dict[str, Any], bundle: Mapping[str, float], scratch: str) ->
 
 
 def _work(work: dict[str, Any]) -> None:
-    """What each worker does, within the process group that Ray Train has formed."""
+    """The work of each worker, within the process group that Ray Train has formed."""
     from ray import train
 
     from fairfm_core.training.device import make_deterministic
@@ -171,7 +171,7 @@ def _cause(failures: Mapping[int, Exception]) -> Exception:
 
 def is_loss(error: Exception) -> bool:
     """Whether the error means a lost worker, so that training can continue from a checkpoint."""
-    # Ray Train wraps what it met when it polled a worker: its end, or what it could not send.
+    # Ray Train wraps what it found when polling a worker: its death, or a result it could not send.
     met = getattr(error, "health_check_failure", error)
     if any(kind.__name__ in LOSS_ERRORS for kind in type(met).__mro__):
         return True

@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.stages import Stage
+from fairfm_core.stages import EpochValues, Stage
 from sweeps.execution.interrupts import Check
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import failures_of
@@ -22,7 +22,7 @@ class Listener(Protocol):
     def stage_started(self, stage: Stage) -> None:
         """A worker has begun the stage."""
 
-    def stage_reported(self, stage: Stage, row: Mapping[str, float]) -> None:
+    def stage_reported(self, stage: Stage, row: EpochValues) -> None:
         """An epoch's values, or the validation metrics of an evaluation."""
 
     def stage_finished(self, stage: Stage) -> None:

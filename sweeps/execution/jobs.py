@@ -1,6 +1,6 @@
 """Units of work of one worker: a stage, or all probes that can be trained in one pass.
 
-Which probes are trained together follows from the study alone, not from what is already done. So a
+Which probes are trained together depends on the study alone, not from what is already done. So a
 study that is killed and resumed trains the same heads together and ends in the same bits.
 """
 

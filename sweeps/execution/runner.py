@@ -1,6 +1,6 @@
 """Running a study: plan, hand the missing stages to one Tune run, follow it, report the outcome.
 
-The same call resumes: finished stages are skipped, half-done trainings continue from their last
+The same call resumes: finished stages are skipped, unfinished training continues from its last
 checkpoint, failed stages are tried again, and MLflow runs are found by fingerprint.
 """
 
@@ -49,8 +49,8 @@ def run_study(
 ) -> RunOutcome:
     """Run `study` into the results folder or URI, or resume it.
 
-    `address` is a Ray cluster, None this machine; progress goes to `out`, or else to stdout. Raises
-    BadInput for a study that could not run, before anything starts, and for a full disk.
+    `address` is a Ray cluster, or None for this machine; progress goes to `out`, or else to stdout.
+    Raises BadInput for a study that could not run, before anything starts, and for a full disk.
     """
     store = open_store(results)
     uri = tracking_uri(study.tracking.uri, store)
@@ -72,7 +72,7 @@ def run_study(
 
 
 def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread:
-    """Every stage is done: bring only the record and MLflow up to date."""
+    """Every stage is done: only bring the record and MLflow up to date."""
     _write_record(before.plan, store)
     tracker = open_tracking(before.plan, before.done, store, uri)
     with close_tracking(tracker):
@@ -82,7 +82,7 @@ def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> Trac
 def _run_missing(
     before: StudyStatus, store: ArtifactStore, uri: str, address: str | None, out: TextIO
 ) -> TrackingThread:
-    """Check, then run what is missing: a study that is refused leaves the folder as it was."""
+    """Check, then run what is missing: a refused study leaves the folder as it was."""
     from sweeps.execution.events import Listener
     from sweeps.execution.jobs import make_jobs
     from sweeps.execution.ray_session import ray_session

@@ -21,7 +21,7 @@ Pairs, because Tune flattens mappings before it passes them to a searcher."""
 UNWRITABLE = "unwritable"
 """Key beside FAILED when the results folder can no longer be written: no stage could succeed."""
 
-# Trials finish early, shared inputs unlock many others, and long trainings start before short ones.
+# Trials finish early, shared inputs unlock many others, and long training starts before short.
 PRIORITY = {
     "evaluate": 0,
     "weights": 1,

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.config.backbone import PublishedWeights
+from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.config.methods import SAMPLINGS, GroupLossSettings
+from fairfm_core.config.methods.losses import GROUP_SETTING, GroupLossSettings
+from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.resolving import SCRATCH
-from fairfm_core.config.trial import GLOCKER_LABELS, Trial
+from fairfm_core.config.trial import Trial
 from fairfm_core.data.balancing import sampled, training_groups
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.groups import TIMES
 from fairfm_core.errors import BadInput, did_you_mean
@@ -89,7 +92,7 @@ class StudyPlan:
     data: dict[str, PreparedData]
     """Prepared data by the path in the study."""
     same: tuple[tuple[str, str], ...]
-    """Pairs of names: a trial that is the same work as an earlier one, and that earlier one."""
+    """Pairs of names: a trial that does the same work as an earlier one, and the earlier one."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -186,7 +189,7 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
                 f"pathology {label!r} is not in {data.folder}"
                 f"{did_you_mean(label, data.pathologies)}; it has {', '.join(data.pathologies)}"
             )
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         if not (data.frame["split"] == split).any():
             raise BadInput(
                 f"{data.folder} has no images in split {split!r}; prepare it with all splits"
@@ -195,7 +198,8 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
     if SAMPLINGS[sampling].by_group:
         sampled(sampling, training, trial.data.balance, age_edges, trial.seed)
     if isinstance(trial.adaptation.loss, GroupLossSettings):
-        training_groups(training, trial.adaptation.loss.attribute, age_edges)
+        attribute = trial.adaptation.loss.attribute
+        training_groups(training, attribute, age_edges, GROUP_SETTING)
 
 
 def _check_glocker(trial: Trial, data: PreparedData) -> None:
@@ -225,7 +229,7 @@ def _check_names(planned: dict[str, PlannedTrial]) -> None:
     names = Counter(trial.name for trial in planned.values())
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
-        raise BadInput(f"two different trials are named {repeated[0]!r}; give their values labels")
+        raise BadInput(f"two different trials are named {repeated[0]!r}; label their values")
 
 
 def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:

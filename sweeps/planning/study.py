@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +59,12 @@ class Tracking(Frozen):
 
 
 class StudySpec(Frozen):
-    """A study as its YAML file says it: `base` and the axes that vary over it."""
+    """A study as written in its YAML file: `base` and the axes that vary over it."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # tracking.uri may hold a password
 
-    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    study: str
+    """Its name, also that of its folder in the results: letters, digits, `-` and `_`."""
     claim: str = ""
     base: dict[str, Any]
     matrix: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)
@@ -77,6 +79,17 @@ class StudySpec(Frozen):
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("study")
+    @classmethod
+    def _usable_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            usable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "my-study"
+            raise BadInput(
+                f"{name!r} cannot name a folder of results: use letters, digits, - and _, starting "
+                f"with a letter or a digit, such as {usable!r}"
+            )
+        return name
 
     @field_validator("seeds")
     @classmethod
@@ -95,7 +108,7 @@ class StudySpec(Frozen):
     @classmethod
     def _usable_axes(cls, matrix: dict[str, Any]) -> dict[str, Any]:
         if "seed" in matrix:
-            raise BadInput("axis 'seed' is not an axis of the matrix: list the seeds under 'seeds'")
+            raise BadInput("'seed' cannot be an axis of the matrix: list the seeds under 'seeds'")
         for axis, values in matrix.items():
             if not values:
                 raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")

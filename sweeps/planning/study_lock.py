@@ -15,7 +15,7 @@ from fairfm_core.errors import BadInput
 def study_lock(store: ArtifactStore, study: str) -> Iterator[None]:
     """Lock the study; the lock ends with its holder, so a kill leaves nothing to clean up.
 
-    Object stores have no locks: there, two drivers may repeat each other's work, and nothing worse.
+    Object stores have no locks: there, two drivers may at worst repeat each other's work.
     Raises BadInput while another driver holds the lock.
     """
     if not store.is_local:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.evaluation import AGE_EDGES
-from fairfm_core.config.methods import SAMPLINGS
+from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.data.balancing import sampled
+from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.stages import Stage
 from sweeps.planning.corpora import corpus_of, recipe_of
@@ -36,7 +37,7 @@ def _of_adaptation(stage: Stage, data: Iterable[PreparedData]) -> int:
     if "backbone" not in stage.config:
         return 0
     frame = _frame(stage, data)
-    training, val, test = (_counts(frame).get(name, 0) for name in ("train", "val", "test"))
+    training, val, test = (_counts(frame).get(name, 0) for name in SPLITS)
     if SAMPLINGS[stage.config["sampling"]].by_group:
         age_edges = stage.config.get("age_edges", AGE_EDGES)
         kept = sampled(

@@ -27,10 +27,10 @@ REFUSED = 2
 
 
 def check_networks(trials: Sequence[Trial]) -> None:
-    """Build each distinct network, without memory.
+    """Build each distinct network, without allocating memory.
 
-    Raises BadInput for one that cannot be built, or that its pre-trained weights do not fill: its
-    training would begin with random ones.
+    Raises BadInput for one that cannot be built, or that its pre-trained weights do not fill: it
+    would be trained from random ones.
     """
     from fairfm_core.models.backbones import check_network
     from fairfm_core.models.checkpoints.stage import check_weights
@@ -105,7 +105,7 @@ def _main(requests: BinaryIO) -> int:
 
 
 def _end_with_parent(pipe: int) -> None:
-    """End this process when the other end of the pipe closes: a killed driver can end nobody."""
+    """End this process when the other end of the pipe closes: a killed driver cannot end it."""
     os.read(pipe, 1)  # not through a buffer, whose lock would be held when this process ends
     os._exit(1)
 

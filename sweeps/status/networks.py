@@ -27,7 +27,7 @@ class Network:
 
     name: str
     micro_batch: int | None
-    """The micro-batch that would halve the activations; None where there is nothing to halve."""
+    """The micro-batch that would halve the activations; None if they cannot be halved."""
     memory: NetworkMemory
 
     def text(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import SELF_SUPERVISED
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.stages import Stage
@@ -49,7 +49,7 @@ class PretrainingNetwork:
 
 
 def check_pretrainings(trials: Sequence[Trial]) -> None:
-    """Build each distinct network, without memory; raises BadInput for one that cannot be built."""
+    """Build each distinct network without allocating memory; raises BadInput if one fails."""
     import torch
 
     from fairfm_core.training.pretraining.method import implementation

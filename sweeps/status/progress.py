@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TextIO
 
 from pydantic import TypeAdapter
 
 from fairfm_core.config.adaptation import Adaptation
-from fairfm_core.stages import Stage
+from fairfm_core.stages import EpochValues, Stage
 from sweeps.planning.corpora import recipe_of
 from sweeps.status.status import StudyStatus
 from sweeps.status.time_left import TimeLeft, duration
@@ -40,7 +40,7 @@ class Progress:
         self._time.started(stage, time.monotonic())
         self._show()
 
-    def stage_reported(self, stage: Stage, row: Mapping[str, float]) -> None:
+    def stage_reported(self, stage: Stage, row: EpochValues) -> None:
         """Update the time left after an epoch."""
         if "epoch" in row:
             share = row["epoch"] / EPOCHS_OF[stage.kind](stage)

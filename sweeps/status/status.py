@@ -181,7 +181,7 @@ def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
 def study_cost(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
     """As `study_status`, with the memory of each distinct network.
 
-    Builds every network, without memory; raises BadInput for one that cannot be built.
+    Builds every network, without allocating memory; raises BadInput if one cannot be built.
     """
     status = study_status(spec, store)
     networks = count_parameters([trial.trial for trial in status.plan.trials])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def quiet_mlflow() -> None:
-    """Switch off telemetry and log messages, and give up early on a server that is down."""
+    """Turn off telemetry and log messages, and give up early on a server that is down."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")

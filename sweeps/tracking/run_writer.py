@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fairfm_core.stages import EpochValues
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -22,9 +24,6 @@ TRACKED = {
     *("gradient_norm", "spread"),
 }
 """Values of an epoch that a run shows; each kind of training has some of them."""
-
-Row = Mapping[str, float]
-"""Values of one epoch by name, `epoch` and `time` among them."""
 
 
 def mlflow_key(name: str) -> str:
@@ -161,7 +160,7 @@ class RunWriter:
         self._client.log_batch(self._runs[identity], params=params)
         self._params[identity].update(missing)
 
-    def rows(self, identity: str, rows: Sequence[Row]) -> None:
+    def rows(self, identity: str, rows: Sequence[EpochValues]) -> None:
         """Log training rows: `train/<key>`, with the epoch as step and the row's own time.
 
         An epoch that the run already has is not logged again, even if it was trained twice because
@@ -195,7 +194,9 @@ class RunWriter:
             self._steps[identity, key] = {metric.step for metric in history}
         return self._steps[identity, key]
 
-    def final(self, identity: str, values: Row, timestamp: int, files: Sequence[Path]) -> None:
+    def final(
+        self, identity: str, values: EpochValues, timestamp: int, files: Sequence[Path]
+    ) -> None:
         """Log final values at step 0, dated `timestamp` (ms since 1970), and their files.
 
         A value that the run already has is not logged again. If it has a different one, from an

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fairfm_core.errors import BadInput
-from fairfm_core.stages import Stage
+from fairfm_core.stages import EpochValues, Stage
 from sweeps.planning.records import RunRecord, TrialRecord
 from sweeps.planning.tracking_uri import redacted
-from sweeps.tracking.run_writer import Row, RunWriter
+from sweeps.tracking.run_writer import RunWriter
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class TrackingThread:
             for fingerprint in stages:
                 self._needing[fingerprint].append(record)
         self._queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(maxsize=10_000)
-        self._rows: dict[str, list[Row]] = defaultdict(list)
+        self._rows: dict[str, list[EpochValues]] = defaultdict(list)
         self._open: dict[str, RunRecord] = {}
         self._writer: RunWriter | None = None
         self._incomplete: dict[str, str] = {}
@@ -116,12 +116,12 @@ class TrackingThread:
 
     @property
     def experiment(self) -> str | None:
-        """MLflow's id of the study's experiment; None as long as MLflow could not be opened."""
+        """MLflow's id of the study's experiment; None until MLflow is open."""
         return None if self._writer is None else self._writer.experiment
 
     @property
     def degraded(self) -> str | None:
-        """Why MLflow lacks values; None as long as it lacks none."""
+        """Why MLflow lacks values; None while it lacks none."""
         incomplete = dict(self._incomplete)
         if not incomplete:
             return None
@@ -137,7 +137,7 @@ class TrackingThread:
             self._open[record.identity] = record
             self._put("start", record, None)
 
-    def stage_reported(self, stage: Stage, row: Row) -> None:
+    def stage_reported(self, stage: Stage, row: EpochValues) -> None:
         """Queue an epoch's row."""
         if stage.fingerprint in self._training and "epoch" in row:
             self._put("row", self._training[stage.fingerprint], row)
@@ -195,7 +195,7 @@ class TrackingThread:
                 self._writer, replays = self._opened()
                 self._incomplete.pop(OPENING, None)
                 return replays
-            except Exception as error:  # the tracker's boundary: it may never end a sweep
+            except Exception as error:  # the tracker's boundary: it must never end a sweep
                 self._incomplete[OPENING] = f"it could not be opened: {reason_of(error)}"
                 hopeless = not is_temporary(error)
                 self._warn(f"at {self._place} cannot be opened: {reason_of(error)}", hopeless)
@@ -249,7 +249,7 @@ class TrackingThread:
                 if what == "done":
                     self._incomplete.pop(record.identity, None)
                 return
-            except Exception as error:  # the tracker's boundary: it may never fail a trial
+            except Exception as error:  # the tracker's boundary: it must never fail a trial
                 log.info("MLflow, %s of %s: %s", what, record.name, redacted(str(error)))
                 reason, hopeless = reason_of(error), not is_temporary(error)
             self._warn(f"does not accept values: {reason}", hopeless)

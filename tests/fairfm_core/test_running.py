@@ -12,7 +12,7 @@ import pytest
 
 from fairfm_core import running
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.config.methods import imported
+from fairfm_core.config.named_records import imported
 from fairfm_core.errors import StageFailed
 from fairfm_core.stages import REVISIONS, Stage
 

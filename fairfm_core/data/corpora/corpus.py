@@ -1,7 +1,7 @@
 """Pre-training corpora: images of one or more prepared data sets, sampled by patient.
 
 Patients in the validation and test splits of the evaluation are left out unless a study keeps them
-(`patients.py` says who is the same person). Labels, groups and splits play no other part.
+(`patients.py` says who is the same person). Labels, groups and splits are otherwise ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CorpusPart:
     """The images of one data set in a corpus.
 
     Attributes:
-        name: what its user calls it: the name of its folder, and its kind.
+        name: its name for the user: that of its folder, and its kind.
         rows: positions in its image store, ascending.
         count: patients and images in the corpus.
         overlap: those in the corpus that belong to patients of the evaluation; zero where these
@@ -80,7 +80,7 @@ class Corpus:
 
 
 def open_corpora(folders: Sequence[str]) -> dict[str, PreparedData]:
-    """Prepared data sets by the name of their source; BadInput where two are of one source."""
+    """Prepared data sets by the name of their source; BadInput if two have the same source."""
     return by_source(open_dataset(folder) for folder in folders)
 
 
@@ -108,12 +108,12 @@ def pretraining_corpus(
         exclude_eval_patients: whether patients of the evaluation are left out.
 
     Raises:
-        BadInput: no data set, two of one source, a fraction out of range, or no image left.
+        BadInput: no data set, two with the same source, a fraction out of range, or no image left.
     """
     if not datasets:
         raise BadInput("a corpus needs at least one prepared data set; none was given")
     if not 0 < fraction <= 1:
-        raise BadInput(f"fraction {fraction:g} of a corpus: give a number above 0 and up to 1")
+        raise BadInput(f"fraction {fraction:g} of a corpus: give a number above 0 and at most 1")
     by_source(datasets.values())
     sampled = {}
     for name, data in datasets.items():

@@ -16,29 +16,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.data.preparation.kinds import KINDS
 from fairfm_core.errors import BadInput
 
-EVALUATION_SPLITS = ("val", "test")
-
 
 def by_source(datasets: Iterable[PreparedData]) -> dict[str, PreparedData]:
-    """Data sets by the name of their source; BadInput where two are of one source."""
+    """Data sets by the name of their source; BadInput if two have the same source."""
     named: dict[str, PreparedData] = {}
     for data in datasets:
         source = source_of(data)
         if source in named:
             raise BadInput(
-                f"{named[source].folder} and {data.folder} are of one source ({source}), so their"
-                " patients are the same people: give one of the two folders"
+                f"{named[source].folder} and {data.folder} have the same source ({source}), so"
+                " their patients are the same people: give only one of these folders"
             )
         named[source] = data
     return named
 
 
 def source_of(data: PreparedData) -> str:
-    """The source of a data set: the public data set, or this very table or phantom world.
+    """The source of a data set: the public data set, or this particular table or phantom world.
 
     It does not depend on size, split or label policy: one table prepared twice is one source.
     """
@@ -72,7 +71,7 @@ def evaluation_patients(
 
 
 def display_name(data: PreparedData) -> str:
-    """What its user calls a data set: the name of its folder, and its kind."""
+    """A data set's name for the user: that of its folder, and its kind."""
     return f"{data.folder.name} ({data.manifest.kind})"
 
 

@@ -80,7 +80,7 @@ def _decode_with_pil(data: bytes) -> Grey:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
-        raise ValueError(f"no {', '.join(FORMATS)} or DICOM file") from None
+        raise ValueError(f"not a {', '.join(FORMATS)} or DICOM file") from None
     with image:
         check_pixels(image.width, image.height)
         if image.mode.startswith("I"):

@@ -22,7 +22,7 @@ from fairfm_core.errors import BadInput
 HEADER = 128
 """Bytes before the first pixel; numpy pads the header of every such array to this length."""
 PIECE = 1 << 24
-"""Bytes that are read at a time."""
+"""Number of bytes read at a time."""
 
 
 def store_bytes(count: int, size: int) -> int:

@@ -6,12 +6,12 @@ to a `Source`, and one record in `KINDS`. Help texts and checks follow from the 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.config.named_records import imported
 from fairfm_core.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -95,11 +95,32 @@ def read_kind(kind: str, source: str, options: ReadOptions) -> Source:
         )
     known = COMMON_OPTIONS | KINDS[kind].options
     for name in sorted(options.content().keys() - known):
-        raise BadInput(f"{kind} takes no option {name}; it takes {', '.join(sorted(known))}")
+        raise BadInput(
+            f"{kind} has no option {option_name(name)}; it has "
+            f"{', '.join(map(option_name, sorted(known)))}"
+        )
     if options.random_split and options.split_list is not None:
-        raise BadInput("--random-split and --split-list exclude each other")
-    module, function = KINDS[kind].reader.split(":")
-    data: Source = getattr(importlib.import_module(module), function)(source, options)
+        raise BadInput("--random-split and --split-list cannot be combined; give one of them")
+    data = _read(kind, source, options)
     if "split" in data.frame.columns:
         check_leakage(data.frame)
+    return data
+
+
+def option_name(field: str) -> str:
+    """The option of `fairfm data prepare` that sets a field of `ReadOptions`: `--allow-missing`."""
+    return f"--{field.replace('_', '-')}"
+
+
+def _read(kind: str, source: str, options: ReadOptions) -> Source:
+    """What the reader returns; raises BadInput for values that it does not understand."""
+    try:
+        data: Source = imported(KINDS[kind].reader)(source, options)
+    except BadInput:
+        raise
+    except (ValueError, KeyError) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise BadInput(
+            f"{kind} cannot be read from {source}: {reason}; SOURCE is: {KINDS[kind].source}"
+        ) from error
     return data

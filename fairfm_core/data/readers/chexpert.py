@@ -29,7 +29,7 @@ from fairfm_core.data.readers.tables import (
     read_text_table,
     years,
 )
-from fairfm_core.data.splits import random_split
+from fairfm_core.data.splits import SPLIT_NAMES, random_split
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
 COLUMNS = {
@@ -44,7 +44,6 @@ PATH = r"((?:train|valid|test)/(patient\d+)/[^/]+/[^/]+)$"
 FOLDERS = (".", "CheXpert-v1.0-small", "CheXpert-v1.0")
 FULL_TABLE = 223_414
 WHERE = "CheXpert is at https://stanfordmlgroup.github.io/competitions/chexpert/"
-SPLIT_NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"}
 SPLIT_COLUMNS = {"index": ("index",), "split": ("split",)}
 
 

@@ -45,7 +45,7 @@ def find_demographics(folder: Path, options: ReadOptions) -> Path | None:
     """
     if options.no_demographics:
         if options.demographics is not None:
-            raise BadInput("--demographics and --no-demographics exclude each other")
+            raise BadInput("--demographics and --no-demographics cannot be combined")
         return None
     if options.demographics is not None:
         if not Path(options.demographics).is_file():

@@ -27,7 +27,7 @@ from fairfm_core.data.readers.tables import (
     possible,
     read_text_table,
 )
-from fairfm_core.data.splits import listed_split, random_split
+from fairfm_core.data.splits import SPLIT_NAMES, listed_split, random_split
 from fairfm_core.errors import BadInput, first_ten
 
 STEM = "mimic-cxr-2.0.0-"
@@ -40,7 +40,6 @@ METADATA = {
 }
 STUDY = {"patient_id": ("subject_id",), "study": ("study_id",)}
 SPLIT = {"image_id": ("dicom_id",), "split": ("split",)}
-SPLIT_NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"}
 FRONTAL = ("AP", "PA")
 FULL_TABLE = 377_110
 WHERE = "MIMIC-CXR-JPG is at https://physionet.org/content/mimic-cxr-jpg/"

@@ -40,9 +40,9 @@ from fairfm_core.errors import BadInput, did_you_mean, first_ten
 SEX_NAMES = {"F": "F", "M": "M", "f": "F", "m": "M"} | {
     name: name[0].upper() for name in ("Female", "Male", "female", "male", "FEMALE", "MALE")
 }
-SPLIT_NAMES = {name: name for name in SPLITS}
-SPLIT_NAMES |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
-SPLIT_NAMES |= {"testing": "test"}
+SPLIT_WORDS = {name: name for name in SPLITS}
+SPLIT_WORDS |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
+SPLIT_WORDS |= {"testing": "test"}
 
 
 def read_described_table(source: str, options: ReadOptions) -> Source:
@@ -97,7 +97,7 @@ def cohort_of(
         frame[name] = _groups(table, values, name, notes)
     frame = frame.join(labels_of(table, described.labels, path))
     if described.split is not None:
-        frame["split"] = _groups(table, described.split, "split", notes, SPLIT_NAMES)
+        frame["split"] = _groups(table, described.split, "split", notes, SPLIT_WORDS)
     return frame
 
 

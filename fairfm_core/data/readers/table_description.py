@@ -31,7 +31,7 @@ AS_THEY_ARE: dict[str, Meaning] = {"0": 0, "1": 1, "": None}
 
 
 def as_text(value: Any) -> str:
-    """A value as it is compared: 1.0 is 1, and YAML's words for true and false are yes and no."""
+    """The form in which values are compared: 1.0 is 1, YAML's true and false are yes and no."""
     text = "" if value is None else str(value).strip()
     try:
         return f"{float(text):.15g}"
@@ -103,7 +103,7 @@ class TableDescription(Frozen):
     image: str
     """Column with the path of each image, below that folder."""
     suffix: str = ""
-    """Appended to each path, such as .jpg, where the column lacks the ending."""
+    """File extension to append to each path, such as .jpg, if the column leaves it out."""
     patient: str
     """Column with the patient; all images of a patient are in the same split."""
     sex: ColumnValues | None = None

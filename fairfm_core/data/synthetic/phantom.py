@@ -27,7 +27,7 @@ DRAWING = 1
 IMAGES_PER_PATIENT = (0.45, 0.27, 0.15, 0.08, 0.05)
 """Shares of patients with one to five images; the mean is 2.0."""
 PATIENT_EFFECT = 1.0
-"""Standard deviation of a patient's log-odds, which makes images of a patient alike."""
+"""Standard deviation of a patient's log-odds, which correlates the images of a patient."""
 BRIGHTNESS = {"Atelectasis": 0.19, "Consolidation": 0.08, "Edema": 0.04, "Pleural Effusion": 0.09}
 ENLARGEMENT = 0.15
 GRAIN = 64

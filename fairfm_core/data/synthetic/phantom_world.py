@@ -56,7 +56,7 @@ class PhantomWorld(Frozen):
     patients: int = Field(600, ge=1)
     """One to five images each, two on average."""
     image_size: int = Field(64, ge=16, le=2048)
-    """Height and width in pixels; the picture is the same at every size."""
+    """Height and width in pixels; the content of an image is the same at every size."""
     seed: int = Field(0, ge=0)
     effect: float = Field(1.0, ge=0)
     """Scale of all planted differences; at 0, pixels and labels do not depend on any attribute."""

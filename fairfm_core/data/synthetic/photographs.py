@@ -36,9 +36,9 @@ PATCHES = 2000
 SMALLEST = 48
 """Pixels per side of the smallest crop; the largest fills the shorter side of its region."""
 REGION = 128
-"""Fewest pixels per side of a region, unless the photograph has fewer; none has twice as many."""
+"""Minimum side of a region in pixels, unless the photograph is smaller; always below twice that."""
 MOST = 100
-"""Most photographs of one source: all are held in memory, a byte per pixel; each is a label."""
+"""Maximum number of photographs: each is a label, and all are held in memory."""
 MEANING = "regions stand for patients, photographs for labels; nothing medical"
 
 

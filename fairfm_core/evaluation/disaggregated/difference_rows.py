@@ -24,7 +24,7 @@ OVERALL = "overall"
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A group and what it is compared with, for one pathology or the mean of them."""
+    """A group and its reference, for one pathology or for the mean over pathologies."""
 
     pathology: str
     group: int
@@ -35,7 +35,8 @@ class Pair:
 
 
 def difference_rows(frame: MetricFrame, everybody: MetricFrame) -> list[Row]:
-    """Every metric of every group less that of everybody, and of every pair of groups."""
+    """Each metric's difference between each group and everybody, and between each pair of
+    groups."""
     rows: list[Row] = []
     for metric in frame.metrics:
         values, whole = frame.of(metric), everybody.of(metric)
@@ -63,7 +64,7 @@ def _rows(
     pairs: Sequence[Pair],
 ) -> Iterator[Row]:
     value_SM = _differences(values.value_SPG, whole.value_SPG, pairs)
-    # Everybody may have replicates where DeLong gives an attribute none: then there are none here.
+    # DeLong may give everybody replicates but an attribute none: then there are none here.
     shared = slice(len(values.replicate_BSPG))
     replicate_BSM = _differences(values.replicate_BSPG, whole.replicate_BSPG[shared], pairs)
     null_RM = _differences(values.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
@@ -112,7 +113,7 @@ def _with_mean(value_PG: Floats) -> Floats:
 
 
 def _places(of: Floats, pairs: Sequence[Pair]) -> list[int]:
-    """Rows of `_with_mean` that the pairs are of."""
+    """Rows of `_with_mean` that the pairs refer to."""
     return [of.shape[-2] if pair.place is None else pair.place for pair in pairs]
 
 

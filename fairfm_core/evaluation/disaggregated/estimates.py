@@ -28,8 +28,8 @@ def estimates(
 ) -> list[Row]:
     """`value`, `lo`, `hi` and `reason` of M numbers: means over seeds with percentile intervals.
 
-    An undefined value has no interval, and neither has one that rests on a single patient: drawn
-    once or three times, it says the same.
+    An undefined value has no interval, nor has one that rests on a single patient: drawing that
+    patient once or three times gives the same value.
     """
     value_M = value_SM.mean(axis=0)
     intervals = percentile_intervals(replicate_BSM.mean(axis=1), confidence)
@@ -41,7 +41,7 @@ def estimates(
             note = joined(why, ONE_PATIENT)
             rows.append({"value": float(value), "lo": None, "hi": None, "reason": note})
         else:
-            # Where the reason for no interval is known, that there are no replicates says less.
+            # A known reason for the missing interval says more than that there are no replicates.
             note = (
                 interval.note if interval.replicates or not (why and NO_INTERVAL in why) else None
             )

@@ -11,7 +11,7 @@ import numpy as np
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.estimates import estimates
 from fairfm_core.evaluation.disaggregated.gaps import (
-    EQUALIZED_ODDS,
+    EQUALIZED_ODDS_GAPS,
     GAP_DEFINITIONS,
     null_of,
     worst_and_best,
@@ -40,7 +40,8 @@ class Gap:
 
     @property
     def judged_S(self) -> Floats:
-        """What the null is compared with, by seed: the gap, of recalibrations the null's kind."""
+        """The gap compared with the null, by seed: of recalibrations, one computed as the null
+        is."""
         return self.between(*(part.judged_SPG for part in self.parts))
 
     @cached_property
@@ -63,12 +64,12 @@ def gaps_of(frame: MetricFrame) -> Iterator[Gap]:
     for metric in frame.metrics:
         if metric.name.startswith("tpr@"):
             parts = by_name[metric.name], by_name[f"fpr@{metric.point}"]
-            for definition, both in EQUALIZED_ODDS.items():
+            for definition, both in EQUALIZED_ODDS_GAPS.items():
                 yield Gap(f"equalized_odds@{metric.point}", definition, parts, both)
 
 
 def gap_rows(frame: MetricFrame, gaps: Iterable[Gap]) -> list[Row]:
-    """One row a gap; an undefined one is null with its reason."""
+    """One row per gap; an undefined gap is null with its reason."""
     return [_gap_row(frame, gap) for gap in gaps]
 
 
@@ -114,7 +115,7 @@ def _no_gap(frame: MetricFrame, gap: Gap) -> str | None:
 
 
 def _extremes(frame: MetricFrame, gap: Gap) -> Row:
-    """The worst and the best group; of two metrics together there are none."""
+    """The worst and the best group; a gap of two metrics together has none."""
     if len(gap.parts) > 1:
         return {"worst_group": None, "best_group": None}
     (part,) = gap.parts

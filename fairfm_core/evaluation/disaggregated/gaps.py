@@ -21,7 +21,7 @@ def group_means(auc_PG: Floats) -> Floats:
     return means
 
 
-def spread(value_G: Floats) -> Floats:
+def max_minus_min(value_G: Floats) -> Floats:
     """Largest minus smallest over groups, [..., G] -> [...]; NaN if any is NaN."""
     parts = [value_G[..., g] for g in range(value_G.shape[-1])]  # faster than a loop over rows
     largest_less_smallest: Floats = reduce(np.maximum, parts) - reduce(np.minimum, parts)
@@ -33,7 +33,7 @@ def gap_of_mean(auc_PG: Floats) -> Floats:
 
     NaN wherever any cell is NaN: a group is never dropped from a gap.
     """
-    return spread(group_means(auc_PG))
+    return max_minus_min(group_means(auc_PG))
 
 
 def mean_of_gaps(auc_PG: Floats) -> Floats:
@@ -41,7 +41,7 @@ def mean_of_gaps(auc_PG: Floats) -> Floats:
 
     Never below `gap_of_mean`, with three to four times its noise floor.
     """
-    gap: Floats = spread(auc_PG).mean(axis=-1)
+    gap: Floats = max_minus_min(auc_PG).mean(axis=-1)
     return gap
 
 
@@ -51,11 +51,13 @@ GAP_DEFINITIONS: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-EQUALIZED_ODDS: dict[str, Callable[[Floats, Floats], Floats]] = {
+EQUALIZED_ODDS_GAPS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "gap_of_mean": lambda tpr_PG, fpr_PG: np.maximum(gap_of_mean(tpr_PG), gap_of_mean(fpr_PG)),
-    "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(spread(tpr_PG), spread(fpr_PG)).mean(axis=-1),
+    "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(
+        max_minus_min(tpr_PG), max_minus_min(fpr_PG)
+    ).mean(axis=-1),
 }
-"""Equalized-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
+"""Equalised-odds difference: the larger of the gaps in TPR and in FPR (Hardt et al., 2016)."""
 
 
 def worst_and_best(
@@ -64,7 +66,7 @@ def worst_and_best(
     """Groups farthest from and nearest to the ideal in the mean over pathologies; None if a cell
     is NaN.
 
-    Of equal groups the first by name is the worst and the last the best.
+    Among equal groups the first by name is the worst and the last the best.
     """
     off_G = -np.abs(group_means(value_PG) - ideal)
     if np.isnan(off_G).any():
@@ -88,7 +90,7 @@ MARGIN = 0.01
 def fairness_scores(gap_M: Floats, margin: float = MARGIN) -> Floats:
     """Fairness score of each of the models [M] of one plot, FS = C - gap (Khan et al., equation 1).
 
-    C is that of `fairness_constant`, so the least fair model has `margin` exactly. It depends on
+    C is that of `fairness_constant`, so the least fair model scores exactly `margin`. It depends on
     the models shown together: it is computed when a plot is drawn and never stored.
     """
     scores: Floats = margin + (np.nanmax(gap_M) - gap_M)
@@ -112,7 +114,7 @@ class Null:
 
     @property
     def note(self) -> str | None:
-        """What a reader must know: None if every permutation was defined."""
+        """A note for the reader; None if every permutation was defined."""
         if self.defined == self.permutations > 0:
             return None
         if self.permutations == 0:

@@ -17,11 +17,11 @@ from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.metrics import AUC, Metric
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.problem import Problem
-from fairfm_core.evaluation.resampling.replicate_values import Values
+from fairfm_core.evaluation.resampling.replicate_values import ValuesByMetric
 
-ANALYTIC = "no interval: DeLong's are of the AUC alone"
-UNFIXED = "no interval: under these weights DeLong's hold for the balanced attributes alone"
-NOT_CALIBRATED = "no logistic recalibration: the scores separate the classes, or are all alike"
+ANALYTIC = "no interval: DeLong's method applies only to the AUC"
+UNFIXED = "no interval: with these weights DeLong's method holds only for balanced attributes"
+NOT_CALIBRATED = "no logistic recalibration: the scores separate the classes or are all equal"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class MetricValues:
     replicate_BSPG: Floats
     null_RSPG: Floats
     judged_SPG: Floats
-    """What the null is compared with: the value, for recalibrations made as the null makes them,
-    by a step from everybody's fit."""
+    """The value compared with the null; for recalibrations it is computed as the null is, by a step
+    from everybody's fit."""
     reason_PG: Reasons
     """Why a value is undefined; None where it is not."""
     no_interval: str | None
@@ -50,10 +50,10 @@ class MetricFrame:
     problem: Problem
     groups: Groups
     counts: CellCounts
-    values: Values
+    values: ValuesByMetric
     """[1 + B, S, P, G]: the data as they are, then the replicates."""
-    null: Values
-    """[R + 1, S, P, G], the groups as they are last; empty for an attribute without a null."""
+    null: ValuesByMetric
+    """[R + 1, S, P, G], the unpermuted groups last; empty for an attribute without a null."""
 
     @property
     def sample(self) -> Sample:
@@ -128,7 +128,7 @@ class MetricFrame:
         return np.arange(len(self.sample.pathologies))
 
     def fewest_patients(self, places: Ints, groups: Sequence[int] | None = None) -> int:
-        """Patients of the smallest cell that a number rests on: of some pathologies and groups."""
+        """Patients in the smallest cell that a number of these pathologies and groups rests on."""
         patients_PG = self.counts.patients_PG[places]
         some_PG = patients_PG if groups is None else patients_PG[:, list(groups)]
         return int(some_PG.min(initial=np.iinfo(np.int64).max))
@@ -142,5 +142,5 @@ class MetricFrame:
 
 
 def joined(*notes: str | None) -> str | None:
-    """Notes as one text; None of none."""
+    """The notes joined into one text; None if there are none."""
     return "; ".join(note for note in notes if note) or None

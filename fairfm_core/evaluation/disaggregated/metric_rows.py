@@ -73,7 +73,7 @@ def _mean_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
 
 
 def _worst_group_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
-    """The worst group's mean metric, sought anew in every seed and replicate; names the group."""
+    """The mean metric of the worst group, which is determined anew in each seed and replicate."""
     names, ideal = frame.groups.names, values.metric.ideal
     if len(names) < 2:
         return
@@ -92,7 +92,7 @@ def _worst_group_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]
 
 
 def why_undefined(frame: MetricFrame, values: MetricValues) -> str | None:
-    """Why numbers that need every group are undefined, naming the groups; None if they are."""
+    """Why numbers that need every group are undefined, naming the groups; None if defined."""
     groups = frame.groups
     if not groups.names:
         return f"no image has a value of {groups.attribute}"
@@ -106,6 +106,6 @@ def why_undefined(frame: MetricFrame, values: MetricValues) -> str | None:
 
 
 def _group_counts(frame: MetricFrame, g: int) -> Row:
-    """Counts of a whole group, labelled or not; positives of a mean have no meaning."""
+    """Counts of a whole group, labelled or not; a mean has no count of positives."""
     images = len(frame.members(g))
     return {"n": images, "n_patients": frame.patients_G[g], "n_positive": None}

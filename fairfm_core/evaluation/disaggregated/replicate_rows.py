@@ -1,7 +1,7 @@
 """Rows of the replicates table: the numbers of a summary in every bootstrap replicate.
 
-With them any two models of the same images are compared, and the front's uncertainty is computed,
-without reading predictions again. Names are those of `numbers.py`: `gap_race`,
+They allow any two models of the same images to be compared, and the front's uncertainty to be
+computed, without reading predictions again. Names are those of `numbers.py`: `gap_race`,
 `gap_tpr@fpr=0.2_race`.
 """
 
@@ -28,13 +28,13 @@ class _Number:
     value_S: Floats
     replicate_BS: Floats
     null_RS: Floats | None = None
-    """Of a gap."""
+    """Only for a gap."""
 
 
 def replicate_rows(frame: MetricFrame, pairing: str, gaps: Sequence[Gap] = ()) -> list[Row]:
-    """One row a number: its value, replicates and null, means over seeds; NaN where undefined.
+    """One row per number: its value, replicates and null, means over seeds; NaN where undefined.
 
-    A number that rests on a single patient has replicates of NaN: it has no interval.
+    The replicates of a number that rests on a single patient are NaN: it has no interval.
     """
     alone = frame.fewest_patients(frame.places()) < 2
     rows = []
@@ -66,7 +66,7 @@ def _numbers(frame: MetricFrame, gaps: Sequence[Gap]) -> Iterator[_Number]:
             name = worst_group_name(metric.name, attribute)
             yield _Number(name, *(worst_value(of, metric.ideal) for of in parts))
     for gap in gaps if groups else ():
-        # Of one group alone a gap is undefined, and never the 0 that it would be.
+        # With a single group a gap is undefined; the formula would give 0.
         blank = np.nan if groups == 1 else 0.0
         numbers = gap.value_S + blank, gap.replicate_BS + blank, gap.null_RS + blank
         yield _Number(gap_name(gap.metric, gap.definition, attribute), *numbers)

@@ -30,14 +30,14 @@ from fairfm_core.evaluation.resampling.permutation import permuted_groups, with_
 from fairfm_core.evaluation.resampling.permutation_values import permuted_values
 from fairfm_core.evaluation.resampling.replicate_values import (
     BootstrapValues,
-    Values,
+    ValuesByMetric,
     bootstrap_values,
 )
 from fairfm_core.evaluation.tables import Row
 
 
 def split_rows(problem: Problem, all_splits: pd.DataFrame) -> dict[str, list[Row]]:
-    """Rows by table. Groups are those of `all_splits`: one that a split lacks is not left out."""
+    """Rows by table; groups are those of `all_splits`, even where this split has none of one."""
     whole, *attributes = metric_frames(problem, all_splits)
     weighting, pairing = problem.weighting, pairing_of(problem.sample, problem.settings)
     rows: dict[str, list[Row]] = {
@@ -71,7 +71,7 @@ def metric_frames(problem: Problem, all_splits: pd.DataFrame) -> list[MetricFram
     frames = []
     for a, (groups, values) in enumerate(zip(attributes, resampled.values, strict=True)):
         counts = count_cells(problem, groups)
-        null: Values = {}
+        null: ValuesByMetric = {}
         if a > 0:  # everybody has no null
             permuted = with_observed(permuted_groups(problem, groups))
             null = permuted_values(problem, permuted, resampled.cases)
@@ -102,12 +102,12 @@ def _units(problem: Problem) -> tuple[Ints, int]:
 
 
 def _with_normal_replicates(
-    problem: Problem, attributes: Sequence[Groups], observed: Sequence[Values], unit_N: Ints
-) -> list[Values]:
-    """Replicates of the AUC from the normal approximation; of other metrics none.
+    problem: Problem, attributes: Sequence[Groups], observed: Sequence[ValuesByMetric], unit_N: Ints
+) -> list[ValuesByMetric]:
+    """Replicates of the AUC from the normal approximation; none for other metrics.
 
-    Nor are there any where a protocol fixes the weight of cells that an attribute cuts: the share
-    of a cell that falls to a group is random then, which the covariance does not know.
+    There are none either where an attribute divides cells whose weights a protocol fixes: a group's
+    share of such a cell is random, which the covariance does not account for.
     """
     replicates, seed = problem.settings.replicates, problem.settings.seed
     with_replicates = []

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
-from fairfm_core.evaluation.kernels.recalibration import logits
+from fairfm_core.evaluation.kernels.recalibration import logit
 from fairfm_core.evaluation.predictions import Predictions
 
 
@@ -44,7 +44,7 @@ def _sigmoid(logit_N: Floats) -> Floats:
 
 COMBINATIONS = {
     "probability": Combination(_unchanged, _unchanged),
-    "logit": Combination(logits, _sigmoid),
+    "logit": Combination(logit, _sigmoid),
 }
 """By name. The paper does not say which it used; we read it as the mean probability. Probabilities
 are clipped to 1e-7 off 0 and 1 before logits are taken."""

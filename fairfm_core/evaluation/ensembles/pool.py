@@ -71,14 +71,14 @@ def _check_attributes(first: Predictions, other: Predictions, names: tuple[str, 
     """Raise BadInput where two members give the same image different groups."""
     if odd := sorted(set(first.attributes) ^ set(other.attributes)):
         raise BadInput(
-            f"{names[0]} and {names[1]} do not pair: only one has the attribute {first_ten(odd)};"
-            " write the same attribute columns for all members"
+            f"{names[0]} and {names[1]} cannot be paired: only one has the attribute"
+            f" {first_ten(odd)}; write the same attribute columns for all members"
         )
     for attribute in first.attributes:
         a, b = (each.frame[attribute].astype(object) for each in (first, other))
         differ_N = ~((a == b) | (a.isna() & b.isna())).to_numpy(dtype=bool)
         if differ_N.any():
             raise BadInput(
-                f"{names[0]} and {names[1]} do not pair: {attribute!r} differs (image"
+                f"{names[0]} and {names[1]} cannot be paired: {attribute!r} differs (image"
                 f" {first_ten(first.frame['image_id'][differ_N])}); take both from one cohort"
             )

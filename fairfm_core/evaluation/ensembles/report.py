@@ -1,6 +1,6 @@
 """Test numbers of the ensembles that were chosen on validation, and how optimistic the choice was.
 
-The best of many looks better than it is on the data by which it was chosen. Only chosen ensembles
+The best of many looks better than it is on the data on which it was chosen. Only chosen ensembles
 are evaluated here, so no test number of the others exists.
 """
 
@@ -18,7 +18,7 @@ from fairfm_core.evaluation.summary import final_metrics
 from fairfm_core.evaluation.tables import Evaluation
 
 LARGEST_DIFFERENCE = 1e-12
-"""Allowed between a number of the search and that of the evaluation."""
+"""Allowed difference between a number of the search and that of the evaluation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,10 @@ class Reported:
 
     members: tuple[str, ...]
     evaluation: Evaluation
-    """Of all splits, with intervals and nulls."""
+    """The evaluation of all splits, with intervals and nulls."""
     val: dict[str, float]
     test: dict[str, float]
-    """Without numbers that are undefined on test; empty without a test split."""
+    """Only numbers that are defined on test; empty without a test split."""
 
     @property
     def optimism(self) -> dict[str, float]:

@@ -147,7 +147,7 @@ class _Walk:
     most: int
     """The largest number of members of a subset."""
     auc_MS: Floats
-    """Written: the AUC of each slot of the subsets visited."""
+    """Output: the AUC of each slot of the subsets visited."""
     scan: Callable[..., Any]
     """`_scan_loop`, compiled."""
     sum_Dn: Floats

@@ -18,7 +18,7 @@ import pandas as pd
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.disaggregated.counts import undefined_reason
 from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, group_means
 from fairfm_core.evaluation.ensembles.ensemble import Combination, combination_of
@@ -33,7 +33,7 @@ from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.metrics import AUC
 from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.selection.objectives import PREFIX, Objective
-from fairfm_core.evaluation.selection.pareto import Mask, non_dominated
+from fairfm_core.evaluation.selection.pareto import non_dominated
 
 VALIDATION = "val"
 PROTOCOL = "full"
@@ -55,7 +55,7 @@ class SubsetSearch:
     """Member e is in subset m if bit e of `bits_M[m]` is set; ascending."""
     value_MO: Floats
     """Mean AUC over pathologies and gaps, in 0..1."""
-    front_M: Mask
+    front_M: Bools
     """The non-dominated subsets; equal ones are kept together."""
 
     def places(self, m: int) -> tuple[int, ...]:
@@ -69,13 +69,13 @@ class SubsetSearch:
 
     @property
     def front(self) -> tuple[int, ...]:
-        """The subsets on the front: the highest AUC first, of equal ones the smaller."""
+        """The subsets on the front: the highest AUC first, ties by size."""
         chosen = np.flatnonzero(self.front_M).tolist()
         return tuple(sorted(chosen, key=lambda m: (-self.value_MO[m, 0], len(self.places(m)), m)))
 
     @property
     def best_member(self) -> int:
-        """The subset of the one member with the highest AUC; of equal ones the first by name."""
+        """The subset of the one member with the highest AUC; ties go to the first by name."""
         alone = [m for m in range(len(self.bits_M)) if len(self.places(m)) == 1]
         return max(alone, key=lambda m: (self.value_MO[m, 0], -m))
 
@@ -144,7 +144,7 @@ def validation_images(
 
 
 def _check_split(pool: Pool, settings: EvaluationSettings) -> None:
-    """Raise BadInput for another protocol than `full`, or for a pool without validation rows."""
+    """Raise BadInput for a protocol other than `full`, or for a pool without validation rows."""
     if settings.protocols[0] != PROTOCOL:
         raise BadInput(
             f"ensembles are searched under the protocol {PROTOCOL!r}, not"
@@ -161,7 +161,7 @@ def _check_split(pool: Pool, settings: EvaluationSettings) -> None:
 def _groups(
     val: pd.DataFrame, all_splits: pd.DataFrame, settings: EvaluationSettings
 ) -> list[Groups]:
-    """The groups of all splits, as in `evaluate`: one that validation lacks is not left out.
+    """The groups of all splits, as in `evaluate`, even those that validation lacks.
 
     Raises BadInput for an attribute with fewer than two groups.
     """

@@ -4,7 +4,7 @@
 of their patients lie anywhere in memory, and without it every visit waits.
 
 `add_rows` adds a few numbers side by side without asking about overlaps. A loop over so few numbers
-is not made into vector additions by itself: the compiler cannot know that the rows do not overlap.
+is not vectorised automatically: the compiler cannot know that the rows do not overlap.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def prefetch(typingctx: Any, array: Any, row: Any, column: Any) -> Any:
 
 
 WIDTH = 16
-"""Numbers that are added at once: two registers of 512 bits, four of 256."""
+"""Numbers added per call: two registers of 512 bits, or four of 256."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]

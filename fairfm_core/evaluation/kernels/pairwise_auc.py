@@ -74,7 +74,7 @@ class CellVisits:
 def cell_visits(cases: Cases, partition: Partition, unit_N: Ints) -> CellVisits:
     """The visits of a scan; image n has the weight of its unit times its multiplicity.
 
-    Images outside the partition take no part.
+    Images outside the partition are left out.
     """
     visits = cases.ranking.visits
     code_V = partition.code_N[visits.case_V]

@@ -29,7 +29,7 @@ PERFECT = (0.0, 1.0, 0.0)
 """Intercept and slope of the joint fit, and the intercept at slope 1, of perfect calibration."""
 
 
-def logits(score_n: npt.NDArray[Any]) -> Floats:
+def logit(score_n: npt.NDArray[Any]) -> Floats:
     """log(p / (1 - p)) of probabilities kept off 0 and 1."""
     kept_n = np.clip(score_n.astype(np.float64), SMALLEST, 1 - SMALLEST)
     logit_n: Floats = np.log(kept_n / (1 - kept_n))

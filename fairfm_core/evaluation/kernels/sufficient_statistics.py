@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
-from fairfm_core.evaluation.kernels.recalibration import SMALLEST, fitted_groups, logits
+from fairfm_core.evaluation.kernels.recalibration import SMALLEST, fitted_groups, logit
 from fairfm_core.evaluation.metrics import WeightedSums
 
 BINS = 15
@@ -116,7 +116,7 @@ def summed_statistics(
     `thresholds` are the operating points by name; `groups` holds, for each attribute that is to be
     recalibrated, the group of each image and their number; `total` bounds the sum of weights.
     """
-    logit_n = logits(scored.score_n)
+    logit_n = logit(scored.score_n)
     fitted = _fits(scored, logit_n, groups)
     columns = StatisticColumns(tuple(thresholds), fitted)
     most = max((count for _, count in groups), default=0)

@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups, attribute_names, groups_of, joint_groups
 from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights, Weighting
+from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights, Weighting
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,7 +65,7 @@ class Balanced(Weighting):
         return self._balancing(p, self.cells, weights_BU, unit_N)
 
     def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
-        """Scales that balance the permuted groups' cells; as they are for another attribute."""
+        """Scales that balance the permuted groups' cells; unchanged for another attribute."""
         if self.undefined_P[p]:
             return PermutedWeights()
         if self.looks_at(permuted.groups):
@@ -102,7 +102,7 @@ class Balanced(Weighting):
     def _balancing(
         self, p: int, cells: Groups, weights_BU: npt.NDArray[Any], unit_N: Ints
     ) -> Floats:
-        """Target over held weight of every cell and class; NaN where one of them has none.
+        """Target weight / actual weight of every cell and class; NaN where one of them has none.
 
         Images without a unit (-1), which no permutation puts into a group, hold no weight.
         """

@@ -18,14 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.trial import GLOCKER_ATTRIBUTES, GLOCKER_LABELS
+from fairfm_core.config.evaluation import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Ints
+from fairfm_core.evaluation.arrays import Bools, Ints
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.balanced import balancing_groups
 from fairfm_core.evaluation.protocols.resample import DrawnWeighting, draw
-from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights
+from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights
 from fairfm_core.seeding import stream
 
 RACE, AGE = GLOCKER_ATTRIBUTES
@@ -83,7 +82,7 @@ class Glocker(DrawnWeighting):
         return candidate_N & ~np.isnan(self.sample.label_PN[p])
 
     def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
-        """Drawn anew with the permuted races; other attributes play no part in the draws."""
+        """Drawn anew with the permuted races; other attributes do not affect the draws."""
         if permuted.groups.level(RACE) is None or not len(self.drawable.place_n):
             return super().permuted(p, permuted)
         return PermutedWeights(drawn_BN=_drawn_anew(self, permuted))
@@ -135,12 +134,12 @@ def glocker(sample: Sample, settings: EvaluationSettings) -> Glocker:
 
 
 def _diseases(sample: Sample) -> Ints:
-    """0 no finding, 1 effusion (which goes first), 2 other; -1 where a label is unknown."""
+    """0 no finding, 1 effusion (which takes precedence), 2 other; -1 where a label is unknown."""
     for name in (EFFUSION, NO_FINDING):
         if name not in sample.pathologies:
             raise BadInput(
                 f"protocol glocker draws by {EFFUSION} and {NO_FINDING}, but the predictions have"
-                f" no {name!r}: use protocol resample, which draws for each pathology by itself"
+                f" no {name!r}: use protocol resample, which draws for each pathology separately"
             )
     effusion_N = sample.label_PN[sample.pathologies.index(EFFUSION)]
     no_finding_N = sample.label_PN[sample.pathologies.index(NO_FINDING)]

@@ -1,7 +1,7 @@
 """Protocol `resample`: a test set of its own for each pathology, drawn with replacement.
 
-The words of the paper, read as one weighted draw whose probabilities are the weights of `balanced`:
-it measures the same in expectation, with the noise of the draw on top. The notebook that the paper
+The paper's description, read as one weighted draw whose probabilities are the weights of
+`balanced`: the same in expectation, with the noise of the draw on top. The notebook that the paper
 cites does something else: see `glocker.py`.
 
 A draw is kept as multiplicities: how often each image is in the set. They are whole-number
@@ -18,16 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.balanced import Balanced, balanced
-from fairfm_core.evaluation.protocols.weighting import Bools, Permuted, PermutedWeights, Weighting
+from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights, Weighting
 from fairfm_core.seeding import stream
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DrawnWeighting(Weighting):
-    """Multiplicities of one drawn test set a pathology."""
+    """Multiplicities of one drawn test set per pathology."""
 
     multiplicity_PN: Ints
 
@@ -50,7 +50,7 @@ class DrawnWeighting(Weighting):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Resampled(DrawnWeighting):
-    """One draw a pathology with the probabilities of the balanced weights."""
+    """One draw per pathology with the probabilities of the balanced weights."""
 
     source: Balanced
     size_factor: float
@@ -63,7 +63,7 @@ class Resampled(DrawnWeighting):
     def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
         """Drawn anew in each permutation, where the balance depends on the permuted attribute.
 
-        For another attribute the multiplicities are as they are: the draw did not look at it.
+        For another attribute the multiplicities are unchanged: the draw does not depend on it.
         """
         if not self.source.looks_at(permuted.groups) or self.undefined_P[p]:
             return super().permuted(p, permuted)
@@ -92,7 +92,7 @@ class Resampled(DrawnWeighting):
 
 
 def resampled(sample: Sample, settings: EvaluationSettings) -> Resampled:
-    """Multiplicities of one draw a pathology, `resample_factor` times as large as the split."""
+    """Multiplicities of one draw per pathology, `resample_factor` times as large as the split."""
     source = balanced(sample, settings)
     multiplicity_PN = np.zeros(sample.label_PN.shape, dtype=np.int64)
     for p, pathology in enumerate(sample.pathologies):

@@ -3,7 +3,7 @@
 A protocol never changes predictions, it weights the images. Image n of pathology p in weighting b
 has the weight of its patient (a bootstrap count, or membership in a permuted group) times a
 multiplicity, the same in every weighting, times a scale that depends on its cell, class and the
-weighting. The class here gives neither; `balanced.py` gives scales, the drawn protocols give
+weighting. The class here has neither; `balanced.py` adds scales, the drawn protocols
 multiplicities.
 
 Array suffixes: P pathologies, N images, B weightings, U units that carry a weight, K cells of the
@@ -19,16 +19,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.predictions import Sample
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Permuted:
-    """Group labels of one attribute permuted over units, B times; images of no group take none."""
+    """Group labels of one attribute permuted over units, B times; images of no group have none."""
 
     groups: Groups
     unit_N: Ints
@@ -57,7 +55,7 @@ class PermutedWeights:
 
 @dataclass(frozen=True, eq=False)
 class Weighting:
-    """Every labelled image counts once: the protocol `full`, and what the others change."""
+    """Every labelled image counts once: the protocol `full`, and the base of the others."""
 
     multiplicities: ClassVar[bool] = True
     """Whether weights are whole numbers: how often an image is in the test set."""
@@ -78,7 +76,7 @@ class Weighting:
         return np.ones(len(self.sample.frame), dtype=np.bool_)
 
     def weights_N(self, p: int) -> Floats:
-        """Weight of every image for pathology `p`; 0 where it takes no part or is undefined."""
+        """Weight of every image for pathology `p`; 0 where it is left out or undefined."""
         weight_N: Floats = self.counted_PN[p].astype(np.float64)
         return weight_N
 

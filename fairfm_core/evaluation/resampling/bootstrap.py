@@ -18,14 +18,14 @@ import numpy.typing as npt
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.seeding import stream
 
-Counts = npt.NDArray[np.uint16]
-
 NO_INTERVAL = "no interval"
 ONE_PATIENT = f"{NO_INTERVAL}: one patient only"
 
 
 @lru_cache(maxsize=4)
-def unit_draws(units: int, replicates: int, seed: int, name: str = "patient bootstrap") -> Counts:
+def unit_draws(
+    units: int, replicates: int, seed: int, name: str = "patient bootstrap"
+) -> npt.NDArray[np.uint16]:
     """How often each unit is drawn with replacement in each replicate, [replicates, units].
 
     A function of the number of units, the seed and the name alone: two models of the same images
@@ -51,7 +51,7 @@ class Interval:
 
     @property
     def note(self) -> str | None:
-        """What a reader must know: None if every replicate was defined."""
+        """A note for the reader; None if every replicate was defined."""
         if self.defined == self.replicates > 0:
             return None
         if self.replicates == 0:

@@ -1,4 +1,4 @@
-"""DeLong's covariance of AUCs with patients as clusters: the analytic twin of the bootstrap.
+"""DeLong's covariance of AUCs with patients as clusters: the analytic counterpart of the bootstrap.
 
 Each image has a placement: for a positive the share of the group's negatives below it, for a
 negative the share of positives above it (ties half). A patient's influence on an AUC is the sum of
@@ -60,7 +60,7 @@ def influences(
 
 
 def _by_unit(units: int, shape: tuple[int, int], groups: int) -> Floats:
-    """Room for influences [U, S, P, G], those of a pathology together in memory."""
+    """An array for influences [U, S, P, G], with those of a pathology contiguous in memory."""
     return np.empty((*shape, units, groups)).transpose(2, 0, 1, 3)
 
 

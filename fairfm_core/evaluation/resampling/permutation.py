@@ -22,7 +22,7 @@ def permuted_groups(problem: Problem, groups: Groups) -> Permuted:
 
     A patient's images stay together. For an attribute that varies within a patient, such as age,
     the unit that is permuted is the (patient, group) pair: the patient's images in that group.
-    Images of no group take no part. All pathologies and seeds share the permutations.
+    Images of no group are left out. All pathologies and seeds share the permutations.
     """
     settings = problem.settings
     member_n = np.flatnonzero(groups.code_N >= 0)

@@ -43,7 +43,7 @@ from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights
 from fairfm_core.evaluation.resampling.replicate_values import (
-    Values,
+    ValuesByMetric,
     Weightings,
     weighted_values,
 )
@@ -52,7 +52,9 @@ Part = dict[int, PermutedWeights]
 """Weights of some pathologies, by their place."""
 
 
-def permuted_values(problem: Problem, permuted: Permuted, cases: Sequence[Cases] = ()) -> Values:
+def permuted_values(
+    problem: Problem, permuted: Permuted, cases: Sequence[Cases] = ()
+) -> ValuesByMetric:
     """The metrics of each permuted group, [R, S, P, G].
 
     Weights that depend on the attribute are computed anew for the permuted groups, as they were for
@@ -68,7 +70,7 @@ def permuted_values(problem: Problem, permuted: Permuted, cases: Sequence[Cases]
     return values
 
 
-def _undefined_values(problem: Problem, permuted: Permuted) -> Values:
+def _undefined_values(problem: Problem, permuted: Permuted) -> ValuesByMetric:
     """NaN for every metric of each permuted group."""
     pathologies = problem.sample.score_SPN.shape[:2]
     shape = (len(permuted.code_BU), *pathologies, len(permuted.groups.names))
@@ -76,7 +78,7 @@ def _undefined_values(problem: Problem, permuted: Permuted) -> Values:
 
 
 def _parts(problem: Problem, permuted: Permuted) -> list[Part]:
-    """The pathologies whose patients are weighted together; each that is drawn anew by itself."""
+    """The pathologies whose patients are weighted together; each that is drawn anew on its own."""
     pathologies = range(len(problem.sample.pathologies))
     weights = {p: problem.weighting.permuted(p, permuted) for p in pathologies}
     together = {p: each for p, each in weights.items() if each.drawn_BN is None}
@@ -94,7 +96,7 @@ def _scaled(part: Part) -> bool:
 
 def _plain_values(
     problem: Problem, permuted: Permuted, cases: Sequence[Cases], part: Part
-) -> Values:
+) -> ValuesByMetric:
     """Where an image has the same weight in every group: one pass serves all groups.
 
     Cases are those of the permuted units, or of the bootstrap. NaN for pathologies without cases.
@@ -140,7 +142,7 @@ def _block_values(
 
 def _scaled_values(
     problem: Problem, permuted: Permuted, cases: Sequence[Cases], part: Part
-) -> Values:
+) -> ValuesByMetric:
     """Where the weight of an image depends on its permuted group: one pass for each group."""
     plan = _plan_of_members(permuted, part)
     weightings = [_membership(permuted, part, g) for g in range(len(permuted.groups.names))]

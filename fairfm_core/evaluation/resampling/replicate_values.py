@@ -46,7 +46,7 @@ from fairfm_core.evaluation.kernels.weighted_sums import Pieces, weighted_sums
 from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
 from fairfm_core.evaluation.problem import Problem
 
-Values = dict[str, Floats]
+ValuesByMetric = dict[str, Floats]
 """By the metric's name: [B, S, P, G]; NaN where it is undefined in a weighting."""
 GroupValues = tuple[int, str, Floats]
 """Place of an attribute, name of a metric, its values [L, G]."""
@@ -56,7 +56,7 @@ GroupValues = tuple[int, str, Floats]
 class BootstrapValues:
     """The values of each attribute, and the cases that they were computed from."""
 
-    values: list[Values]
+    values: list[ValuesByMetric]
     cases: list[Cases]
 
 
@@ -90,7 +90,7 @@ class Weightings:
     weights_BU: npt.NDArray[Any]
     unit_N: Ints
     scale_BK2: Callable[[int], Floats | None]
-    """For a pathology."""
+    """Scale of the protocol's cells for a pathology; None for 1."""
 
     @property
     def units(self) -> Units:
@@ -105,7 +105,7 @@ def weighted_values(
     cases: Sequence[Cases],
     weightings: Sequence[Weightings],
     exhaustive: bool = False,
-) -> list[list[Values]]:
+) -> list[list[ValuesByMetric]]:
     """For each of the weightings the metrics of each attribute of a plan.
 
     The weightings are of the same units and are computed side by side, block by block. Pathologies
@@ -131,7 +131,9 @@ def weighted_values(
     return values
 
 
-def _undefined_values(problem: Problem, plan: PartitionPlan, weightings: int) -> list[Values]:
+def _undefined_values(
+    problem: Problem, plan: PartitionPlan, weightings: int
+) -> list[ValuesByMetric]:
     """NaN for every metric of each attribute."""
     shape = (weightings, *problem.sample.score_SPN.shape[:2])
     return [

@@ -67,9 +67,8 @@ def compared(
     """Every number of each pair of configurations: a minus b, with interval and p-value.
 
     `p_holm` is the p-value corrected for all tests of the family in all pairs (Holm 1979), under
-    the first protocol; other rows have none. Raises BadInput for
-    configurations that do not pair, for a pair that is given twice, and for a family that names an
-    unknown number.
+    the first protocol; other rows have none. Raises BadInput for configurations that cannot be
+    paired, for a pair that is given twice, and for a family that names an unknown number.
     """
     rows: list[Row] = []
     named = [frozenset((a.name, b.name)) for a, b in pairs]
@@ -116,7 +115,7 @@ def _pair_rows(
 
 
 def difference_of(a: Replicated, b: Replicated, confidence: float) -> Row:
-    """One number of two configurations that pair: a less b, with its errors, interval, p-value."""
+    """One number of two configurations that pair: a minus b, with its errors, interval, p-value."""
     value_a, value_b = float(a.value_S.mean()), float(b.value_S.mean())
     difference = value_a - value_b
     row: Row = dict.fromkeys(NUMBERS)
@@ -180,7 +179,9 @@ class _Error:
         freedom = (patients + seeds) ** 2 / bottom if bottom > 0 else np.inf
         note = None
         if len(parts) < 2:
-            note = "the spread between trainings is not in the interval of a side with one seed"
+            note = (
+                "the interval leaves out the spread between training runs of a side with one seed"
+            )
         return cls(patients**0.5, seeds**0.5 if parts else None, freedom, note)
 
     @property

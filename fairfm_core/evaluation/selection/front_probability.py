@@ -29,7 +29,7 @@ class OnFront:
 
     probability: float
     replicates: int
-    """Of how many replicates the probability is a share."""
+    """Number of replicates that the probability is a share of."""
 
     @property
     def error(self) -> float:
@@ -46,9 +46,9 @@ def front_probabilities(
 ) -> dict[str, OnFront]:
     """The probability that each configuration is on the front of `split`.
 
-    A configuration that lacks an objective's value or its replicates there takes no part; in a
+    A configuration that lacks an objective's value or its replicates there is left out; in a
     replicate in which an objective is undefined it is not on the front. Raises BadInput for
-    configurations that do not pair.
+    configurations that cannot be paired.
     """
     keys = [(protocol, split, each.name) for each in objectives]
     usable = {
@@ -75,7 +75,8 @@ def front_probabilities(
 
 
 def _has_replicates(number: Replicated) -> bool:
-    """Whether the number is defined, with replicates: DeLong's are of the AUC and its gaps only."""
+    """Whether the number is defined, with replicates: DeLong gives them for the AUC and its gaps
+    only."""
     return bool(np.isfinite(number.value_S).all() and number.replicate_BS.size)
 
 
@@ -91,7 +92,7 @@ def _drawn(
 
 
 def _hits(replicate_BMK: Floats, objectives: Sequence[Objective]) -> tuple[Floats, int]:
-    """In how many replicates each configuration is on the front, [M]; and of how many."""
+    """In how many replicates each configuration is on the front, [M], and their total number."""
     hits_M = np.zeros(replicate_BMK.shape[1])
     for value_MK in replicate_BMK:
         defined_M = np.isfinite(value_MK).all(axis=1)

@@ -2,7 +2,7 @@
 
 Any number that a study evaluates may be one: a metric of everybody, of its worst group, or its gap
 (see `evaluation/numbers.py`). A search may read no test number, so an objective outside `val/` is
-refused where it is made.
+refused when it is made.
 """
 
 from __future__ import annotations
@@ -13,13 +13,18 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError, field_validator, model_validator
 
-from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.config.evaluation import EvaluationSettings, parse_point
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.metrics import FAMILIES
 from fairfm_core.evaluation.numbers import Goal, NamedNumber, known_numbers, number_named
 
 PREFIX = "val/"
+FORMS = (
+    "write val/METRIC, val/gap_ATTRIBUTE (of the AUC), val/gap_METRIC_ATTRIBUTE,"
+    " val/mean_of_gaps_METRIC_ATTRIBUTE or val/worst_group_METRIC_ATTRIBUTE"
+)
 
 
 class Objective(Frozen):
@@ -44,7 +49,7 @@ class Objective(Frozen):
 
     @model_validator(mode="after")
     def _better_direction(self) -> Objective:
-        """A metric and its gaps have one direction in which they are better."""
+        """Check the goal: each metric and gap has only one direction in which it is better."""
         if self.goal != self.number.goal:
             ideal = f" (nearest to {self.number.ideal:g})"
             raise BadInput(
@@ -56,17 +61,43 @@ class Objective(Frozen):
     def check_evaluated(self, settings: EvaluationSettings) -> None:
         """Raise BadInput if an evaluation by `settings` does not yield this metric."""
         known = known_numbers(settings)
-        if self.name not in known:
-            guessed = {number.spelled_out: name for name, number in known.items()}
-            guess = PREFIX + guessed.get(self.name, self.name)
-            hint = did_you_mean(guess, [PREFIX + name for name in known])
-            metrics = dict.fromkeys(number.metric.name for number in known.values())
+        if self.name in known:
+            return
+        evaluated = f"{', '.join(_metrics(known))} for {first_ten(settings.attributes)}"
+        if missing := self._missing(settings):
             raise BadInput(
-                f"unknown objective {self.metric!r}{hint}; this study evaluates"
-                f" {', '.join(metrics)} for {first_ten(settings.attributes)}: write val/METRIC,"
-                " val/gap_ATTRIBUTE (of the AUC), val/gap_METRIC_ATTRIBUTE,"
-                " val/mean_of_gaps_METRIC_ATTRIBUTE or val/worst_group_METRIC_ATTRIBUTE"
+                f"unknown objective {self.metric!r}: add {missing}; this study evaluates"
+                f" {evaluated}"
             )
+        raise BadInput(
+            f"unknown objective {self.metric!r}{self._nearest(known)}; this study evaluates"
+            f" {evaluated}: {FORMS}"
+        )
+
+    def _missing(self, settings: EvaluationSettings) -> str:
+        """What to add to the settings so that they yield this metric; empty if that is not all."""
+        metric = self.number.metric
+        base, _, point = metric.name.partition("@")
+        families = [name for name, members in FAMILIES.items() if base in {m.name for m in members}]
+        added = {"metrics": families or ["rates"], "operating_points": [point] if point else []}
+        for each in added["operating_points"]:
+            parse_point(each)
+        lists = {name: getattr(settings, name) for name in added}
+        wider = {name: (*lists[name], *values) for name, values in added.items()}
+        if self.name not in known_numbers(settings.model_copy(update=wider)):
+            return ""
+        return " and ".join(
+            f"{value} to evaluation.{name}"
+            for name, values in added.items()
+            for value in values
+            if value not in lists[name]
+        )
+
+    def _nearest(self, known: Mapping[str, NamedNumber]) -> str:
+        """The hint at the nearest of the known numbers."""
+        guessed = {number.spelled_out: name for name, number in known.items()}
+        guess = PREFIX + guessed.get(self.name, self.name)
+        return did_you_mean(guess, [PREFIX + name for name in known])
 
     @property
     def name(self) -> str:
@@ -76,11 +107,18 @@ class Objective(Frozen):
     @property
     def number(self) -> NamedNumber:
         """What the number is; raises BadInput for a name without a metric."""
-        return number_named(self.name)
+        try:
+            return number_named(self.name)
+        except BadInput as error:
+            usual = known_numbers(EvaluationSettings())
+            raise BadInput(
+                f"unknown objective {self.metric!r}{self._nearest(usual)}; metrics:"
+                f" {', '.join(_metrics(usual))}: {FORMS}"
+            ) from error
 
     @property
     def maximised(self) -> bool:
-        """Whether larger is better, of the values as `judged` returns them."""
+        """Whether larger is better, for values as returned by `judged`."""
         return self.goal == "maximize"
 
     @property
@@ -115,6 +153,11 @@ def parse_objectives(
         for objective in objectives:
             objective.check_evaluated(settings)
     return objectives
+
+
+def _metrics(known: Mapping[str, NamedNumber]) -> list[str]:
+    """The distinct metrics of some numbers."""
+    return list(dict.fromkeys(number.metric.name for number in known.values()))
 
 
 def _objective(values: Mapping[str, Any]) -> Objective:

@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.arrays import Bools, Floats
 from fairfm_core.evaluation.selection.objectives import Objective
-
-Mask = npt.NDArray[np.bool_]
 
 
 def non_dominated(
     values: npt.ArrayLike, objectives: Sequence[Objective], names: Sequence[str] | None = None
-) -> Mask:
+) -> Bools:
     """Mask [N] of the rows of `values` [N, objectives] that no other row dominates.
 
     A row dominates another if it is at least as good in all objectives and better in one; equal

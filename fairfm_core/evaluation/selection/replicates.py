@@ -27,7 +27,7 @@ class Replicated:
     pairing: str
     """Digest of the images and draws: only numbers with the same pairing may be subtracted."""
     null_RS: Floats | None = None
-    """Of a gap: its value in each of R permutations of the groups, the same for all models."""
+    """For a gap, its value in each of R permutations of the groups, the same for all models."""
 
 
 def replicated(seeds: Sequence[Evaluation], who: str) -> dict[Key, Replicated]:
@@ -48,7 +48,7 @@ def check_paired(first: Replicated, other: Replicated, names: Sequence[str]) -> 
     """Raise BadInput unless two numbers rest on the same draws of the same patients."""
     if first.pairing != other.pairing or len(first.replicate_BS) != len(other.replicate_BS):
         raise BadInput(
-            f"{names[0]} and {names[1]} do not pair: they predict different images, or have"
+            f"{names[0]} and {names[1]} cannot be paired: they predict different images, or have"
             " different labels, or were evaluated with different draws; compare models on the same"
             " split of the same data, evaluated with the same settings"
         )
@@ -57,7 +57,7 @@ def check_paired(first: Replicated, other: Replicated, names: Sequence[str]) -> 
 def _joined(seeds: Sequence[Replicated], who: str) -> Replicated:
     """One number of all seeds; raises BadInput if they did not draw the same patients."""
     if len({seed.pairing for seed in seeds}) > 1:
-        raise BadInput(f"the seeds of {who} do not pair: they predict different images")
+        raise BadInput(f"the seeds of {who} cannot be paired: they predict different images")
     nulls = [seed.null_RS for seed in seeds if seed.null_RS is not None]
     return Replicated(
         np.concatenate([seed.value_S for seed in seeds]),

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.arrays import Bools, Floats
 from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.selection.objectives import PREFIX, Objective
-from fairfm_core.evaluation.selection.pareto import Mask, non_dominated
+from fairfm_core.evaluation.selection.pareto import non_dominated
 from fairfm_core.evaluation.summary import validation_metrics
 from fairfm_core.evaluation.tables import Evaluation
 
-AUC = "val/auc"
+VALIDATION_AUC = "val/auc"
 SUBGROUP = "val/auc["
 OBJECTIVES = "objectives"
 """The name of the rule that chooses by the objectives."""
@@ -55,12 +55,12 @@ def validation_table(
         | {**validation_metrics(evaluation, names), **_subgroup_aucs(evaluation)}
         for name, evaluation in sorted(evaluations.items())
     ]
-    table = pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", AUC])
+    table = pd.DataFrame(rows, columns=None if rows else ["fingerprint", "split", VALIDATION_AUC])
     metrics = [objective.metric for objective in objectives]
     return table.reindex(columns=list(dict.fromkeys([*table.columns, *metrics])))
 
 
-def front(table: pd.DataFrame, objectives: Sequence[Objective]) -> Mask:
+def front(table: pd.DataFrame, objectives: Sequence[Objective]) -> Bools:
     """Mask of the candidates that are non-dominated in the objectives (equal ones all kept).
 
     Raises BadInput for a table with test numbers or an undefined objective, naming the candidate.
@@ -85,10 +85,10 @@ def choose(rule: str, table: pd.DataFrame, attribute: str | None = None) -> Choi
         raise BadInput(
             f"unknown selection rule {rule!r}{did_you_mean(rule, RULES)}; one of {known}"
         )
-    _require(table, AUC)
+    _require(table, VALIDATION_AUC)
     prefix = SUBGROUP + (f"{attribute}=" if attribute else "")
     subgroups = [name for name in table.columns if name.startswith(prefix)]
-    needed = [AUC] if rule == "overall" else [AUC, *subgroups]
+    needed = [VALIDATION_AUC] if rule == "overall" else [VALIDATION_AUC, *subgroups]
     if rule != "overall" and not subgroups:
         raise BadInput(f"rule {rule!r} needs subgroup AUCs; the table has no column {prefix}...")
     score, space = RULES[rule]
@@ -103,7 +103,7 @@ def choose_by_objectives(table: pd.DataFrame, objectives: Sequence[Objective]) -
     """
     check_validation_only(table)
     needed = [objective.metric for objective in objectives]
-    for metric in (AUC, *needed):
+    for metric in (VALIDATION_AUC, *needed):
         _require(table, metric)
 
     def distances(value_NM: Floats) -> Floats:
@@ -130,7 +130,7 @@ def _best(
         raise BadInput(f"rule {rule!r} has no candidate with defined numbers: it needs {numbers}")
     score_N = score(candidates[list(needed)].to_numpy(dtype=np.float64))
     names = candidates["fingerprint"].tolist()
-    auc_N = candidates[AUC].to_numpy(dtype=np.float64)
+    auc_N = candidates[VALIDATION_AUC].to_numpy(dtype=np.float64)
     order = np.lexsort((np.array(names), _largest_gap(candidates), -auc_N, score_N))
     return Choice(rule, names[order[0]], space, tuple(sorted(names)), _names(table[~defined]))
 
@@ -157,7 +157,7 @@ def _by_worst_group(values_NM: Floats) -> Floats:
 def _by_pareto(values_NM: Floats) -> Floats:
     """Rule `pareto`: best worst group among those non-dominated in the groups' AUCs."""
     subgroup_NG = values_NM[:, 1:]
-    objectives = [Objective(metric=AUC, goal="maximize")] * subgroup_NG.shape[1]
+    objectives = [Objective(metric=VALIDATION_AUC, goal="maximize")] * subgroup_NG.shape[1]
     kept_N = non_dominated(subgroup_NG, objectives)
     return np.where(kept_N, -subgroup_NG.min(axis=1), np.inf)
 

@@ -32,7 +32,7 @@ TIMM_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"{NORM}/(?P<leaf>gamma|beta)"), "norm.{part}"),
 )
 DAMAGED = (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
-"""Raised by numpy for files of another kind, cut-off files and pickled objects."""
+"""Raised by numpy for files of another kind, truncated files and pickled objects."""
 PARTS = {"gamma": "weight", "beta": "bias"}
 
 
@@ -46,7 +46,7 @@ def read_bit(path: Path, network: nn.Module) -> Published:
             kept, heads = _without_head(archive.files)
             tensors = _tensors(kept, archive.__getitem__, path)
     except BadInput:
-        raise  # also a ValueError, but already worded
+        raise  # also a ValueError, but its message is final
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
     except DAMAGED as error:

@@ -2,7 +2,7 @@
 
 A reader is one function and one line in `READERS`: it gives a checkpoint's tensors timm's names
 and drops those that belong to no backbone. `convert` then compares them with the network, which is
-built without memory, and refuses whatever is missing, unexpected or of another shape.
+built without allocating memory, and refuses whatever is missing, unexpected or of another shape.
 """
 
 from __future__ import annotations

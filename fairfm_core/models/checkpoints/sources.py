@@ -1,6 +1,6 @@
 """Where the weights of a trial are and what identifies them; found when planning, without torch.
 
-`located` completes what a study says of its weights: the file, its format and its SHA-256. For a
+`located` completes what a study says about its weights: the file, its format and its SHA-256. For a
 published checkpoint that is the SHA-256 of the files that the format's reader would read.
 """
 
@@ -22,14 +22,14 @@ def located(weights: PublishedWeights) -> PublishedWeights:
 
     A converted file and the published file that it was made from are the same weights.
 
-    Raises BadInput for a file that does not exist, has an unknown format, holds another model than
-    the study says, or has another SHA-256.
+    Raises BadInput for a file that does not exist, has an unknown format, holds a model other than
+    the one in the study, or has another SHA-256.
     """
     file = Path(weights.file).absolute() if weights.file else bundled_file(ZOO[weights.model])
     complete = _converted(weights, file) if is_converted(file) else _published(weights, file)
     if weights.sha256 not in (None, complete.sha256):
         raise BadInput(
-            f"weights {weights.model}: {file} has SHA-256 {complete.sha256}, the study says "
+            f"weights {weights.model}: {file} has SHA-256 {complete.sha256}, but the study says "
             f"{weights.sha256}"
         )
     return complete

@@ -42,7 +42,7 @@ def prepare_weights(stage: Stage, store: ArtifactStore, folder: Path, report: Re
 
 
 def check_weights(weights: PublishedWeights, backbone: Backbone, method: str, pool: str) -> None:
-    """Raises BadInput unless the weights fill the trial's network, built without memory."""
+    """Raises BadInput unless the weights fill the trial's network, built on the meta device."""
     assert weights.file is not None
     assert weights.format is not None
     with torch.device("meta"):

@@ -62,7 +62,8 @@ class TensorBundle:
         return (_with(self.prefix, ".index"), *shards)
 
     def read(self, name: str) -> NDArray[Any]:
-        """A variable's value; raises BadInput if its data are missing, cut off or not readable."""
+        """A variable's value; raises BadInput if its data are missing, truncated or not
+        readable."""
         entry = self.entries[self.names.get(name, name)]
         if entry.sliced:
             raise BadInput(f"{self.prefix}: {name} is saved in slices, which cannot be read")
@@ -84,7 +85,7 @@ class TensorBundle:
         shard = self._shard(entry.shard)
         try:
             if shard.stat().st_size < entry.offset + entry.size:
-                raise BadInput(f"{shard} is cut off before or within {name}; copy it again")
+                raise BadInput(f"{shard} is truncated before or within {name}; copy it again")
             return np.fromfile(shard, np.uint8, count=entry.size, offset=entry.offset)
         except OSError as error:
             raise BadInput(f"{shard} cannot be read: {error.strerror or error}") from error
@@ -155,7 +156,7 @@ def _names(bundle: TensorBundle) -> dict[str, str]:
             for attribute in messages(node, 2)
         ]
     except BadInput:
-        raise  # also a ValueError, but already worded
+        raise  # also a ValueError, but its message is final
     except (ValueError, IndexError) as error:
         raise BadInput(f"{bundle.prefix}: its graph of objects is damaged: {error}") from error
     named = [(full[0].decode() if full else "", key) for full, key in pairs]

@@ -20,12 +20,12 @@ COMPRESSIONS = {1: "snappy"}
 def read_table(data: bytes) -> dict[bytes, bytes]:
     """Every key and value of the table.
 
-    Raises ValueError for a wrong magic number, and for a block that is compressed, cut off or does
-    not match its checksum.
+    Raises ValueError for a wrong magic number, and for a block that is compressed, truncated or
+    does not match its checksum.
     """
     if len(data) < FOOTER or int.from_bytes(data[-8:], "little") != MAGIC:
         raise ValueError(
-            "it does not end in the magic number of an index: it is another file, or cut off"
+            "it does not end in the magic number of an index: it is another file, or truncated"
         )
     footer = data[-FOOTER:]
     _, at = _handle(footer, 0)  # the meta index, which TensorFlow leaves empty
@@ -77,7 +77,8 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The base-128 number at `at` and the position after it; raises ValueError if it is cut off."""
+    """The base-128 number at `at` and the position after it; raises ValueError if it is
+    truncated."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

@@ -34,7 +34,7 @@ DAMAGED = (
     ValueError,
     pickle.UnpicklingError,
 )
-"""Raised by torch for a file of another kind or one that is cut off."""
+"""Raised by torch for a file of another kind or one that is truncated."""
 REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 

@@ -73,7 +73,7 @@ class Difference:
 def diagnose(difference: Difference) -> str:
     """The likely mistake, in words."""
     said = (cause(difference) for cause in CAUSES)
-    return next((sentence for sentence in said if sentence), "its tensors are not the network's")
+    return next((sentence for sentence in said if sentence), "its tensors are not a match")
 
 
 def first_names(names: Iterable[str]) -> str:

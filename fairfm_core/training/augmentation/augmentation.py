@@ -50,8 +50,6 @@ class Augmenter:
     """On the CPU, where images are read: uint8 [B, H, W] -> uint8 [B, H', W']."""
     finished: Step
     """On the network's device: uint8 [B, H', W'] -> normalised float32 [B, C, S, S]."""
-    on_device: bool
-    """Whether all of the work is in `finished`."""
 
     def __call__(self, pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
         """uint8 [B, H, W] and a seed per image -> normalised float32 [B, C, S, S]."""
@@ -80,7 +78,7 @@ def _none(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
     def finished(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
         return to_input(pixels_BHW, backbone)
 
-    return Augmenter(_as_stored, finished, on_device=True)
+    return Augmenter(_as_stored, finished)
 
 
 def _paper(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
@@ -89,7 +87,7 @@ def _paper(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
         grey_B1SS = paper_augmentation(resized(pixels_BHW, backbone), uniforms(seeds, 5))
         return normalised(grey_B1SS, backbone)
 
-    return Augmenter(_as_stored, finished, on_device=True)
+    return Augmenter(_as_stored, finished)
 
 
 def _tensor_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
@@ -100,7 +98,7 @@ def _tensor_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
     def finished(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
         return _whole_input(views(pixels_BHW, seeds), backbone)
 
-    return Augmenter(_as_stored, finished, on_device=True)
+    return Augmenter(_as_stored, finished)
 
 
 def _pil_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
@@ -110,7 +108,7 @@ def _pil_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
     def finished(pixels_BSS: Tensor, seeds: Seeds) -> Tensor:
         return _whole_input(pixels_BSS, backbone)
 
-    return Augmenter(views, finished, on_device=False)
+    return Augmenter(views, finished)
 
 
 def _randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
@@ -137,6 +135,6 @@ def uniforms(seeds: Seeds, count: int) -> Tensor:
     return torch.from_numpy((z >> np.uint64(40)).astype(np.float32) / 2**24)
 
 
-Kind = Callable[[EndToEnd, Backbone], Augmenter]
-PATHS: dict[str, Kind] = {"tensor": _tensor_randaugment, "pil": _pil_randaugment}
-KINDS: dict[str, Kind] = {"none": _none, "paper": _paper, "randaugment": _randaugment}
+MakeAugmenter = Callable[[EndToEnd, Backbone], Augmenter]
+PATHS: dict[str, MakeAugmenter] = {"tensor": _tensor_randaugment, "pil": _pil_randaugment}
+KINDS: dict[str, MakeAugmenter] = {"none": _none, "paper": _paper, "randaugment": _randaugment}

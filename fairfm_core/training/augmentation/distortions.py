@@ -15,8 +15,8 @@ from torch.nn import functional as F
 JITTER, JITTER_CHANCE = 0.4, 0.8
 BLUR_SIGMA = (0.1, 2.0)
 BLUR_KERNEL = 23 / 224
-"""Of the image's side, an even number made the next larger odd one. Sigma is in pixels: as SimCLR
-has it."""
+"""Kernel size as a share of the image's side, rounded up to an odd number; sigma is in pixels. Both
+as in SimCLR."""
 
 
 class Chances(NamedTuple):
@@ -30,7 +30,7 @@ ASYMMETRIC = (Chances(1.0, 0.0), Chances(0.1, 0.2))
 
 
 def distorted(x_B1SS: Tensor, draws_7B: Tensor, chances: Chances) -> Tensor:
-    """Grey images in 0..1, each with uniform draws, on the CPU, of: jitter or not, brightness,
+    """Grey images in 0..1. Each has uniform draws, on the CPU, for: jitter or not, brightness,
     contrast, blur or not, its sigma, solarise or not, and whether brightness comes before contrast.
     """
     # Computed on the CPU, so that nothing waits for the GPU.
@@ -56,7 +56,7 @@ def _lighted(x_B1SS: Tensor, factor_B111: Tensor) -> Tensor:
 
 
 def _contrasted(x_B1SS: Tensor, factor_B111: Tensor) -> Tensor:
-    # In float64: the order in which an image is summed must not show.
+    # In float64, so that the order in which an image is summed does not matter.
     mean_B111 = x_B1SS.double().mean(dim=(1, 2, 3), keepdim=True).float()
     return (mean_B111 + factor_B111 * (x_B1SS - mean_B111)).clamp(0, 1)
 

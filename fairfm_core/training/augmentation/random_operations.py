@@ -18,7 +18,7 @@ Operation = tuple[str, float]
 class RandomOperations:
     """torchvision's RandAugment in two steps: drawing operations, and applying one to images.
 
-    Beside timm's: both operations always happen (timm: each with p = 0.5), the magnitude does not
+    Unlike timm's: both operations always happen (timm: each with p = 0.5), the magnitude does not
     vary (timm: deviation 0.5), there is "nothing" but no inversion and no added solarisation, and
     posterising keeps 8 to 4 bits (timm: 4 to 0).
     """

@@ -22,7 +22,7 @@ NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 MAX_ROTATION = math.radians(7)
 AREAS = (0.6, 1.0)
-"""Shares of the image a crop keeps: lesions at the rim of a small radiograph survive."""
+"""Share of the image that a crop keeps: large enough for lesions near the edge to survive."""
 
 
 def to_input(pixels_NHW: Tensor, backbone: Backbone) -> Tensor:
@@ -48,10 +48,10 @@ def resized(pixels_NHW: Tensor, backbone: Backbone) -> Tensor:
 
 
 def normalised(x_N1HW: Tensor, backbone: Backbone) -> Tensor:
-    """Grey in 0..1 -> the backbone's channels [N, C, H, W], less their mean, by their deviation."""
+    """Grey in 0..1 -> the backbone's channels [N, C, H, W], standardised by mean and deviation."""
     mean, std = NORMALISATION[backbone.normalisation]
     channels = backbone.channels
-    # Channels that will be the same are computed once and copied.
+    # Identical channels are computed once and copied.
     distinct = channels if len(set(zip(mean, std, strict=True))) > 1 else 1
     x_NCHW = x_N1HW - _per_channel(mean[:distinct], x_N1HW)
     x_NCHW /= _per_channel(std[:distinct], x_N1HW)
@@ -61,7 +61,7 @@ def normalised(x_N1HW: Tensor, backbone: Backbone) -> Tensor:
 def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
     """float32 [1, C, 1, 1] on the device of `like`."""
     values_1C11 = torch.tensor(values).view(1, -1, 1, 1)
-    # Made on the CPU and sent: making it on a GPU would wait for all work queued there.
+    # Created on the CPU and sent: creating it on a GPU would wait for all work queued there.
     return values_1C11.to(like.device, non_blocking=True)
 
 

@@ -1,6 +1,6 @@
-"""The epochs of a fine-tuning.
+"""The epochs of fine-tuning.
 
-The state is checkpointed after a step, as often as this costs little time. Killed at any point, the
+The state is checkpointed after a step, as often as is cheap. After a kill at any point,
 training continues from its last checkpoint to the same weights, bit for bit on a CPU.
 """
 
@@ -33,7 +33,7 @@ REPORT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Fit:
-    """The pieces of one training."""
+    """The pieces of one training run."""
 
     learner: Learner
     schedule: CosineLRScheduler
@@ -98,7 +98,7 @@ def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str
 
 
 def _step(job: Fit, state: TrainingState, batch: LabelledBatch) -> None:
-    """One optimizer step at the learning rate of its number."""
+    """One optimizer step at its scheduled learning rate."""
     job.schedule.step_update(state.step + 1)
     state.losses.append(train_step(job.learner, state, batch))
     state.step += 1

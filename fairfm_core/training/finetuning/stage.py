@@ -32,7 +32,7 @@ from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer
 def build_network(
     recipe: EndToEnd, backbone: Backbone, pathologies: int, seed: int, device: torch.device
 ) -> nn.Module:
-    """The network of a fine-tuning, with random weights drawn from this seed."""
+    """The network for fine-tuning, with random weights drawn from this seed."""
     prefer_determinism(recipe.deterministic)
     model = build_backbone(
         backbone,
@@ -51,7 +51,7 @@ def build_network(
 
 
 def _spell_out_attention(model: nn.Module) -> None:
-    """Attention unfused: on a CPU, its backward pass in 16 bits takes three times as long fused."""
+    """Unfuse attention: on a CPU the fused backward pass in 16 bits takes three times as long."""
     for layer in model.modules():
         if hasattr(layer, "fused_attn"):
             layer.fused_attn = False  # type: ignore[assignment]

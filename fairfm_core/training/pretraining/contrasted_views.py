@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import MocoV3Settings
+from fairfm_core.config.methods.self_supervised import MocoV3Settings
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.models.memory.gpu_rules import GpuRules
 from fairfm_core.models.moco_v3 import (

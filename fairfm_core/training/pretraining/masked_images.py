@@ -10,7 +10,7 @@ from timm.optim import param_groups_weight_decay
 from torch import Tensor, nn
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import MaeSettings
+from fairfm_core.config.methods.self_supervised import MaeSettings
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.models.mae import MaskedAutoencoder
 from fairfm_core.models.memory.gpu_rules import GpuRules
@@ -44,7 +44,7 @@ class MaskedImages(SelfSupervision):
 
     @staticmethod
     def forward_on_meta(network: Any, images_BCHW: Tensor, rules: GpuRules, workers: int) -> None:
-        """The encoder sees the visible patches alone."""
+        """The encoder sees only the visible patches."""
         network(images_BCHW, images_BCHW.new_empty(len(images_BCHW), network.patches))
 
     @property

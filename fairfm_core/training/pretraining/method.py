@@ -1,7 +1,7 @@
 """What every self-supervised method of pre-training implements: pixels and seeds in, a loss out.
 
 A method is a network (`fairfm_core/models`), a subclass of `SelfSupervision` in a module of its own
-here, and a record in `config/methods.py` that names the subclass.
+here, and a record in `config/methods/self_supervised.py` that names the subclass.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import SELF_SUPERVISED, imported
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
+from fairfm_core.config.named_records import imported
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.models.memory.gpu_rules import GpuRules
 
@@ -30,7 +31,7 @@ class BatchLoss:
     loss: Tensor
     """Their mean, with gradient."""
     spread: float | None = None
-    """Spread of the encoder's features over all workers' images, for a method that can collapse:
+    """For a method that can collapse, spread of the encoder's features over all workers' images:
     1 is uniform, 0 means that all are equal."""
 
 

@@ -6,7 +6,7 @@ the same order whichever worker computes them.
 
 from __future__ import annotations
 
-from fairfm_core.config.methods import SELF_SUPERVISED
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.errors import BadInput
 
 Worker = tuple[int, int]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import read_pretraining
+from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.zoo import MAPPING_REVISION
 from fairfm_core.data.corpora.corpus import corpus_text, open_corpora, pretraining_corpus
 from fairfm_core.errors import BadInput

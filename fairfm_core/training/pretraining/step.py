@@ -1,4 +1,4 @@
-"""One optimizer step of a pre-training: this worker's share of a batch, in parts if need be."""
+"""One optimizer step of a pre-training: this worker's share of a batch, in parts if necessary."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import SELF_SUPERVISED
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.models.synchronised_norm import worker
 from fairfm_core.training.device import grad_scaler

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import SELF_SUPERVISED
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
+from fairfm_core.config.named_records import imported
+from fairfm_core.config.pretraining import AUGMENTATIONS, Pretraining
 from fairfm_core.training.augmentation.augment_tensor import RandomViews
-from fairfm_core.training.augmentation.augmentation import uniforms
+from fairfm_core.training.augmentation.augmentation import Seeds, uniforms
 from fairfm_core.training.augmentation.distortions import ASYMMETRIC, Chances, distorted
 from fairfm_core.training.augmentation.random_operations import RandomOperations
 from fairfm_core.training.augmentation.transforms import normalised, paper_augmentation, resized
 
-Seeds = Sequence[int]
 View = Callable[[Tensor, Seeds], Tensor]
 """uint8 [B, H, W] and one seed per image -> normalised float32 [B, C, S, S]."""
 
 
 def views_of(recipe: Pretraining, backbone: Backbone) -> tuple[View, ...]:
     """As many views as the method takes of each image, of the kind that the recipe names."""
-    pair, views = VIEWS[recipe.augmentation](recipe, backbone), SELF_SUPERVISED[recipe.method].views
+    pair = imported(AUGMENTATIONS[recipe.augmentation])(recipe, backbone)
+    views = SELF_SUPERVISED[recipe.method].views
     assert 1 <= views <= len(pair), f"{recipe.method}: one or two views of an image, not {views}"
-    return pair[:views]
+    chosen: tuple[View, ...] = pair[:views]
+    return chosen
 
 
-def _crop(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
+def crop_views(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
     """Random resized crop and flip p = 0.5."""
     crop = _cropped(recipe, backbone, InterpolationMode.BICUBIC)
 
@@ -38,7 +40,7 @@ def _crop(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
     return view, view
 
 
-def _paper(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
+def paper_views(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
     """Crop and resize, flip p = 0.5, rotation within 7 degrees, as one resampling (section 3)."""
 
     def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
@@ -49,7 +51,7 @@ def _paper(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
     return view, view
 
 
-def _mocov3(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
+def mocov3_views(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
     """MoCo v3's own: crop, flip, jitter, blur, solarisation; the two views differ in strength.
 
     Of colour jitter only brightness and contrast apply to grey images.
@@ -73,6 +75,3 @@ def _cropped(
 ) -> RandomViews:
     nothing = RandomOperations(0, 0.0, backbone.image_size, fill=0)
     return RandomViews(backbone.image_size, recipe.crop_scale, nothing, interpolation)
-
-
-VIEWS = {"crop": _crop, "paper": _paper, "mocov3": _mocov3}

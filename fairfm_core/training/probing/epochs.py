@@ -7,12 +7,14 @@ epoch.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairfm_core.stages import EpochValues
 from fairfm_core.training.probing.head_groups import HeadGroup, batches, learning_rates
 from fairfm_core.training.probing.heads import (
     Heads,
@@ -29,12 +31,10 @@ from fairfm_core.training.probing.validation_auc import mean_aucs
 BLOCK = 2**24
 """Validation scores in memory at once, so that memory does not grow with the number of heads."""
 
-Row = dict[str, float]
-
 
 def run_epoch(
     group: HeadGroup, heads: Heads, train_ND: Tensor, val_ND: Tensor, epoch: int
-) -> list[Row | None]:
+) -> Sequence[EpochValues | None]:
     """Train epoch number `epoch`, counted from 0, and validate; a row for each head that works."""
     if all(heads.failure):
         return [None] * len(heads.failure)
@@ -52,7 +52,9 @@ def run_epoch(
     return _logged(heads, rows, started)
 
 
-def _logged(heads: Heads, rows: list[Row], started: float) -> list[Row | None]:
+def _logged(
+    heads: Heads, rows: list[dict[str, float]], started: float
+) -> Sequence[EpochValues | None]:
     """Add times to the rows and append them to the histories; None for heads that have failed."""
     sound = [failure is None for failure in heads.failure]
     now = time.time()

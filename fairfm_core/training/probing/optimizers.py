@@ -34,7 +34,8 @@ class StepSizes:
 Memory = dict[str, Tensor]
 """State of an optimizer for one parameter: tensors of its shape."""
 Update = Callable[[Tensor, Tensor, Memory, StepSizes], None]
-"""Changes parameter [K, X] and memory in place, given the gradient [K, X]; may overwrite that."""
+"""Updates parameter [K, X] and memory in place from the gradient [K, X], which may be
+overwritten."""
 
 
 @dataclass(frozen=True)

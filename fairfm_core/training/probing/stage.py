@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import LinearProbe
-from fairfm_core.data.cohort_checks import SPLITS
+from fairfm_core.data.cohort_checks import EVALUATION_SPLITS, SPLITS
 from fairfm_core.errors import StageFailed
 from fairfm_core.models.weights.provenance import COVERAGE
-from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
+from fairfm_core.stages import EpochValues, Report, ReportRows, Stage, joint_fingerprint
 from fairfm_core.training.adapt_data import (
     AdaptationData,
     open_adaptation_data,
@@ -77,7 +77,7 @@ def _trained(
 ) -> list[TrainedProbe]:
     pace, name = Pace(), joint_fingerprint(stages)
 
-    def on_epoch(epoch: int, rows: Sequence[Mapping[str, float] | None], state: PassState) -> None:
+    def on_epoch(epoch: int, rows: Sequence[EpochValues | None], state: PassState) -> None:
         if not pace.due:
             return
         with pace.measured():
@@ -123,5 +123,5 @@ def _write(
     if probe.failure is not None:
         raise StageFailed(probe.failure)
     device = pick_device()
-    scores = {name: predict_probe(probe, features[name], device) for name in ("val", "test")}
+    scores = {name: predict_probe(probe, features[name], device) for name in EVALUATION_SPLITS}
     write_results(folder, data, scores, probe.history, probe.best_epoch, probe.steps)

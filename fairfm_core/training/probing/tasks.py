@@ -61,7 +61,7 @@ class TrainedProbe:
     """Best epoch by validation AUC, counted from 1; 0 if no epoch has one."""
     steps: int
     failure: str | None
-    """Why it failed: a loss that is not finite, with its step; None if it did not."""
+    """Why it failed (a loss that is not finite, with its step); None if it did not."""
 
 
 def check_tasks(tasks: Sequence[ProbeTask], features: ProbeFeatures) -> None:

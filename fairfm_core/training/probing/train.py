@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fairfm_core.training.probing.epochs import Row, run_epoch
+from fairfm_core.stages import EpochValues
+from fairfm_core.training.probing.epochs import run_epoch
 from fairfm_core.training.probing.head_groups import HeadGroup, head_groups, start
 from fairfm_core.training.probing.heads import Heads
 from fairfm_core.training.probing.tasks import (
@@ -58,7 +59,7 @@ class PassState:
         return buffer.getvalue()
 
 
-OnEpoch = Callable[[int, Sequence[Row | None], PassState], None]
+OnEpoch = Callable[[int, Sequence[EpochValues | None], PassState], None]
 """Takes the number of the epoch from 1, each task's row (None once it failed), and the state."""
 
 
@@ -114,9 +115,9 @@ class _Views:
 
 def _epoch(
     groups: list[HeadGroup], state: PassState, train_ND: Tensor, val_ND: Tensor
-) -> list[Row | None]:
+) -> list[EpochValues | None]:
     """One epoch of every group; the rows in the order of the tasks."""
-    rows: dict[int, Row | None] = {}
+    rows: dict[int, EpochValues | None] = {}
     for group, heads in zip(groups, state.heads, strict=True):
         own = run_epoch(group, heads, train_ND, val_ND, state.epoch)
         rows |= dict(zip(group.places, own, strict=True))

@@ -103,7 +103,7 @@ def test_models_that_do_not_pair(
     good = models / "good" / "s0" / "test.parquet"
     error = run("--compare", good, models / "odd.parquet", "--out", models / "out").exception
     assert isinstance(error, BadInput)
-    assert "do not pair" in str(error)
+    assert "cannot be paired" in str(error)
     assert said in str(error)
     assert "\n" not in str(error)
 

@@ -52,7 +52,7 @@ def test_the_ensemble_of_all_members_is_written_and_shown(folder):
     done = run(*models(folder), "--out", folder / "out", *FEW)
     assert done.exit_code == 0, done.output
     assert done.output.startswith("ensemble of 3 members, mean probability: bit + mae + moco\n")
-    assert "gap of sex (gap_of_mean)" in done.output
+    assert "sex gap (gap_of_mean)" in done.output
     written = read_predictions(folder / "out" / "ensemble.parquet").frame
     parts = [
         pd.concat([read_predictions(model / f"{split}.parquet").frame for split in ("test", "val")])
@@ -85,7 +85,7 @@ def test_the_search_chooses_on_validation_and_shows_test(folder):
         assert f"{int(row['front'])}     {' + '.join(row['members'])}" in done.output
         for name, what in (
             ("auc", "mean AUC, all images"),
-            ("gap_sex", "gap of sex (gap_of_mean)"),
+            ("gap_sex", "sex gap (gap_of_mean)"),
         ):
             value, interval = numbers[f"test/{name}"], r"\[0\.\d{4}, [01]\.\d{4}\]"
             line = rf"^{int(row['front'])} +full +{re.escape(what)} .* {value:.4f}  {interval} "
@@ -134,7 +134,7 @@ def test_without_a_test_split_the_front_is_shown_on_validation_alone(folder):
         ),
         (
             ["a=mae/predictions/test.parquet", "b=moco/predictions/val.parquet"],
-            "a and b do not pair: they predict different images",
+            "a and b cannot be paired: they predict different images",
         ),
     ],
 )

@@ -47,7 +47,7 @@ def test_writes_tables_and_prints_what_each_number_is(folder):
     assert set(result.metrics["group"].dropna()) == {"all", "F", "M", "<40", "40-59", "60+"}
     head = done.output.splitlines()[0].split()
     assert head[:5] == ["split", "protocol", "what", "value", "95"]
-    line = next(text for text in done.output.splitlines() if "gap of age (mean_of_gaps)" in text)
+    line = next(text for text in done.output.splitlines() if "age gap (mean_of_gaps)" in text)
     assert line.startswith("val")
     assert all(word in line for word in ("full", "[", "null", "p "))
     assert _run(folder, "--out", folder / "again", "--age-edges", "40,60", *few).exit_code == 0
@@ -99,3 +99,11 @@ def test_help_loads_nothing_heavy():
         "sys.exit(any(name in sys.modules for name in ('numpy', 'pandas', 'torch', 'ray')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_wrong_operating_point_names_its_option(folder):
+    done = _run(folder, "--out", folder / "out", "--thresholds", "fpr=2")
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception) == (
+        "--thresholds: operating point 'fpr=2' needs a rate between 0 and 1, as in fpr=0.2"
+    )

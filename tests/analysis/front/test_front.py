@@ -157,3 +157,13 @@ def test_results_without_replicates_have_no_certainty(
     assert "no stored replicates" in found.no_certainty
     assert found.members[0]["test_p_front"] is None
     assert "No P(front)" in write_front(str(tmp_path))
+
+
+def test_a_file_where_a_results_folder_is_expected_is_refused_with_the_command(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "study.yaml").write_text("study: tiny")
+    done = CliRunner().invoke(pareto, [str(tmp_path / "study.yaml")])
+    assert isinstance(done.exception, BadInput)
+    assert "study.yaml is a file" in str(done.exception)
+    assert str(done.exception).endswith("fairfm pareto results --study NAME")

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from analysis.commands.study import pareto
 from analysis.front.outputs import json_front, write_front
 from analysis.front.panels import front_panels
 from analysis.front.study_analysis import analyse_study
 from analysis.report.page import write_report
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.selection.pareto import hypervolume
 
 ODDS = "gap_equalized_odds@fpr=0.2_sex"
@@ -122,3 +126,21 @@ def test_objectives_without_replicates_have_a_front_and_no_probability(
     assert "(no interval)" in text
     page = Path(write_report(location)).read_text()
     assert "Not available here: no configuration has bootstrap replicates" in page
+
+
+def test_evaluations_made_before_the_metric_was_added_are_no_empty_front(
+    tmp_path: Path, results_folder: Path, study_json: Record
+) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(results_folder, folder)
+    goals = {"val/auc": "maximize", "val/auprc": "maximize"}
+    location = write_objectives(folder, study_json, goals)
+    analyse_study(location)  # stores the evaluations of pooled seeds
+    for path in folder.glob("*/*/metrics.parquet"):
+        table = pd.read_parquet(path)
+        table[table["metric"] != "auprc"].to_parquet(path)
+    done = CliRunner().invoke(pareto, [location])
+    assert isinstance(done.exception, BadInput)
+    message = str(done.exception)
+    assert message.startswith("no stored evaluation of study 'tiny' has val/auprc: they were made")
+    assert "run the study again" in message

@@ -89,7 +89,7 @@ def test_answer_names_front_and_worst_group(page: Page) -> None:
 
 def test_warnings_are_listed(page: Page) -> None:
     assert "cnn.tune.s1 failed: adapt: loss is NaN after step 7." in page.words
-    assert "cnn.tune rests on 1 seed; missing: 1." in page.words
+    assert "cnn.tune is based on 1 seed; missing: 1." in page.words
     assert "Edema, race Asian, val: 0 positives among" in page.words
     assert "vit.probe: test sex gap" in page.words
     assert "several data sets" in page.words

@@ -36,6 +36,24 @@ def test_prepare_prints_counts_and_check_prints_groups(tmp_path: Path) -> None:
     assert {record["group"] for record in report["cohort"]} >= {"F", "M", "White"}
 
 
+def test_check_cuts_ages_where_it_is_asked_to(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    fairfm_data("prepare", "phantom", "fair", "--out", out, "--patients", "30", "--size", "32")
+    usual, other = (
+        json.loads(fairfm_data("check", out, "--json", *options).output)
+        for options in ((), ("--age-edges", "18.5,65"))
+    )
+    for report, bins in ((usual, {"<40", "40-59", "60-79", "80+"}), (other, {"18.5-<65", "65+"})):
+        ages = {row["group"] for row in report["cohort"] if row["attribute"] == "age"}
+        assert ages - {"unknown"} <= bins
+        assert len(ages) > 1
+        assert any(f"age {name} in" in line for name in bins for line in report["small_groups"])
+    assert "18.5-<65" in fairfm_data("check", out, "--age-edges", "18.5,65").output
+    for wrong in ("60,40", "old", ""):
+        with pytest.raises(BadInput, match=r"^--age-edges: "):
+            fairfm_data("check", out, "--age-edges", wrong)
+
+
 def test_options_reach_the_world(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     options = ("--effect", "0.5", "--seed", "3", "--patients", "5", "--fractions", "0.5", "0.2")

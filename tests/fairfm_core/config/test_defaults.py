@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.methods import SELF_SUPERVISED, read_pretraining
-from fairfm_core.config.trial import METRIC_FAMILIES
+from fairfm_core.config.evaluation import METRIC_FAMILIES, EvaluationSettings
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
 from fairfm_core.evaluation.metrics import FAMILIES
 from fairfm_core.stages import REVISIONS
 

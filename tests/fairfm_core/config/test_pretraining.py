@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fairfm_core.config.methods import SELF_SUPERVISED, read_pretraining
-from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
+from fairfm_core.config.pretraining import AUGMENTATIONS, Pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.config.trial import Trial
 from fairfm_core.errors import BadInput
@@ -124,6 +124,17 @@ def test_a_recipe_of_the_other_method_is_not_known() -> None:
         pretraining("mocov3", recipe="medical_mae")
 
 
+def test_an_unknown_augmentation_is_refused_with_the_nearest() -> None:
+    message = "augmentation 'mocov2' is not known .did you mean 'mocov3'.*known: crop, paper"
+    with pytest.raises(ValidationError, match=message):
+        pretraining("mocov3", augmentation="mocov2")
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_each_augmentation_may_be_named(name: str) -> None:
+    assert pretraining("mae", augmentation=name).augmentation == name
+
+
 # A method's own settings
 
 
@@ -138,7 +149,7 @@ def test_each_field_has_one_owner_or_is_of_both() -> None:
 def test_what_is_of_the_other_method_is_refused(
     method: str, owner: str, name: str, value: Any
 ) -> None:
-    message = rf"{method} has no {name} \(settings of {owner}\): remove it, or set method: {owner}"
+    message = f"{name} applies to {owner}, not to {method}: remove it, or set method: {owner}"
     for recipe in SELF_SUPERVISED[method].recipes:
         with pytest.raises(ValidationError, match=message):
             pretraining(method, recipe=recipe, **{name: value})

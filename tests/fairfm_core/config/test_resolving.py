@@ -71,7 +71,12 @@ def test_what_a_trial_says_stands_above() -> None:
 
 @pytest.mark.parametrize(
     ("model", "optimizer", "normalise", "warmup"),
-    [("mae", "lars", True, 10), ("mocov3", "sgd", False, 0), ("bit", "lars", True, 10)],
+    [
+        ("mae", "lars", True, 10),
+        ("mocov3", "sgd", False, 0),
+        ("remedis", "sgd", False, 0),
+        ("bit", "lars", True, 10),
+    ],
 )
 def test_the_official_probe_of_each_method(
     model: str, optimizer: str, normalise: bool, warmup: int
@@ -122,7 +127,7 @@ def test_a_users_own_file_needs_its_network() -> None:
     )
     assert own.weights is not None
     assert (own.weights.model, own.weights.network.name) == ("own", "test_vit")
-    with pytest.raises(ValidationError, match="name their network"):
+    with pytest.raises(ValidationError, match="the network is not given"):
         trial({"file": FILE, "format": "timm"}, PROBE)
 
 
@@ -143,11 +148,11 @@ def test_a_path_is_no_part_of_what_a_trial_is() -> None:
         ({"model": "mae", "file": FILE, "colour": 1}, "Extra inputs"),
         (3, "weights"),
         ({"model": ["mae"]}, "weights need `model`"),
-        ({"model": "scratch_vit", "file": FILE}, "scratch_vit are random and take no file"),
+        ({"model": "scratch_vit", "file": FILE}, "scratch_vit are random: file does not apply"),
         ({"model": "mae", "file": FILE, "network": "q"}, "must be a mapping of keys to values"),
         (
             {"model": "mae", "file": FILE, "network": {"normalisation": "half"}},
-            r"takes no normalisation.*set the rest under backbone",
+            r"has no key normalisation.*set the rest under backbone",
         ),
     ],
 )
@@ -198,8 +203,8 @@ def test_a_users_own_network_decides_about_layer_decay(name: str, layer_decay: f
     ("adaptation", "message"),
     [
         ({**TUNE, "betas": [1.5, 0.9]}, "less than 1"),
-        ({**TUNE, "crop_scale": [0.9, 0.2]}, "two shares with 0 < low <= high <= 1"),
-        ({**PROBE, "batch_size": 1}, "nothing to normalise over"),
+        ({**TUNE, "crop_scale": [0.9, 0.2]}, "two fractions with 0 < low <= high <= 1"),
+        ({**PROBE, "batch_size": 1}, "batch_size 1 cannot be normalised"),
     ],
 )
 def test_impossible_values_are_refused_before_anything_runs(

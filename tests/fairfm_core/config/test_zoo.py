@@ -6,6 +6,7 @@ import typing
 
 import pytest
 
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.zoo import (
     FORMATS,
     MODELS,
@@ -53,6 +54,19 @@ def test_a_record_is_complete(model: FoundationModel) -> None:
     assert model.licence
     assert model.source
     assert ("non-commercial" in model.licence) == (model.id in NON_COMMERCIAL)
+
+
+def test_a_self_supervised_model_names_the_record_of_its_method() -> None:
+    names = {model.method: set[str | None]() for model in MODELS}
+    for model in MODELS:
+        names[model.method].add(model.self_supervised)
+    assert names == {
+        "masked": {"mae"},
+        "contrastive": {"mocov3"},
+        "supervised": {None},
+        "none": {None},
+    }
+    assert {"mae", "mocov3"} <= SELF_SUPERVISED.keys()
 
 
 def test_every_format_has_a_reader() -> None:

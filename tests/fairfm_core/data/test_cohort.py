@@ -57,9 +57,19 @@ def test_an_attribute_that_is_null_throughout_is_not_offered() -> None:
         (lambda f: f.drop(columns=["y_Edema", "y_Atelectasis"]), "no label column"),
         (lambda f: f.iloc[:0], "empty"),
         (lambda f: f.assign(image_id="same"), r"1 image id\(s\).*same"),
-        (lambda f: f.assign(image_id=range(12)), "image_id must be text"),
-        (lambda f: f.assign(patient_id=None), "patient_id must be text"),
-        (lambda f: f.assign(patient_id="p"), r"1 patient\(s\) are in more than one split: p"),
+        (
+            lambda f: f.assign(image_id=range(12)),
+            r"image_id must be text.*row 0 \(0\), row 1 \(1\)",
+        ),
+        (lambda f: f.assign(patient_id=None), r"patient_id must be text.*in row 0 \(None\), row 1"),
+        (
+            lambda f: f.assign(patient_id=f["patient_id"].where(f["row"] != 7, "")),
+            r"patient_id must be text .*; it is not in row 7 \(''\), counted from 0",
+        ),
+        (
+            lambda f: f.assign(patient_id="p"),
+            r"1 patient\(s\) are in more than one split: p \(i\d+ in \w+, i\d+ in \w+, i\d+ in",
+        ),
         (lambda f: f.assign(y_Edema=-1.0), r"label y_Edema holds -1.0; allowed are 0, 1 and null"),
         (lambda f: f.assign(y_Edema="yes"), "label y_Edema holds yes"),
         (lambda f: f.assign(sex="female"), "sex holds female; allowed are F, M and null"),

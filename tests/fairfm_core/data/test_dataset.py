@@ -138,8 +138,8 @@ def test_two_preparations_do_not_write_one_folder(tmp_path) -> None:
     ("kind", "options", "message"),
     [
         ("fantom", {}, "did you mean 'phantom'.*known: chexpert, chestxray14"),
-        ("phantom", {"allow_missing": 3}, "phantom takes no option allow_missing"),
-        ("chestxray14", {"effect": 0.5}, "chestxray14 takes no option effect"),
+        ("phantom", {"allow_missing": 3}, "phantom has no option --allow-missing"),
+        ("chestxray14", {"effect": 0.5}, "chestxray14 has no option --effect"),
         ("phantom", {"size": 4}, "options of phantom: size: Input should be greater"),
         ("phantom", {"fraction": 1}, "unknown key 'fraction'.*did you mean 'fractions'"),
         ("phantom", {"fractions": (0.5, 0.1, 0.1)}, "fractions 0.5 0.1 0.1"),

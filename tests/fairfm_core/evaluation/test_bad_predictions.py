@@ -75,7 +75,10 @@ def both_splits(make_frame, images=200):
             "unknown split dev; allowed are train, val, test",
         ),
         (lambda f: f.drop(columns="patient_id"), "lack the column 'patient_id'"),
-        (lambda f: f.drop(columns="y_Edema"), "'p_Edema' has no partner 'y_Edema'; give both"),
+        (
+            lambda f: f.drop(columns="y_Edema"),
+            "'p_Edema' has no matching column 'y_Edema'; give both",
+        ),
         (lambda f: f.head(0), "predictions hold no rows; one row per image is expected"),
         (lambda f: pd.concat([f, f[["y_Edema"]]], axis=1), "y_Edema"),
         (lambda f: pd.concat([f, f[["sex"]]], axis=1), "sex"),
@@ -270,7 +273,7 @@ def pair(first, other):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda f: f.head(28), r"A and B do not pair: they predict different images \(test-0002"),
+        (lambda f: f.head(28), r"cannot be paired: they predict different images \(test-0002"),
         (lambda f: f.drop(columns=["y_Edema", "p_Edema"]), r"different pathologies \(Edema\)"),
         (lambda f: f.rename(columns=renamed), "different pathologies"),
         (lambda f: f.assign(y_Edema=1.0), r"'y_Edema' differs \(image test-000"),
@@ -305,7 +308,7 @@ def test_seeds_are_compared_by_value_not_by_type(make_frame):
     both = [Predictions(whole), Predictions(whole.astype({"y_Edema": int}))]
     mixed, same = evaluate_seeds(both, settings), evaluate_seeds(both[:1] * 2, settings)
     pd.testing.assert_frame_equal(mixed.metrics, same.metrics, check_exact=True)
-    one_line("seed 1 has other values of 'y_Edema'", evaluate_seeds, [*both[:1], Predictions(
+    one_line("seed 1 has different values of 'y_Edema'", evaluate_seeds, [*both[:1], Predictions(
         whole.assign(y_Edema=1.0))], settings)  # fmt: skip
 
 

@@ -180,11 +180,11 @@ def test_several_seeds_are_the_mean_with_joint_draws(make_frame):
 
 def test_seeds_of_other_images_are_refused(make_frame):
     frame = make_frame()
-    with pytest.raises(BadInput, match="seed 1 predicts other images than seed 0: test-00199"):
+    with pytest.raises(BadInput, match="seed 1 predicts different images from seed 0: test-00199"):
         evaluate_seeds([Predictions(frame), Predictions(frame.head(199))], SETTINGS)
-    with pytest.raises(BadInput, match="seed 1 has other values of 'y_Edema'"):
+    with pytest.raises(BadInput, match="seed 1 has different values of 'y_Edema'"):
         evaluate_seeds([Predictions(frame), Predictions(frame.assign(y_Edema=1.0))], SETTINGS)
-    with pytest.raises(BadInput, match="other columns"):
+    with pytest.raises(BadInput, match="different columns"):
         evaluate_seeds([Predictions(frame), Predictions(frame.drop(columns="age"))], SETTINGS)
     with pytest.raises(BadInput, match="no predictions given"):
         evaluate_seeds([], SETTINGS)
@@ -229,7 +229,7 @@ def test_tables_survive_their_files(make_frame, tmp_path):
 
 def test_settings_name_each_protocol_and_balancing_attribute_once():
     for wrong in ({"protocols": ()}, {"protocols": ("full", "full")}, {"balance": ()}):
-        with pytest.raises(ValidationError, match="name one or more, each once"):
+        with pytest.raises(ValidationError, match="give at least one name, and each only once"):
             EvaluationSettings(**wrong)
     assert EvaluationSettings(protocols=("full",), balance=("race", "sex")).content() == {}
 

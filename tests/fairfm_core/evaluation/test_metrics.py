@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.trial import METRIC_FAMILIES
+from fairfm_core.config.evaluation import METRIC_FAMILIES, EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.metrics import FAMILIES, Metric, check_families, ratio

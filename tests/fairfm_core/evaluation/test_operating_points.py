@@ -130,7 +130,7 @@ def test_right_names_are_taken_apart():
     assert parse_point("sensitivity=0.95") == ("sensitivity", 0.95)
     assert parse_point("f1") == ("f1", 0.0)
     for twice in (("f1", "f1"), ("fpr=0.2", "fpr=0.2")):
-        with pytest.raises(ValidationError, match="each once"):
+        with pytest.raises(ValidationError, match="each only once"):
             EvaluationSettings(operating_points=twice)
 
 

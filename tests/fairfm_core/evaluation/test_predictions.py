@@ -59,8 +59,8 @@ def _broken(frame, column, value):
     [
         (lambda f: f.drop(columns="patient_id"), "lack the column 'patient_id'"),
         (lambda f: f.rename(columns={"split": "splits"}), "did you mean 'splits'"),
-        (lambda f: f.drop(columns="p_Edema"), "'y_Edema' has no partner 'p_Edema'"),
-        (lambda f: f.drop(columns="y_Edema"), "'p_Edema' has no partner 'y_Edema'"),
+        (lambda f: f.drop(columns="p_Edema"), "'y_Edema' has no matching column 'p_Edema'"),
+        (lambda f: f.drop(columns="y_Edema"), "'p_Edema' has no matching column 'y_Edema'"),
         (lambda f: f[["image_id", "patient_id", "split"]], "no pathology"),
         (lambda f: f.head(0), "no rows"),
         (lambda f: pd.concat([f, f.head(2)]), "more than once: test-00000, test-00001"),

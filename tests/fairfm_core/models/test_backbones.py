@@ -66,8 +66,8 @@ def test_counting_parameters_takes_no_memory_and_is_exact() -> None:
     ("backbone", "message"),
     [
         (Backbone(name="vit_base_patch16_225"), "did you mean 'vit_base_patch16_22"),
-        (Backbone(name="test_resnet", options={"depthh": 3}), "does not take .*depthh"),
-        (Backbone(name="test_vit", image_size=30, options={"patch_size": 0}), "does not take"),
+        (Backbone(name="test_resnet", options={"depthh": 3}), "does not accept .*depthh"),
+        (Backbone(name="test_vit", image_size=30, options={"patch_size": 0}), "does not accept"),
     ],
 )
 def test_what_cannot_be_built_is_one_line(backbone: Backbone, message: str) -> None:

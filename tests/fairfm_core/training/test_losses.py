@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fairfm_core.config.adaptation import Adaptation, EndToEnd, LinearProbe
 from fairfm_core.config.evaluation import AGE_EDGES
-from fairfm_core.config.methods import LOSSES
+from fairfm_core.config.methods.losses import LOSSES
 from fairfm_core.errors import BadInput
 from fairfm_core.training.adapt_data import training_loss
 from fairfm_core.training.batches import Split
@@ -134,7 +134,7 @@ def test_groups_may_be_combinations_and_the_data_must_have_them() -> None:
     split = Split(frame, tuple("abc"))
     of_two = {"name": "reweighted", "attribute": ["sex", "race"]}
     assert training_loss(recipe(of_two).loss, split, AGE_EDGES)[1].max() == 3
-    with pytest.raises(BadInput, match=r"attribute .rase. is not in the cohort"):
+    with pytest.raises(BadInput, match=r"adaptation.loss.attribute: attribute .rase. is not in"):
         training_loss(recipe({"name": "reweighted", "attribute": "rase"}).loss, split, AGE_EDGES)
 
 
@@ -172,7 +172,7 @@ def test_the_default_is_cross_entropy_and_no_part_of_what_a_recipe_is() -> None:
         ("focl", r"loss 'focl' is not known \(did you mean 'focal'\?\); known: bce, focal"),
         ({"name": "focal", "gamma": -1}, "greater than or equal to 0"),
         ({"name": "focal", "attribute": "race"}, "Extra inputs"),
-        ({"name": "reweighted", "attribute": []}, "name one or more"),
+        ({"name": "reweighted", "attribute": []}, "at least one name"),
         ({"gamma": 1}, "name"),
         (3, "loss"),
     ],

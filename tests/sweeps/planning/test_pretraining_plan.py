@@ -13,7 +13,7 @@ import torch
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import read_pretraining
+from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot

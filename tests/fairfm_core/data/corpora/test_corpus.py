@@ -188,9 +188,9 @@ def test_one_source_holds_the_same_people_whatever_its_name() -> None:
 
 def test_two_data_sets_of_one_source_are_refused() -> None:
     one, two = (prepared(cohort([1, 2]), "chexpert", digest) for digest in "12")
-    with pytest.raises(BadInput, match=r"data/1 and data/2 are of one source .chexpert.*give one"):
+    with pytest.raises(BadInput, match=r"data/1 and data/2 .*same source .chexpert.*give only one"):
         pretraining_corpus({"a": one, "b": two}, {})
-    with pytest.raises(BadInput, match="one source"):
+    with pytest.raises(BadInput, match="the same source"):
         pretraining_corpus({"a": one, "b": one}, {})
 
 
@@ -198,7 +198,7 @@ def test_one_table_prepared_twice_is_one_source() -> None:
     """Another size or split makes another digest of the same patients."""
     small = prepared(cohort([1, 2], ["train", "test"]), "table", digest="16 px", source="t.csv")
     large = prepared(cohort([1, 2], ["train", "test"]), "table", digest="32 px", source="t.csv")
-    with pytest.raises(BadInput, match="one source"):
+    with pytest.raises(BadInput, match="the same source"):
         pretraining_corpus({"large": large, "small": small}, {})
     part = pretraining_corpus({"retina": large}, {"retina": small}).parts["retina"]
     assert (part.count, part.shared) == (Count(1, 1), ())
@@ -264,7 +264,7 @@ def test_two_phantom_worlds_do_share_their_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fraction": 0.0}, "fraction 0 of a corpus: give a number above 0 and up to 1"),
+        ({"fraction": 0.0}, "fraction 0 of a corpus: give a number above 0 and at most 1"),
         ({"fraction": 1.5}, "fraction 1.5"),
         ({"fraction": float("nan")}, "fraction nan"),
         ({"datasets": {}}, "at least one prepared data set"),

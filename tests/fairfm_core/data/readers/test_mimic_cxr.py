@@ -141,7 +141,7 @@ def test_the_official_split_is_used_where_it_is(tmp_path) -> None:
     assert source.frame["split"].tolist() == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
     assert source.origin["split"] == "list"
     assert read(folder, random_split=True).origin["split"] == "random"
-    with pytest.raises(BadInput, match="exclude each other"):
+    with pytest.raises(BadInput, match="cannot be combined"):
         read(folder, random_split=True, split_list="x")
     leaking = official.assign(split=["train", "train", "test", "test"] * 5)
     leaking.to_csv(tmp_path / "leaking.csv", index=False)

@@ -225,9 +225,9 @@ def test_no_photograph_and_too_many_are_refused(tmp_path: Path) -> None:
 
 
 def test_options_of_other_kinds_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"photographs takes no option patients; .*patches"):
+    with pytest.raises(BadInput, match=r"photographs has no option --patients; .*patches"):
         prepare("photographs", folder, tmp_path / "out", patients=3)
-    with pytest.raises(BadInput, match="phantom takes no option patches"):
+    with pytest.raises(BadInput, match="phantom has no option --patches"):
         prepare("phantom", "fair", tmp_path / "out", patches=3)
     with pytest.raises(BadInput, match="options of photographs: patches: Input should be"):
         prepare("photographs", folder, tmp_path / "out", patches=0)

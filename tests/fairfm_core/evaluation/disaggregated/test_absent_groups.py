@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import Predictions
-
-
-def predictions(split: str, races: list[str]) -> Predictions:
-    draw = np.random.default_rng(len(races))
-    race = np.array(races * 20)
-    names = [f"{split}{number}" for number in range(len(race))]
-    return Predictions(
-        pd.DataFrame(
-            {
-                "image_id": names,
-                "patient_id": names,
-                "split": split,
-                "race": race,
-                "y_Edema": draw.integers(0, 2, len(race)).astype(float),
-                "p_Edema": draw.random(len(race)).astype(np.float32),
-            }
-        )
-    )
+from tests.fairfm_core.evaluation.cohorts import cohort
 
 
 def test_the_gap_of_a_split_without_a_group_is_null_with_its_reason() -> None:
-    parts = [
-        predictions("val", ["White", "Asian"]),
-        predictions("test", ["White", "Asian", "Black"]),
-    ]
+    val, test = (cohort(split=split) for split in ("val", "test"))
+    parts = [Predictions(val[val["race"] != "Black"]), Predictions(test)]
     settings = EvaluationSettings(
         attributes=("race",), replicates=5, permutations=5, metrics=("auc",)
     )

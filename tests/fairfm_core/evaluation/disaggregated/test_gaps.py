@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fairfm_core.evaluation.auc import auc
 from fairfm_core.evaluation.disaggregated.gaps import (
-    EQUALIZED_ODDS,
+    EQUALIZED_ODDS_GAPS,
     GAP_DEFINITIONS,
     fairness_constant,
     fairness_scores,
@@ -41,13 +41,13 @@ def test_equalized_odds_is_the_larger_of_two_gaps():
     """Two pathologies of two groups: the gaps in TPR are 0.1 and 0.5, those in FPR 0.3 and 0.2."""
     tpr_PG = np.array([[0.8, 0.9], [0.4, 0.9]])
     fpr_PG = np.array([[0.1, 0.4], [0.3, 0.1]])
-    odds = {name: definition(tpr_PG, fpr_PG) for name, definition in EQUALIZED_ODDS.items()}
+    odds = {name: definition(tpr_PG, fpr_PG) for name, definition in EQUALIZED_ODDS_GAPS.items()}
     # Of means: TPR 0.6 and 0.9, FPR 0.2 and 0.25; each pathology has its own larger gap.
     assert odds == pytest.approx({"gap_of_mean": 0.3, "mean_of_gaps": (0.3 + 0.5) / 2})
-    swapped = {name: definition(fpr_PG, tpr_PG) for name, definition in EQUALIZED_ODDS.items()}
+    swapped = {name: definition(fpr_PG, tpr_PG) for name, definition in EQUALIZED_ODDS_GAPS.items()}
     assert swapped == pytest.approx(odds)
     several = np.stack([tpr_PG, tpr_PG + 0.05, tpr_PG]), np.stack([fpr_PG, fpr_PG, fpr_PG])
-    for name, definition in EQUALIZED_ODDS.items():
+    for name, definition in EQUALIZED_ODDS_GAPS.items():
         assert definition(*several) == pytest.approx([odds[name]] * 3)
 
 

@@ -107,13 +107,13 @@ def test_members_may_differ_in_types_and_order_of_columns(frames):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: f.iloc[1:], "mae and moco do not pair: they predict different images"),
-        (lambda f: f.assign(y_Edema=1.0), "do not pair: 'y_Edema' differs"),
-        (lambda f: f.assign(race="Black"), "do not pair: 'race' differs (image "),
-        (lambda f: f.drop(columns="age"), "do not pair: only one has the attribute age"),
+        (lambda f: f.iloc[1:], "mae and moco cannot be paired: they predict different images"),
+        (lambda f: f.assign(y_Edema=1.0), "cannot be paired: 'y_Edema' differs"),
+        (lambda f: f.assign(race="Black"), "cannot be paired: 'race' differs (image "),
+        (lambda f: f.drop(columns="age"), "cannot be paired: only one has the attribute age"),
         (
             lambda f: f.drop(columns=["y_Edema", "p_Edema"]),
-            "do not pair: they predict different pathologies (Edema)",
+            "cannot be paired: they predict different pathologies (Edema)",
         ),
     ],
 )

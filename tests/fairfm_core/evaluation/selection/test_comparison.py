@@ -139,9 +139,9 @@ def test_what_does_not_pair_is_refused(make_frame):
     relabelled = side("b", frame.assign(y_Edema=1 - frame["y_Edema"]))
     other_draws = side("b", frame, settings=SETTINGS.model_copy(update={"seed": 1}))
     for b in (fewer, relabelled, other_draws):
-        with pytest.raises(BadInput, match="a and b do not pair"):
+        with pytest.raises(BadInput, match="a and b cannot be paired"):
             compared([(a, b)], FAMILY)
-    with pytest.raises(BadInput, match="seeds of b do not pair"):
+    with pytest.raises(BadInput, match="seeds of b cannot be paired"):
         compared([(a, Side("b", (*a.seeds, *fewer.seeds)))], FAMILY)
     with pytest.raises(BadInput, match="b has no evaluation"):
         compared([(a, Side("b", ()))], FAMILY)

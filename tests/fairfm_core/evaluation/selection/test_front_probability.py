@@ -93,7 +93,7 @@ def test_stored_replicates_draw_the_same_patients(make_frame):
     models["same"] = models["m0"]
     assert on_front(models)["same"] == on_front(models)["m0"]
     other = evaluate(Predictions(make_frame(seed=9)), settings)
-    with pytest.raises(BadInput, match="m0 and other do not pair"):
+    with pytest.raises(BadInput, match="m0 and other cannot be paired"):
         on_front(models | {"other": replicated([other], "other")})
 
 

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -31,10 +33,15 @@ def test_objectives_are_parsed():
         ([{"metric": "val/auc", "goal": "maximize"}] * 2, "more than once"),
         ([{"metric": "val/gap_sexx", "goal": "minimize"}], "did you mean 'val/gap_sex'"),
         ([{"metric": "val/gap_tpr_sex", "goal": "minimize"}], "mean 'val/gap_tpr@fpr=0.2_sex'"),
-        ([{"metric": "val/gap_tpr@f1_sex", "goal": "minimize"}], "gap_tpr@fpr=0.2_sex"),
+        (
+            [{"metric": "val/gap_tpr@f1_sex", "goal": "minimize"}],
+            "add f1 to evaluation.operating_points",
+        ),
+        ([{"metric": "val/tpr@fpr=2", "goal": "maximize"}], "'fpr=2' needs a rate"),
         ([{"metric": "val/gap_auc_sex", "goal": "minimize"}], "did you mean 'val/gap_sex'"),
-        ([{"metric": "val/bier", "goal": "minimize"}], "did you mean 'brier'"),
-        ([{"metric": "val/equalized_odds@fpr=0.2", "goal": "minimize"}], "unknown number"),
+        ([{"metric": "val/bier", "goal": "minimize"}], "'val/bier' .did you mean 'val/brier'"),
+        ([{"metric": "val/equalized_odds@fpr=0.2", "goal": "minimize"}], "unknown objective"),
+        ([{"metric": "val/tpr", "goal": "maximize"}], "did you mean 'val/tpr@fpr=0.2'"),
         ([{"metric": "val/brier", "goal": "maximize"}], "use 'minimize'"),
         ([{"metric": "val/calibration_slope", "goal": "maximize"}], "'ideal' .nearest to 1."),
         ([], "no objectives"),
@@ -90,5 +97,20 @@ def test_what_a_study_does_not_evaluate_is_refused():
     few = EvaluationSettings(attributes=("sex",), metrics=("auc",))
     given = [{"metric": "val/gap_ece_sex", "goal": "minimize"}]
     parse_objectives(given, SETTINGS)
-    with pytest.raises(BadInput, match=r"unknown objective 'val/gap_ece_sex'.*evaluates auc for"):
+    message = "'val/gap_ece_sex': add ece to evaluation.metrics; this study evaluates auc for sex"
+    with pytest.raises(BadInput, match=message):
         parse_objectives(given, few)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, number in known_numbers(SETTINGS).items() if not number.of_auc]
+)
+def test_what_the_error_advises_to_add_is_enough(name):
+    few = EvaluationSettings(attributes=("sex",), metrics=("auc",), operating_points=("f1",))
+    given = [{"metric": f"val/{name}", "goal": known_numbers(SETTINGS)[name].goal}]
+    with pytest.raises(BadInput) as caught:
+        parse_objectives(given, few)
+    advice = dict(re.findall(r"(?P<value>\S+) to evaluation\.(\w+)", str(caught.value)))
+    assert advice
+    added = {key: (*getattr(few, key), value) for value, key in advice.items()}
+    parse_objectives(given, few.model_copy(update=added))

@@ -71,7 +71,7 @@ def test_the_place_of_a_file_does_not_count(tmp_path: Path) -> None:
     [
         ({}, "is not a converted file: give its format"),
         ({"format": "tim"}, r"format 'tim' is not known \(did you mean 'timm'\?\)"),
-        ({"format": "timm", "sha256": "0" * 64}, "has SHA-256 .*, the study says 0000"),
+        ({"format": "timm", "sha256": "0" * 64}, "has SHA-256 .*, but the study says 0000"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, fields: dict[str, str], message: str) -> None:

@@ -112,17 +112,17 @@ def spoil(path: Path, at: int) -> None:
 
 def test_wrong_magic(prefix: Path) -> None:
     spoil(prefix.with_suffix(".index"), -1)
-    with pytest.raises(BadInput, match="magic number of an index: it is another file, or cut off"):
+    with pytest.raises(BadInput, match="number of an index: it is another file, or truncated"):
         open_bundle(prefix)
 
 
 def test_an_index_that_is_cut_off(prefix: Path) -> None:
     index = prefix.with_suffix(".index")
     index.write_bytes(index.read_bytes()[:-20])
-    with pytest.raises(BadInput, match="cut off"):
+    with pytest.raises(BadInput, match="truncated"):
         open_bundle(prefix)
     index.write_bytes(index.read_bytes()[:10])
-    with pytest.raises(BadInput, match="cut off"):
+    with pytest.raises(BadInput, match="truncated"):
         open_bundle(prefix)
 
 
@@ -159,9 +159,9 @@ def test_data_that_are_cut_off_or_changed(prefix: Path) -> None:
     with pytest.raises(BadInput, match="net/layer1/kernel does not match its checksum"):
         bundle.read("net/layer1/kernel")
     data.write_bytes(data.read_bytes()[:10])
-    with pytest.raises(BadInput, match="is cut off before or within net/layer1/kernel"):
+    with pytest.raises(BadInput, match="is truncated before or within net/layer1/kernel"):
         bundle.read("net/layer1/kernel")
-    with pytest.raises(BadInput, match="is cut off"):
+    with pytest.raises(BadInput, match="is truncated"):
         open_bundle(prefix)  # the graph of objects stands at the end of the data
 
 

@@ -106,7 +106,9 @@ def states() -> tuple[object, bytes, bytes]:
 
 
 def test_only_pil_runs_in_the_workers() -> None:
-    assert [augmenter(recipe(*kind), BACKBONE).on_device for kind in KINDS] == [True] * 3 + [False]
+    pixels = radiographs(2)
+    drawn = [augmenter(recipe(*kind), BACKBONE).drawn(pixels, range(2)) for kind in KINDS]
+    assert [each is pixels for each in drawn] == [True] * 3 + [False]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -110,7 +110,7 @@ def test_precision_follows_the_device() -> None:
     assert compute_dtype(CPU) == torch.float32
     assert compute_dtype(CPU, "bf16") == torch.bfloat16
     assert not grad_scaler(CPU, "bf16").is_enabled()
-    with pytest.raises(BadInput, match="precision fp16 is not for this cpu"):
+    with pytest.raises(BadInput, match="precision fp16 is not supported by this cpu"):
         compute_dtype(CPU, "fp16")
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import read_pretraining
+from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.training import checkpoint
 from fairfm_core.training.pretraining.corpus_images import CorpusImages

@@ -12,7 +12,7 @@ import torch
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.methods import read_pretraining
+from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.corpora.corpus import open_corpora, pretraining_corpus

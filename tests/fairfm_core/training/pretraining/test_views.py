@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from fairfm_core.config.backbone import Backbone
-from fairfm_core.config.methods import read_pretraining
+from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.training.augmentation.augmentation import uniforms
 from fairfm_core.training.pretraining.views import views_of
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairfm_core.config.methods import read_pretraining
+from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import StageFailed
 from fairfm_core.training.checkpoint import TrainingState
