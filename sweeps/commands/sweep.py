@@ -107,6 +107,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     from analysis.front.outputs import write_front
     from analysis.report.page import write_report
     from sweeps.commands.track import experiment_url
+    from sweeps.tracking.destination import sync_command
 
     name = outcome.plan.spec.study
     total = len(outcome.plan.trials)
@@ -119,7 +120,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     if outcome.degraded:
         click.echo(
             f"warning: MLflow is incomplete ({outcome.degraded}); "
-            f"complete it with: fairfm track sync {results} --study {name}",
+            f"complete it with: {sync_command(results, name, outcome.uri)}",
             err=True,
         )
     if outcome.experiment is not None:

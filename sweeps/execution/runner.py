@@ -28,12 +28,15 @@ from sweeps.status.damage import set_aside_damaged
 from sweeps.status.network_check import networks_checked
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
-from sweeps.tracking.runs import close_tracking, open_tracking, tracking_uri
+from sweeps.tracking.destination import tracking_uri
+from sweeps.tracking.runs import close_tracking, open_tracking
 from sweeps.tracking.thread import TrackingThread
 
 if TYPE_CHECKING:
     from sweeps.execution.events import Listener
 
+ABANDON_SECONDS = 5.0
+"""Longest wait for MLflow when Ray has died and the process must end."""
 ROUNDS = 2
 """A stage that is found damaged while it is read is set aside; a second round makes it again."""
 
@@ -89,13 +92,13 @@ def run_study(
     return RunOutcome(
         plan,
         StudyStatus(plan, take_snapshot(store)).unfinished,
-        tracker.experiment if tracker else None,
+        tracker.experiment,
         uri,
-        tracker.degraded if tracker else "MLflow could not be opened",
+        tracker.degraded,
     )
 
 
-def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread | None:
+def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread:
     """Every stage is done: only bring the record and MLflow up to date."""
     _write_record(before.plan, store)
     tracker = open_tracking(before.plan, before.done, store, uri)
@@ -110,7 +113,7 @@ def _run_missing(
     address: str | None,
     cpus: int | None,
     out: TextIO,
-) -> TrackingThread | None:
+) -> TrackingThread:
     """Check, then run what is missing: a refused study leaves the folder as it was."""
     from sweeps.execution.jobs import make_jobs
     from sweeps.execution.ray_session import ray_session
@@ -139,7 +142,7 @@ def _run_missing(
         tracker = open_tracking(plan, before.done, store, uri)
         watch.last_resort = partial(_abandon, tracker)
         progress = Progress(before, slots, out)
-        listeners: list[Listener] = [progress, *([tracker] if tracker else [])]
+        listeners: list[Listener] = [progress, tracker]
         with (
             close_tracking(tracker),
             Claims(store) as claims,
@@ -164,10 +167,9 @@ def _finished(listeners: Sequence[Listener], stage: Stage) -> None:
         listener.stage_finished(stage)
 
 
-def _abandon(tracker: TrackingThread | None, reason: str) -> NoReturn:
+def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
     """End the process although its main thread is blocked inside Ray, which has died."""
-    if tracker is not None:
-        tracker.close(killed=True)
+    tracker.close(killed=True, seconds=ABANDON_SECONDS)
     print(f"error: {reason}", file=sys.stderr, flush=True)
     os._exit(BAD_INPUT)
 
