@@ -83,7 +83,7 @@ class ArtifactStore:
         """
         inner = "/".join(parts)
         if parts and not is_inner_path(inner):
-            raise BadInput(f"{inner[:80]!r} is no place in {self.location}; it leads out of it")
+            raise BadInput(f"{inner[:80]!r} is not a path inside {self.location}")
         path = "/".join([self.root, *parts])
         if self.is_local and not _is_below(path, self.root):
             raise BadInput(

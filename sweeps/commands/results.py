@@ -90,8 +90,8 @@ def repair(results: str) -> None:
 def gc(results: str, delete: bool, as_json: bool) -> None:
     """List what no study in RESULTS needs, with sizes; delete it with --delete.
 
-    Lists stages that no study's trials consist of, checkpoints of finished trainings, failures of
-    stages that have finished since, and temporary files of killed processes.
+    Lists stages that no study needs, checkpoints of finished training runs, failures
+    of stages that have finished since, and temporary files of killed processes.
     """
     from sweeps.upkeep.orphans import orphans
 

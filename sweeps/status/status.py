@@ -31,10 +31,10 @@ class StudyStatus:
     snapshot: Snapshot
     networks: Sequence[Network] = ()
     """The distinct networks, where they were counted."""
-    holders: Mapping[str, Driver] = field(default_factory=dict)
-    """Who is at work on missing stages, by fingerprint, where that was looked up."""
     pretrainings: Sequence[PretrainingNetwork] = ()
     """The distinct networks of pre-training as one worker holds them, where they were counted."""
+    holders: Mapping[str, Driver] = field(default_factory=dict)
+    """Who is at work on missing stages, by fingerprint, where that was looked up."""
 
     def __repr__(self) -> str:
         return f"<StudyStatus {self._summary()}>"

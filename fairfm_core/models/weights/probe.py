@@ -78,8 +78,10 @@ def refuse_other_features(
 def probe_features(backbone: Backbone, tensors: dict[str, Tensor]) -> tuple[float, ...]:
     """Features of the fixed image through a file's own network, rounded; on the CPU in float32."""
     network = _filled(backbone, tensors).eval()
+    # Twice: torch refuses to normalise groups of one value, which a single small image may leave.
+    images_2CSS = fixed_image(backbone.channels, backbone.image_size).repeat(2, 1, 1, 1)
     with torch.no_grad():
-        features_D = network(fixed_image(backbone.channels, backbone.image_size))[0].flatten()
+        features_D = network(images_2CSS)[0].flatten()
     places = torch.linspace(0, len(features_D) - 1, VALUES).round().long()
     return tuple(float(f"{value:.{DIGITS}g}") for value in features_D[places].tolist())
 

@@ -127,7 +127,7 @@ def test_the_front_says_how_sure_it_is(front: Front) -> None:
     for split in ("val", "test"):
         for label in ("vit.tune", "vit.probe", "cnn.tune"):
             assert 0 <= rows[label][f"{split}_p_front"] <= 1
-    assert rows["vit.tune"]["val_p_front"] > 0.8  # the most accurate on validation
+    assert rows["vit.tune"]["val_p_front"] > 0.5  # the most accurate on validation; 30 replicates
     assert rows["cnn.probe"]["val_p_front"] is None  # undefined on validation
     assert front.no_certainty is None
 

@@ -24,6 +24,8 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.selection.pareto import hypervolume
 
+from ...older_results import make_older
+
 ODDS = "gap_equalized_odds@fpr=0.2_sex"
 GOALS = {
     "val/auprc": "maximize",
@@ -139,6 +141,7 @@ def test_evaluations_made_before_the_metric_was_added_are_no_empty_front(
     for path in folder.glob("*/*/metrics.parquet"):
         table = pd.read_parquet(path)
         table[table["metric"] != "auprc"].to_parquet(path)
+    make_older(folder)
     done = CliRunner().invoke(pareto, [location])
     assert isinstance(done.exception, BadInput)
     message = str(done.exception)
