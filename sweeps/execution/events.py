@@ -32,6 +32,9 @@ class Listener(Protocol):
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """The stage cannot finish."""
 
+    def worker_lost(self, stage: Stage, reason: str) -> None:
+        """The stage goes on with another worker, from its last checkpoint."""
+
 
 class RunEnded(BaseException):
     """Carries an exception that ends the run through Tune, which would first tidy up for others.
@@ -103,12 +106,19 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
             else:
                 self._notify("stage_finished", stage)
 
+    def on_trial_recover(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """The job has lost its worker and is started again."""
+        reason = _why_lost(trial)
+        for stage in self._job(trial).wanted[:1]:
+            self._notify("worker_lost", stage, reason)
+
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """The job has lost its worker more often than it is started again."""
-        error = str(trial.get_error() or "unknown cause").strip()
-        reason = f"lost its worker too often ({why_lost(error) or error.splitlines()[0]})"
+        reason = f"lost its worker too often ({_why_lost(trial)})"
         for stage in self._job(trial).wanted:
             if self._store.is_done(stage.kind, stage.fingerprint):
                 self._notify("stage_finished", stage)
@@ -122,3 +132,8 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
     def _notify(self, event: str, *values: Any) -> None:
         for listener in self._listeners:
             getattr(listener, event)(*values)
+
+
+def _why_lost(trial: TuneTrial) -> str:
+    error = str(trial.get_error() or "unknown cause").strip()
+    return why_lost(error) or error.splitlines()[0]

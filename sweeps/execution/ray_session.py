@@ -21,7 +21,7 @@ from ray._private import worker as ray_worker
 
 from fairfm_core.cores import allowed_cores
 from fairfm_core.errors import BadInput
-from fairfm_core.storage.scratch import PREFIX, SHORT, scratch_folder
+from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
 from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
 from sweeps.execution.resources import Cluster
 from sweeps.interrupts import handlers_kept
@@ -116,6 +116,7 @@ def _local(cpus: int) -> Iterator[RayProcesses]:
         # Ray would write a token into the home folder, which may be read-only.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         processes = RayProcesses()
+        closing.callback(remove_abandoned)  # the folders of workers that were ended
         closing.callback(processes.end)
         try:
             with handlers_kept():

@@ -90,6 +90,9 @@ class TrackingThread:
             self._open.pop(record.identity, None)
             self._put("failed", record, reason)
 
+    def worker_lost(self, stage: Stage, reason: str) -> None:
+        """Write nothing: the run goes on."""
+
     def replay(self, record: RunRecord) -> None:
         """Queue a record that finished in an earlier run of the study."""
         self._put("done", record, None)

@@ -54,7 +54,7 @@ def check_end(
     assert not [each for each in started if title(each)]
     assert not list((results / "claims").glob("*.json"))
     assert not list(results.parent.glob("fairfm-*"))
-    if (results / "studies").exists():
+    if (results / "studies/small/study.json").exists():
         assert "RUNNING" not in {run.info.status for run in runs(database(results))}
     return printed
 
