@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from sweeps.interrupts import first_signal, ignore_signals, raise_on_signals
+from sweeps.interrupts import RayLost, first_signal, ignore_signals, raise_on_signals
 
 # Command -> (module:function, help text), so that `fairfm --help` loads no package.
 COMMANDS = {
@@ -108,6 +108,8 @@ def _run() -> int:
         if first_signal():
             raise
         _say(str(error))
+        if isinstance(error, RayLost):
+            os._exit(BAD_INPUT)  # the interpreter would wait for Ray
         return BAD_INPUT
     return code if isinstance(code, int) else DONE
 

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the run is closed in order, and the same command resumes it.
+"""How a command ends early: signals, and the loss of Ray. The same command resumes.
 
 On the command line a signal raises `Interrupted` wherever the main thread happens to be. Inside Ray
 that can be a callback or a `__del__`, which swallow it, and Ray puts handlers of its own in place:
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from fairfm_core.errors import BadInput
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a command: Ctrl-C, a scheduler's request to stop, a closed terminal."""
 
@@ -28,6 +30,10 @@ _received: list[int] = []
 
 class Interrupted(KeyboardInterrupt):
     """A signal has asked the program to end."""
+
+
+class RayLost(BadInput):
+    """Ray has died. What it holds in this process cannot be closed within a reasonable time."""
 
 
 def first_signal() -> int | None:

@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairfm_core.errors import BadInput
 from sweeps.execution.memory import why_killed
+from sweeps.interrupts import RayLost
 
 TOKEN = "FAIRFM_RUN"
 """Environment variable of the token."""
@@ -34,10 +34,6 @@ CONNECTION_SECONDS = 15.0
 """A cluster whose head cannot be connected to for so long is lost."""
 LAST_RESORT_SECONDS = 8.0
 """How long the main thread may take to close a run whose Ray is lost: it may be blocked inside."""
-
-
-class RayLost(BadInput):
-    """Ray has died. What it holds in this process cannot be closed within a reasonable time."""
 
 
 class RayProcesses:
@@ -133,6 +129,7 @@ class RayWatch:
 
 
 def is_reachable(address: str) -> bool:
+    """Whether something answers at `host:port`."""
     host, port = address.rsplit(":", 1)
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=3.0).close()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 
 import ray
 from ray._private import ray_constants
@@ -46,6 +48,10 @@ ENVIRONMENT = {
 }
 LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for clusters; without them it listens on the loopback instead of everywhere."""
+
+AUTH_TOKEN = "RAY_AUTH_TOKEN"
+"""Password of a Ray. Without this variable Ray would write one into the home folder, which may be
+read-only."""
 
 
 @contextmanager
@@ -86,6 +92,12 @@ def _tamed() -> Iterator[None]:
         ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler = printing, handling
 
 
+@cache
+def _token() -> str:
+    """One password for each process: Ray remembers the first that it sees."""
+    return secrets.token_hex(32)
+
+
 def _nothing(*arguments: object, **options: object) -> None:
     """Take the place of a function of Ray."""
 
@@ -93,7 +105,7 @@ def _nothing(*arguments: object, **options: object) -> None:
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
     """The cluster at `address`."""
-    if address != "auto" and "://" not in address and not is_reachable(address):
+    if re.search(r"^[^/]+:\d+$", address) and not is_reachable(address):
         raise BadInput(f"nothing answers at {address}; give the address of a running Ray's head")
     try:
         with handlers_kept():
@@ -111,10 +123,13 @@ def _local(cpus: int) -> Iterator[RayProcesses]:
     """A Ray of its own on this machine; none of its processes outlives the block."""
     with ExitStack() as closing:
         folder = _own_folder(closing)
-        os.environ[LOCAL] = "0"
-        ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment only when imported
-        # Ray would write a token into the home folder, which may be read-only.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        for name, value in ((LOCAL, "0"), (AUTH_TOKEN, _token())):
+            if name not in os.environ:
+                os.environ[name] = value
+                closing.callback(os.environ.pop, name)
+        clusters = ray_constants.ENABLE_RAY_CLUSTER  # read from the environment when imported
+        closing.callback(setattr, ray_constants, "ENABLE_RAY_CLUSTER", clusters)
+        ray_constants.ENABLE_RAY_CLUSTER = False
         processes = RayProcesses()
         closing.callback(remove_abandoned)  # the folders of workers that were ended
         closing.callback(processes.end)
