@@ -24,6 +24,9 @@ Check = Callable[[], None]
 """Raises an exception if the run is to end, and does nothing else."""
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
+UNDO_SECONDS = 0.01
+"""How long a handler that others have put in place may stay."""
+
 _received: list[int] = []
 """Signals that were received, in their order."""
 
@@ -86,6 +89,15 @@ def handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def keep_handlers(work: Callable[[], None]) -> None:
+    """Do work that resets handlers of signals on its way, and undo that while it goes on."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        with handlers_kept():
+            thread.join(UNDO_SECONDS)
 
 
 def _handle(handler: Handler) -> dict[int, Any]:

@@ -166,6 +166,7 @@ def _stat(pid: int) -> _Stat | None:
     """Parent and start of a running process; None for one that has ended, a zombie too."""
     with suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        if fields[0] not in "ZX":
+        # The first thread may have ended before the others, which still hold files.
+        if fields[0] not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1:
             return _Stat(int(fields[1]), fields[19])
     return None

@@ -26,7 +26,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
 from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
 from sweeps.execution.resources import Cluster
-from sweeps.interrupts import handlers_kept
+from sweeps.interrupts import handlers_kept, keep_handlers
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""
@@ -64,7 +64,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     start = _connected(address) if address else _local(cpus or allowed_cores())
-    with _tamed(), start as processes:
+    with ExitStack() as afterwards, _tamed(), start as processes:
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -75,9 +75,10 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
             watch.close()
             if watch.lost:
                 # Without its servers this takes longer than anybody should wait.
-                threading.Thread(target=ray.shutdown, daemon=True).start()
+                waiting = threading.Thread(target=ray.shutdown, daemon=True)
+                afterwards.callback(waiting.start)
             else:
-                ray.shutdown()
+                keep_handlers(ray.shutdown)
 
 
 @contextmanager
