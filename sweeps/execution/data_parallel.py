@@ -6,8 +6,8 @@ trial. The trial itself only waits, so Tune gives it no more than a share of the
 as many such trials run concurrently as the cluster has room for, and none holds resources that
 another one waits for.
 
-A failure that would come back ends the stage. A lost worker, or one whose companion was lost, does
-not: Tune starts the trial again, and it continues from the last checkpoint.
+A failure that a retry would only repeat ends the stage. Losing a worker does not: Tune starts the
+trial again, and it continues from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from fairfm_core.stages import Stage
 from sweeps.execution.resources import WORKERS
 
 ENVIRONMENT = {
-    # Waiting for resources is no failure; nothing else takes long at a start.
+    # Waiting for resources is not a failure, and nothing else takes long when workers start.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
     # A report waits until Ray Train polls for it.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # A preempted node counts as lost: checkpoints are seldom more than seconds old.
+    # A preempted node is treated as lost: checkpoints are rarely more than seconds old.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
@@ -64,11 +64,11 @@ LOSS_MESSAGES = (
     "Timed out waiting",
     "Application timeout caused pair closure",
 )
-"""What gloo says when a companion is gone, in a plain RuntimeError like torch's own bugs."""
+"""What gloo says when a peer has died: a plain RuntimeError, like one of torch's own bugs."""
 
 
 class WorkersLost(Exception):
-    """Some workers are gone (killed, their node lost); the last checkpoint can be continued."""
+    """Some workers have died (killed, or their node lost); the last checkpoint can be resumed."""
 
 
 def run_workers(
@@ -125,7 +125,7 @@ def _trainer(work: dict[str, Any], bundle: Mapping[str, float], scratch: str) ->
 
 
 def _work(work: dict[str, Any]) -> None:
-    """What each worker does, within the process group that Ray Train has formed."""
+    """Runs in each worker, inside the process group that Ray Train has set up."""
     from ray import train
 
     from fairfm_core.training.device import make_deterministic
@@ -162,7 +162,7 @@ def _release_left_over(stage: Stage, scratch: str) -> None:
 
 
 def _cause(failures: Mapping[int, Exception]) -> Exception:
-    """The worker's failure that the others followed from; WorkersLost if all are losses."""
+    """The failure that caused the others; WorkersLost if every worker was merely lost."""
     own = [error for error in failures.values() if not is_loss(error)]
     if own:
         return own[0]
@@ -171,8 +171,8 @@ def _cause(failures: Mapping[int, Exception]) -> Exception:
 
 def is_loss(error: Exception) -> bool:
     """Whether the error means a lost worker, so that training can continue from a checkpoint."""
-    # Ray Train wraps what it met when it polled a worker: its end, or what it could not send.
-    met = getattr(error, "health_check_failure", error)
-    if any(kind.__name__ in LOSS_ERRORS for kind in type(met).__mro__):
+    # Ray Train wraps the error it got when polling a worker: a dead one, or a reply it cannot read.
+    cause = getattr(error, "health_check_failure", error)
+    if any(kind.__name__ in LOSS_ERRORS for kind in type(cause).__mro__):
         return True
-    return type(met) is RuntimeError and any(words in str(met) for words in LOSS_MESSAGES)
+    return type(cause) is RuntimeError and any(words in str(cause) for words in LOSS_MESSAGES)

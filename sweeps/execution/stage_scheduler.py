@@ -22,7 +22,7 @@ Pairs, because Tune flattens mappings before it passes them to a searcher."""
 UNWRITABLE = "unwritable"
 """Key beside FAILED when the results folder can no longer be written: no stage could succeed."""
 
-# Trials finish early, shared inputs unlock many others, and long trainings start before short ones.
+# Finish trials early, run shared inputs that unlock many stages, start long trainings first.
 PRIORITY = {
     "evaluate": 0,
     "weights": 1,
