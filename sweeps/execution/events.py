@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ray import tune
@@ -15,6 +17,9 @@ from sweeps.execution.memory import why_lost
 from sweeps.execution.stage_scheduler import failures_of
 from sweeps.execution.trainable import ROWS
 from sweeps.interrupts import Check
+
+FAILURE_HEADER = re.compile(r"^Failure # .*$", re.MULTILINE)
+"""Tune's heading of each failure in a trial's file of errors."""
 
 
 class Listener(Protocol):
@@ -135,5 +140,8 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
 
 
 def _why_lost(trial: TuneTrial) -> str:
-    error = str(trial.get_error() or "unknown cause").strip()
-    return why_lost(error) or error.splitlines()[0]
+    """Why the trial has lost its worker the last time, in one line."""
+    # Tune's own `get_error` reads a copy of this file, which is made later.
+    written = Path(trial.error_file).read_text() if trial.error_file else ""
+    error = FAILURE_HEADER.split(written)[-1].strip()
+    return why_lost(error) or (error.splitlines() or ["no cause known"])[0]
