@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 LONGEST = (
+    "sweeps/execution/test_exits.py",
     "sweeps/execution/test_runner.py",
     "test_readme.py",
     "sweeps/execution/test_lost_worker.py",
