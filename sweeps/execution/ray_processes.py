@@ -2,9 +2,9 @@
 
 Every process that Ray starts, and every one that those start, inherits a token in its environment.
 It can be found by that even when its parent is dead. Some of Ray's processes overwrite their
-environment when they rename themselves; they are found as children, once and for all while their
-parent lives. Only Linux shows environments; elsewhere nothing is found and Ray's own ways have to
-do.
+environment when they rename themselves; those are found as children while their parent lives, and
+remembered. Only Linux shows environments: elsewhere nothing is found, and what Ray itself does has
+to suffice.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ VITAL = ("gcs_server", "raylet")
 POLL_SECONDS = 0.5
 FIND_SECONDS = 5.0
 """Between two searches for processes that were started meanwhile."""
+END_SECONDS = 10.0
+"""How long killed processes are waited for: one whose disk hangs cannot end."""
 CONNECTION_SECONDS = 15.0
 """A cluster whose head cannot be connected to for so long is lost."""
 LAST_RESORT_SECONDS = 8.0
@@ -37,7 +39,7 @@ LAST_RESORT_SECONDS = 8.0
 
 
 class RayProcesses:
-    """The processes that inherit the token that was set in the environment by `mark_processes`."""
+    """The processes that are started from now on, and whatever those start."""
 
     def __init__(self) -> None:
         token = secrets.token_hex(16)
@@ -66,7 +68,9 @@ class RayProcesses:
 
     def end(self) -> None:
         """Kill every process that is left, and wait until it is gone."""
-        while left := self.find():
+        os.environ.pop(TOKEN, None)
+        deadline = time.monotonic() + END_SECONDS
+        while (left := self.find()) and time.monotonic() < deadline:
             for pid in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
