@@ -19,6 +19,7 @@ from benchmarks.overhead import bench_overhead
 from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
+from benchmarks.stored_results import bench_stored_results
 from benchmarks.thousand_trials import bench_thousand_trials
 
 BENCHMARKS = (
@@ -36,6 +37,7 @@ BENCHMARKS = (
     bench_probe_study,
     bench_mae_masking,
     bench_pretraining,
+    bench_stored_results,
     bench_overhead,
 )
 

@@ -189,11 +189,9 @@ class ArtifactStore:
             markers = {n.split("/")[0]: s for n, s in sizes.items() if n.split("/")[1:] == [DONE]}
             empty = Inspection(done=False, damage="its marker is empty")
             return {f: Inspection(done=True) if s else empty for f, s in sorted(markers.items())}
-        try:
-            names = sorted(os.listdir(self.path(kind)))
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        seen = {name: self.inspect(kind, name) for name in names}
+        folder = Path(self.path(kind))
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        seen = {name: inspected(folder / name, f"{kind}/{name}", if_touched) for name in names}
         return {name: each for name, each in seen.items() if each.done or each.damage}
 
     def artifact(self, kind: str, fingerprint: str) -> Artifact:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +89,12 @@ class Study:
         fractions; an undefined value is null and has a `reason`. Gaps also have their null
         (`null_mean`, `null_hi`, `p_value`) and `excess` over it; docs/metrics.md defines them all.
 
-        Raises BadInput before the first trial is finished.
+        Raises BadInput before the first trial is finished. Warns of trials that are left out
+        because their stored results are damaged.
         """
         results = open_results(self.results, self.spec.study)
+        for trial, damage in results.left_out.items():
+            warnings.warn(f"left out: {trial}: {damage}", stacklevel=2)
         finished = [trial for trial in results.trials if trial.done]
         if not finished:
             raise BadInput(f"study {self.spec.study!r} in {self.results} has no finished trial")

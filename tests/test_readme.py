@@ -21,6 +21,7 @@ JOURNEYS: dict[str, tuple[str, ...]] = {
         "docs/tutorial.md",
         "docs/how-to/compare-models.md",
         "docs/how-to/resume.md",
+        "docs/how-to/results-folder.md",
         "docs/how-to/mlflow-outage.md",
         "docs/how-to/pre-training.md",
         "docs/how-to/cluster.md",

@@ -147,5 +147,9 @@ def _side(results: StudyResults, label: str) -> Side:
     if label not in known:
         hint = did_you_mean(label, known)
         raise BadInput(f"no configuration {label!r}{hint}; the study has {', '.join(known)}")
+    for trial in known[label].trials:
+        if trial.damaged:
+            advice = "`fairfm sweep run` of the study makes it again"
+            raise BadInput(f"trial {trial.name}: {trial.failure}; {advice}")
     trials: Sequence[str] = [trial.evaluate for trial in known[label].finished]
     return Side(label, tuple(results.evaluation("evaluate", each) for each in trials))

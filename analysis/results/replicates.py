@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analysis.results.results import StudyResults
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
 from fairfm_core.evaluation.tables import Row
@@ -35,7 +35,10 @@ class StudyNumbers:
 
 
 def study_numbers(results: StudyResults) -> StudyNumbers:
-    """Read the replicates of every finished trial; results of an older version have none."""
+    """Read the replicates of every finished trial; results of an older version have none.
+
+    Raises Damaged for an evaluation that cannot be read.
+    """
     settings = results.settings
     try:
         by_group = {
@@ -46,6 +49,8 @@ def study_numbers(results: StudyResults) -> StudyNumbers:
             for configuration in results.configurations
             if configuration.finished
         }
+    except Damaged:
+        raise
     except BadInput as error:
         return StudyNumbers(reason=str(error))
     return StudyNumbers(by_group, settings.protocols[0], settings.confidence)

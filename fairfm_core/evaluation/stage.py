@@ -54,7 +54,8 @@ def stored_evaluation(store: ArtifactStore, kind: str, fingerprint: str) -> Eval
         try:
             return read_evaluation(folder)
         except (BadInput, OSError) as error:
-            raise stage.damaged(f"a table cannot be read: {error}") from error
+            reason = str(error).replace(f"{folder}/", "")
+            raise stage.damaged(f"a table cannot be read: {reason}") from error
 
 
 def _opened(store: ArtifactStore, kind: str, fingerprint: str) -> Artifact:

@@ -15,6 +15,7 @@ from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.evaluation.predictions import read_predictions
 from fairfm_core.running import run_stage
+from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
 from fairfm_core.training.adapt_data import open_adaptation_data
@@ -106,7 +107,7 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(
 
     with pytest.raises(Killed):
         run_stage(found[-2], store, kill)
-    assert store.checkpoint_epoch(found[-2].fingerprint) == epoch
+    assert take_snapshot(store).epoch(found[-2].fingerprint) == epoch
     assert not store.is_done("adapt", found[-2].fingerprint)
     assert run_all(found, store) == whole
     history = store.read_json("adapt", found[-2].fingerprint, "history.json")["history"]

@@ -17,6 +17,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.running import run_stage
+from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
 
@@ -169,7 +170,7 @@ def test_where_all_are_rotten_it_begins_anew_and_keeps_new_ones(tmp_path: Path) 
     assert store.latest_checkpoint("x") is None
     store.save_checkpoint("x", 1, b"first")
     assert store.latest_checkpoint("x") == b"first"
-    assert store.checkpoint_epoch("x") == 1
+    assert take_snapshot(store).epoch("x") == 1
     store.save_checkpoint("x", 1, b"later", 3)
     store.save_checkpoint("x", 2, b"last")
     assert store.latest_checkpoint("x") == b"last"

@@ -14,6 +14,7 @@ import torch
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.models.weights.converted import read_weights
 from fairfm_core.running import run_stage
+from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 
 from .test_data_parallel_study import planned, write
@@ -32,12 +33,12 @@ def workers_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def killed_one(running: subprocess.Popen[str], store: ArtifactStore, stage: Stage) -> int:
     """Kill the second worker once an epoch is in a checkpoint; returns how many there are."""
-    while not store.checkpoint_epoch(stage.fingerprint):
+    while not take_snapshot(store).epoch(stage.fingerprint):
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.05)
     found = workers_of(running)
     assert len(found) == 2
-    saved = store.checkpoint_epoch(stage.fingerprint)
+    saved = take_snapshot(store).epoch(stage.fingerprint)
     found[1].kill()
     assert saved
     return saved

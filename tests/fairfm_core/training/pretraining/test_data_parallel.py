@@ -34,6 +34,7 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.running import run_stage
+from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.training import checkpoint
 from fairfm_core.training.pretraining import contrasted_views, epoch, stage, trainer
@@ -346,7 +347,7 @@ def test_after_a_kill_two_workers_end_in_the_same_bits(done: Done) -> None:
 @pytest.mark.slow
 def test_after_a_kill_one_worker_goes_on(done: Done, alone: dict[str, Alone]) -> None:
     stage, store = done.stages["mocov3"], done.store("killed-alone")
-    assert store.checkpoint_epoch(stage.fingerprint) == 1
+    assert take_snapshot(store).epoch(stage.fingerprint) == 1
     with comparable(doubled=False):
         run_stage(stage, store, lambda row: None)
     gradients = of_encoder(alone["mocov3" + IN_64].gradients, "mocov3")

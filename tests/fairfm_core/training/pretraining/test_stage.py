@@ -20,6 +20,7 @@ from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import StageFailed
 from fairfm_core.models.weights.converted import read_weights
 from fairfm_core.running import run_stage
+from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage, stages_of
 from fairfm_core.training import checkpoint
 from fairfm_core.training.pretraining import contrasted_views, trainer
@@ -212,7 +213,7 @@ def test_a_collapsed_encoder_stops_and_keeps_its_last_checkpoint(
     store = open_store(str(tmp_path))
     with pytest.raises(StageFailed, match=r"the encoder has collapsed: spread 0\.0000 .*epoch 2"):
         run_stage(stage, store, lambda row: None)
-    assert store.checkpoint_epoch(stage.fingerprint) == 1
+    assert take_snapshot(store).epoch(stage.fingerprint) == 1
 
 
 def test_volume_and_epochs_are_parts_of_an_identity_and_paths_are_not(
