@@ -11,7 +11,7 @@ import click
 
 from fairfm_core.config.named_records import imported
 from fairfm_core.errors import did_you_mean
-from sweeps.interrupts import first_signal, ignore_signals, raise_on_signals
+from sweeps.interrupts import RayLost, first_signal, ignore_signals, raise_on_signals
 
 # Command -> (module:function, help text), so that `fairfm --help` loads no package.
 COMMANDS = {
@@ -124,6 +124,8 @@ def _run() -> int:
         if first_signal():
             raise
         _say(str(error))
+        if isinstance(error, RayLost):
+            os._exit(BAD_INPUT)  # the interpreter would wait for Ray
         return BAD_INPUT
     return code if isinstance(code, int) else DONE
 

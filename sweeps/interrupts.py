@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the run is closed in order, and the same command resumes it.
+"""How a command ends early: signals, and the loss of Ray. The same command resumes.
 
 On the command line a signal raises `Interrupted` wherever the main thread happens to be. Inside Ray
 that can be a callback or a `__del__`, which swallow it, and Ray puts handlers of its own in place:
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from fairfm_core.errors import BadInput
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a command: Ctrl-C, a scheduler's request to stop, a closed terminal."""
 
@@ -22,12 +24,19 @@ Check = Callable[[], None]
 """Raises an exception if the run is to end, and does nothing else."""
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
+UNDO_SECONDS = 0.01
+"""How long a handler that others have put in place may stay."""
+
 _received: list[int] = []
 """Signals that were received, in their order."""
 
 
 class Interrupted(KeyboardInterrupt):
     """A signal has asked the program to end."""
+
+
+class RayLost(BadInput):
+    """Ray has died. What it holds in this process cannot be closed within a reasonable time."""
 
 
 def first_signal() -> int | None:
@@ -80,6 +89,15 @@ def handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def keep_handlers(work: Callable[[], None]) -> None:
+    """Do work that resets handlers of signals on its way, and undo that while it goes on."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        with handlers_kept():
+            thread.join(UNDO_SECONDS)
 
 
 def _handle(handler: Handler) -> dict[int, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 LONGEST = (
+    "sweeps/execution/test_exits.py",
     "sweeps/execution/test_runner.py",
     "sweeps/commands/test_track.py",
     "test_readme.py",

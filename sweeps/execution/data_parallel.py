@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
     # A report waits until Ray Train polls for it.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # A preempted node counts as lost: checkpoints are seldom more than seconds old.
+    # A preempted node is treated as lost: checkpoints are rarely more than seconds old.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
@@ -68,7 +68,7 @@ LOSS_MESSAGES = (
 
 
 class WorkersLost(Exception):
-    """Some workers are gone (killed, their node lost); the last checkpoint can be continued."""
+    """Some workers have died (killed, or their node lost); the last checkpoint can be resumed."""
 
 
 def run_workers(
@@ -162,7 +162,7 @@ def _release_left_over(stage: Stage, scratch: str) -> None:
 
 
 def _cause(failures: Mapping[int, Exception]) -> Exception:
-    """The worker's failure that the others followed from; WorkersLost if all are losses."""
+    """The failure that caused the others; WorkersLost if every worker was merely lost."""
     own = [error for error in failures.values() if not is_loss(error)]
     if own:
         return own[0]
@@ -171,8 +171,8 @@ def _cause(failures: Mapping[int, Exception]) -> Exception:
 
 def is_loss(error: Exception) -> bool:
     """Whether the error means a lost worker, so that training can continue from a checkpoint."""
-    # Ray Train wraps what it found when polling a worker: its death, or a result it could not send.
-    met = getattr(error, "health_check_failure", error)
-    if any(kind.__name__ in LOSS_ERRORS for kind in type(met).__mro__):
+    # Ray Train wraps the error it got when polling a worker: a dead one, or a reply it cannot read.
+    cause = getattr(error, "health_check_failure", error)
+    if any(kind.__name__ in LOSS_ERRORS for kind in type(cause).__mro__):
         return True
-    return type(met) is RuntimeError and any(words in str(met) for words in LOSS_MESSAGES)
+    return type(cause) is RuntimeError and any(words in str(cause) for words in LOSS_MESSAGES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from ray import tune
@@ -15,6 +17,9 @@ from sweeps.execution.memory import why_lost
 from sweeps.execution.stage_scheduler import failures_of
 from sweeps.execution.trainable import ROWS
 from sweeps.interrupts import Check
+
+FAILURE_HEADER = re.compile(r"^Failure # .*$", re.MULTILINE)
+"""Tune's heading of each failure in a trial's file of errors."""
 
 
 class Listener(Protocol):
@@ -31,6 +36,9 @@ class Listener(Protocol):
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """The stage cannot finish."""
+
+    def worker_lost(self, stage: Stage, reason: str) -> None:
+        """The stage goes on with another worker, from its last checkpoint."""
 
 
 class RunEnded(BaseException):
@@ -103,12 +111,19 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
             else:
                 self._notify("stage_finished", stage)
 
+    def on_trial_recover(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """The job has lost its worker and is started again."""
+        reason = _why_lost(trial)
+        for stage in self._job(trial).wanted[:1]:
+            self._notify("worker_lost", stage, reason)
+
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """The job has lost its worker more often than it is started again."""
-        error = str(trial.get_error() or "unknown cause").strip()
-        reason = f"lost its worker too often ({why_lost(error) or error.splitlines()[0]})"
+        reason = f"lost its worker too often ({_why_lost(trial)})"
         for stage in self._job(trial).wanted:
             if self._store.is_done(stage.kind, stage.fingerprint):
                 self._notify("stage_finished", stage)
@@ -122,3 +137,11 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
     def _notify(self, event: str, *values: Any) -> None:
         for listener in self._listeners:
             getattr(listener, event)(*values)
+
+
+def _why_lost(trial: TuneTrial) -> str:
+    """Why the trial has lost its worker the last time, in one line."""
+    # Tune's own `get_error` reads a copy of this file, which is made later.
+    written = Path(trial.error_file).read_text() if trial.error_file else ""
+    error = FAILURE_HEADER.split(written)[-1].strip()
+    return why_lost(error) or (error.splitlines() or ["no cause known"])[0]

@@ -15,9 +15,9 @@ from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.stages import Stage
 
 MAX_HEADS = 64
-"""Largest number of heads in one pass: with more, a second worker beats a wider product."""
+"""Most heads in one pass: beyond this, a second worker is faster than a wider matrix product."""
 PER_HEAD = {"lr", "lr_scaling", "weight_decay"}
-"""Values of a recipe in which the heads of one pass may differ, like seed, sampling and labels."""
+"""Recipe values that may differ between the heads of one pass, as may seed, sampling and labels."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """The processes of a local Ray: whether it lives, and that none of them is left behind.
 
 Every process that Ray starts, and every one that those start, inherits a token in its environment.
-It can be found by that even when its parent is dead. Only Linux shows environments; elsewhere
-nothing is found and Ray's own ways have to do.
+It can be found by that even when its parent is dead. Some of Ray's processes overwrite their
+environment when they rename themselves; those are found as children while their parent lives, and
+remembered. Only Linux shows environments: elsewhere nothing is found, and what Ray itself does has
+to suffice.
 """
 
 from __future__ import annotations
@@ -15,49 +17,64 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from fairfm_core.errors import BadInput
 from sweeps.execution.memory import why_killed
+from sweeps.interrupts import RayLost
 
 TOKEN = "FAIRFM_RUN"
 """Environment variable of the token."""
 VITAL = ("gcs_server", "raylet")
 """Processes without which a local Ray is dead, by their names."""
 POLL_SECONDS = 0.5
+FIND_SECONDS = 5.0
+"""Between two searches for processes that were started meanwhile."""
+END_SECONDS = 10.0
+"""How long killed processes are waited for: one whose disk hangs cannot end."""
 CONNECTION_SECONDS = 15.0
 """A cluster whose head cannot be connected to for so long is lost."""
 LAST_RESORT_SECONDS = 8.0
 """How long the main thread may take to close a run whose Ray is lost: it may be blocked inside."""
 
 
-class RayLost(BadInput):
-    """Ray has died. What it holds in this process cannot be closed within a reasonable time."""
-
-
 class RayProcesses:
-    """The processes that inherit the token that was set in the environment by `mark_processes`."""
+    """The processes that are started from now on, and whatever those start."""
 
     def __init__(self) -> None:
-        self._token = secrets.token_hex(16)
-        os.environ[TOKEN] = self._token
+        token = secrets.token_hex(16)
+        os.environ[TOKEN] = token
+        self._mark = f"{TOKEN}={token}".encode()
+        self._seen: dict[int, str] = {}
+        """Every process that was found, with the time when it began: ids are used again."""
 
     def vital(self) -> dict[str, int]:
         """Process ids of this process's own GCS server and raylet, by name."""
-        named = {_name(pid): pid for pid in self._pids()}
+        named = {_name(pid): pid for pid in self.find()}
         return {name: named[name] for name in VITAL if name in named}
+
+    def find(self) -> list[int]:
+        """Every process of this Ray that lives."""
+        stats = {pid: stat for pid in _all_pids() if (stat := _stat(pid))}
+        for pid, stat in stats.items():  # parents before children, but for ids that start again
+            if stat.parent in self._seen or self._mark in _environment(pid):
+                self._seen[pid] = stat.began
+        self._seen = {
+            pid: began
+            for pid, began in self._seen.items()
+            if pid in stats and stats[pid].began == began
+        }
+        return list(self._seen)
 
     def end(self) -> None:
         """Kill every process that is left, and wait until it is gone."""
-        while left := self._pids():
+        os.environ.pop(TOKEN, None)
+        deadline = time.monotonic() + END_SECONDS
+        while (left := self.find()) and time.monotonic() < deadline:
             for pid in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
-
-    def _pids(self) -> list[int]:
-        wanted = f"{TOKEN}={self._token}".encode()
-        return [pid for pid in _all_pids() if wanted in _environment(pid) and _lives(pid)]
 
 
 class RayWatch:
@@ -74,7 +91,8 @@ class RayWatch:
         self._lost: str | None = None
         self._closed = threading.Event()
         self.last_resort: Callable[[str], None] = lambda reason: None
-        threading.Thread(target=self._watch, name="fairfm-ray-watch", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="fairfm-ray-watch", daemon=True)
+        self._thread.start()
 
     @property
     def lost(self) -> bool:
@@ -89,11 +107,15 @@ class RayWatch:
     def close(self) -> None:
         """Stop watching."""
         self._closed.set()
+        self._thread.join()
 
     def _watch(self) -> None:
-        reached = time.monotonic()
+        reached = looked = time.monotonic()
         while not self._closed.wait(POLL_SECONDS):
-            dead = [name for name, pid in self._vital.items() if not _lives(pid)]
+            if self._processes is not None and time.monotonic() - looked > FIND_SECONDS:
+                self._processes.find()
+                looked = time.monotonic()
+            dead = [name for name, pid in self._vital.items() if _stat(pid) is None]
             if dead:
                 return self._report(f"Ray's process {dead[0]} has ended ({why_killed()})")
             if self._vital or self._gcs_address is None or is_reachable(self._gcs_address):
@@ -111,6 +133,7 @@ class RayWatch:
 
 
 def is_reachable(address: str) -> bool:
+    """Whether something answers at `host:port`."""
     host, port = address.rsplit(":", 1)
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=3.0).close()
@@ -121,7 +144,7 @@ def is_reachable(address: str) -> bool:
 
 def _all_pids() -> list[int]:
     with suppress(OSError):
-        return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal()]
+        return sorted(int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal())
     return []
 
 
@@ -137,8 +160,17 @@ def _name(pid: int) -> str:
     return ""
 
 
-def _lives(pid: int) -> bool:
-    """Whether the process runs; a child that has ended is a zombie until it is waited for."""
+@dataclass(frozen=True)
+class _Stat:
+    parent: int
+    began: str
+
+
+def _stat(pid: int) -> _Stat | None:
+    """Parent and start of a running process; None for one that has ended, a zombie too."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    return False
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        # The first thread may have ended before the others, which still hold files.
+        if fields[0] not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1:
+            return _Stat(int(fields[1]), fields[19])
+    return None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 
 import ray
 from ray._private import ray_constants
@@ -21,10 +23,10 @@ from ray._private import worker as ray_worker
 
 from fairfm_core.cores import allowed_cores
 from fairfm_core.errors import BadInput
-from fairfm_core.storage.scratch import PREFIX, SHORT, scratch_folder
+from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
 from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
 from sweeps.execution.resources import Cluster
-from sweeps.interrupts import handlers_kept
+from sweeps.interrupts import handlers_kept, keep_handlers
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""
@@ -47,6 +49,10 @@ ENVIRONMENT = {
 LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for clusters; without them it listens on the loopback instead of everywhere."""
 
+AUTH_TOKEN = "RAY_AUTH_TOKEN"
+"""Password of a Ray. Without this variable Ray would write one into the home folder, which may be
+read-only."""
+
 
 @contextmanager
 def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[Cluster, RayWatch]]:
@@ -58,7 +64,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     start = _connected(address) if address else _local(cpus or allowed_cores())
-    with _tamed(), start as processes:
+    with ExitStack() as afterwards, _tamed(), start as processes:
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -69,9 +75,10 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
             watch.close()
             if watch.lost:
                 # Without its servers this takes longer than anybody should wait.
-                threading.Thread(target=ray.shutdown, daemon=True).start()
+                waiting = threading.Thread(target=ray.shutdown, daemon=True)
+                afterwards.callback(waiting.start)
             else:
-                ray.shutdown()
+                keep_handlers(ray.shutdown)
 
 
 @contextmanager
@@ -86,6 +93,12 @@ def _tamed() -> Iterator[None]:
         ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler = printing, handling
 
 
+@cache
+def _token() -> str:
+    """One password for each process: Ray remembers the first that it sees."""
+    return secrets.token_hex(32)
+
+
 def _nothing(*arguments: object, **options: object) -> None:
     """Take the place of a function of Ray."""
 
@@ -93,7 +106,7 @@ def _nothing(*arguments: object, **options: object) -> None:
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
     """The cluster at `address`."""
-    if address != "auto" and "://" not in address and not is_reachable(address):
+    if re.search(r"^[^/]+:\d+$", address) and not is_reachable(address):
         raise BadInput(f"nothing answers at {address}; give the address of a running Ray's head")
     try:
         with handlers_kept():
@@ -111,11 +124,15 @@ def _local(cpus: int) -> Iterator[RayProcesses]:
     """A Ray of its own on this machine; none of its processes outlives the block."""
     with ExitStack() as closing:
         folder = _own_folder(closing)
-        os.environ[LOCAL] = "0"
-        ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment only when imported
-        # Ray would write a token into the home folder, which may be read-only.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        for name, value in ((LOCAL, "0"), (AUTH_TOKEN, _token())):
+            if name not in os.environ:
+                os.environ[name] = value
+                closing.callback(os.environ.pop, name)
+        clusters = ray_constants.ENABLE_RAY_CLUSTER  # read from the environment when imported
+        closing.callback(setattr, ray_constants, "ENABLE_RAY_CLUSTER", clusters)
+        ray_constants.ENABLE_RAY_CLUSTER = False
         processes = RayProcesses()
+        closing.callback(remove_abandoned)  # the folders of workers that were ended
         closing.callback(processes.end)
         try:
             with handlers_kept():

@@ -14,13 +14,13 @@ from sweeps.status.pretraining_networks import shared_batch
 TRAINS_NETWORK = {"pretrain", "features", "end_to_end"}
 """Stages that pass images through a network; probes and evaluations run on a CPU."""
 MAX_CORES = 8
-"""Most cores beside one stage's GPUs: with more, even an H100 no longer waits for images."""
+"""Most cores given to one stage with GPUs: with this many, not even an H100 waits for images."""
 WORKERS = "workers"
-"""Key of a bundle: the number of workers that each get the rest of it; one without this key."""
+"""Key of a bundle: the number of workers, each of which gets the rest of it; 1 if missing."""
 HEAD = "node:__internal_head__"
 """Ray's token of a cluster's head node, of which there is an amount of 1."""
 HEAD_SHARE = 0.9
-"""How much of it trials that wait for their workers may hold; Ray Train needs a little too."""
+"""The share of it that trials waiting for their workers may hold; Ray Train needs some as well."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
 def _shared(
     stage: Stage, bundle: dict[str, float], workers: int, cluster: Cluster
 ) -> dict[str, float]:
-    """The bundle of each of several workers, and what their trial itself holds meanwhile."""
+    """The bundle of each of several workers, with what their trial holds while they work."""
     shared_batch(stage, workers)  # refuse the batch before the workers would
     if bundle.get("GPU", 1) < 1:
         raise BadInput("resources.workers need a whole GPU each; set gpus: 1, or workers: 1")
@@ -121,6 +121,6 @@ def _check_precision(stage: Stage, gpus: float) -> None:
 
 
 def concurrent_stages(bundles: Sequence[Mapping[str, float]], cluster: Cluster) -> int:
-    """How many of the smallest of these bundles fit into the cluster together; at least one."""
+    """How many copies of the smallest bundle fit into the cluster at once; at least one."""
     smallest = min((bundle["CPU"] * bundle.get(WORKERS, 1) for bundle in bundles), default=1.0)
     return max(1, int(cluster.total("CPU") / smallest))

@@ -119,6 +119,7 @@ def _run_missing(
     from sweeps.execution.ray_session import ray_session
     from sweeps.execution.resources import concurrent_stages, stage_bundle
     from sweeps.execution.shared_work import SharedWork
+    from sweeps.execution.trainable import DISK_ERRORS
     from sweeps.execution.tuning import fit_jobs, tune_scratch
 
     plan = before.plan
@@ -150,9 +151,14 @@ def _run_missing(
             progress,
         ):
             shared = SharedWork(claims, store, partial(_finished, listeners), progress.elsewhere)
-            stopped = fit_jobs(
-                jobs, before.done, store, bundles, slots, listeners, scratch, check, shared
-            )
+            try:
+                stopped = fit_jobs(
+                    jobs, before.done, store, bundles, slots, listeners, scratch, check, shared
+                )
+            except OSError as error:
+                if error.errno not in DISK_ERRORS:
+                    raise
+                stopped = str(error)
     if stopped is not None:
         raise BadInput(
             f"the run has stopped, because files can no longer be read or written ({stopped}); "

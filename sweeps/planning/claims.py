@@ -250,7 +250,8 @@ def read_claim(store: ArtifactStore, name: str) -> Driver | None:
         return None
     except (BadInput, ValidationError):
         return UNREADABLE
-    return driver if re.fullmatch("[0-9a-f]{16}", driver.token) else UNREADABLE
+    known = re.fullmatch("[0-9a-f]{16}", driver.token) and driver.host.isprintable()
+    return driver if known else UNREADABLE
 
 
 def claimed(store: ArtifactStore, names: Iterable[str]) -> dict[str, Driver]:

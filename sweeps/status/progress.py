@@ -60,6 +60,10 @@ class Progress:
             self._elsewhere[stages[0].fingerprint] = driver
             self._show(f"waits   {stages[0].kind}: running elsewhere ({driver})")
 
+    def worker_lost(self, stage: Stage, reason: str) -> None:
+        """Say why a stage is started again."""
+        self._show(f"again   {stage.kind}: lost its worker ({reason})")
+
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """Count every trial that needs the stage as failed, and say why."""
         self._end(stage)

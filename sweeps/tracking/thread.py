@@ -155,6 +155,9 @@ class TrackingThread:
             self._open.pop(record.identity, None)
             self._put("failed", record, reason)
 
+    def worker_lost(self, stage: Stage, reason: str) -> None:
+        """Write nothing: the run goes on."""
+
     def close(self, killed: bool, seconds: float = CLOSE_SECONDS) -> None:
         """Write what is queued, within `seconds`; `killed` ends open runs as KILLED."""
         for record in list(self._open.values()) if killed else []:

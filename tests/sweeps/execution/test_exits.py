@@ -54,7 +54,7 @@ def check_end(
     assert not [each for each in started if title(each)]
     assert not list((results / "claims").glob("*.json"))
     assert not list(results.parent.glob("fairfm-*"))
-    if (results / "studies").exists():
+    if (results / "studies/small/study.json").exists():
         assert "RUNNING" not in {run.info.status for run in runs(database(results))}
     return printed
 
@@ -104,6 +104,21 @@ def test_ray_dies(long_run: Callable[[], Started], server: str) -> None:
     printed = check_end(process, started, results, 2)
     assert f"Ray's process {server} has ended" in printed
     assert "run the same command again" in printed
+
+
+def test_a_lack_of_memory_is_named(
+    write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
+) -> None:
+    """Ray's own monitor ends every worker, because this machine uses more than the threshold."""
+    study = write_study(exclude=[{"adaptation": "probe"}, {"data.sampling": "balanced"}], seeds=[0])
+    new_database(tmp_path / "results" / "mlflow.db")
+    process = start(study, tmp_path / "results", RAY_memory_usage_threshold="0.01")
+    printed, _ = process.communicate()
+    assert process.returncode == 1, printed
+    assert "again   adapt: lost its worker (out of memory: " in printed
+    assert "failed tune.standard.s0: adapt: lost its worker too often (out of memory: " in printed
+    assert "--cpus" in printed
+    assert "Traceback" not in printed
 
 
 def test_two_studies_share_their_work(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -158,7 +160,16 @@ def test_in_an_object_store_a_claim_counts_when_it_has_settled(tmp_path: Path) -
         assert second.take(["a"]) == first.driver
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b'{"token": "../../x"}', b"\xff"])
+def written(**values: str) -> bytes:
+    """A claim that somebody has changed."""
+    return json.dumps(asdict(claims.this_driver()) | values).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[1]", b"\xff", b"{}", written(token="../../../x"), written(host="\x1b[2Jx")],
+    ids=["empty", "list", "no text", "nothing", "path", "escape"],
+)
 @pytest.mark.usefixtures("short_waits")
 def test_a_claim_that_cannot_be_read_is_taken_over(store: ArtifactStore, content: bytes) -> None:
     store.write_bytes(content, "claims", "a.json")
