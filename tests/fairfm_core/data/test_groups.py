@@ -154,3 +154,11 @@ def test_a_column_of_more_values_than_groups_is_a_measurement() -> None:
     assert has_groups(frame[:-1], "site")
     assert not has_groups(frame, "site")
     assert has_groups(frame, "age")
+
+
+def test_combinations_of_one_attribute_are_its_groups() -> None:
+    frame = pd.DataFrame({"sex": ["F", None, "M"]})
+    alone = grouping(frame, "sex", ())
+    combined = combinations([alone])
+    assert (combined.attribute, combined.names) == ("sex", ("F", "M"))
+    assert combined.code_N.tolist() == alone.code_N.tolist() == [0, -1, 1]
