@@ -5,6 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine fails no test: the profile of those who chose none has no limits in seconds.
+if settings.get_current_profile_name() == "default":
+    settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("tests")
 
 LONGEST = (
     "sweeps/execution/test_exits.py",
