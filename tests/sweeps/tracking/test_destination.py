@@ -76,7 +76,9 @@ def test_a_link_out_of_the_results_is_refused(tmp_path: Path, link: str) -> None
     outside.mkdir()
     (results / link).symlink_to(outside)
     store = store_of(results)
-    with pytest.raises(BadInput, match=r"outside the results folder: remove it|leads out of the results folder"):
+    with pytest.raises(
+        BadInput, match=r"outside the results folder: remove it|leads out of the results folder"
+    ):
         own_database(tracking_uri(None, store), store)
 
 
