@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ LONGEST = (
     "sweeps/execution/test_first_run.py",
 )
 """The files that take half a minute or more, as they were measured, from the longest down."""
+
+
+def pytest_configure() -> None:
+    """Started processes get SIGHUP as from a terminal, also where the tests run under nohup.
+
+    An ignored signal is inherited; one that is handled here has its default effect in them.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

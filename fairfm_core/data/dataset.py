@@ -15,15 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import attributes, cohort_digest, pathologies, read_cohort
-from fairfm_core.data.image_store.hashes import (
-    ImageHashes,
-    file_checksum,
-    hash_images,
-    read_hashes,
-)
+from fairfm_core.data.image_store.hashes import ImageHashes, hash_images, read_hashes
 from fairfm_core.data.image_store.store import open_images, store_digest
 from fairfm_core.data.manifest import COHORT, HASHES, IMAGES, Manifest, read_manifest
 from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.storage.checksums import checksum_of
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def _prepared_cohort(folder: Path, manifest: Manifest) -> pd.DataFrame:
     path = folder / COHORT
     frame = read_cohort(path)
     checksums = manifest.checksums
-    if checksums is not None and file_checksum(path.read_bytes()) == checksums.cohort:
+    if checksums is not None and checksum_of(path.read_bytes()) == checksums.cohort:
         return frame
     if cohort_digest(frame) != manifest.digests.cohort:
         raise BadInput(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fairfm_core.cores import usable_cores
 from fairfm_core.data.image_store.appearance import WORDS, looks, thumbnails
 from fairfm_core.errors import BadInput
+from fairfm_core.storage.checksums import checksum_of
 
 CHECKSUM_BYTES = 16
 IMAGE_HASH = np.dtype([("checksum", "u1", (CHECKSUM_BYTES,)), ("look", "<u8", (WORDS,))])
@@ -32,11 +33,6 @@ def checksums(pixels_BSS: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The XXH3 checksum of each of B contiguous images, uint8 [B, 16]."""
     digests = b"".join(map(xxhash.xxh3_128_digest, pixels_BSS))
     return np.frombuffer(digests, dtype=np.uint8).reshape(-1, CHECKSUM_BYTES)
-
-
-def file_checksum(content: bytes) -> str:
-    """The XXH3 checksum (hex) of a small file's content."""
-    return xxhash.xxh3_128_hexdigest(content)
 
 
 def hash_images(
@@ -66,7 +62,7 @@ def write_hashes(hashes_N: ImageHashes, path: Path) -> str:
     buffer = io.BytesIO()
     np.save(buffer, hashes_N, allow_pickle=False)
     path.write_bytes(buffer.getvalue())
-    return file_checksum(buffer.getvalue())
+    return checksum_of(buffer.getvalue())
 
 
 def read_hashes(path: Path, checksum: str) -> ImageHashes:
@@ -75,7 +71,7 @@ def read_hashes(path: Path, checksum: str) -> ImageHashes:
         content = path.read_bytes()
     except FileNotFoundError:
         raise BadInput(f"{path} is missing; make it with: fairfm data seal {path.parent}") from None
-    if file_checksum(content) != checksum:
+    if checksum_of(content) != checksum:
         raise BadInput(
             f"{path} is damaged (its checksum differs from the manifest's); "
             f"make it again with: fairfm data seal {path.parent}"

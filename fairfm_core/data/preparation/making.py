@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import cohort_digest, write_cohort
 from fairfm_core.data.cohort_checks import SPLITS
-from fairfm_core.data.image_store.hashes import file_checksum, hash_images, write_hashes
+from fairfm_core.data.image_store.hashes import hash_images, write_hashes
 from fairfm_core.data.image_store.store import copy_rows, open_images, store_digest
 from fairfm_core.data.manifest import (
     COHORT,
@@ -30,6 +30,7 @@ from fairfm_core.data.preparation.journal import file_signature
 from fairfm_core.data.preparation.partial import PartialStore, partial_store
 from fairfm_core.data.readers.source import MISSING, Source
 from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.storage.checksums import checksum_of
 
 DROPPED = "images unreadable, dropped"
 """The note that counts image files that cannot be read, where that is allowed."""
@@ -157,7 +158,7 @@ def _publish(
 def make_checksums(images: Path, cohort: Path, hashes: Path) -> Checksums:
     """Hashes every image of a store into the file `hashes`; returns what a manifest says of it."""
     in_file = write_hashes(hash_images(open_images(images)), hashes)
-    return Checksums(cohort=file_checksum(cohort.read_bytes()), hashes=in_file)
+    return Checksums(cohort=checksum_of(cohort.read_bytes()), hashes=in_file)
 
 
 def sync(path: Path) -> None:
