@@ -25,7 +25,7 @@ from ..conftest import NewDatabase
 
 STUDY = "tiny"
 SETTINGS = EvaluationSettings(attributes=("sex",), replicates=5, permutations=5)
-IDENTITIES = {"probe.s0": "a" * 64, "tune.s0": "b" * 64}
+IDENTITIES = {"probe.s0": "a" * 20, "tune.s0": "b" * 20}
 EPOCHS = 3
 
 
@@ -37,7 +37,7 @@ def trial(name: str) -> TrialRecord:
         name=name,
         axes={"adaptation": axis},
         seed=int(seed),
-        group=("c" if axis == "probe" else "d") * 64,
+        group=("c" if axis == "probe" else "d") * 20,
         features=None,
         adapt=identity,
         evaluate=identity.translate(str.maketrans("ab", "ef")),
