@@ -24,7 +24,7 @@ from pathlib import Path
 
 from .commands import real_run
 from .disks import why_no_disks
-from .faults import KINDS, NEEDS_DISKS, Fault, Outcome, faults_of, try_fault
+from .faults import KINDS, NEEDS_DISKS, Fault, Outcome, faults_of, outcome_of
 from .study import make_untouched
 from .verdict import BAD, VERDICTS
 
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"untouched run: {untouched.seconds:.0f} s; faults in {folder}", flush=True)
 
     def try_one(numbered: tuple[int, Fault]) -> Outcome:
-        return try_fault(numbered[1], untouched, folder / f"{numbered[0]:04d}")
+        return outcome_of(numbered[1], untouched, folder / f"{numbered[0]:04d}")
 
     outcomes = []
     with ThreadPoolExecutor(asked.jobs) as threads:

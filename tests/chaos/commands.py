@@ -1,8 +1,8 @@
 """Running `fairfm`: as a user does, or in a fork of a process that has loaded everything.
 
 A fork takes a tenth of a second where a new process imports for five, which makes hundreds of
-faults possible. `quick_run` is `fairfm sweep run` with Ray and MLflow replaced by a loop over the
-jobs: the plan, the checks, the stages, the store, the front and the report are the product's own.
+faults possible. `quick_run` is `fairfm sweep run` without MLflow and report, and with Ray replaced
+by a loop over the jobs: plan, checks, stages, store and front are the product's own.
 """
 
 from __future__ import annotations
@@ -138,8 +138,10 @@ def _command_line(arguments: tuple[str, ...], setup: Callable[[], None] | None) 
 
 def run_jobs_here(setup: Callable[[], None] | None) -> None:
     """`quick_run` in this process."""
+    from analysis.report import page
     from sweeps.execution import runner
 
+    page.write_report = lambda *arguments: "none, it takes a second"  # type: ignore[assignment]
     runner._run_missing = _run_jobs  # type: ignore[assignment]
     runner._nothing_to_run = _only_record  # type: ignore[assignment]
     _record_checkpoints()

@@ -23,11 +23,12 @@ from random import Random
 from threading import Event, Thread
 
 from .commands import FORKS, Ran, quick_run, real_run, run_jobs_here
-from .verdict import Struck
+from .verdict import Struck, stand
 
 SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
 """EXT4_IOC_SHUTDOWN and EXT4_GOING_FLAGS_NOLOGFLUSH."""
 DISK_BYTES = 2**26
+UNMOUNT_SECONDS = 60.0
 SYNCS = 150
 """About as many calls of `fsync` as the study makes."""
 
@@ -45,7 +46,7 @@ def disk(size: int = DISK_BYTES) -> Iterator[Path]:
         try:
             yield target
         finally:
-            subprocess.run(["umount", "-l", str(target)], check=True)
+            _unmount(target)
 
 
 @cache
@@ -70,15 +71,17 @@ def lose_power(folder: Path, random: Random) -> Struck:
         while process.is_alive() and _markers(place) < stages:
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.3))
+        published = stand(place / "results").published.keys()
         handle = os.open(place, os.O_RDONLY)
         fcntl.ioctl(handle, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         os.close(handle)
         process.kill()
         process.join()
-        subprocess.run(["umount", str(place)], check=True)
+        _unmount(place)
         _mount(place)
+        gone = published - stand(place / "results").published.keys()
         _bring_back(folder, place)
-    return Struck(f"power lost after {stages} stages")
+    return Struck(f"power lost after {len(published)} stages", gone=frozenset(gone))
 
 
 def fill_disk(run: Callable[[Path], Ran]) -> Callable[[Path, Random], Struck]:
@@ -188,6 +191,14 @@ def _when(condition: Callable[[], bool], command: list[str]) -> Iterator[None]:
 def _mount(target: Path) -> None:
     image = target.parent / "image"
     subprocess.run(["mount", "-o", "loop", str(image), str(target)], check=True)
+
+
+def _unmount(target: Path) -> None:
+    """Unmount as soon as the last process that was killed has let go of its files."""
+    deadline = time.monotonic() + UNMOUNT_SECONDS
+    while subprocess.run(["umount", str(target)], capture_output=True, check=False).returncode:
+        assert time.monotonic() < deadline, f"{target} is still in use"
+        time.sleep(0.2)
 
 
 def _markers(place: Path) -> int:

@@ -46,6 +46,8 @@ class Struck:
     """Stages (`<kind>/<fingerprint>`) that may have to be made again."""
     ran: Sequence[Ran] = ()
     """Commands that were running meanwhile; what they print is judged too."""
+    gone: frozenset[str] = frozenset()
+    """Stages that had been published and are not there any longer, although they should be."""
     noticed: bool = False
     """Whether `fairfm results check` has to list it."""
 
@@ -84,7 +86,8 @@ def judged(seen: Evidence) -> tuple[str, str]:
         return SILENT, "results check sees nothing"
     if seen.again.code == 0 and seen.different:
         return SILENT, f"run says done, but {seen.different[0]} differs"
-    if gone := seen.before.published.keys() - seen.struck.touched - seen.after.published.keys():
+    kept = seen.before.published.keys() - seen.struck.touched
+    if gone := (kept - seen.after.published.keys()) | seen.struck.gone:
         return LOST, sorted(gone)[0]
     if twice := _made_twice(seen):
         return REPEATED, twice
