@@ -66,14 +66,14 @@ class Study:
         """
         return study_cost(self.spec, open_store(self.results))
 
-    def run(self, address: str | None = None) -> RunOutcome:
+    def run(self, address: str | None = None, cpus: int | None = None) -> RunOutcome:
         """Run the study, or resume it, and print its progress; finished stages are never repeated.
 
-        `address` is a Ray cluster; None means this machine. A failing trial does not stop the
-        others: its reason is in `failures` of the result. Raises BadInput for a study that could
-        not run.
+        `address` is a Ray cluster; None means this machine, of which `cpus` cores are used (None:
+        those that the process may use). A failing trial does not stop the others: its reason is in
+        `failures` of the result. Raises BadInput for a study that could not run.
         """
-        return run_study(self.spec, self.results, address)
+        return run_study(self.spec, self.results, address, cpus)
 
     def status(self) -> StudyStatus:
         """Which trials are done, half done, failed or to do: `states` of the result, by name."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 import click
 
 from fairfm_core.config.named_records import imported
 from fairfm_core.errors import did_you_mean
+from sweeps.interrupts import first_signal, ignore_signals, raise_on_signals
 
 # Command -> (module:function, help text), so that `fairfm --help` loads no package.
 COMMANDS = {
@@ -42,8 +45,11 @@ COMMANDS = {
     "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),
 }
 
-DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: all done; some trials failed; an error that the user can fix; Ctrl-C."""
+DONE, SOME_FAILED, BAD_INPUT = 0, 1, 2
+"""Exit codes: all done; some trials failed; an error that the user can fix."""
+SIGNALLED = 128
+"""Exit code of a command that a signal has ended, to which the signal's number is added: 130 for
+Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP)."""
 
 
 class LazyGroup(click.Group):
@@ -86,26 +92,52 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; an error that the user can fix is one line and exit code 2."""
+    raise_on_signals()
+    try:
+        code = _run()
+    except BaseException:
+        # Whatever a signal has caused on its way: a KeyboardInterrupt, or an error made of it.
+        number = first_signal()
+        if number is None:
+            raise
+        ignore_signals()
+        _say("interrupted; finished work is kept, run the same command again to resume")
+        code = SIGNALLED + number
+    _leave(code)
+
+
+def _run() -> int:
+    """Run the command; returns its exit code."""
     from fairfm_core.errors import BadInput
 
     try:
         code = cli.main(standalone_mode=False)
-    except BadInput as error:
-        _say(str(error))
-        code = BAD_INPUT
     except click.ClickException as error:
         error.show()
-        code = BAD_INPUT
-    except (KeyboardInterrupt, click.Abort):
-        # A second Ctrl-C during the interpreter's shutdown would end it before this message.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _say("interrupted; finished work is kept, run the same command again to resume")
-        code = INTERRUPTED
-    except OSError as error:
+        return BAD_INPUT
+    except click.Abort:  # a question that was not answered, or the end of its input
+        if first_signal():
+            raise
+        _say("nothing was changed: the question was not answered with yes")
+        return SOME_FAILED
+    except (BadInput, OSError) as error:
+        if first_signal():
+            raise
         _say(str(error))
-        code = BAD_INPUT
-    sys.exit(code if isinstance(code, int) else DONE)
+        return BAD_INPUT
+    return code if isinstance(code, int) else DONE
 
 
 def _say(message: str) -> None:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # the terminal may be closed
+        click.echo(f"error: {' '.join(message.split())}", err=True)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; what a closed terminal can no longer show is dropped."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)

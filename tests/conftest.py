@@ -8,11 +8,14 @@ import pytest
 
 LONGEST = (
     "sweeps/execution/test_runner.py",
+    "sweeps/commands/test_track.py",
     "test_readme.py",
     "sweeps/execution/test_lost_worker.py",
     "sweeps/execution/test_data_parallel_study.py",
     "sweeps/execution/test_pretrained_study.py",
+    "sweeps/tracking/test_database.py",
     "fairfm_core/training/pretraining/test_learning.py",
+    "sweeps/tracking/test_thread.py",
     "fairfm_core/training/pretraining/test_data_parallel.py",
     "fairfm_core/evaluation/disaggregated/test_gap_rows.py",
     "test_worlds.py",

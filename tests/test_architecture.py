@@ -25,6 +25,7 @@ FORBIDDEN = {
 }
 ORDER = {
     "fairfm_core": """
+        control_groups
         errors seeding cores compiled
         config
         storage
@@ -77,6 +78,7 @@ ORDER = {
         commands
     """,
     "sweeps": """
+        interrupts
         cli
         __main__
         planning

@@ -20,14 +20,19 @@ PREFIX = "fairfm-scratch-"
 """How the names of scratch folders begin; no other folder is ever removed."""
 HIDDEN = ".fairfm-"
 LOCK = ".owner"
+SHORT = "/tmp"
+"""Where sockets can be made, whose paths must be short."""
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """An empty temporary folder, removed when the block ends or, after a kill, by another one."""
+def scratch_folder(parent: str | None = None) -> Iterator[Path]:
+    """An empty temporary folder, removed when the block ends or, after a kill, by another one.
+
+    It is made in `parent`, by default in the system's temporary folder.
+    """
     _remove_abandoned_once()
     # The lock is taken before the folder gets the name under which it may be removed.
-    unlocked = Path(tempfile.mkdtemp(prefix=HIDDEN))
+    unlocked = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=parent))
     lock = os.open(unlocked / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     place = unlocked.rename(unlocked.with_name(unlocked.name.replace(HIDDEN, PREFIX, 1)))
@@ -41,8 +46,10 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def abandoned_scratch() -> list[Path]:
-    """Scratch folders of this user in the temporary folder whose owners are dead."""
-    folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
+    """Scratch folders of this user whose owners are dead, in the places where they are made."""
+    folders = {
+        each for place in (tempfile.gettempdir(), SHORT) for each in Path(place).glob(f"{PREFIX}*")
+    }
     return sorted(folder for folder in folders if _is_abandoned(folder))
 
 

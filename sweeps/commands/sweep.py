@@ -58,7 +58,8 @@ def plan(study: Path, results: str, as_json: bool) -> None:
 def status(study: Path, results: str, as_json: bool) -> None:
     """Show the state of each trial.
 
-    A trial is done, half done (with its last complete epoch), failed (with the reason) or to do.
+    A trial is done, running (with the machine and process that is at work on it), half done (with
+    its last complete epoch), failed (with the reason) or to do.
     """
     from fairfm_core.artifacts import open_store
     from sweeps.planning.study import read_study
@@ -74,7 +75,13 @@ def status(study: Path, results: str, as_json: bool) -> None:
 @click.option(
     "--address", metavar="ADDRESS", help="Ray cluster to run on.  [default: this machine]"
 )
-def run(study: Path, results: str, address: str | None) -> None:
+@click.option(
+    "--cpus",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="CPU cores of this machine to use.  [default: all that the process may use]",
+)
+def run(study: Path, results: str, address: str | None, cpus: int | None) -> None:
     """Run a study, or resume it.
 
     Finished stages are never repeated, and unfinished training continues from its last checkpoint.
@@ -83,11 +90,13 @@ def run(study: Path, results: str, address: str | None) -> None:
     from sweeps.execution.runner import run_study
     from sweeps.planning.study import read_study
 
+    if address and cpus:
+        raise click.UsageError("--cpus is for this machine; a cluster's nodes declare their own")
     written = read_study(study)
     click.echo(f"study {written.study}: {written.claim}".rstrip(": "))
     command = f"fairfm sweep run {study} --results {results}"
     click.echo(f"resume after any interruption with: {command}")
-    outcome = run_study(written, results, address)
+    outcome = run_study(written, results, address, cpus)
     _print_outcome(outcome, results)
     if outcome.failures:
         sys.exit(SOME_FAILED)
@@ -98,6 +107,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     from analysis.front.outputs import write_front
     from analysis.report.page import write_report
     from sweeps.commands.track import experiment_url
+    from sweeps.tracking.destination import sync_command
 
     name = outcome.plan.spec.study
     total = len(outcome.plan.trials)
@@ -110,7 +120,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     if outcome.degraded:
         click.echo(
             f"warning: MLflow is incomplete ({outcome.degraded}); "
-            f"complete it with: fairfm track sync {results} --study {name}",
+            f"complete it with: {sync_command(results, name, outcome.uri)}",
             err=True,
         )
     if outcome.experiment is not None:

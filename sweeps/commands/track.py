@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
+import sqlite3
 import sys
+import tempfile
 from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from fairfm_core.artifacts import ArtifactStore
 
 PORT = 5000
+FAILED = 1
+"""Exit code of `fairfm ui` when its server does not run."""
 
 
 @click.group()
@@ -29,13 +30,16 @@ def track() -> None:
 @click.argument("results")
 @click.option("--study", metavar="NAME", help="One study in RESULTS.  [default: all]")
 @click.option(
-    "--uri", metavar="URI", help="MLflow server or database.  [default: that of each study]"
+    "--uri",
+    metavar="URI",
+    help="MLflow server or database.  [default: MLFLOW_TRACKING_URI or the one in RESULTS]",
 )
 def sync(results: str, study: str | None, uri: str | None) -> None:
     """Write the finished runs of RESULTS to MLflow.
 
     RESULTS is the results folder or URI given to `fairfm sweep run`. Use this command after an
-    MLflow outage, or to fill another server. Repeating it changes nothing.
+    MLflow outage, after moving the folder, when runs or the experiment were deleted, or to fill
+    another server. Repeating it changes nothing.
     """
     from analysis.results.results import known_studies
     from fairfm_core.artifacts import check_schema, open_store
@@ -64,70 +68,93 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
 
     from analysis.results.study_record import read_study_record
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
-    from sweeps.tracking.runs import log_run, open_writer, tracking_uri
+    from sweeps.planning.tracking_uri import checked_uri, redacted, without_password
+    from sweeps.tracking.destination import recorded_uri
+    from sweeps.tracking.sync import sync_records
 
     spec = read_study_record(store, study)[0].spec
-    target = uri or tracking_uri(_recorded_uri(spec.tracking.uri, study), store)
+    target = checked_uri(uri) if uri else recorded_uri(spec.tracking.uri, store, study)
     objectives = [objective.name for objective in spec.objectives]
     trials = read_trial_records(store, study)
-    finished = [trial for trial in trials if trial.evaluate in done]
-    pretrainings = read_pretraining_records(store, study)
-    pretrained = [each for each in pretrainings if each.identity in done]
+    records: list[RunRecord] = [*read_pretraining_records(store, study), *trials]
+    place = without_password(target)
     try:
-        writer = open_writer(store, study, target)
-        records: list[RunRecord] = [*pretrained, *finished]
-        for record in records:
-            log_run(writer, record, store, objectives)
-    except MlflowException as error:
-        raise BadInput(f"MLflow at {target}: {str(error).splitlines()[0]}") from error
-    return f"{study}: {len(finished)} of {len(trials)} trials written to {target}"
-
-
-def _recorded_uri(uri: str | None, study: str) -> str | None:
-    """The server that a study's record names; BadInput for a file, which may be anywhere.
-
-    The results folder may be somebody else's, and its record must not decide where files are made.
-    """
-    if uri is not None and not re.match(r"(https?|postgresql|mysql|mssql)(\+\w+)?://", uri):
-        raise BadInput(
-            f"the record of study {study} names the MLflow database {uri}; add --uri with a "
-            "database to write to"
-        )
-    return uri
+        notes = sync_records(records, done, store, study, target, objectives)
+    except (MlflowException, sqlite3.OperationalError, TimeoutError) as error:
+        raise BadInput(f"MLflow at {place}: {redacted(str(error).splitlines()[0])}") from error
+    for note in notes:
+        click.echo(f"{study}: {note}")
+    finished = sum(trial.evaluate in done for trial in trials)
+    return f"{study}: {finished} of {len(trials)} trials written to {place}"
 
 
 @click.command()
 @click.option(
     "--results", default="results", show_default=True, metavar="FOLDER", help="Results folder."
 )
-@click.option("--port", default=PORT, show_default=True, metavar="PORT", help="Port on 127.0.0.1.")
+@click.option(
+    "--port",
+    default=PORT,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Port on 127.0.0.1.",
+)
 def ui(results: str, port: int) -> None:
     """Serve the MLflow UI for a results folder.
 
-    Serves the MLflow database in the results folder on 127.0.0.1 until Ctrl-C.
+    Serves the MLflow database in the results folder on 127.0.0.1 until Ctrl-C. Exits with 1 if the
+    port is taken or the server does not start.
     """
-    database = Path(results).absolute() / "mlflow.db"
-    if not database.exists():
-        raise BadInput(f"{database} does not exist; run a study into {results} first")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += [
-        "--port",
-        str(port),
-        "--backend-store-uri",
-        f"sqlite:///{database}",
-        "--workers",
-        "1",
-    ]
-    click.echo(f"MLflow on http://127.0.0.1:{port}, stop it with Ctrl-C")
-    # The server's job runners are for features that are not used here and take over 1 GB.
-    environment = {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    sys.exit(subprocess.run(command, env=os.environ | environment, check=False).returncode)
+    from fairfm_core.artifacts import open_store
+    from sweeps.tracking.destination import DATABASE, own_database
+    from sweeps.tracking.server import free_port, is_free
+
+    store = open_store(results)
+    database = own_database(f"sqlite:///{store.path(DATABASE)}", store)
+    if database is None or not database.exists():
+        raise BadInput(f"{store.path(DATABASE)} does not exist; run a study into {results} first")
+    if not is_free(port):
+        other = free_port(port)
+        again = f"; use: fairfm ui --results {results} --port {other}" if other else ""
+        click.echo(f"error: port {port} on 127.0.0.1 is taken{again}", err=True)
+        sys.exit(FAILED)
+    _prepare(database)
+    sys.exit(_serve(database, port))
+
+
+def _prepare(database: Path) -> None:
+    """Upgrade and relink the database; one that cannot be written is served as it is."""
+    from sweeps.tracking.experiment import open_database
+
+    try:
+        notes = open_database(database, owned=True)
+    except (OSError, sqlite3.OperationalError) as error:
+        notes = [f"{database} cannot be brought up to date ({error}): served as it is"]
+    for note in notes:
+        click.echo(f"MLflow: {note}", err=True)
+
+
+def _serve(database: Path, port: int) -> int:
+    """Serve until a signal arrives; the exit code, with one line of the server's if it failed."""
+    from sweeps.tracking.server import serve
+
+    def ready() -> None:
+        click.echo(f"MLflow on http://127.0.0.1:{port}, stop it with Ctrl-C")
+
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        code = serve(database, port, ready, output)
+        output.seek(0)
+        lines = [line.strip() for line in output if line.strip()]
+    if code:
+        last = f": {lines[-1]}" if lines else ""
+        click.echo(f"error: MLflow's server on port {port} ended or did not start{last}", err=True)
+    return code
 
 
 def experiment_url(uri: str, experiment: str) -> str:
     """The page of an experiment's runs, on the tracking server or on the one of `fairfm ui`."""
-    server = uri if uri.startswith("http") else f"http://127.0.0.1:{PORT}"
+    from sweeps.planning.tracking_uri import without_password
+
+    server = without_password(uri) if uri.startswith("http") else f"http://127.0.0.1:{PORT}"
     return f"{server.rstrip('/')}/#/experiments/{experiment}/runs"

@@ -10,10 +10,11 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.stages import EpochValues, Stage
-from sweeps.execution.interrupts import Check
 from sweeps.execution.jobs import Job
+from sweeps.execution.memory import why_lost
 from sweeps.execution.stage_scheduler import failures_of
 from sweeps.execution.trainable import ROWS
+from sweeps.interrupts import Check
 
 
 class Listener(Protocol):
@@ -32,6 +33,17 @@ class Listener(Protocol):
         """The stage cannot finish."""
 
 
+class RunEnded(BaseException):
+    """Carries an exception that ends the run through Tune, which would first tidy up for others.
+
+    Tidying asks Ray's servers to end every trial, and waits for them even when they are dead.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 class StageEvents(tune.Callback):  # type: ignore[misc]
     """Translates Tune's trial events into stage events and notifies the listeners."""
 
@@ -40,9 +52,9 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         jobs: Mapping[str, Job],
         listeners: Sequence[Listener],
         store: ArtifactStore,
-        check_interrupt: Check,
+        check: Check,
     ) -> None:
-        self._check_interrupt = check_interrupt
+        self._check = check
         self._jobs = jobs
         self._listeners = listeners
         self._store = store
@@ -52,8 +64,11 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         return {"_jobs": self._jobs, "_listeners": (), "_store": self._store}
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Called at least every tenth of a second: where a sweep can be interrupted."""
-        self._check_interrupt()
+        """Called at least every tenth of a second: where a run can be ended by RunEnded."""
+        try:
+            self._check()
+        except Exception as error:
+            raise RunEnded(error) from error
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -92,8 +107,8 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """The job has lost its worker more often than it is started again."""
-        cause = str(trial.get_error() or "unknown cause").strip().splitlines()[0]
-        reason = f"lost its worker too often ({cause})"
+        error = str(trial.get_error() or "unknown cause").strip()
+        reason = f"lost its worker too often ({why_lost(error) or error.splitlines()[0]})"
         for stage in self._job(trial).wanted:
             if self._store.is_done(stage.kind, stage.fingerprint):
                 self._notify("stage_finished", stage)

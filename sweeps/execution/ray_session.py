@@ -1,19 +1,36 @@
-"""Ray as this program starts it: quiet, without usage statistics, and shut down with the sweep."""
+"""Ray as this program starts it: quiet, on this machine's loopback alone, and ended with the sweep.
+
+A local Ray gets a folder of its own for its sockets and logs, which is removed at the end; set
+RAY_TMPDIR to choose it and to keep the logs.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import secrets
+import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import ray
+from ray._private import ray_constants
+from ray._private import utils as ray_utils
+from ray._private import worker as ray_worker
 
+from fairfm_core.cores import allowed_cores
 from fairfm_core.errors import BadInput
+from fairfm_core.storage.scratch import PREFIX, SHORT, scratch_folder
+from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
 from sweeps.execution.resources import Cluster
+from sweeps.interrupts import handlers_kept
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""
+LOOPBACK = "127.0.0.1"
+LONGEST_FOLDER = 42
+"""Longest path, in bytes, below which the paths of Ray's sockets have the 107 that are allowed."""
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -27,35 +44,119 @@ ENVIRONMENT = {
     # The driver handles interrupts.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
+LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's switch for clusters; without them it listens on the loopback instead of everywhere."""
 
 
 @contextmanager
-def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Cluster]:
-    """A local Ray with `cpus` cores (None: all), or the cluster at `address`; shut down at the end.
+def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[Cluster, RayWatch]]:
+    """A local Ray with `cpus` cores (None: those it may use), or the cluster at `address`.
 
-    Raises BadInput when Ray cannot be reached.
+    Both are watched and disconnected from at the end; a local one is ended, with every process that
+    it started. Raises BadInput when Ray cannot be reached or does not start.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    local = {} if address else {"object_store_memory": OBJECT_STORE_BYTES, "num_cpus": cpus}
-    try:
-        ray.init(
-            # Explicit: without an address Ray would join any cluster that it finds.
-            address=address or "local",
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            **local,
-        )
-    except (ConnectionError, ValueError) as error:
-        raise BadInput(
-            f"Ray at {address or 'this machine'} cannot be reached: {error}; if it needs a token, "
-            "set RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node"
-        ) from error
-    for name in ("ray.tune", "ray.train", "ray.air"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
+    start = _connected(address) if address else _local(cpus or allowed_cores())
+    with _tamed(), start as processes:
+        for name in ("ray.tune", "ray.train", "ray.air"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield Cluster(tuple(nodes))
+        watch = RayWatch(processes, ray.get_runtime_context().gcs_address)
+        try:
+            yield Cluster(tuple(nodes)), watch
+        finally:
+            watch.close()
+            if watch.lost:
+                # Without its servers this takes longer than anybody should wait.
+                threading.Thread(target=ray.shutdown, daemon=True).start()
+            else:
+                ray.shutdown()
+
+
+@contextmanager
+def _tamed() -> Iterator[None]:
+    """Let Ray neither print what its servers send to drivers, such as the log of a dead one, nor
+    answer SIGTERM, which it would do by raising SystemExit at any place."""
+    printing, handling = ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler
+    ray_worker.print_to_stdstream = ray_utils.set_sigterm_handler = _nothing
+    try:
+        yield
     finally:
-        ray.shutdown()
+        ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler = printing, handling
+
+
+def _nothing(*arguments: object, **options: object) -> None:
+    """Take the place of a function of Ray."""
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """The cluster at `address`."""
+    if address != "auto" and "://" not in address and not is_reachable(address):
+        raise BadInput(f"nothing answers at {address}; give the address of a running Ray's head")
+    try:
+        with handlers_kept():
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds
+        raise BadInput(
+            f"Ray at {address} cannot be reached: {first_line(error)}; if it needs a token, set "
+            "RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node"
+        ) from error
+    yield None
+
+
+@contextmanager
+def _local(cpus: int) -> Iterator[RayProcesses]:
+    """A Ray of its own on this machine; none of its processes outlives the block."""
+    with ExitStack() as closing:
+        folder = _own_folder(closing)
+        os.environ[LOCAL] = "0"
+        ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment only when imported
+        # Ray would write a token into the home folder, which may be read-only.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        processes = RayProcesses()
+        closing.callback(processes.end)
+        try:
+            with handlers_kept():
+                ray.init(
+                    # Explicit: without an address Ray would join any cluster that it finds.
+                    address="local",
+                    num_cpus=cpus,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    _node_ip_address=LOOPBACK,
+                    _temp_dir=folder,
+                )
+        except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds
+            raise BadInput(
+                f"Ray did not start on this machine ({first_line(error)}); nothing was lost, free "
+                "some memory or processes and run the same command again"
+            ) from error
+        yield processes
+
+
+def _own_folder(closing: ExitStack) -> str | None:
+    """A short folder for Ray's sockets and logs; None where RAY_TMPDIR names one."""
+    named = os.environ.get("RAY_TMPDIR")
+    if named is None:
+        parent = None if _is_short(f"{tempfile.gettempdir()}/{PREFIX}12345678/files") else SHORT
+        return str(closing.enter_context(scratch_folder(parent)))
+    if not _is_short(f"{named}/ray"):
+        raise BadInput(
+            f"RAY_TMPDIR={named} is too long for the paths of Ray's sockets; set it to a folder "
+            f"whose path has at most {LONGEST_FOLDER - len('/ray')} characters"
+        )
+    return None
+
+
+def _is_short(folder: str) -> bool:
+    return len(os.fsencode(folder)) <= LONGEST_FOLDER
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type for an empty one."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -6,13 +6,20 @@ checkpoint, failed stages are tried again, and MLflow runs are found by fingerpr
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
+from fairfm_core.stages import Stage
+from sweeps.cli import BAD_INPUT
+from sweeps.interrupts import interrupts_noted
+from sweeps.planning.claims import Claims
 from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import StudySpec
@@ -21,9 +28,15 @@ from sweeps.status.damage import set_aside_damaged
 from sweeps.status.network_check import networks_checked
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
-from sweeps.tracking.runs import close_tracking, open_tracking, tracking_uri
+from sweeps.tracking.destination import tracking_uri
+from sweeps.tracking.runs import close_tracking, open_tracking
 from sweeps.tracking.thread import TrackingThread
 
+if TYPE_CHECKING:
+    from sweeps.execution.events import Listener
+
+ABANDON_SECONDS = 5.0
+"""Longest wait for MLflow when Ray has died and the process must end."""
 ROUNDS = 2
 """A stage that is found damaged while it is read is set aside; a second round makes it again."""
 
@@ -48,12 +61,18 @@ class RunOutcome:
 
 
 def run_study(
-    study: StudySpec, results: str, address: str | None = None, out: TextIO | None = None
+    study: StudySpec,
+    results: str,
+    address: str | None = None,
+    cpus: int | None = None,
+    out: TextIO | None = None,
 ) -> RunOutcome:
     """Run `study` into the results folder or URI, or resume it.
 
-    `address` is a Ray cluster, or None for this machine; progress goes to `out`, or else to stdout.
-    Raises BadInput for a study that could not run, before anything starts, and for a full disk.
+    `address` is a Ray cluster, or None for this machine, of which `cpus` cores are used (None:
+    those that the process may use). Progress goes to `out`, or else to stdout. Raises BadInput for
+    a study that could not run, before anything starts, for a full or failing disk and when Ray
+    dies.
     """
     store = open_store(results)
     uri = tracking_uri(study.tracking.uri, store)
@@ -65,7 +84,7 @@ def run_study(
         for _ in range(ROUNDS):
             before = StudyStatus(plan, take_snapshot(store))
             if before.missing:
-                tracker = _run_missing(before, store, uri, address, out or sys.stdout)
+                tracker = _run_missing(before, store, uri, address, cpus, out or sys.stdout)
             else:
                 tracker = _nothing_to_run(before, store, uri)
             if before.done <= take_snapshot(store).done:
@@ -73,13 +92,13 @@ def run_study(
     return RunOutcome(
         plan,
         StudyStatus(plan, take_snapshot(store)).unfinished,
-        tracker.experiment if tracker else None,
+        tracker.experiment,
         uri,
-        tracker.degraded if tracker else "MLflow could not be opened",
+        tracker.degraded,
     )
 
 
-def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread | None:
+def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread:
     """Every stage is done: only bring the record and MLflow up to date."""
     _write_record(before.plan, store)
     tracker = open_tracking(before.plan, before.done, store, uri)
@@ -88,35 +107,71 @@ def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> Trac
 
 
 def _run_missing(
-    before: StudyStatus, store: ArtifactStore, uri: str, address: str | None, out: TextIO
-) -> TrackingThread | None:
+    before: StudyStatus,
+    store: ArtifactStore,
+    uri: str,
+    address: str | None,
+    cpus: int | None,
+    out: TextIO,
+) -> TrackingThread:
     """Check, then run what is missing: a refused study leaves the folder as it was."""
-    from sweeps.execution.events import Listener
     from sweeps.execution.jobs import make_jobs
     from sweeps.execution.ray_session import ray_session
     from sweeps.execution.resources import concurrent_stages, stage_bundle
+    from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.tuning import fit_jobs, tune_scratch
 
     plan = before.plan
     jobs = make_jobs(plan.stages, before.missing)
     trials = [trial.trial for trial in plan.trials]
-    with networks_checked(trials) as wait_for_check, ray_session(address) as cluster:
-        wait_for_check()
+    with (
+        interrupts_noted() as check_interrupt,
+        networks_checked(trials) as wait_for_check,
+        ray_session(address, cpus) as (cluster, watch),
+    ):
+
+        def check() -> None:
+            check_interrupt()
+            watch.check()
+
+        wait_for_check(check)
         asked = plan.spec.resources
         bundles = {name: stage_bundle(j.stages[0], asked, cluster) for name, j in jobs.items()}
         slots = concurrent_stages(list(bundles.values()), cluster)
         _write_record(plan, store)
         tracker = open_tracking(plan, before.done, store, uri)
+        watch.last_resort = partial(_abandon, tracker)
         progress = Progress(before, slots, out)
-        listeners: list[Listener] = [progress, *([tracker] if tracker else [])]
-        with close_tracking(tracker), tune_scratch(store, address) as scratch, progress:
-            stopped = fit_jobs(jobs, before.done, store, bundles, slots, listeners, scratch)
+        listeners: list[Listener] = [progress, tracker]
+        with (
+            close_tracking(tracker),
+            Claims(store) as claims,
+            tune_scratch(store, address) as scratch,
+            progress,
+        ):
+            shared = SharedWork(claims, store, partial(_finished, listeners), progress.elsewhere)
+            stopped = fit_jobs(
+                jobs, before.done, store, bundles, slots, listeners, scratch, check, shared
+            )
     if stopped is not None:
         raise BadInput(
-            f"results folder {store.location} can no longer be written ({stopped}); everything "
-            "finished is kept: make room and run the same command again"
+            f"the run has stopped, because files can no longer be read or written ({stopped}); "
+            f"everything finished is kept in {store.location}: fix that and run the same command "
+            "again"
         )
     return tracker
+
+
+def _finished(listeners: Sequence[Listener], stage: Stage) -> None:
+    for listener in listeners:
+        listener.stage_finished(stage)
+
+
+def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
+    """End the process although its main thread is blocked inside Ray, which has died."""
+    tracker.close(killed=True, seconds=ABANDON_SECONDS)
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    os._exit(BAD_INPUT)
 
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:

@@ -9,6 +9,7 @@ from ray.tune.search import Searcher
 
 from fairfm_core.stages import Stage
 from sweeps.execution.jobs import Job
+from sweeps.execution.shared_work import Admission, SharedWork
 
 FAILED = "failed"
 """Key of a job's last report: the reason why all of it failed."""
@@ -48,12 +49,16 @@ def failures_of(job: Job, result: Mapping[str, Any] | None, error: bool = False)
 class StageSearcher(Searcher):  # type: ignore[misc]
     """Suggests `{"job": name}` for a ready job, None while all have to wait, then FINISHED.
 
-    A job is ready when its inputs are done. When a stage fails, jobs that need it are blocked and
-    never handed out; all others continue.
+    A job is ready when its inputs are done and no other driver is at work on it. When a stage
+    fails, jobs that need it are blocked and never handed out; all others continue.
     """
 
-    def __init__(self, jobs: Mapping[str, Job], done: Iterable[str]) -> None:
+    def __init__(
+        self, jobs: Mapping[str, Job], done: Iterable[str], shared: SharedWork | None = None
+    ) -> None:
+        """`done` are fingerprints; `shared` knows what other drivers do, None: there are none."""
         super().__init__(metric=None, mode=None)
+        self._shared = shared
         self._jobs = dict(jobs)
         self._done = set(done)
         self._waiting = sorted(self._jobs, key=lambda name: priority(self._jobs[name].stages[0]))
@@ -63,22 +68,33 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self.stopped: str | None = None
         """Why no more jobs are handed out although some are left."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the claims out of Tune's snapshots, which nobody reads: they hold threads."""
+        return self.__dict__ | {"_shared": None}
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next ready job."""
-        if not self._waiting:
-            return str(Searcher.FINISHED)
-        for name in self._waiting:
-            if self._jobs[name].inputs <= self._done:
-                self._waiting.remove(name)
+        """The next ready job that no other driver is at work on."""
+        for name in list(self._waiting):
+            job = self._jobs[name]
+            if not job.inputs <= self._done:
+                continue
+            admission = self._shared.admit(job) if self._shared else Admission.START
+            if admission is Admission.WAIT:
+                continue
+            self._waiting.remove(name)
+            if admission is Admission.START:
                 self._running[trial_id] = name
                 return {"job": name}
-        return None
+            self._done |= {stage.fingerprint for stage in job.stages}
+        return None if self._waiting else str(Searcher.FINISHED)
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
         """Note the end of a job and block the jobs that need its failed stages."""
         job = self._jobs[self._running.pop(trial_id)]
+        if self._shared is not None:
+            self._shared.release(job)
         if UNWRITABLE in (result or {}):
             self.stopped = str((result or {})[FAILED])
             self._waiting.clear()

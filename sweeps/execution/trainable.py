@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 ROWS = "rows"
 """Key of a report: the values of an epoch by stage."""
 
-DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
-"""Errors after which no other stage could be written either."""
+DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE}
+"""Full, read-only, over quota, failing, gone: no other stage could be read or written either."""
 
 
 def run_as_trial(

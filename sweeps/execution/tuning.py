@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 
 from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore
-from sweeps.execution.events import Listener, StageEvents
-from sweeps.execution.interrupts import interrupts_noted
+from fairfm_core.storage.scratch import scratch_folder
+from sweeps.execution.events import Listener, RunEnded, StageEvents
 from sweeps.execution.jobs import Job
 from sweeps.execution.resources import held
+from sweeps.execution.shared_work import SharedWork
 from sweeps.execution.stage_scheduler import StageSearcher
 from sweeps.execution.trainable import run_as_trial
+from sweeps.interrupts import Check
 
 MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
@@ -32,12 +33,16 @@ def fit_jobs(
     slots: int,
     listeners: Sequence[Listener],
     scratch: str,
+    check: Check = lambda: None,
+    shared: SharedWork | None = None,
 ) -> str | None:
     """Run the jobs, each after its inputs; needs a running Ray.
 
     `done` are the fingerprints of finished stages, `slots` is the number of jobs that run
-    concurrently. Tune's own files go to `scratch`, which every node must see. Returns why the run
-    stopped early, which is when the results folder can no longer be written, or None.
+    concurrently. Tune's own files go to `scratch`, which every node must see. `check` is called
+    every tenth of a second and may raise to end the run; `shared` says what other drivers do.
+    Returns why the run stopped early, which is when files can no longer be written or read, or
+    None.
     """
     # By default Tune asks a searcher for one trial at a time; this many may wait for an actor.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
@@ -52,22 +57,27 @@ def fit_jobs(
         with_jobs,
         lambda config: tune.PlacementGroupFactory([held(bundles[config["job"]])]),
     )
-    searcher = StageSearcher(jobs, done)
+    searcher = StageSearcher(jobs, done, shared)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
         num_samples=len(jobs),
         reuse_actors=True,
         trial_dirname_creator=lambda trial: trial.trial_id,
     )
-    with interrupts_noted() as check_interrupt:
-        run_config = tune.RunConfig(
-            name="fairfm",
-            storage_path=scratch,
-            verbose=0,
-            callbacks=[StageEvents(jobs, listeners, store, check_interrupt)],
-            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
-        )
+    run_config = tune.RunConfig(
+        name="fairfm",
+        storage_path=scratch,
+        verbose=0,
+        callbacks=[StageEvents(jobs, listeners, store, check)],
+        failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
+    )
+    try:
         tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
+    except RunEnded as ended:
+        raise ended.cause from None
+    except Exception:
+        check()  # what has gone wrong inside Tune may follow from what ends the run
+        raise
     return searcher.stopped
 
 
@@ -77,5 +87,5 @@ def tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
     if address is not None:
         yield f"{store.location}/tune"
         return
-    with tempfile.TemporaryDirectory(prefix="fairfm-tune-") as folder:
-        yield folder
+    with scratch_folder() as folder:
+        yield str(folder)

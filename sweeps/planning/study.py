@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
@@ -18,6 +18,7 @@ from fairfm_core.config.yaml_input import read_yaml, validated
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from sweeps.planning.tracking_uri import checked_uri, without_password
 
 
 class Resources(Frozen):
@@ -41,12 +42,26 @@ class Resources(Frozen):
 class Tracking(Frozen):
     """Where MLflow runs are written."""
 
-    uri: str | None = None
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    uri: str | None = Field(None, repr=False)
     """Null means MLFLOW_TRACKING_URI, or else SQLite in the results folder."""
+
+    @field_validator("uri")
+    @classmethod
+    def _usable(cls, uri: str | None) -> str | None:
+        return None if uri is None else checked_uri(uri)
+
+    @field_serializer("uri")
+    def _without_password(self, uri: str | None) -> str | None:
+        """No password is ever written to a results folder."""
+        return None if uri is None else without_password(uri)
 
 
 class StudySpec(Frozen):
     """A study as written in its YAML file: `base` and the axes that vary over it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # tracking.uri may hold a password
 
     study: str
     """Its name, also that of its folder in the results: letters, digits, `-` and `_`."""

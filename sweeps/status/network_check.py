@@ -14,16 +14,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from fairfm_core.config.trial import Trial
 from fairfm_core.errors import BadInput
+from sweeps.interrupts import Check
 from sweeps.status.networks import Network, count_network
 from sweeps.status.pretraining_networks import check_pretrainings
 
 REFUSED = 2
 """Exit code of the process that refuses a network."""
+POLL_SECONDS = 0.1
+"""Between two looks at whether the check has ended or the run is interrupted."""
 
 
 def check_networks(trials: Sequence[Trial]) -> None:
@@ -62,10 +65,11 @@ def _distinct(trials: Sequence[Trial]) -> list[Trial]:
 
 
 @contextmanager
-def networks_checked(trials: Sequence[Trial]) -> Iterator[Callable[[], None]]:
+def networks_checked(trials: Sequence[Trial]) -> Iterator[Callable[[Check], None]]:
     """Check the networks of `trials` in another process while the block runs.
 
-    Yields a function that waits for the end of the check and raises BadInput for a refused network.
+    Yields a function that waits for the end of the check and raises BadInput for a refused network,
+    or for a check that was killed. Its argument is called while it waits, and may raise.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "sweeps.status.network_check"],
@@ -79,17 +83,27 @@ def networks_checked(trials: Sequence[Trial]) -> Iterator[Callable[[], None]]:
             assert process.stdin is not None
             pickle.dump(list(trials), process.stdin)
             process.stdin.flush()
-            yield lambda: _wait(process)
+            yield lambda check: _wait(process, check)
         finally:
             process.kill()
 
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
+def _wait(process: subprocess.Popen[bytes], check: Check) -> None:
+    while True:
+        check()
+        with suppress(subprocess.TimeoutExpired):
+            code = process.wait(POLL_SECONDS)
+            break
     assert process.stdout is not None
-    reason = process.stdout.read().decode().strip()
-    if process.wait() == REFUSED:
+    reason = process.stdout.read().decode().strip()  # a line, which its pipe holds
+    if code == REFUSED:
         raise BadInput(reason)
-    assert process.returncode == 0, f"the check of networks ended with code {process.returncode}"
+    if code < 0:
+        raise BadInput(
+            f"the process that checks the study's networks was ended by signal {-code} (the system "
+            "sends 9 when memory is short); free some memory and run the same command again"
+        )
+    assert code == 0, f"the check of networks ended with code {code}"
 
 
 def _main(requests: BinaryIO) -> int:

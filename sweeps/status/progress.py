@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from pydantic import TypeAdapter
@@ -29,6 +29,7 @@ class Progress:
         self._time = TimeLeft({f: status.image_passes(s) for f, s in self._left.items()})
         self._running: set[str] = set()
         self._failed: set[str] = set()
+        self._elsewhere: dict[str, str] = {}
         self._slots = slots
         self._out = out
         self._terminal = out.isatty()
@@ -52,6 +53,12 @@ class Progress:
         self._end(stage)
         name = self._trial_of.get(stage.fingerprint)
         self._show(f"done    {name}" if name else None)
+
+    def elsewhere(self, stages: Sequence[Stage], driver: str) -> None:
+        """Name another driver that is at work on one of the stages; shown once for each job."""
+        if self._elsewhere.get(stages[0].fingerprint) != driver:
+            self._elsewhere[stages[0].fingerprint] = driver
+            self._show(f"waits   {stages[0].kind}: running elsewhere ({driver})")
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """Count every trial that needs the stage as failed, and say why."""

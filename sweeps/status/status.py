@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from fairfm_core.artifacts import ArtifactStore, check_schema
 from fairfm_core.data.corpora.corpus import corpus_text
 from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.stages import Stage
+from sweeps.planning.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
@@ -30,6 +31,8 @@ class StudyStatus:
     snapshot: Snapshot
     networks: Sequence[Network] = ()
     """The distinct networks, where they were counted."""
+    holders: Mapping[str, Driver] = field(default_factory=dict)
+    """Who is at work on missing stages, by fingerprint, where that was looked up."""
     pretrainings: Sequence[PretrainingNetwork] = ()
     """The distinct networks of pre-training as one worker holds them, where they were counted."""
 
@@ -85,6 +88,12 @@ class StudyStatus:
             if stage.fingerprint in self.damaged:
                 reason = self.damaged[stage.fingerprint]
                 return f"damaged: {stage.kind}: {reason}; the next run makes it again"
+        for stage in trial.stages:
+            if stage.fingerprint in self.holders:
+                epoch = self.begun.get(stage.fingerprint)
+                after = f", after epoch {epoch}" if epoch else ""
+                holder = self.holders[stage.fingerprint].text
+                return f"running: {stage.kind}{after} ({holder})"
         for stage in trial.stages:
             if stage.fingerprint in self.failures:
                 return f"failed: {stage.kind}: {self.failures[stage.fingerprint]}"
@@ -188,7 +197,8 @@ def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
     """
     plan = make_plan(spec)
     check_schema(store)
-    return StudyStatus(plan, take_snapshot(store))
+    status = StudyStatus(plan, take_snapshot(store))
+    return replace(status, holders=claimed(store, status.missing))
 
 
 def study_cost(spec: StudySpec, store: ArtifactStore) -> StudyStatus:

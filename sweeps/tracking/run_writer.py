@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import re
 import time
 from collections import defaultdict
@@ -16,8 +14,7 @@ from fairfm_core.stages import EpochValues
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-log = logging.getLogger(__name__)
+    from mlflow.entities import Run
 
 BATCH = 1000
 """MLflow's limit of metrics in one call."""
@@ -37,40 +34,11 @@ def mlflow_key(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_\-. :/]", "_", name.replace("@", "_at_"))
 
 
-def quiet_mlflow() -> None:
-    """Turn off telemetry and log messages, and give up early on a server that is down."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    # MLflow logs a traceback for each attempt; the writer reports a failure once.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-
-def open_experiment(uri: str, study: str, artifacts: str) -> tuple[MlflowClient, str]:
-    """Client and id of the study's experiment, which is created if it is missing.
-
-    Also creates the database, before several processes could try to.
-    """
-    quiet_mlflow()
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    name = f"fairfm-{study}"
-    existing = client.get_experiment_by_name(name)
-    if existing is not None:
-        return client, str(existing.experiment_id)
-    location = Path(artifacts).absolute().as_uri() if uri.startswith("sqlite") else None
-    tags = {"mlflow.experimentKind": "custom_model_development"}
-    return client, str(client.create_experiment(name, artifact_location=location, tags=tags))
-
-
 class RunWriter:
     """Writes the flat runs of one experiment; every method can safely be called again.
 
-    A run is addressed by its identity, a stage's fingerprint that is kept as a tag.
+    A run is addressed by its identity, a stage's fingerprint that is kept as a tag. Runs without
+    one, which somebody made by hand, are left alone.
     """
 
     def __init__(self, client: MlflowClient, experiment: str, study: str) -> None:
@@ -79,30 +47,84 @@ class RunWriter:
         self._study = study
         self._runs: dict[str, str] = {}
         self._status: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._tags: dict[str, dict[str, str]] = defaultdict(dict)
         self._params: dict[str, set[str]] = defaultdict(set)
+        self._values: dict[str, dict[str, float]] = defaultdict(dict)
+        """The latest value of each metric in MLflow."""
+        self._steps: dict[tuple[str, str], set[int]] = {}
+        """Epochs that MLflow holds of each training metric; read on first use."""
+        self._repeated: list[str] = []
+        """Ids of duplicates: runs with the identity of another run."""
         self._read_existing()
+        self.deleted = self._identities_of_deleted_runs() - set(self._runs)
+        """Identities whose only runs were deleted in MLflow."""
 
     def _read_existing(self) -> None:
-        """Read ids, statuses, tags and names of parameters of all runs, once."""
+        """Read ids, statuses, names, tags, parameters and latest values of all runs, once."""
+        from mlflow.entities import ViewType
+
+        # Of two runs with the same identity, a finished one is preferred, then the older one.
+        runs = self._search(ViewType.ACTIVE_ONLY)
+        runs.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time))
+        for run in runs:
+            identity = run.data.tags["fairfm.fingerprint"]
+            if identity in self._runs:
+                self._repeated.append(run.info.run_id)
+                continue
+            self._runs[identity] = run.info.run_id
+            self._status[identity] = run.info.status
+            self._names[identity] = run.info.run_name
+            self._tags[identity] = dict(run.data.tags)
+            self._params[identity] = set(run.data.params)
+            self._values[identity] = dict(run.data.metrics)
+
+    def _identities_of_deleted_runs(self) -> set[str]:
+        from mlflow.entities import ViewType
+
+        deleted = self._search(ViewType.DELETED_ONLY)
+        return {run.data.tags["fairfm.fingerprint"] for run in deleted}
+
+    def _search(self, view: int) -> list[Run]:
+        """All runs of the experiment that have an identity."""
+        runs: list[Run] = []
         token = None
         while True:
-            page = self._client.search_runs([self.experiment], max_results=1000, page_token=token)
-            for run in page:
-                identity = run.data.tags.get("fairfm.fingerprint", "")
-                if identity in self._runs:
-                    log.warning("two MLflow runs of %s: %s", identity, run.info.run_id)
-                self._runs[identity] = run.info.run_id
-                self._status[identity] = run.info.status
-                self._tags[identity] = dict(run.data.tags)
-                self._params[identity] = set(run.data.params)
+            page = self._client.search_runs(
+                [self.experiment], run_view_type=view, max_results=1000, page_token=token
+            )
+            runs += [run for run in page if run.data.tags.get("fairfm.fingerprint")]
             token = page.token
             if not token:
-                return
+                return runs
 
     def finished(self, identity: str) -> bool:
         """Whether the run of this identity exists and is FINISHED."""
         return self._status.get(identity) == "FINISHED"
+
+    def name_all(self, names: Mapping[str, str]) -> None:
+        """Give existing runs the names of their identities.
+
+        A run of an identity that is not in `names`, but whose name another run now bears, gets the
+        start of its fingerprint added: no two runs of a study have one name.
+        """
+        taken = set(names.values())
+        for identity, old in list(self._names.items()):
+            name = names.get(identity, f"{old}.{identity[:8]}" if old in taken else old)
+            if name != old:
+                self._client.update_run(self._runs[identity], name=name)
+                self._names[identity] = name
+
+    def delete_repeated(self) -> int:
+        """Delete duplicate runs in MLflow; returns how many there were.
+
+        MLflow keeps deleted runs until `mlflow gc`.
+        """
+        count = len(self._repeated)
+        while self._repeated:
+            self._client.delete_run(self._repeated[-1])
+            self._repeated.pop()
+        return count
 
     def tag_of(self, identity: str, key: str) -> str | None:
         """The value of a run's tag, or None."""
@@ -116,13 +138,13 @@ class RunWriter:
 
     def start(self, identity: str, name: str, kind: str, tags: Mapping[str, str]) -> str:
         """The id of this identity's run, which is created or reopened and is then RUNNING."""
-        if identity in self._runs:
-            if self._status[identity] != "RUNNING":
-                self._client.update_run(self._runs[identity], status="RUNNING", name=name)
-        else:
+        if identity not in self._runs:
             own = {"fairfm.fingerprint": identity, "fairfm.kind": kind, "fairfm.study": self._study}
             run = self._client.create_run(self.experiment, run_name=name, tags={**own, **tags})
             self._runs[identity] = run.info.run_id
+        elif (self._status[identity], self._names[identity]) != ("RUNNING", name):
+            self._client.update_run(self._runs[identity], status="RUNNING", name=name)
+        self._names[identity] = name
         self._status[identity] = "RUNNING"
         return self._runs[identity]
 
@@ -139,26 +161,58 @@ class RunWriter:
         self._params[identity].update(missing)
 
     def rows(self, identity: str, rows: Sequence[EpochValues]) -> None:
-        """Log training rows: `train/<key>`, with the epoch as step and the row's own time."""
+        """Log training rows: `train/<key>`, with the epoch as step and the row's own time.
+
+        An epoch that the run already has is not logged again, even if it was trained twice because
+        a worker was killed: MLflow would show two points.
+        """
         from mlflow.entities import Metric
 
-        metrics = [
-            Metric(f"train/{key}", value, int(row["time"] * 1000), int(row["epoch"]))
-            for row in rows
-            for key, value in row.items()
-            if key in TRACKED and math.isfinite(value)
-        ]
+        new: dict[tuple[str, int], Metric] = {}
+        for row in rows:
+            for name, value in row.items():
+                key, step = f"train/{name}", int(row["epoch"])
+                if name not in TRACKED or not math.isfinite(value):
+                    continue
+                if step not in self._steps_of(identity, key):
+                    new.setdefault((key, step), Metric(key, value, int(row["time"] * 1000), step))
+        metrics = list(new.values())
         for start in range(0, len(metrics), BATCH):
-            self._client.log_batch(self._runs[identity], metrics=metrics[start : start + BATCH])
+            batch = metrics[start : start + BATCH]
+            self._client.log_batch(self._runs[identity], metrics=batch)
+            for metric in batch:
+                self._steps_of(identity, metric.key).add(metric.step)
+
+    def _steps_of(self, identity: str, key: str) -> set[int]:
+        """The steps at which the run has this metric; asks MLflow once, for runs found there."""
+        if (identity, key) not in self._steps:
+            history = (
+                self._client.get_metric_history(self._runs[identity], key)
+                if key in self._values[identity]
+                else []
+            )
+            self._steps[identity, key] = {metric.step for metric in history}
+        return self._steps[identity, key]
 
     def final(
         self, identity: str, values: EpochValues, timestamp: int, files: Sequence[Path]
     ) -> None:
-        """Log final values at step 0, dated `timestamp` (ms since 1970), and their files."""
+        """Log final values at step 0, dated `timestamp` (ms since 1970), and their files.
+
+        A value that the run already has is not logged again. If it has a different one, from an
+        earlier evaluation, the new one is dated now, so that MLflow shows it as the latest.
+        """
         from mlflow.entities import Metric
 
-        metrics = [Metric(mlflow_key(key), value, timestamp, 0) for key, value in values.items()]
+        known, now = self._values[identity], int(time.time() * 1000)
+        new = {mlflow_key(name): value for name, value in values.items() if math.isfinite(value)}
+        metrics = [
+            Metric(key, value, now if key in known else timestamp, 0)
+            for key, value in new.items()
+            if known.get(key) != value
+        ]
         self._client.log_batch(self._runs[identity], metrics=metrics)
+        known.update(new)
         for file in files:
             self._client.log_artifact(self._runs[identity], str(file))
 

@@ -6,23 +6,22 @@ Everything that is logged comes from stored artifacts, so a run can be written a
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.resolving import SCRATCH
-from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.summary import final_metrics
 from fairfm_core.models.weights.provenance import COVERAGE
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.records import PretrainingRecord, RunRecord, TrialRecord
-from sweeps.tracking.run_writer import RunWriter, open_experiment
-from sweeps.tracking.thread import TrackingThread
+from sweeps.planning.tracking_uri import without_password
+from sweeps.tracking.destination import own_database
+from sweeps.tracking.experiment import open_experiment
+from sweeps.tracking.run_writer import RunWriter
+from sweeps.tracking.thread import Replay, TrackingThread, say
 
 EVALUATION_FILES = ("metrics.parquet", "gaps.parquet")
 """Tables that a trial's run keeps as artifacts."""
@@ -34,71 +33,78 @@ PRETRAINING_PARAMETERS = ("method", "epochs", "fraction", "batch_size", "base_lr
 """Values of a pre-training's recipe that its run shows as parameters."""
 
 
-def tracking_uri(configured: str | None, store: ArtifactStore) -> str:
-    """The study's URI, else MLFLOW_TRACKING_URI, else SQLite beside local artifacts.
+def open_writer(store: ArtifactStore, study: str, uri: str) -> tuple[RunWriter, list[str]]:
+    """The writer of a study's experiment, and lines on what had to be repaired.
 
-    Raises BadInput for remote artifacts without either: SQLite needs a local disk.
+    Creates database and experiment where they are missing. Raises MlflowException when `uri` cannot
+    be opened, BadInput for a database that cannot be used.
     """
-    uri = configured or os.environ.get("MLFLOW_TRACKING_URI")
-    if uri:
-        return uri
-    if not store.is_local:
-        raise BadInput(
-            f"MLflow's SQLite database cannot be kept at {store.location}, where the results are: "
-            "set tracking.uri in the study or MLFLOW_TRACKING_URI"
-        )
-    return f"sqlite:///{store.path('mlflow.db')}"
-
-
-def open_writer(store: ArtifactStore, study: str, uri: str) -> RunWriter:
-    """The writer of a study's experiment; creates database and experiment where they are missing.
-
-    Raises MlflowException when `uri` cannot be opened.
-    """
-    client, experiment = open_experiment(uri, study, store.path("mlartifacts", study))
-    return RunWriter(client, experiment, study)
+    owned = own_database(uri, store) is not None
+    client, experiment, notes = open_experiment(uri, study, owned)
+    return RunWriter(client, experiment, study), notes
 
 
 def open_tracking(
     plan: StudyPlan, done: Set[str], store: ArtifactStore, uri: str
-) -> TrackingThread | None:
-    """Start the tracking thread and queue the finished runs that MLflow lacks.
+) -> TrackingThread:
+    """Start the tracking thread, which opens MLflow and first writes finished runs that it lacks.
 
-    `done` are the fingerprints of finished stages. Returns None, with a warning on stderr, when
-    MLflow cannot be opened: a sweep runs without it.
+    `done` are the fingerprints of finished stages. MLflow that cannot be opened ends no sweep: the
+    thread says so in one line on stderr and tries again.
     """
-    trials, pretrainings = [trial.record for trial in plan.trials], plan.pretrainings
-    try:
-        writer = open_writer(store, plan.spec.study, uri)
-        writer.close_stale()
-    except Exception as error:  # the tracker's boundary: it must never end a sweep
-        print(f"warning: MLflow at {uri} cannot be opened: {error}", file=sys.stderr)
-        return None
+    records: list[RunRecord] = [*plan.pretrainings, *(trial.record for trial in plan.trials)]
     objectives = [objective.name for objective in plan.spec.objectives]
-    tracker = TrackingThread(
-        writer, trials, pretrainings, lambda w, r: log_run(w, r, store, objectives), start_run
+
+    def opened() -> tuple[RunWriter, list[Replay]]:
+        writer, notes = open_writer(store, plan.spec.study, uri)
+        writer.close_stale()
+        writer.name_all({record.identity: record.name for record in records})
+        finished = [record for record in records if finished_by(record) in done]
+        deleted = [record for record in finished if record.identity in writer.deleted]
+        if deleted:
+            notes.append(deleted_line(len(deleted)))
+        for note in notes:
+            say(note)
+        return writer, [r for r in finished if r not in deleted and not _is_logged(writer, r)]
+
+    return TrackingThread(
+        opened,
+        without_password(uri),
+        records,
+        lambda writer, record: log_run(writer, record, store, objectives),
+        start_run,
     )
-    for pretraining in pretrainings:
-        if pretraining.identity in done and not writer.finished(pretraining.identity):
-            tracker.replay(pretraining)
-    for trial in trials:
-        logged = writer.finished(trial.adapt) and writer.tag_of(trial.adapt, EVALUATED)
-        if trial.evaluate in done and logged != trial.evaluate:
-            tracker.replay(trial)
-    return tracker
+
+
+def deleted_line(count: int) -> str:
+    """One line about finished runs that were deleted in MLflow."""
+    if count == 1:
+        return "1 finished run was deleted: it stays deleted until `fairfm track sync`"
+    return f"{count} finished runs were deleted: they stay deleted until `fairfm track sync`"
+
+
+def finished_by(record: RunRecord) -> str:
+    """The fingerprint of the stage that finishes a run."""
+    return record.evaluate if isinstance(record, TrialRecord) else record.identity
+
+
+def _is_logged(writer: RunWriter, record: RunRecord) -> bool:
+    """Whether MLflow holds the finished run, with the values of its current evaluation."""
+    if not writer.finished(record.identity):
+        return False
+    evaluated = writer.tag_of(record.identity, EVALUATED)
+    return not isinstance(record, TrialRecord) or evaluated == record.evaluate
 
 
 @contextmanager
-def close_tracking(tracker: TrackingThread | None) -> Iterator[None]:
+def close_tracking(tracker: TrackingThread) -> Iterator[None]:
     """Write what is queued when the block ends; after an exception, open runs end as KILLED."""
     try:
         yield
     except BaseException:
-        if tracker is not None:
-            tracker.close(killed=True)
+        tracker.close(killed=True)
         raise
-    if tracker is not None:
-        tracker.close(killed=False)
+    tracker.close(killed=False)
 
 
 def start_run(writer: RunWriter, record: RunRecord) -> None:
@@ -132,15 +138,13 @@ def log_trial(
     """Write a finished trial from its artifacts: the same values and times every time.
 
     The study's `objectives` are logged beside the usual numbers, by name: `gap_ece_sex`.
-    Where the run holds another evaluation of the trial, the values are dated now, so that MLflow
-    shows them as the latest.
     """
-    before = writer.tag_of(trial.adapt, EVALUATED)
+    complete = writer.finished(trial.adapt)
     start_trial(writer, trial)
     history = store.artifact("adapt", trial.adapt).read_json("history.json")["history"]
-    writer.rows(trial.adapt, history)
-    finished = store.done_record("evaluate", trial.evaluate)["finished"]
-    timestamp = int((finished if before in (None, trial.evaluate) else time.time()) * 1000)
+    if not complete:
+        writer.rows(trial.adapt, history)
+    timestamp = int(store.done_record("evaluate", trial.evaluate)["finished"] * 1000)
     with (
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[0]) as metrics,
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[1]) as gaps,
@@ -186,9 +190,11 @@ def start_pretraining(writer: RunWriter, record: PretrainingRecord) -> None:
 
 def log_pretraining(writer: RunWriter, record: PretrainingRecord, store: ArtifactStore) -> None:
     """Write a finished pre-training from its artifact: the same values and times every time."""
+    complete = writer.finished(record.identity)
     start_pretraining(writer, record)
     stored = store.artifact("pretrain", record.identity).read_json("history.json")
-    writer.rows(record.identity, stored["history"])
+    if not complete:
+        writer.rows(record.identity, stored["history"])
     timestamp = int(store.done_record("pretrain", record.identity)["finished"] * 1000)
     kept = next(row for row in stored["history"] if row["epoch"] == stored["kept_epoch"])
     values = {

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fairfm_core.errors import BadInput
 from fairfm_core.stages import EpochValues, Stage
-from sweeps.planning.records import PretrainingRecord, RunRecord, TrialRecord
+from sweeps.planning.records import RunRecord, TrialRecord
+from sweeps.planning.tracking_uri import redacted
 from sweeps.tracking.run_writer import RunWriter
 
 log = logging.getLogger(__name__)
@@ -24,46 +27,108 @@ FLUSH_SECONDS = 1.0
 """Longest time that an epoch's row waits to be written."""
 CLOSE_SECONDS = 60.0
 """Longest time that the end of a sweep waits for what is queued."""
-ATTEMPTS = 3
-"""How often a write is tried before MLflow counts as incomplete."""
+PATIENCE_SECONDS = 600.0
+"""How long a write is tried again before its run counts as incomplete."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds before the second attempt, doubled before each further one up to the longest."""
+PERMANENT = {
+    *("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "ENDPOINT_NOT_FOUND"),
+    *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "UNAUTHENTICATED"),
+}
+"""MLflow's error codes that another attempt would not change."""
+OPERATIONAL = "OperationalError"
+"""Name that every database driver gives to a lock or a lost connection."""
+OPENING = ""
+"""Key of the experiment itself among the incomplete runs."""
+
+Replay = RunRecord
+"""A record that finished in an earlier run of the study and that MLflow lacks."""
+Opened = tuple[RunWriter, list[Replay]]
+
+
+def say(line: str) -> None:
+    """Print one line about MLflow on stderr."""
+    print(f"MLflow: {line}", file=sys.stderr)
+
+
+def is_temporary(error: Exception) -> bool:
+    """Whether the same write may succeed later: MLflow, its database or the network is away.
+
+    Bad input is not, nor is a run that somebody deleted or a file that is missing.
+    """
+    code = getattr(error, "error_code", None)
+    if code is not None:
+        return code not in PERMANENT
+    lasting = isinstance(error, FileNotFoundError | PermissionError)
+    return (isinstance(error, OSError) and not lasting) or type(error).__name__ == OPERATIONAL
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one line of at most 200 characters, without passwords."""
+    text = redacted(" ".join(str(error).split("\n")[0].split()))
+    return text[:200] if isinstance(error, BadInput) else f"{type(error).__name__}: {text[:200]}"
 
 
 class TrackingThread:
     """A sweep's listener that queues every event for the writer's thread and never blocks.
 
-    `start_run` and `log_run` write the beginning and the stored results of a run.
+    `opened` opens MLflow and returns its writer with the runs to write first; `place` is its URI
+    for display. `start_run` and `log_run` write the beginning and the stored results of a run.
     """
 
     def __init__(
         self,
-        writer: RunWriter,
-        trials: Sequence[TrialRecord],
-        pretrainings: Sequence[PretrainingRecord],
+        opened: Callable[[], Opened],
+        place: str,
+        records: Sequence[RunRecord],
         log_run: Callable[[RunWriter, RunRecord], None],
         start_run: Callable[[RunWriter, RunRecord], None],
     ) -> None:
-        self._writer = writer
-        self.experiment = writer.experiment
+        self._opened = opened
+        self._place = place
         self._log_run = log_run
         self._start_run = start_run
-        own: dict[str, RunRecord] = {record.identity: record for record in pretrainings}
-        self._training = own | {trial.adapt: trial for trial in trials}
+        self._training = {record.identity: record for record in records}
         """Runs by the fingerprint of the stage whose epochs they show."""
-        self._ending = own | {trial.evaluate: trial for trial in trials}
+        self._ending = {
+            record.evaluate if isinstance(record, TrialRecord) else record.identity: record
+            for record in records
+        }
         """Runs by the fingerprint of the stage that finishes them."""
         self._needing: dict[str, list[RunRecord]] = defaultdict(list)
-        for record in pretrainings:
-            self._needing[record.identity].append(record)
-        for trial in trials:
-            for fingerprint in trial.stages:
-                self._needing[fingerprint].append(trial)
+        for record in records:
+            stages = record.stages if isinstance(record, TrialRecord) else (record.identity,)
+            for fingerprint in stages:
+                self._needing[fingerprint].append(record)
         self._queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(maxsize=10_000)
         self._rows: dict[str, list[EpochValues]] = defaultdict(list)
         self._open: dict[str, RunRecord] = {}
-        self.degraded: str | None = None
-        """Why MLflow lacks values; None while it lacks none."""
-        self._thread = threading.Thread(target=self._drain, name="fairfm-tracking", daemon=True)
+        self._writer: RunWriter | None = None
+        self._incomplete: dict[str, str] = {}
+        """Why MLflow lacks values of a run, by its identity."""
+        self._warned = False
+        self._patient = True
+        self._closing = threading.Event()
+        self._closed_by = float("inf")
+        self._thread = threading.Thread(target=self._work, name="fairfm-tracking", daemon=True)
         self._thread.start()
+
+    @property
+    def experiment(self) -> str | None:
+        """MLflow's id of the study's experiment; None until MLflow is open."""
+        return None if self._writer is None else self._writer.experiment
+
+    @property
+    def degraded(self) -> str | None:
+        """Why MLflow lacks values; None while it lacks none."""
+        incomplete = dict(self._incomplete)
+        if not incomplete:
+            return None
+        if OPENING in incomplete:
+            return incomplete[OPENING]
+        runs = f"{len(incomplete)} run{'s' if len(incomplete) > 1 else ''}"
+        return f"it lacks values of {runs}: {next(iter(incomplete.values()))}"
 
     def stage_started(self, stage: Stage) -> None:
         """Start the run whose epochs the stage reports."""
@@ -90,69 +155,122 @@ class TrackingThread:
             self._open.pop(record.identity, None)
             self._put("failed", record, reason)
 
-    def replay(self, record: RunRecord) -> None:
-        """Queue a record that finished in an earlier run of the study."""
-        self._put("done", record, None)
-
     def close(self, killed: bool, seconds: float = CLOSE_SECONDS) -> None:
         """Write what is queued, within `seconds`; `killed` ends open runs as KILLED."""
         for record in list(self._open.values()) if killed else []:
             self._put("killed", record, None)
-        self._put("close", None, None)
+        self._closed_by = time.monotonic() + seconds
+        self._closing.set()
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self.degraded = self.degraded or "MLflow did not accept all values in time"
+            self._incomplete.setdefault(OPENING, "it did not accept all values in time")
 
-    def _put(self, what: str, record: RunRecord | None, value: Any) -> None:
+    def _put(self, what: str, record: RunRecord, value: Any) -> None:
         try:
             self._queue.put_nowait((what, record, value))
         except queue.Full:
-            self.degraded = "the queue of values for MLflow is full"
+            self._incomplete[record.identity] = "the queue of values is full"
 
-    def _drain(self) -> None:
-        flushed = time.monotonic()
-        while True:
-            try:
-                what, record, value = self._queue.get(timeout=FLUSH_SECONDS)
-            except queue.Empty:
-                what, record, value = "flush", None, None
+    def _work(self) -> None:
+        """Open MLflow, then write until the sweep ends."""
+        replays = self._open_mlflow()
+        if self._writer is None:
+            return
+        for record in replays:
+            self._attempt("done", record, None)
+        for what, record, value in self._events():
             if what == "row":
                 self._rows[record.identity].append(value)
-            elif record is not None:
-                self._attempt(lambda: self._write(what, record, value))  # noqa: B023 - called here
-            if what in {"flush", "close"} or time.monotonic() - flushed >= FLUSH_SECONDS:
-                self._attempt(self._flush)
+            else:
+                self._attempt(what, record, value)
+
+    def _open_mlflow(self) -> list[Replay]:
+        """Open MLflow, trying again while the sweep runs; returns the runs to write first.
+
+        The writer stays None if MLflow cannot be used, or if the sweep ends before it is back.
+        """
+        for pause in pauses():
+            closing = self._closing.is_set()
+            try:
+                self._writer, replays = self._opened()
+                self._incomplete.pop(OPENING, None)
+                return replays
+            except Exception as error:  # the tracker's boundary: it must never end a sweep
+                self._incomplete[OPENING] = f"it could not be opened: {reason_of(error)}"
+                hopeless = not is_temporary(error)
+                self._warn(f"at {self._place} cannot be opened: {reason_of(error)}", hopeless)
+            if hopeless or closing:
+                break
+            self._closing.wait(pause)
+        return []
+
+    def _events(self) -> Iterator[tuple[str, RunRecord, Any]]:
+        """Queued events until the sweep ends; rows are written between them, each second."""
+        flushed = time.monotonic()
+        while True:
+            closing = self._closing.is_set()
+            try:
+                yield self._queue.get(block=not closing, timeout=FLUSH_SECONDS)
+                idle = False
+            except queue.Empty:
+                idle = True
+            if idle or time.monotonic() - flushed >= FLUSH_SECONDS:
+                for identity in list(self._rows):
+                    self._attempt("rows", self._training[identity], self._rows.pop(identity))
                 flushed = time.monotonic()
-            if what == "close":
+            if idle and closing:
                 return
 
     def _write(self, what: str, record: RunRecord, value: Any) -> None:
+        assert self._writer is not None
         identity = record.identity
         if what == "start":
             self._start_run(self._writer, record)
+        elif what == "rows":
+            self._writer.rows(identity, value)
         elif what == "done":
             self._rows.pop(identity, None)  # the stored history holds them all
             self._log_run(self._writer, record)
         elif what == "killed":
+            self._start_run(self._writer, record)
             self._writer.end(identity, "KILLED", int(time.time() * 1000))
         else:
             self._start_run(self._writer, record)
             self._writer.tag(identity, "fairfm.status_reason", str(value)[:5000])
             self._writer.end(identity, "FAILED", int(time.time() * 1000))
 
-    def _flush(self) -> None:
-        for identity in list(self._rows):
-            self._writer.rows(identity, self._rows[identity])
-            del self._rows[identity]
-
-    def _attempt(self, write: Callable[[], None]) -> None:
-        reason = ""
-        for attempt in range(ATTEMPTS):
+    def _attempt(self, what: str, record: RunRecord, value: Any) -> None:
+        """Write, retrying while MLflow is away; giving up leaves the run incomplete."""
+        given_up = time.monotonic() + (PATIENCE_SECONDS if self._patient else 0)
+        for pause in pauses():
             try:
-                write()
+                self._write(what, record, value)
+                self._patient = True
+                if what == "done":
+                    self._incomplete.pop(record.identity, None)
                 return
             except Exception as error:  # the tracker's boundary: it must never fail a trial
-                reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-                log.info("MLflow, attempt %d: %s", attempt + 1, error)
-                time.sleep(0.2 * 2**attempt)
-        self.degraded = reason
+                log.info("MLflow, %s of %s: %s", what, record.name, redacted(str(error)))
+                reason, hopeless = reason_of(error), not is_temporary(error)
+            self._warn(f"does not accept values: {reason}", hopeless)
+            if hopeless or time.monotonic() + pause > min(given_up, self._closed_by):
+                self._incomplete[record.identity] = reason
+                # Once patience has ended, a write is tried once until one succeeds.
+                self._patient = self._patient and hopeless
+                return
+            time.sleep(pause)
+
+    def _warn(self, trouble: str, hopeless: bool) -> None:
+        """Warn about the first failure only, in one line."""
+        if not self._warned:
+            self._warned = True
+            outlook = "" if hopeless else "; the run goes on and tries again"
+            print(f"warning: MLflow {trouble}{outlook}", file=sys.stderr)
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait after each attempt."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairfm_core.data.splits import listed_split, random_split
+from fairfm_core.data.splits import SPLIT_NAMES, listed_split, random_split
 from fairfm_core.errors import BadInput
 
 
@@ -147,3 +147,9 @@ def test_images_on_two_lists_are_named_in_order() -> None:
     both = {f"i{k}" for k in range(9)}
     with pytest.raises(BadInput, match="i0, i1, i2, i3, i4, i5, i6, i7, i8"):
         listed_split(images(9), {"train": both, "test": both})
+
+
+def test_the_names_of_published_lists_lead_to_our_splits() -> None:
+    published = ["train", "validate", "val", "test"]
+    assert [SPLIT_NAMES[name] for name in published] == ["train", "val", "val", "test"]
+    assert len(SPLIT_NAMES) == 4

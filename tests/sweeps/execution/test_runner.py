@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ def runs(uri: str, study: str = "small") -> list[Any]:
     experiment = client.get_experiment_by_name(f"fairfm-{study}")
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], max_results=1000))
+
+
+def epochs_of(found: list[Any], uri: str) -> list[tuple[str, int]]:
+    """Run and epoch of every point of the loss: also of epochs that a kill had repeated."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    return [
+        (run.info.run_id, metric.step)
+        for run in found
+        for metric in client.get_metric_history(run.info.run_id, "train/loss")
+    ]
 
 
 def database(results: Path) -> str:
@@ -244,6 +257,7 @@ def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
     found = runs(database(results))
     assert sorted(run.info.run_name for run in found) == NAMES
     assert {run.info.status for run in found} == {"FINISHED"}
+    assert set(Counter(epochs_of(found, database(results))).values()) == {1}
     for kind in ("features", "adapt", "evaluate"):
         names = [path.parent.name for path in (whole / kind).glob("*/done")]
         if kind != "evaluate":  # the whole one was evaluated twice, with other settings
@@ -291,7 +305,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory, study_values: dict[str, A
     changes: dict[str, Any] = {
         "matrix": {"adaptation": {"bad": diverging, "good": probe}},
         "seeds": [0],
-        "tracking": {"uri": "http://127.0.0.1:9"},
+        "tracking": {"uri": "http://ann:hunter2@127.0.0.1:9"},
     }
     study = folder / "study.yaml"
     study.write_text(yaml.safe_dump({**study_values, **changes}))
@@ -318,10 +332,15 @@ def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
 ) -> None:
     _, results, printed = troubled
     assert "warning: MLflow at http://127.0.0.1:9 cannot be opened" in printed
+    assert printed.count("warning: MLflow") == 2  # when it began, and at the end what to do
+    assert "--study small --uri http://127.0.0.1:9\n" in printed
+    assert "hunter2" not in printed
+    assert not [f for f in results.rglob("*") if f.is_file() and b"hunter2" in f.read_bytes()]
     assert "failed good.s0" not in printed
     refused = fairfm("track", "sync", results)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
+    assert "give --uri http://127.0.0.1:9 to use it" in refused.stderr
     other = new_database(tmp_path / "other.db")
     assert fairfm("track", "sync", results, "--uri", other).returncode == 0
     found = {run.info.run_name: run.info.status for run in runs(other)}

@@ -157,7 +157,7 @@ def test_the_batch_of_mae_may_pass_in_parts_and_that_of_moco_v3_not() -> None:
     assert counts[16].activations == counts[None].activations / 4
     assert counts[999] == counts[None]
     assert pretraining_memory(small("mocov3"), VIT, 64).images == 64
-    with pytest.raises(ValueError, match="mocov3 has no micro_batch"):
+    with pytest.raises(ValueError, match="micro_batch applies to mae, not to mocov3"):
         small("mocov3", micro_batch=16)
 
 

@@ -1,0 +1,304 @@
+"""Claims on stages: of several drivers that share a results folder, one does each piece of work.
+
+    claims/<name>.json                who does it: driver, host, process
+    claims/drivers/<driver>.json      that driver's heartbeat, a number that grows
+
+A claim is made with the name of the stage's fingerprint before a worker gets it, and removed when
+the stage has ended. The heartbeat is one small file for all claims of a driver. Nobody compares the
+clocks of two machines: a driver counts as dead when its heartbeat has not changed for
+`TAKEOVER_SECONDS` of the observer's own clock, or at once when its process on this machine is gone.
+
+On a local disk and on NFS a claim appears by a hard link, which one driver alone can make. Object
+stores have nothing like it: there a claim is written, and counts if it is still the same after
+`SETTLE_SECONDS`. Two drivers whose writes are further apart than that both do the work, as they
+would without claims. Both end in the same bits, and publishing is atomic: nothing worse happens.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import BadInput
+from sweeps.planning.study_lock import file_lock
+
+CLAIMS = "claims"
+"""Folder of the claims in a results folder."""
+DRIVERS = "drivers"
+"""Folder of the heartbeats in it."""
+HEARTBEAT_SECONDS = 5.0
+"""Between two beats of a driver."""
+TAKEOVER_SECONDS = 8 * HEARTBEAT_SECONDS
+"""A heartbeat that is unchanged for so long belongs to a dead driver."""
+LOOK_SECONDS = 2.0
+"""Between two looks at a claim that somebody else holds."""
+FORGOTTEN_SECONDS = 600.0
+"""Claims whose heartbeat is older are not shown; only shown, so clocks may differ by minutes."""
+AHEAD = 8
+"""How many claims of a driver in an object store may be settling at the same time."""
+SETTLE_SECONDS = 2.0
+"""How long a claim in an object store must stay the same before it counts."""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A process that runs a study."""
+
+    token: str
+    """Random: process ids and host names are used again."""
+    host: str
+    machine: str
+    """Identity of the running system and its process ids; differs after a restart."""
+    pid: int
+    started: str
+    """When the process began, in ticks of that system: process ids are used again."""
+
+    @property
+    def text(self) -> str:
+        """Who it is, for people."""
+        return f"{self.host}, process {self.pid}"
+
+    def is_gone(self) -> bool:
+        """Whether the process is known to have ended: only on its own machine."""
+        return self.machine == _machine() and _began(self.pid) != self.started
+
+
+UNREADABLE = Driver("0" * 16, "unknown", "", 0, "")
+"""Stands for whoever has written a claim that cannot be read."""
+
+
+def this_driver() -> Driver:
+    """This process, as a driver of its own."""
+    pid = os.getpid()
+    return Driver(secrets.token_hex(8), socket.gethostname(), _machine(), pid, _began(pid))
+
+
+class Claims:
+    """What this driver holds in a store, and what it has seen of others.
+
+    `take` is called by one thread. Its heartbeat is written by another until `close`.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+        self.driver = this_driver()
+        """This process."""
+        self._mine: dict[str, float | None] = {}
+        """When each claim was written, until it has settled; None once it counts."""
+        self._others: dict[str, tuple[float, Driver]] = {}
+        """Who holds a claim, and when to look at it again."""
+        self._beats: dict[str, tuple[int | None, float]] = {}
+        """The heartbeat of each other driver, and since when it has been the same."""
+        self._closed = threading.Event()
+        self._beat(0)
+        self._thread = threading.Thread(
+            target=self._keep_beating, name="fairfm-claims", daemon=True
+        )
+        self._thread.start()
+
+    def take(self, names: Sequence[str]) -> Driver | None:
+        """Claim all of the names or none; returns None when this driver holds them.
+
+        Otherwise returns who holds one of them: another driver, or this one while its claims still
+        have to settle. Call it again then.
+        """
+        unsettled = sum(written is not None for written in self._mine.values())
+        if unsettled >= AHEAD and not self._mine.keys() & set(names):
+            return self.driver
+        for name in sorted(names):  # in the same order by all drivers: none waits for another
+            holder = self._take(name)
+            if holder is not None and holder != self.driver:
+                self.release(names)
+                return holder
+        return self.driver if any(self._mine[name] is not None for name in names) else None
+
+    def release(self, names: Iterable[str]) -> None:
+        """Give up claims; those that this driver does not hold stay."""
+        for name in [each for each in names if each in self._mine]:
+            del self._mine[name]
+            with suppress(OSError), _locked(self._store):
+                if read_claim(self._store, name) == self.driver:
+                    self._store.filesystem.delete_file(self._store.path(CLAIMS, f"{name}.json"))
+
+    def close(self) -> None:
+        """Give up every claim and end the heartbeat."""
+        self._closed.set()
+        self._thread.join()
+        self.release(list(self._mine))
+        with suppress(OSError):
+            self._store.filesystem.delete_file(self._store.path(*_heartbeat(self.driver)))
+
+    def __enter__(self) -> Claims:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self, name: str) -> Driver | None:
+        """Claim one name; returns who holds it if this driver does not."""
+        if name in self._mine:
+            return self._settled(name)
+        look, holder = self._others.get(name, (0.0, None))
+        if holder is not None and time.monotonic() < look:
+            return holder
+        holder = read_claim(self._store, name)
+        if holder is not None and not self._is_dead(holder):
+            self._others[name] = (time.monotonic() + LOOK_SECONDS, holder)
+            return holder
+        self._others.pop(name, None)
+        if not self._store.is_local:
+            self._write(name)
+            self._mine[name] = time.monotonic()
+            return None
+        if self._link(name) if holder is None else self._replace(name, holder):
+            self._mine[name] = None
+            return None
+        return self._take(name)  # somebody else was faster
+
+    def _settled(self, name: str) -> Driver | None:
+        written = self._mine[name]
+        if written is None or time.monotonic() - written < SETTLE_SECONDS:
+            return None
+        holder = read_claim(self._store, name)
+        if holder == self.driver:
+            self._mine[name] = None
+            return None
+        del self._mine[name]
+        return self._take(name)
+
+    def _link(self, name: str) -> bool:
+        """Make a claim that nobody holds, whole from the start; False if somebody was faster."""
+        folder = Path(self._store.path(CLAIMS))
+        hidden = folder / f".{name}.{self.driver.token}"
+        hidden.write_bytes(self._content())
+        try:
+            os.link(hidden, folder / f"{name}.json")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK}:
+                raise
+            return self._create(folder / f"{name}.json")
+        finally:
+            hidden.unlink()
+        return True
+
+    def _create(self, path: Path) -> bool:
+        """As `_link`, on a file system without hard links (exFAT, some network shares)."""
+        try:
+            with path.open("xb") as stream:
+                stream.write(self._content())
+        except FileExistsError:
+            return False
+        return True
+
+    def _replace(self, name: str, dead: Driver) -> bool:
+        """Take a claim over from a dead driver; False if somebody was faster."""
+        with _locked(self._store):
+            if read_claim(self._store, name) != dead:
+                return False
+            self._write(name)
+        return True
+
+    def _write(self, name: str) -> None:
+        self._store.write_bytes(self._content(), CLAIMS, f"{name}.json")
+
+    def _content(self) -> bytes:
+        return json.dumps(asdict(self.driver)).encode()
+
+    def _is_dead(self, driver: Driver) -> bool:
+        if driver.is_gone():
+            return True
+        now, value = time.monotonic(), _read_beat(self._store, driver)
+        before, since = self._beats.get(driver.token, (None, now))
+        if driver.token not in self._beats or value != before:
+            self._beats[driver.token] = (value, now)
+            return False
+        return now - since > TAKEOVER_SECONDS
+
+    def _keep_beating(self) -> None:
+        number = 1
+        while not self._closed.wait(HEARTBEAT_SECONDS):
+            with suppress(OSError):  # a full disk ends the run elsewhere
+                self._beat(number)
+            number += 1
+
+    def _beat(self, number: int) -> None:
+        self._store.write_json({"beat": number}, *_heartbeat(self.driver))
+
+
+def read_claim(store: ArtifactStore, name: str) -> Driver | None:
+    """Who holds the claim, or None; whoever wrote something else counts as a dead driver."""
+    try:
+        content = store.read_json(CLAIMS, f"{name}.json")
+        driver = TypeAdapter(Driver).validate_python(content)
+    except FileNotFoundError:
+        return None
+    except (BadInput, ValidationError):
+        return UNREADABLE
+    return driver if re.fullmatch("[0-9a-f]{16}", driver.token) else UNREADABLE
+
+
+def claimed(store: ArtifactStore, names: Iterable[str]) -> dict[str, Driver]:
+    """Who is at work on which of the names, as far as one look can tell."""
+    listed = {path.removesuffix(".json") for path in store.files(CLAIMS)}
+    holders = {name: read_claim(store, name) for name in sorted(listed.intersection(names))}
+    return {name: each for name, each in holders.items() if each and _seems_alive(store, each)}
+
+
+def _seems_alive(store: ArtifactStore, driver: Driver) -> bool:
+    written = store.filesystem.get_file_info(store.path(*_heartbeat(driver))).mtime_ns
+    recent = written is not None and time.time() - written / 1e9 < FORGOTTEN_SECONDS
+    return recent and not driver.is_gone()
+
+
+def _read_beat(store: ArtifactStore, driver: Driver) -> int | None:
+    try:
+        return int(store.read_json(*_heartbeat(driver))["beat"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _heartbeat(driver: Driver) -> tuple[str, str, str]:
+    return CLAIMS, DRIVERS, f"{driver.token}.json"
+
+
+@contextmanager
+def _locked(store: ArtifactStore) -> Iterator[None]:
+    """Alone among the drivers that change a claim which exists, where the file system has locks."""
+    if not store.is_local:
+        yield
+        return
+    with file_lock(Path(store.path(CLAIMS, ".lock")), wait=True):
+        yield
+
+
+@cache
+def _machine() -> str:
+    """Identity of this system since it started, and of its process ids; empty where unknown."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    return ""
+
+
+def _began(pid: int) -> str:
+    """When a process began, in ticks since the system started; empty for one that has ended."""
+    with suppress(OSError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return "" if state in "ZX" else fields[18]
+    return ""

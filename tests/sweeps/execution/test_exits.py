@@ -1,0 +1,169 @@
+"""However a run ends, it ends in one line: MLflow closed, no process, claim or scratch left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ..conftest import NewDatabase, WriteStudy
+from .test_runner import database, family, runs, start, title, wait_until
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+Started = tuple[subprocess.Popen[str], Path]
+
+
+@pytest.fixture
+def long_run(
+    write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
+) -> Callable[[], Started]:
+    """Starts a run that takes minutes if nothing ends it; returns it and its results."""
+
+    def begin() -> Started:
+        tune = {"method": "end_to_end", "recipe": "smoke", "epochs": 2000}
+        study = write_study(matrix={"adaptation": {"tune": tune}}, seeds=[0, 1])
+        results = tmp_path / "results"
+        new_database(results / "mlflow.db")
+        return start(study, results, TMPDIR=str(tmp_path)), results
+
+    return begin
+
+
+def is_training(results: Path) -> bool:
+    return bool(list((results / "checkpoints").glob("*/*")))
+
+
+def check_end(
+    process: subprocess.Popen[str], started: list[psutil.Process], results: Path, code: int
+) -> str:
+    """The run has ended with this code and one line of error, and has left nothing."""
+    printed, _ = process.communicate()
+    assert process.returncode == code, printed
+    assert printed.count("error: ") == 1, printed
+    for sign in ("Traceback", "SIGABRT", "stack", "Failed to connect to GCS"):
+        assert sign not in printed
+    assert not [each for each in started if title(each)]
+    assert not list((results / "claims").glob("*.json"))
+    assert not list(results.parent.glob("fairfm-*"))
+    if (results / "studies").exists():
+        assert "RUNNING" not in {run.info.status for run in runs(database(results))}
+    return printed
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_in_mid_training(
+    long_run: Callable[[], Started], number: signal.Signals, code: int
+) -> None:
+    process, results = long_run()
+    wait_until(lambda: is_training(results), process)
+    started = family(process)
+    process.send_signal(number)
+    time.sleep(0.5)
+    process.send_signal(number)  # twice: closing is not cut short
+    printed = check_end(process, started, results, code)
+    assert "interrupted; finished work is kept" in printed
+    assert {run.info.status for run in runs(database(results))} == {"KILLED"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_ray_starts(long_run: Callable[[], Started], number: signal.Signals) -> None:
+    process, results = long_run()
+
+    def ray_starts() -> bool:
+        return any("gcs_server" in title(each) for each in family(process))
+
+    wait_until(ray_starts, process)
+    started = family(process)
+    process.send_signal(number)
+    check_end(process, started, results, 128 + number)
+
+
+def test_a_signal_while_planning(long_run: Callable[[], Started]) -> None:
+    process, results = long_run()
+    assert process.stdout is not None
+    process.stdout.readline()  # printed before the plan is made
+    process.send_signal(signal.SIGTERM)
+    check_end(process, [], results, 143)
+
+
+@pytest.mark.parametrize("server", ["gcs_server", "raylet"])
+def test_ray_dies(long_run: Callable[[], Started], server: str) -> None:
+    process, results = long_run()
+    wait_until(lambda: is_training(results), process)
+    started = family(process)
+    next(each for each in started if each.name() == server).kill()
+    printed = check_end(process, started, results, 2)
+    assert f"Ray's process {server} has ended" in printed
+    assert "run the same command again" in printed
+
+
+def test_two_studies_share_their_work(
+    write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
+) -> None:
+    """Each stage is published once, although both want it at the same time."""
+    results = tmp_path / "results"
+    new_database(results / "mlflow.db")
+    studies = []
+    for name, seeds in (("one", [0, 1]), ("two", [1, 2])):
+        path = write_study(study=name, seeds=seeds)
+        studies.append(path.rename(tmp_path / f"{name}.yaml"))
+    running = [start(study, results) for study in studies]
+    published: dict[Path, set[int]] = defaultdict(set)
+    while any(process.poll() is None for process in running):
+        for marker in results.glob("*/*/done"):
+            published[marker].add(marker.stat().st_mtime_ns)
+        time.sleep(0.05)
+    printed = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], printed
+    assert all("8 of 8 trials done" in each for each in printed)
+    assert {len(times) for times in published.values()} == {1}
+    assert any("running elsewhere" in each for each in printed)
+    assert not list((results / "claims").glob("*.json"))
+
+
+SESSION = """
+import json, os, sys, psutil
+os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+from sweeps.execution.ray_session import ray_session
+with ray_session(None) as (cluster, watch):
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = [
+        each.laddr.ip
+        for process in processes
+        for each in process.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+left = [each.pid for each in processes[1:] if each.is_running() and each.status() != "zombie"]
+print(json.dumps([cluster.total("CPU"), listening, left]))
+"""
+
+
+def test_ray_keeps_to_its_cores_the_loopback_and_short_paths(tmp_path: Path) -> None:
+    """A home that cannot be written, and a temporary folder too long for sockets."""
+    import json
+
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HOME": "/proc", "TMPDIR": str(long)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    cores, listening, left = json.loads(done.stdout.splitlines()[-1])
+    assert cores == 1
+    assert len(listening) > 4
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+    assert left == []
+    assert not list(long.iterdir())

@@ -1,0 +1,42 @@
+"""The process that checks networks is waited for, interrupted, and missed when it is killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+import pytest
+
+from fairfm_core.errors import BadInput
+from sweeps.planning.plan import make_plan
+from sweeps.planning.study import StudySpec
+from sweeps.status.network_check import networks_checked
+
+
+def nothing() -> None:
+    """Never interrupts."""
+
+
+def checkers() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [each for each in children if "sweeps.status.network_check" in each.cmdline()]
+
+
+def test_a_killed_check_is_one_line(study_values: dict[str, Any]) -> None:
+    trials = [trial.trial for trial in make_plan(StudySpec.model_validate(study_values)).trials]
+    with networks_checked(trials) as wait_for_check:
+        (checker,) = checkers()
+        checker.kill()
+        with pytest.raises(BadInput, match=r"ended by signal 9 .*run the same command again"):
+            wait_for_check(nothing)
+
+
+def test_the_wait_can_be_interrupted(study_values: dict[str, Any]) -> None:
+    trials = [trial.trial for trial in make_plan(StudySpec.model_validate(study_values)).trials]
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with networks_checked(trials) as wait_for_check, pytest.raises(KeyboardInterrupt):
+        wait_for_check(interrupted)
+    assert not checkers()
