@@ -24,7 +24,7 @@ from pathlib import Path
 
 from .commands import real_run
 from .disks import why_no_disks
-from .faults import KINDS, NEEDS_DISKS, Fault, Outcome, faults_of, outcome_of
+from .faults import FIRST_SEED, KINDS, NEEDS_DISKS, Fault, Outcome, faults_of, outcome_of
 from .study import make_untouched
 from .verdict import BAD, VERDICTS
 
@@ -41,7 +41,6 @@ COUNTS = {
     "damage, Ray": 3,
 }
 """Faults of each kind: 222 in all."""
-FIRST_SEED = 1000
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -148,20 +149,21 @@ def run_jobs_here(setup: Callable[[], None] | None) -> None:
     _command_line(("sweep", "run", "study.yaml"), setup)
 
 
-def _only_record(before: Any, store: Any, *rest: Any) -> None:
+def _only_record(before: Any, store: Any, *rest: Any) -> SimpleNamespace:
     from sweeps.execution import runner
 
     runner._write_record(before.plan, store)
+    return SimpleNamespace(experiment=None, degraded="MLflow is left out")
 
 
-def _run_jobs(before: Any, store: Any, *rest: Any) -> None:
+def _run_jobs(before: Any, store: Any, *rest: Any) -> SimpleNamespace:
     """Every missing job in this process, inputs first, with the failures of a worker."""
     from fairfm_core.errors import BadInput, StageFailed
     from fairfm_core.training.device import make_deterministic
     from sweeps.execution.jobs import make_jobs
 
     make_deterministic(1)
-    _only_record(before, store)
+    tracker = _only_record(before, store)
     jobs, done = make_jobs(before.plan.stages, before.missing), set(before.done)
     while ready := [job for job in jobs.values() if job.inputs <= done]:
         for job in ready:
@@ -172,6 +174,7 @@ def _run_jobs(before: Any, store: Any, *rest: Any) -> None:
             except (BadInput, StageFailed) as error:
                 for stage in job.wanted:
                     store.record_failure(stage.fingerprint, str(error))
+    return tracker
 
 
 def _run_job(job: Any, store: Any) -> None:

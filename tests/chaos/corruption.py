@@ -93,10 +93,15 @@ def damage_stage(pattern: str, damage: str) -> Callable[[Path, Random], Struck]:
         path, others = _chosen(results, pattern, random)
         kind, fingerprint = path.relative_to(results).parts[:2]
         touched = {f"{kind}/{fingerprint}", *_remove_consumers(folder, kind, fingerprint)}
-        existed = path.name != "done" or damage != "delete"
+        unmarked = path.name == "done" and damage == "delete"
         how = DAMAGES[damage](path, random, others)
         place = path.relative_to(results)
-        return Struck(f"{place} {how}", frozenset(touched), noticed=existed)
+        return Struck(
+            f"{place} {how}",
+            touched,
+            unfinished=unmarked or len(touched) > 1,
+            noticed=not unmarked,
+        )
 
     return strike
 

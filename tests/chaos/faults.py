@@ -25,8 +25,9 @@ from .processes import STRIKES, strike_process
 from .study import Untouched
 from .verdict import GOOD, TRACEBACK, Evidence, Struck, judged, mlflow_state, resumed, stand, tables
 
-TRIALS, RUNS = 6, 8
-"""Trials of the study; MLflow's runs of them and of the two pre-trainings."""
+FIRST_SEED = 1000
+RUNS = 8
+"""MLflow's runs: of six trials and two pre-trainings."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,10 @@ LOOKS: tuple[tuple[str, ...], ...] = (
 
 
 def faults_of(kind: str, count: int, first_seed: int) -> Iterator[Fault]:
-    """So many faults of a kind, round and round through its list."""
+    """Faults of a kind with consecutive seeds; the seed says which one of its list it is."""
     makes = KINDS[kind]
-    for number in range(count):
-        yield makes[number % len(makes)](first_seed + number)
+    for seed in range(first_seed, first_seed + count):
+        yield makes[(seed - FIRST_SEED) % len(makes)](seed)
 
 
 def outcome_of(fault: Fault, untouched: Untouched, folder: Path) -> Outcome:
@@ -134,8 +135,7 @@ def try_fault(fault: Fault, untouched: Untouched, folder: Path) -> Outcome:
     results = folder / "results"
     before = stand(results)
     looks = _looks(folder, random)
-    # Where stages were removed along with a damaged one, the front has fewer rows.
-    wrong = None if len(struck.touched) > 1 else _wrong_front(untouched, fault.state, looks)
+    wrong = None if struck.unfinished else _wrong_front(untouched, fault.state, looks)
     again = fault.run(folder)
     expected = tables(untouched.folder / "finished")
     found = tables(results)
@@ -148,7 +148,7 @@ def try_fault(fault: Fault, untouched: Untouched, folder: Path) -> Outcome:
         after=stand(results),
         different=[path for path in expected if found.get(path) != expected[path]],
         resumed=resumed(folder) if fault.run is quick_run else {},
-        mlflow=mlflow_state(results, TRIALS, RUNS) if fault.run is real_run else None,
+        mlflow=mlflow_state(results, RUNS) if fault.run is real_run else None,
     )
     verdict, reason = judged(evidence)
     if verdict in GOOD:

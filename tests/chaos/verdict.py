@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +43,14 @@ class Struck:
     """What a fault has done."""
 
     description: str
-    touched: frozenset[str] = frozenset()
+    touched: Set[str] = frozenset()
     """Stages (`<kind>/<fingerprint>`) that may have to be made again."""
     ran: Sequence[Ran] = ()
     """Commands that were running meanwhile; what they print is judged too."""
-    gone: frozenset[str] = frozenset()
+    gone: Set[str] = frozenset()
     """Stages that had been published and are not there any longer, although they should be."""
+    unfinished: bool = False
+    """Whether a stage is missing now: a front then has fewer trials."""
     noticed: bool = False
     """Whether `fairfm results check` has to list it."""
 
@@ -114,8 +117,6 @@ def stand(results: Path) -> Stand:
 
 def is_intact(checkpoint: Path) -> bool:
     """Whether a checkpoint's content has the hash in its name."""
-    import hashlib
-
     content = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     return content[:16] == checkpoint.name.split("-")[1]
 
@@ -132,8 +133,8 @@ def resumed(folder: Path) -> dict[str, str | None]:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def mlflow_state(results: Path, trials: int, runs: int) -> str | None:
-    """What the MLflow database has twice or lacks, None if nothing; a run for each trial."""
+def mlflow_state(results: Path, runs: int) -> str | None:
+    """What the MLflow database has twice or lacks, None if nothing."""
     database = results / "mlflow.db"
     if not database.exists():
         return None
