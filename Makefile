@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test quick mutants lint types docs bench clean
+.PHONY: setup demo test quick mutants chaos lint types docs bench clean
 
 setup: $(READY)
 
@@ -33,6 +33,11 @@ quick: lint types
 # Whether a test notices each small change of the modules behind the numbers: about twenty minutes.
 mutants: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
+
+# Hundreds of faults (kills, loss of power, full disks, damaged files): about half an hour; as root
+# with loop devices, or those that need them are skipped. FAULTS="--kind processes --count 3" for some.
+chaos: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(FAULTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
