@@ -33,12 +33,14 @@ LONGEST = (
 
 
 def pytest_configure() -> None:
-    """Started processes get SIGHUP as from a terminal, also where the tests run under nohup.
+    """Started processes get signals as from a terminal, also where the tests run under nohup or in
+    the background of a shell.
 
     An ignored signal is inherited; one that is handled here has its default effect in them.
     """
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda number, frame: None)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
