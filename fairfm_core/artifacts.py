@@ -273,6 +273,9 @@ class ArtifactStore:
         """Copy files into a stage's folder; returns what each holds, by name."""
         if self.is_local:
             places = {name: Path(self.path(kind, fingerprint, name)) for name in sources}
+            for place in (*places.values(), Path(self.path(kind, fingerprint, DONE))):
+                if place.is_dir():  # damage: a folder where a file belongs
+                    shutil.rmtree(place)
             stored = copy_durably({places[name]: file for name, file in sources.items()})
             return {name: stored[place] for name, place in places.items()}
         files = {}

@@ -214,7 +214,22 @@ def _damage(snapshot: Snapshot, trial: StoredTrial) -> str | None:
             reason = snapshot.store.inspect(kind, fingerprint, once_per_machine).damage
         if reason is not None:
             return f"{kind}/{fingerprint} is damaged ({reason})"
-    return None
+    return _mismatch(snapshot, trial)
+
+
+def _mismatch(snapshot: Snapshot, trial: StoredTrial) -> str | None:
+    """Whether the study's record names another trial's evaluation, by what that says of itself."""
+    if trial.evaluate not in snapshot.done:
+        return None
+    stage = snapshot.store.done_record("evaluate", trial.evaluate).get("stage")
+    inputs = stage.get("inputs") if isinstance(stage, dict) else None
+    evaluated = inputs.get("adapt") if isinstance(inputs, dict) else None
+    if evaluated in (None, trial.adapt):
+        return None
+    return (
+        f"study.json is damaged: it names evaluate/{trial.evaluate}, which evaluates "
+        f"adapt/{evaluated} and not adapt/{trial.adapt}; run the study again, which writes it"
+    )
 
 
 def _failure(snapshot: Snapshot, trial: StoredTrial) -> str | None:

@@ -175,7 +175,7 @@ def _opened(location: str) -> ArtifactStore:
 
     store = open_store(location)
     if not store.exists("fairfm.json") and not store.exists("studies"):
-        raise BadInput(f"{location} is no results folder; give the one of `fairfm sweep run`")
+        raise BadInput(f"{location!r} is not a results folder; give that of `fairfm sweep run`")
     return store
 
 

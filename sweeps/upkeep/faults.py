@@ -96,9 +96,16 @@ def _has_checksums(store: ArtifactStore, kind: str, fingerprint: str) -> bool:
 
 
 def _schema(store: ArtifactStore) -> Iterator[Fault]:
+    """A record of the schema that cannot be read; raises BadInput for that of another version."""
+    try:
+        readable = isinstance(store.read_json("fairfm.json").get("schema"), int)
+    except (BadInput, FileNotFoundError):
+        readable = False
     try:
         check_schema(store)
     except BadInput as error:
+        if readable:
+            raise
         written = {"schema": SCHEMA}
         yield Fault("fairfm.json", str(error), lambda: store.write_json(written, "fairfm.json"))
 

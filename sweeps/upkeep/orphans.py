@@ -11,8 +11,15 @@ from pathlib import Path
 
 from analysis.results.pooled import pooled_key
 from analysis.results.results import known_studies
-from analysis.results.study_record import StoredStudy, StoredTrial, read_study_record
-from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore
+from analysis.results.study_record import (
+    RECORD,
+    STUDIES,
+    StoredStudy,
+    StoredTrial,
+    read_study_record,
+)
+from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, check_schema
+from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.stages import REVISIONS
 from fairfm_core.storage.inspection import DONE, listing
@@ -37,8 +44,17 @@ class Orphan:
 def orphans(store: ArtifactStore) -> list[Orphan]:
     """Stages, checkpoints, failures and temporary files that no study needs.
 
-    Raises BadInput for a study whose record cannot be read: nobody knows what it needs.
+    Raises BadInput for a study whose record cannot be read or was set aside, because what it needs
+    is unknown, and for a folder of another version.
     """
+    check_schema(store)
+    for path in store.files(STUDIES):
+        study, *names = path.split("/")
+        if names == [f"{RECORD}.damaged"] and not store.exists(STUDIES, study, RECORD):
+            raise BadInput(
+                f"the record of study {study} is damaged, so what it needs is unknown: run the "
+                f"study again, which writes the record, or delete {store.path(STUDIES, path)}"
+            )
     studies = [read_study_record(store, name)[0] for name in known_studies(store)]
     snapshot = take_snapshot(store)
     found = [

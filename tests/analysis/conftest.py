@@ -85,7 +85,8 @@ def write_trial(
         (folder / "predictions").mkdir()
         for split, frame in frames.items():
             write_predictions(frame, folder / "predictions" / f"{split}.parquet")
-    with store.publish("evaluate", identity("evaluate", name), {}) as folder:
+    stage = {"stage": {"inputs": {"adapt": identity("adapt", name)}}}
+    with store.publish("evaluate", identity("evaluate", name), stage) as folder:
         write_evaluation(
             evaluate([Predictions(each) for each in frames.values()], settings), folder
         )

@@ -35,19 +35,18 @@ Looks = NDArray[np.uint64]
 
 
 def thumbnails(pixels_BSS: NDArray[np.uint8]) -> Thumbnails:
-    """Images reduced to uint8 [B, 32, 32]: the rounded mean of the pixels in each cell of a grid.
+    """Images reduced to uint8 [B, 32, 32]: the rounded mean of each cell of a grid.
 
-    Images of fewer than 32 x 32 pixels have each pixel repeated.
+    A pixel counts for a cell by the area that they share, so that a thumbnail hardly depends on the
+    size at which the picture was stored.
     """
     size = pixels_BSS.shape[1]
-    if size < SIDE:
-        nearest_T = np.arange(SIDE) * size // SIDE
-        return pixels_BSS[:, nearest_T[:, None], nearest_T]
-    cell_TS, count_T = _cells(size)
-    sums_BTT = cell_TS @ pixels_BSS.astype(np.float32) @ cell_TS.T
-    count_TT = np.outer(count_T, count_T)
-    whole_BTT = sums_BTT.astype(np.int64)
-    return ((2 * whole_BTT + count_TT) // (2 * count_TT)).astype(np.uint8)
+    # Sums reach 255 * S**2, which float32 holds exactly up to 256 pixels.
+    number = np.float32 if 255 * size**2 < 2**24 else np.float64
+    share_TS = _shares(size).astype(number)
+    sums_BTT = share_TS @ pixels_BSS.astype(number) @ share_TS.T
+    whole_BTT, area = sums_BTT.astype(np.int64), size**2
+    return ((2 * whole_BTT + area) // (2 * area)).astype(np.uint8)
 
 
 def looks(thumbnails_BTT: Thumbnails) -> Looks:
@@ -81,12 +80,14 @@ def details(thumbnails_BTT: Thumbnails) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def _cells(size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Which of S pixels are in each of T cells, 0 and 1 [T, S], and their counts [T]."""
-    start_T = (2 * np.arange(SIDE + 1) * size + SIDE) // (2 * SIDE)
-    pixel_S = np.arange(size)
-    inside_TS = (pixel_S >= start_T[:-1, None]) & (pixel_S < start_T[1:, None])
-    return inside_TS.astype(np.float32), np.diff(start_T)
+def _shares(size: int) -> NDArray[np.int64]:
+    """The length that each of S pixels and each of T cells share, [T, S]; each row sums to S.
+
+    In units of which a pixel is T long and a cell S.
+    """
+    cell_T1, pixel_S = np.arange(SIDE)[:, None] * size, np.arange(size) * SIDE
+    end_TS = np.minimum(cell_T1 + size, pixel_S + SIDE)
+    return np.maximum(end_TS - np.maximum(cell_T1, pixel_S), 0)
 
 
 @lru_cache(maxsize=1)

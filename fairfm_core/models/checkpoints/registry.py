@@ -179,7 +179,7 @@ def _check_hidden(stated: Stated, model: FoundationModel, path: Path, network: n
             f"backbone: {{name: {stated.architecture}}}"
         )
     known = stated.heads or model.heads or backbone.options.get(HEADS) or named is not None
-    if not known and "." not in backbone.name:
+    if not known:
         refuse_unknown_heads(str(path), backbone, network)
 
 

@@ -77,7 +77,7 @@ def refuse_unstated_heads(weights: ConvertedWeights) -> None:
     """
     about = weights.about
     known = about.heads or about.backbone.options.get(HEADS) or about.format == "fairfm"
-    if not known and "." not in about.backbone.name:
+    if not known:
         refuse_unknown_heads(str(weights.path), about.backbone, file_network(about.backbone))
 
 

@@ -115,6 +115,18 @@ def test_damaged_predictions_of_a_stage_are_refused(
         prediction_files(path.parents[1] / inner)
 
 
+def test_an_evaluation_of_another_trial_is_left_out(folder: Path) -> None:
+    """Names and fingerprints are those of results that exist, so only their pairing is wrong."""
+    path = folder / "studies/tiny/study.json"
+    record = json.loads(path.read_text())
+    one, two = record["trials"][0], record["trials"][2]
+    one["evaluate"], two["evaluate"] = two["evaluate"], one["evaluate"]
+    path.write_text(json.dumps(record))
+    left_out = [trial for trial in open_results(str(folder), "tiny").trials if trial.damaged]
+    assert {trial.name for trial in left_out} == {one["name"], two["name"]}
+    assert all("which evaluates adapt/" in str(trial.failure) for trial in left_out)
+
+
 def test_only_damaged_trials_end_in_one_line(folder: Path) -> None:
     for marker in folder.glob("evaluate/*/done"):
         DAMAGES["empty"](marker)

@@ -241,10 +241,39 @@ def test_nothing_is_removed_while_a_study_is_run(folder: Path, command: list[str
     assert store.is_done("evaluate", EVALUATE)
 
 
+def test_nothing_is_removed_while_it_is_unknown_what_a_study_needs(folder: Path) -> None:
+    record = folder / "studies/tiny/study.json"
+    record.write_bytes(record.read_bytes()[:100])
+    assert run("repair", folder).exit_code == 0
+    before = content(folder)
+    ran = run("gc", folder, "--delete")
+    assert "the record of study tiny is damaged" in str(ran.exception)
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("command", ["check", "repair", "gc"])
+def test_a_folder_of_another_version_is_left_as_it_is(folder: Path, command: str) -> None:
+    (folder / "fairfm.json").write_text('{"schema": 2}')
+    before = content(folder)
+    assert "has schema version 2" in str(run(command, folder).exception)
+    assert content(folder) == before
+
+
+def test_a_folder_in_place_of_a_file_is_replaced(folder: Path) -> None:
+    store = open_store(str(folder))
+    place = folder / "evaluate" / EVALUATE / "metrics.parquet"
+    place.unlink()
+    (place / "inner").mkdir(parents=True)
+    assert not store.is_done("evaluate", EVALUATE)
+    with store.publish("evaluate", EVALUATE, {}) as scratch:
+        (scratch / "metrics.parquet").write_bytes(b"made again")
+    assert place.read_bytes() == b"made again"
+
+
 @pytest.mark.parametrize("command", [["check"], ["repair"], ["gc"], ["where", "x"], ["rm", "x"]])
 def test_another_folder_is_refused(tmp_path: Path, command: list[str]) -> None:
     ran: Any = run(command[0], tmp_path, *command[1:])
-    assert "is no results folder" in str(ran.exception)
+    assert "is not a results folder" in str(ran.exception)
     assert not list(tmp_path.iterdir())
 
 

@@ -187,7 +187,8 @@ def test_a_file_that_was_converted_without_stating_them(tmp_path: Path) -> None:
     )
 
 
-def test_a_tagged_network_needs_no_heads(tmp_path: Path) -> None:
+def test_a_tag_in_the_name_of_a_network_says_nothing_of_a_file(tmp_path: Path) -> None:
     name = "vit_tiny_patch16_224.augreg_in21k"
     tagged = user_model("w", "timm", name, options=UNSTATED, image_size=32)
-    assert convert(tagged, saved(STATE, tmp_path / "w.pth")).heads == 3
+    with pytest.raises(BadInput, match="does not state its number of attention heads"):
+        convert(tagged, saved(STATE, tmp_path / "w.pth"))
