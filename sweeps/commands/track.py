@@ -84,7 +84,7 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
         raise BadInput(f"MLflow at {place}: {redacted(str(error).splitlines()[0])}") from error
     for note in notes:
         click.echo(f"{study}: {note}")
-    finished = sum(trial.evaluate in done for trial in trials)
+    finished = sum({trial.adapt, trial.evaluate} <= done for trial in trials)
     return f"{study}: {finished} of {len(trials)} trials written to {place}"
 
 

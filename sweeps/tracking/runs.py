@@ -59,7 +59,7 @@ def open_tracking(
         writer, notes = open_writer(store, plan.spec.study, uri)
         writer.close_stale()
         writer.name_all({record.identity: record.name for record in records})
-        finished = [record for record in records if finished_by(record) in done]
+        finished = [record for record in records if is_finished(record, done)]
         deleted = [record for record in finished if record.identity in writer.deleted]
         if deleted:
             notes.append(deleted_line(len(deleted)))
@@ -83,9 +83,11 @@ def deleted_line(count: int) -> str:
     return f"{count} finished runs were deleted: they stay deleted until `fairfm track sync`"
 
 
-def finished_by(record: RunRecord) -> str:
-    """The fingerprint of the stage that finishes a run."""
-    return record.evaluate if isinstance(record, TrialRecord) else record.identity
+def is_finished(record: RunRecord, done: Set[str]) -> bool:
+    """Whether the stages that a run is written from are among the finished ones."""
+    if isinstance(record, TrialRecord):
+        return {record.adapt, record.evaluate} <= done
+    return record.identity in done
 
 
 def _is_logged(writer: RunWriter, record: RunRecord) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import Damaged
 from sweeps.planning.records import RunRecord
-from sweeps.tracking.runs import finished_by, log_run, open_writer
+from sweeps.tracking.runs import is_finished, log_run, open_writer
 
 
 def sync_records(
@@ -25,11 +26,14 @@ def sync_records(
     """
     writer, notes = open_writer(store, study, uri)
     writer.name_all({record.identity: record.name for record in records})
-    finished = [record for record in records if finished_by(record) in done]
+    finished = [record for record in records if is_finished(record, done)]
     deleted = sum(record.identity in writer.deleted for record in finished)
     repeated = writer.delete_repeated()
     for record in finished:
-        log_run(writer, record, store, objectives)
+        try:
+            log_run(writer, record, store, objectives)
+        except Damaged as error:
+            notes.append(f"{record.name} was left out: {error}")
     if deleted:
         notes.append(f"{_counted(deleted)} deleted in MLflow: written again")
     if repeated:
