@@ -29,8 +29,8 @@ from .study import make_untouched
 from .verdict import BAD, VERDICTS
 
 COUNTS = {
-    "stage files": 108,
-    "study files": 36,
+    "stage files": 120,
+    "study files": 24,
     "checkpoints": 12,
     "prepared data": 24,
     "failing disk": 6,

@@ -73,10 +73,11 @@ STAGE_FILES = (
     *("evaluate/*/thresholds.parquet", "evaluate/*/weights.parquet"),
     *("features/*/done", "features/*/train.npy", "features/*/val.npy", "features/*/test.npy"),
     *("pretrain/*/done", "pretrain/*/weights.safetensors", "pretrain/*/history.json"),
+    *("pooled/*/metrics.parquet", "pooled/*/done"),  # last: seeds name places in this list
 )
 """Kinds of files of finished stages; a check has to see any damage to them."""
 STUDY_FILES = (
-    *(f"studies/{NAME}/study.json", "fairfm.json", "pooled/*/metrics.parquet", "pooled/*/done"),
+    *(f"studies/{NAME}/study.json", "fairfm.json"),
     *(f"studies/{NAME}/front.csv", f"studies/{NAME}/report.html"),
 )
 CHECKPOINTS = ("checkpoints/*/*",)
