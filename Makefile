@@ -24,19 +24,21 @@ demo: $(READY)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: lint types
-	$(PYTEST)
+	$(PYTEST) -m "not chaos"
 
 # What to run after each change: no Ray, no server, nothing that takes more than half a second.
 quick: lint types
-	$(PYTEST) -q -m "not slow and not ray"
+	$(PYTEST) -q -m "not slow and not ray and not chaos"
 
 # Whether a test notices each small change of the modules behind the numbers: about twenty minutes.
 mutants: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
 
-# Hundreds of faults (kills, loss of power, full disks, damaged files): about half an hour; as root
-# with loop devices, or those that need them are skipped. FAULTS="--kind processes --count 3" for some.
+# The tests of hard ends, then hundreds of faults (kills, loss of power, full disks, damaged files):
+# about three quarters of an hour; as root with loop devices, or those that need them are skipped.
+# FAULTS="--kind processes --count 3" for some of the faults alone.
 chaos: $(READY)
+	$(if $(FAULTS),,$(PYTEST) -m chaos)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(FAULTS)
 
 lint: $(READY)

@@ -14,20 +14,25 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile("tests")
 
 LONGEST = (
-    "sweeps/execution/test_exits.py",
     "sweeps/execution/test_runner.py",
-    "sweeps/commands/test_track.py",
     "test_readme.py",
-    "sweeps/execution/test_lost_worker.py",
+    "test_chaos.py",
     "sweeps/execution/test_data_parallel_study.py",
     "sweeps/execution/test_pretrained_study.py",
-    "sweeps/tracking/test_database.py",
+    "test_docs.py",
+    "sweeps/commands/test_track.py",
     "fairfm_core/training/pretraining/test_learning.py",
+    "sweeps/execution/test_first_run.py",
+    "sweeps/execution/test_exits.py",
+    "sweeps/execution/test_other_objectives.py",
+    "test_extending.py",
+    "sweeps/test_api.py",
+    "analysis/report/test_page.py",
+    "sweeps/tracking/test_database.py",
     "sweeps/tracking/test_thread.py",
     "fairfm_core/training/pretraining/test_data_parallel.py",
     "fairfm_core/evaluation/disaggregated/test_gap_rows.py",
     "test_worlds.py",
-    "sweeps/execution/test_first_run.py",
 )
 """The files that take half a minute or more, as they were measured, from the longest down."""
 

@@ -12,7 +12,7 @@ from fairfm_core.artifacts import open_store
 from ...damage import DAMAGES
 from ..conftest import Fairfm, WriteStudy
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.chaos]
 
 
 def tables(results: Path) -> dict[str, bytes]:

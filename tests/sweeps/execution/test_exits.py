@@ -59,7 +59,10 @@ def check_end(
     return printed
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.chaos)],
+)
 def test_a_signal_in_mid_training(
     long_run: Callable[[], Started], number: signal.Signals, code: int
 ) -> None:
@@ -74,6 +77,7 @@ def test_a_signal_in_mid_training(
     assert {run.info.status for run in runs(database(results))} == {"KILLED"}
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_ray_starts(long_run: Callable[[], Started], number: signal.Signals) -> None:
     process, results = long_run()
@@ -95,6 +99,7 @@ def test_a_signal_while_planning(long_run: Callable[[], Started]) -> None:
     check_end(process, [], results, 143)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("server", ["gcs_server", "raylet"])
 def test_ray_dies(long_run: Callable[[], Started], server: str) -> None:
     process, results = long_run()
@@ -106,6 +111,7 @@ def test_ray_dies(long_run: Callable[[], Started], server: str) -> None:
     assert "run the same command again" in printed
 
 
+@pytest.mark.chaos
 def test_a_lack_of_memory_is_named(
     write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
 ) -> None:
@@ -121,6 +127,7 @@ def test_a_lack_of_memory_is_named(
     assert "Traceback" not in printed
 
 
+@pytest.mark.chaos
 def test_two_studies_share_their_work(
     write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
 ) -> None:

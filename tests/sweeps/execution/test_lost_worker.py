@@ -19,7 +19,7 @@ from fairfm_core.stages import Stage
 
 from .test_data_parallel_study import planned, write
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.chaos]
 
 EPOCHS = 40
 """Enough to be killed after a checkpoint and well before the end."""

@@ -219,6 +219,7 @@ def wait_for_death(left: list[psutil.Process]) -> None:
             process.kill()
 
 
+@pytest.mark.chaos
 @pytest.mark.slow
 def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
@@ -265,6 +266,7 @@ def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
     assert not list((results / "checkpoints").glob("*"))
 
 
+@pytest.mark.chaos
 @pytest.mark.slow
 def test_a_lost_worker_is_replaced(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
@@ -466,6 +468,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(target)], check=True)  # SQLite may still hold it
 
 
+@pytest.mark.chaos
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_in_one_line_and_loses_nothing(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]], small_disk: Path, fairfm: Fairfm
