@@ -31,6 +31,9 @@ extensions = [
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
 
+# Headings alone stand in the contents: every page would copy a tree of three thousand functions.
+toc_object_entries = False
+
 html_theme = "furo"
 html_title = "fairfm"
 html_copy_source = False
