@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fairfm_core.config.evaluation import AGE_EDGES
 from fairfm_core.config.trial import Data
-from fairfm_core.data.balancing import balanced_subset, composition
+from fairfm_core.data.balancing import balanced_subset, composition, sampled
 from fairfm_core.data.groups import binned
 from fairfm_core.errors import BadInput
 
@@ -211,3 +211,11 @@ def test_the_setting_is_one_attribute_or_several() -> None:
     for wrong in ((), ("race", "race")):
         with pytest.raises(ValueError, match="give at least one name, and each only once"):
             Data(dataset="d", balance=wrong)
+
+
+def test_a_sampling_is_chosen_by_its_name() -> None:
+    frame = images(["White"] * 60 + ["Black"] * 20)
+    every = sampled("standard", frame, None, AGE_EDGES, 0)
+    assert every.tolist() == list(range(80))
+    balanced = sampled("balanced", frame, "race", AGE_EDGES, 3)
+    assert balanced.tolist() == balanced_subset(frame, "race", AGE_EDGES, 3).tolist()

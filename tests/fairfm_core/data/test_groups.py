@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fairfm_core.data.balancing import balanced_subset, composition
 from fairfm_core.data.groups import (
     MOST_GROUPS,
+    Grouping,
     bin_names,
     binned,
     combinations,
@@ -162,3 +163,8 @@ def test_combinations_of_one_attribute_are_its_groups() -> None:
     combined = combinations([alone])
     assert (combined.attribute, combined.names) == ("sex", ("F", "M"))
     assert combined.code_N.tolist() == alone.code_N.tolist() == [0, -1, 1]
+
+
+def test_a_group_of_no_image_has_size_zero() -> None:
+    """As a combination may, also the last one."""
+    assert Grouping("x", ("a", "b", "c"), np.array([0, -1, 1, 0])).sizes_G.tolist() == [2, 1, 0]
