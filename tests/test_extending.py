@@ -141,7 +141,7 @@ def test_a_study_runs_with_all_that_the_page_adds(extended: Path, tmp_path: Path
     clinic(tmp_path / "clinic")
     run(extended, tmp_path, "data", "prepare", "clinic", "clinic", "--out", "data/clinic", *SIZE)
     study = str(extended / "sweeps/studies/extended.yaml")
-    run(extended, tmp_path, "sweep", "run", study, "--results", "results")
+    run(extended, tmp_path, "sweep", "run", study, "--results", "results", "--cpus", "1")
     record = json.loads((tmp_path / "results/studies/extended/study.json").read_text())
     assert [trial["config"]["data"]["sampling"] for trial in record["trials"]] == [
         *("standard", "capped")

@@ -34,7 +34,7 @@ def test_real_radiographs_end_in_a_front(shared_data: Path, tmp_path: Path, fair
     study["seeds"] = [0]
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     results = tmp_path / "results"
-    done = fairfm("sweep", "run", tmp_path / "study.yaml", "--results", results)
+    done = fairfm("sweep", "run", tmp_path / "study.yaml", "--results", results, "--cpus", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 trials done" in done.stdout
     assert "age gap" in done.stdout

@@ -27,7 +27,7 @@ def test_gaps_of_other_metrics_reach_front_report_and_mlflow(
     matrix = {"adaptation": probe, "data.sampling": ["standard", "balanced"]}
     study = write_study(objectives=OBJECTIVES, matrix=matrix, seeds=[0])
     results = tmp_path / "results"
-    done = fairfm("sweep", "run", study, "--results", results)
+    done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sex ECE gap" in done.stdout
     front = json.loads(fairfm("pareto", results, "--json").stdout)

@@ -61,7 +61,7 @@ def test_what_was_loaded_stands_in_the_runs(
     assert "weights: 1, 0, 1, 0" in planned.stdout
     assert "features: 3, 0, 3" in planned.stdout
     assert "pretrain: 1, 0, 1" in planned.stdout
-    done = fairfm("sweep", "run", study, "--results", results)
+    done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
     assert done.returncode == 1, done.stdout + done.stderr
     diverged = [line for line in done.stdout.splitlines() if "FAILED" in line]
     assert len(diverged) == 3  # once each: its evaluation was never begun

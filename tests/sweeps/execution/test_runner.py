@@ -160,7 +160,7 @@ def test_a_longer_evaluation_repeats_no_training(
     _, results, _ = finished
     adapted = sorted((results / "adapt").iterdir())
     study = write_study(evaluation={"attributes": ["sex"], "replicates": 21, "permutations": 20})
-    done = fairfm("sweep", "run", study, "--results", results)
+    done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
     assert done.returncode == 0, done.stderr
     assert sorted((results / "adapt").iterdir()) == adapted
     assert len(runs(database(results))) == 8
@@ -379,7 +379,7 @@ def test_a_renamed_label_and_another_evaluation_reach_mlflow(
     adaptation = study_values["matrix"]["adaptation"]
     renamed = {"linear": adaptation["probe"], "full": adaptation["tune"]}
     study = write_study(matrix={**study_values["matrix"], "adaptation": renamed})
-    done = fairfm("sweep", "run", study, "--results", results)
+    done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
     assert done.returncode == 0, done.stderr
     assert fairfm("track", "sync", results).returncode == 0
     assert len(runs(database(results))) == 8
@@ -481,7 +481,7 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_loses_nothing(
     assert "No space left on device" in full.stderr
     assert "same command again" in full.stderr
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
-    done = fairfm("sweep", "run", study, "--results", results)
+    done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert predictions(results) == predictions(whole)
     assert {run.info.status for run in runs(database(results))} == {"FINISHED"}
