@@ -119,7 +119,9 @@ def test_a_fault_ends_well(fault: Fault, untouched: Untouched, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("name", ["SIGKILL worker", "SIGKILL driver"])
+@pytest.mark.parametrize(
+    "name", ["SIGKILL worker", pytest.param("SIGKILL driver", marks=pytest.mark.chaos)]
+)
 def test_a_process_ends_well(name: str, untouched: Untouched, tmp_path: Path) -> None:
     """The untouched run knew no Ray: the results are the same bits."""
     fault = Fault("processes", name, 3, "empty", strike_process(name), real_run)

@@ -154,6 +154,7 @@ def pretrainings_counted(plan: StudyPlan, workers: int) -> PretrainingNetwork:
     return network
 
 
+@pytest.mark.chaos
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_bug_of_the_training_fails_its_stage_at_once(
