@@ -9,9 +9,10 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from analysis.results.study_record import STUDIES
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
 
@@ -26,15 +27,38 @@ def study_lock(store: ArtifactStore, study: str) -> Iterator[None]:
     if not store.is_local:
         yield
         return
-    folder = Path(store.path("studies", study))
-    folder.mkdir(parents=True, exist_ok=True)
-    with file_lock(folder / ".lock", wait=False) as locked:
+    lock = Path(store.path(STUDIES, study, ".lock"))
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with file_lock(lock, wait=False) as locked:
         if not locked:
             raise BadInput(
                 f"study {study} is being run in {store.location} by another process; wait for it, "
                 "or give another folder with --results"
             )
         yield
+
+
+@contextmanager
+def all_studies_locked(store: ArtifactStore) -> Iterator[frozenset[str]]:
+    """Lock every study of the results folder, also one that has only been started.
+
+    Yields their names; none in an object store, which has no locks. Raises BadInput while another
+    process runs one of them.
+    """
+    studies = frozenset(_startable(Path(store.root, STUDIES)) if store.is_local else ())
+    with ExitStack() as locks:
+        for study in sorted(studies):
+            locks.enter_context(study_lock(store, study))
+        yield studies
+
+
+def _startable(folder: Path) -> Iterator[str]:
+    """Names of the studies that can be run: a link, or one with a link for a lock, is refused."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False) and not Path(entry.path, ".lock").is_symlink():
+            yield entry.name
 
 
 @contextmanager
@@ -45,9 +69,11 @@ def file_lock(path: Path, wait: bool) -> Iterator[bool]:
     locks (NFS without its lock service), nothing is locked.
     """
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError:
-        lock = os.open(path, os.O_RDONLY)
+        if not path.exists():
+            raise
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         yield _is_locked(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
