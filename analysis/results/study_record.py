@@ -8,6 +8,7 @@ versions have none.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any
 
@@ -158,5 +159,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "it is missing"
     if isinstance(error, OSError):
-        return f"it cannot be read: {error.strerror or error}"
+        # Arrow's own text would name the path once more.
+        return f"it cannot be read: {os.strerror(error.errno) if error.errno else error}"
     return f"it {error.reason}" if isinstance(error, BadFile) else str(error)
