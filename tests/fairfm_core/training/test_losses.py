@@ -170,7 +170,7 @@ def test_the_default_is_cross_entropy_and_no_part_of_what_a_recipe_is() -> None:
     ("loss", "message"),
     [
         ("focl", r"loss 'focl' is not known \(did you mean 'focal'\?\); known: bce, focal"),
-        ({"name": "focal", "gamma": -1}, "must be at least 0, not -1"),
+        ({"name": "focal", "gamma": -1}, "greater than or equal to 0"),
         ({"name": "focal", "attribute": "race"}, "Extra inputs"),
         ({"name": "reweighted", "attribute": []}, "at least one name"),
         ({"gamma": 1}, "name"),
