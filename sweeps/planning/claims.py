@@ -17,6 +17,7 @@ would without claims. Both end in the same bits, and publishing is atomic: nothi
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -300,7 +301,7 @@ def _locked(store: ArtifactStore) -> Iterator[None]:
     if not store.is_local:
         yield
         return
-    with file_lock(Path(store.path(CLAIMS, ".lock")), wait=True):
+    with file_lock(Path(store.path(CLAIMS, ".lock")), fcntl.LOCK_EX):
         yield
 
 

@@ -1,7 +1,8 @@
 """What a results folder holds that no study in it needs, and its removal.
 
-Studies may start and claim stages while orphans are removed. So what is needed is looked up again
-before each removal, and nothing that somebody claims is removed.
+On a disk no study starts while orphans are removed (`all_studies_locked`). An object store has no
+locks, and drivers of other versions may take none. So what is needed is looked up again before each
+removal, and nothing that somebody claims is removed.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class Needs:
         return fingerprint in self._needed() or bool(claimed(self._store, [fingerprint]))
 
     def _folders(self) -> set[str]:
-        return {path.split("/")[0] for path in self._store.sizes(STUDIES)}
+        return {path.split("/")[0] for path in self._store.sizes(STUDIES) if "/" in path}
 
     def _needed(self) -> set[str]:
         """Read again when a record was written."""

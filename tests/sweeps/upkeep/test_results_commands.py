@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,11 @@ from fairfm_core.errors import BadInput
 from sweeps.commands.results import results
 from sweeps.planning.claims import CLAIMS, DRIVERS, Claims, this_driver
 from sweeps.planning.study_lock import study_lock
+from sweeps.upkeep.orphans import orphans, remove_orphans
 
 from ...analysis.conftest import FAILED, identity, study_record, write_all
 from ...damage import DAMAGES
+from ...fairfm_core.counted_store import remote
 from ...older_results import make_older
 
 pytestmark = pytest.mark.slow
@@ -308,16 +309,28 @@ def test_what_a_driver_claims_while_gc_runs_is_kept(
     assert open_store(str(folder)).is_done("features", second)
 
 
-def test_a_study_that_starts_while_gc_runs_ends_it(
+def test_no_study_starts_while_gc_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_orphans(folder)
+
+    def start(store: ArtifactStore) -> None:
+        with pytest.raises(BadInput, match="is being repaired or cleaned up"):
+            study_lock(store, "new").__enter__()
+
+    meanwhile(monkeypatch, start)
+    assert "2 items" in run("gc", folder, "--delete").output
+    with study_lock(open_store(str(folder)), "new"):
+        pass
+
+
+def test_a_study_that_starts_in_an_object_store_ends_gc(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, second = two_orphans(folder)
-    with ExitStack() as started:
-        meanwhile(monkeypatch, lambda store: started.enter_context(study_lock(store, "new")))
-        ran = run("gc", folder, "--delete")
-    assert isinstance(ran.exception, BadInput)
-    assert "study new was started" in str(ran.exception)
-    assert open_store(str(folder)).is_done("features", second)
+    store, _ = remote(folder)
+    meanwhile(monkeypatch, lambda store: write_study_record(store, "new", study_record("new")))
+    with pytest.raises(BadInput, match=r"study new was started in .* meanwhile"):
+        remove_orphans(store, orphans(store))
+    assert store.is_done("features", second)
 
 
 @pytest.mark.parametrize("command", [["repair"], ["gc", "--delete"], ["rm", NAME, "--yes"]])
