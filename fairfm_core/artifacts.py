@@ -12,11 +12,9 @@ What is read back is verified first, and no name and no link in a results folder
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,26 +26,19 @@ import pyarrow as pa
 from pyarrow import fs
 
 from fairfm_core.errors import BadInput, Damaged
-from fairfm_core.storage.checksums import StoredFile, checksum_of, copied, known_intact
-from fairfm_core.storage.durable import copy_durably, sync_folder, temporary_name, write_durably
+from fairfm_core.storage.artifact import Artifact
+from fairfm_core.storage.checksums import StoredFile, copied
+from fairfm_core.storage.durable import copy_durably, sync_folder
+from fairfm_core.storage.file_store import FileStore
 from fairfm_core.storage.inspection import (
     DONE,
     Examine,
     Inspection,
     every_byte,
-    fault,
     if_touched,
     inspected,
-    listing,
 )
-from fairfm_core.storage.markers import (
-    SCHEMA,
-    Marker,
-    is_inner_path,
-    marker_content,
-    parse_marker,
-    parse_object,
-)
+from fairfm_core.storage.markers import marker_content, parse_marker
 from fairfm_core.storage.scratch import scratch_folder
 
 DAMAGED = "damaged"
@@ -63,93 +54,8 @@ CHECKPOINTS_KEPT = 2
 
 
 @dataclass(frozen=True)
-class ArtifactStore:
+class ArtifactStore(FileStore):
     """Artifacts under one root; `open_store` makes one from a path or URI."""
-
-    filesystem: fs.FileSystem
-    root: str
-    location: str
-    """The absolute path or URI from which `open_store` opens this store in any process."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the store is on a disk of this machine, or mounted like one."""
-        return isinstance(self.filesystem, fs.LocalFileSystem)
-
-    def path(self, *parts: str) -> str:
-        """The path of a file or folder on the store's filesystem.
-
-        Raises BadInput for a path that would lead out of the store, by its name or by a link.
-        """
-        inner = "/".join(parts)
-        if parts and not is_inner_path(inner):
-            raise BadInput(f"{inner[:80]!r} is not a path inside {self.location}")
-        path = "/".join([self.root, *parts])
-        if self.is_local and not _is_below(path, self.root):
-            raise BadInput(
-                f"{path} is a symbolic link that leads out of the results folder; "
-                "replace it by what it points to"
-            )
-        return path
-
-    def exists(self, *parts: str) -> bool:
-        """Whether a file or folder exists at this path."""
-        return bool(self.filesystem.get_file_info(self.path(*parts)).type != fs.FileType.NotFound)
-
-    def read_bytes(self, *parts: str) -> bytes:
-        """The whole content of one file, unverified; raises FileNotFoundError for a missing one.
-
-        Files of finished stages are read with `artifact`, which verifies them.
-        """
-        path = self.path(*parts)
-        if self.is_local and not stat.S_ISREG(os.stat(path).st_mode):
-            raise BadInput(f"{path} is not a regular file")
-        with self.filesystem.open_input_stream(path) as stream:
-            return bytes(stream.read())
-
-    def read_json(self, *parts: str) -> dict[str, Any]:
-        """The JSON object in one file.
-
-        Raises FileNotFoundError for a missing one, BadInput for one that holds anything else.
-        """
-        try:
-            return parse_object(self.read_bytes(*parts))
-        except FileNotFoundError:
-            raise
-        except ValueError as error:
-            raise BadInput(f"{self.path(*parts)} cannot be read: {error}") from error
-
-    def files(self, *parts: str) -> list[str]:
-        """Paths below a folder, relative to it and sorted, from one listing.
-
-        Temporary files are left out, links are not followed; a missing folder holds nothing.
-        """
-        return sorted(p for p in self.sizes(*parts) if not p.rsplit("/", 1)[-1].startswith("."))
-
-    def sizes(self, *parts: str) -> dict[str, int]:
-        """Bytes of each file below a folder, temporary ones too, by its path in it."""
-        folder = self.path(*parts)
-        if self.is_local:
-            found = listing(Path(folder))
-            return {name: each.st_size for name, each in found if stat.S_ISREG(each.st_mode)}
-        selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
-        return {
-            info.path.removeprefix(f"{folder}/"): info.size
-            for info in self.filesystem.get_file_info(selector)
-            if info.type == fs.FileType.File
-        }
-
-    def write_bytes(self, content: bytes, *parts: str) -> None:
-        """Write one file atomically; on a disk, it then survives a loss of power."""
-        if self.is_local:
-            write_durably(Path(self.path(*parts)), content)
-        else:
-            with self._uploading(*parts) as stream:
-                stream.write(content)
-
-    def write_json(self, value: Any, *parts: str) -> None:
-        """Write one value as a JSON file, atomically."""
-        self.write_bytes((json.dumps(value, indent=1, sort_keys=True) + "\n").encode(), *parts)
 
     # Finished stages.
 
@@ -235,7 +141,7 @@ class ArtifactStore:
         times = {"seconds": finished - started, "finished": finished}
         content = marker_content(f"{kind}/{fingerprint}", files, times | record)
         self.write_json(content, kind, fingerprint, DONE)
-        self._discard(self.path(kind, fingerprint, DAMAGED))
+        self.discard(self.path(kind, fingerprint, DAMAGED))
 
     def set_aside(self, kind: str, fingerprint: str) -> None:
         """Make a damaged stage unfinished: its marker is renamed, and links in it are removed."""
@@ -248,6 +154,8 @@ class ArtifactStore:
         else:
             for link in [path for path in folder.rglob("*") if path.is_symlink()]:
                 link.unlink()
+            if (folder / DONE).is_dir():
+                shutil.rmtree(folder / DONE)
             with suppress(FileNotFoundError):  # another worker was first
                 (folder / DONE).replace(folder / DAMAGED)
                 sync_folder(folder)
@@ -255,7 +163,7 @@ class ArtifactStore:
     def remove(self, kind: str, fingerprint: str) -> None:
         """Remove a stage: first its marker, so that a half-removed one is unfinished."""
         place = self.path(kind, fingerprint)
-        self._discard(f"{place}/{DONE}")
+        self.discard(f"{place}/{DONE}")
         if self.is_local:
             shutil.rmtree(place, ignore_errors=True)  # which follows no link
         else:
@@ -280,23 +188,9 @@ class ArtifactStore:
             return {name: stored[place] for name, place in places.items()}
         files = {}
         for name, file in sources.items():
-            with file.open("rb") as reading, self._uploading(kind, fingerprint, name) as stream:
+            with file.open("rb") as reading, self.uploading(kind, fingerprint, name) as stream:
                 files[name] = copied(reading, stream)
         return files
-
-    @contextmanager
-    def _uploading(self, *parts: str) -> Iterator[Any]:
-        """A stream whose content becomes the file when the block ends without an exception."""
-        place = Path(self.path(*parts))
-        self.filesystem.create_dir(str(place.parent), recursive=True)
-        temporary = str(temporary_name(place))
-        try:
-            with self.filesystem.open_output_stream(temporary) as stream:
-                yield stream
-            self.filesystem.move(temporary, str(place))
-        except OSError:
-            self._discard(temporary)
-            raise
 
     # Checkpoints: unfinished training runs, one file per state, verified by the hash in its name.
 
@@ -311,7 +205,7 @@ class ArtifactStore:
         # Checkpoints later than this one were skipped on restoring, because they are damaged.
         earlier = [other for other in names if other <= name]
         for stale in {*names} - {*earlier[-CHECKPOINTS_KEPT:]}:
-            self._discard(self.path(CHECKPOINTS, fingerprint, stale))
+            self.discard(self.path(CHECKPOINTS, fingerprint, stale))
 
     def latest_checkpoint(self, fingerprint: str) -> bytes | None:
         """The newest checkpoint whose content matches the hash in its name, or None."""
@@ -343,7 +237,7 @@ class ArtifactStore:
 
     def clear_failure(self, fingerprint: str) -> None:
         """Remove the record of a failure, because the stage has finished."""
-        self._discard(self.path(FAILURES, f"{fingerprint}.json"))
+        self.discard(self.path(FAILURES, f"{fingerprint}.json"))
 
     def failure(self, fingerprint: str) -> str | None:
         """Why the stage failed on its last attempt, or None."""
@@ -354,91 +248,6 @@ class ArtifactStore:
         except (BadInput, KeyError):
             return "its reason cannot be read"
 
-    def _discard(self, path: str) -> None:
-        if self.filesystem.get_file_info(path).type == fs.FileType.File:
-            self.filesystem.delete_file(path)
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A finished stage; every file is verified against the marker when it is read.
-
-    Reading raises Damaged for a file that is missing or differs from what was stored.
-    """
-
-    store: ArtifactStore
-    kind: str
-    fingerprint: str
-    marker: Marker
-
-    def has(self, name: str) -> bool:
-        """Whether the stage stored a file of this name."""
-        return name in self.marker.files
-
-    def read_bytes(self, name: str) -> bytes:
-        """The whole content of one file."""
-        stored = self._expected(name)
-        try:
-            content = self.store.read_bytes(self.kind, self.fingerprint, name)
-        except FileNotFoundError:
-            raise self.damaged(f"{name} is missing") from None
-        if len(content) != stored.size:
-            raise self.damaged(f"{name} has {len(content):,} bytes, {stored.size:,} were stored")
-        if stored.checksum not in (None, checksum_of(content)):
-            raise self.damaged(f"{name} differs from what was stored")
-        return content
-
-    def read_json(self, name: str) -> dict[str, Any]:
-        """The JSON object in one file."""
-        try:
-            return parse_object(self.read_bytes(name))
-        except Damaged:
-            raise
-        except ValueError as error:
-            raise self.damaged(f"{name} cannot be read: {error}") from error
-
-    @contextmanager
-    def local_copy(self, name: str) -> Iterator[Path]:
-        """A local path of one file: the file itself, or a copy from elsewhere.
-
-        A large local file is read in full once per machine, then recognised by its stamp.
-        """
-        if not self.store.is_local:
-            with scratch_folder() as scratch:
-                target = scratch / Path(name).name
-                target.write_bytes(self.read_bytes(name))
-                yield target
-            return
-        stored = self._expected(name)
-        path = Path(self.store.path(self.kind, self.fingerprint, name))
-        if wrong := fault(stored, path.lstat() if path.exists() else None):
-            raise self.damaged(f"{name} {wrong}")
-        if stored.checksum is not None and not known_intact(path, stored.checksum):
-            raise self.damaged(f"{name} differs from what was stored")
-        yield path
-
-    def damage(self, read: bool) -> str | None:
-        """What is wrong in an object store: sizes from one listing, content if it is read."""
-        sizes = self.store.sizes(self.kind, self.fingerprint)
-        for name, stored in self.marker.files.items():
-            if sizes.get(name) != stored.size:
-                return f"{name} has {sizes.get(name, 0):,} bytes, {stored.size:,} were stored"
-        try:
-            for name in self.marker.files if read else ():
-                self.read_bytes(name)
-        except Damaged as error:
-            return error.reason
-        return None
-
-    def damaged(self, reason: str) -> Damaged:
-        """The error that says what is wrong with this artifact."""
-        return Damaged(self.kind, self.fingerprint, reason)
-
-    def _expected(self, name: str) -> StoredFile:
-        if name not in self.marker.files:
-            raise self.damaged(f"it has no {name}")
-        return self.marker.files[name]
-
 
 def _checkpoint_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
@@ -447,12 +256,6 @@ def _checkpoint_hash(content: bytes) -> str:
 def is_checkpoint(name: str) -> bool:
     """Whether this is the name of a checkpoint."""
     return CHECKPOINT.fullmatch(name) is not None
-
-
-def _is_below(path: str, root: str) -> bool:
-    """Whether a path leads below the root, all links followed."""
-    real = os.path.realpath(root)
-    return f"{os.path.realpath(path)}/".startswith(f"{real.rstrip('/')}/")
 
 
 def epoch_of(checkpoint: str) -> int:
@@ -473,37 +276,3 @@ def open_store(location: str) -> ArtifactStore:
         return ArtifactStore(filesystem, root.rstrip("/"), location.rstrip("/"))
     absolute = str(Path(location).absolute())
     return ArtifactStore(fs.LocalFileSystem(), absolute, absolute)
-
-
-def claim_results(store: ArtifactStore) -> None:
-    """Mark `store` as a results folder of this schema version.
-
-    Raises BadInput when it has another schema version, cannot be written or is full.
-    """
-    check_schema(store)
-    try:
-        store.write_json({"schema": SCHEMA}, "fairfm.json")
-    except OSError as error:
-        raise BadInput(
-            f"results folder {store.root} cannot be written ({error.strerror or error}); "
-            "fix that or give another folder with --results"
-        ) from error
-
-
-def check_schema(store: ArtifactStore) -> None:
-    """Raise BadInput for a results folder of another schema version; a new folder is accepted."""
-    if not store.exists("fairfm.json"):
-        return
-    try:
-        content = store.read_bytes("fairfm.json")
-        version = parse_object(content)["schema"] if content else SCHEMA  # empty: a power cut
-    except (ValueError, KeyError) as error:
-        raise BadInput(
-            f"{store.root}/fairfm.json was not written by fairfm ({error}); give another folder "
-            "with --results, or `fairfm results repair` writes it again"
-        ) from error
-    if version != SCHEMA:
-        raise BadInput(
-            f"results folder {store.root} has schema version {version}, but this fairfm writes "
-            f"version {SCHEMA}; give another folder with --results"
-        )

@@ -26,6 +26,17 @@ class Damaged(BadInput):
         return f"{self.kind}/{self.fingerprint} is damaged ({self.reason}); {advice}"
 
 
+class BadFile(BadInput):
+    """A stored file that cannot be used; the message is its path and the reason."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for the known name nearest to `name`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -78,7 +78,7 @@ ORDER = {
         commands
     """,
     "sweeps": """
-        interrupts
+        interrupts processes
         cli
         __main__
         planning

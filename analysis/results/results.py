@@ -17,6 +17,7 @@ from typing import Any
 from pyarrow import fs
 
 from analysis.results.study_record import (
+    AGAIN,
     RECORD,
     STUDIES,
     STUDY_NAME,
@@ -24,7 +25,7 @@ from analysis.results.study_record import (
     StoredTrial,
     read_study_record,
 )
-from fairfm_core.artifacts import ArtifactStore, check_schema, open_store
+from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput, did_you_mean
@@ -35,9 +36,11 @@ from fairfm_core.evaluation.stage import stored_evaluation, stored_predictions
 from fairfm_core.evaluation.tables import Evaluation
 from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.storage.inspection import once_per_machine
+from fairfm_core.storage.layout import check_schema
 
 NEEDED = ("adapt", "evaluate")
 """Stages whose artifacts an analysis reads."""
+NO_STUDY = "holds no study; make one with `fairfm sweep run STUDY`"
 
 
 @dataclass(frozen=True)
@@ -167,23 +170,35 @@ def open_results(location: str, study: str | None = None) -> StudyResults:
 
 
 def known_studies(store: ArtifactStore) -> tuple[str, ...]:
-    """Names of the studies that the results folder holds, sorted."""
+    """Names of the studies that the results folder holds, sorted.
+
+    One whose folder or record is a link that leads out counts too: reading its record says so.
+    """
     selector = fs.FileSelector(store.path(STUDIES), allow_not_found=True)
     listed = [Path(info.path).name for info in store.filesystem.get_file_info(selector)]
     names = sorted(name for name in listed if re.match(STUDY_NAME, name))
-    return tuple(name for name in names if store.exists(STUDIES, name, RECORD))
+    return tuple(name for name in names if store.holds(STUDIES, name, RECORD))
+
+
+def check_study(location: str, study: str, known: Sequence[str]) -> None:
+    """Raise BadInput, with the names of those that exist, unless the study is a known one."""
+    if not known:
+        raise BadInput(f"{location} {NO_STUDY}")
+    if study not in known:
+        hint = did_you_mean(study, known)
+        raise BadInput(f"no study {study!r} in {location}{hint}; it has {', '.join(known)}")
 
 
 def _chosen(store: ArtifactStore, study: str | None) -> str:
     known = known_studies(store)
-    if not known:
-        raise BadInput(f"{store.location} holds no study; make one with `fairfm sweep run STUDY`")
-    if study is None and len(known) > 1:
+    if study is not None:
+        check_study(store.location, study, known)
+        return study
+    if len(known) > 1:
         raise BadInput(f"{store.location} holds several studies; add --study {' or '.join(known)}")
-    if study is not None and study not in known:
-        hint = did_you_mean(study, known)
-        raise BadInput(f"no study {study!r} in {store.location}{hint}; it has {', '.join(known)}")
-    return study or known[0]
+    if not known:
+        raise BadInput(f"{store.location} {NO_STUDY}")
+    return known[0]
 
 
 def _trial(snapshot: Snapshot, trial: StoredTrial) -> TrialResult:
@@ -228,7 +243,7 @@ def _mismatch(snapshot: Snapshot, trial: StoredTrial) -> str | None:
         return None
     return (
         f"study.json is damaged: it names evaluate/{trial.evaluate}, which evaluates "
-        f"adapt/{evaluated} and not adapt/{trial.adapt}; run the study again, which writes it"
+        f"adapt/{evaluated} and not adapt/{trial.adapt}; {AGAIN}"
     )
 
 

@@ -1,27 +1,55 @@
 """The record of a study in a results folder, checked like any other input.
 
 A results folder may come from somebody else. So names that become paths or are printed, and
-fingerprints that become folders, are checked before anything uses them.
+fingerprints that become folders, are checked before anything uses them. The record carries a seal,
+the checksum of its content, so that no label, seed or axis changes unnoticed; records of older
+versions have none.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.errors import BadInput
+from fairfm_core.config.yaml_input import faults_of
+from fairfm_core.errors import BadFile, BadInput
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from fairfm_core.storage.markers import SCHEMA, is_sealed, parse_object, sealed
 
 STUDIES = "studies"
 RECORD = "study.json"
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+SEALED = {"schema", "seal"}
+"""Keys that a record has both of, or neither if an older version wrote it."""
+AGAIN = "`fairfm sweep run` of the study writes it again"
 
-Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", max_length=1000)]
-"""One line that is safe to print: without control characters."""
-Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
+
+def _printable(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+        raise BadInput(f"must be one line without control characters, not {text[:60]!r}")
+    return text
+
+
+def _hexadecimal(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{20}", text):
+        raise BadInput(f"must be 20 hexadecimal digits, not {text[:60]!r}")
+    return text
+
+
+def _study_name(name: str) -> str:
+    if not re.fullmatch(STUDY_NAME, name):
+        raise BadInput(f"must be letters, digits, - and _, not {name[:60]!r}")
+    return name
+
+
+Text = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+"""One line that is safe to print."""
+Fingerprint = Annotated[str, AfterValidator(_hexadecimal)]
 
 
 class _Stored(BaseModel):
@@ -76,7 +104,7 @@ class _StoredData(_Stored):
 class StoredStudy(_Stored):
     """What `studies/<study>/study.json` says."""
 
-    study: str = Field(pattern=STUDY_NAME, max_length=200)
+    study: Annotated[str, Field(max_length=200), AfterValidator(_study_name)]
     claim: str = ""
     spec: _StoredSpec
     spec_sha: Text = "unknown"
@@ -93,33 +121,44 @@ class StoredStudy(_Stored):
         return parse_objectives(written, self.spec.evaluation)
 
 
+def write_study_record(store: ArtifactStore, study: str, content: dict[str, Any]) -> None:
+    """Write the record of a study, sealed."""
+    store.write_json(sealed(content | {"schema": SCHEMA}), STUDIES, study, RECORD)
+
+
 def read_study_record(store: ArtifactStore, study: str) -> tuple[StoredStudy, dict[str, Any]]:
     """The checked record of a study, and its whole content as it was written.
 
-    Raises BadInput, naming the file and what is wrong with it.
+    Raises BadFile, naming the file and what is wrong with it.
     """
-    place = (STUDIES, study, RECORD)
+    store.path(STUDIES, study, RECORD)  # a link that leads out is refused with its own advice
     try:
-        content = store.read_json(*place)
+        content = _intact_content(store, study)
         record = StoredStudy.model_validate(content)
         _ = record.objectives
-    except (ValidationError, BadInput, FileNotFoundError) as error:
-        raise BadInput(
-            f"{store.location}/{'/'.join(place)} is not the record of a study "
-            f"({_first_fault(error)}); `fairfm sweep run` of the study writes it again"
-        ) from error
-    if record.study != study:
-        raise BadInput(
-            f"{store.location}/{'/'.join(place)} is the record of study {record.study!r}; "
-            "`fairfm sweep run` of the study writes it again"
-        )
+    except (ValueError, OSError) as error:
+        place = f"{store.location}/{STUDIES}/{study}/{RECORD}"
+        raise BadFile(place, f"is damaged ({_reason(error)}); {AGAIN}") from error
     return record, content
 
 
-def _first_fault(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first, *others = error.errors(include_url=False)
-    place = ".".join(str(part)[:80] for part in first["loc"])
-    more = f", and {len(others)} more" if others else ""
-    return f"{place}: {first['msg']}{more}"
+def _intact_content(store: ArtifactStore, study: str) -> dict[str, Any]:
+    content = parse_object(store.read_bytes(STUDIES, study, RECORD))
+    if SEALED & content.keys() and not is_sealed(content):
+        raise BadInput("it differs from what was stored")
+    if content.get("study", study) != study:
+        raise BadInput(f"it is the record of study {str(content['study'])[:80]!r}")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a record, in our words and without its path."""
+    if isinstance(error, ValidationError):
+        first, *others = faults_of(StoredStudy, error)
+        return f"{first}, and {len(others)} more" if others else first
+    if isinstance(error, FileNotFoundError):
+        return "it is missing"
+    if isinstance(error, OSError):
+        # Arrow's own text would name the path once more.
+        return f"it cannot be read: {os.strerror(error.errno) if error.errno else error}"
+    return f"it {error.reason}" if isinstance(error, BadFile) else str(error)

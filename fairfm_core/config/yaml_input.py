@@ -30,10 +30,22 @@ ALLOWED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller whole number",
     "float_type": "a number",
     "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "literal_error": "{expected}",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
 }
-"""What a value of the wrong type should have been, by the type of pydantic's error."""
+"""What a wrong value should have been, by the type of pydantic's error and with its context."""
 WORDS = {
     "value_error": "{error}",
     "missing": "is required",
@@ -93,13 +105,16 @@ def validated(model: type[Record], values: Any, source: str) -> Record:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise BadInput(f"{source}: " + "; ".join(_faults(model, error.errors()))) from error
+        raise BadInput(f"{source}: " + "; ".join(faults_of(model, error))) from error
 
 
-def _faults(model: type[BaseModel], details: list[ErrorDetails]) -> list[str]:
-    """One fault for each place in the values, however many members of a union refused it."""
+def faults_of(model: type[BaseModel], error: ValidationError) -> list[str]:
+    """What is wrong with the values that `model` refused, in our words: place and reason.
+
+    One fault for each place, however many members of a union refused what is there.
+    """
     places: dict[tuple[str, ...], list[tuple[ErrorDetails, Any]]] = {}
-    for detail in details:
+    for detail in error.errors():
         written, parent = _followed(model, detail["loc"])
         places.setdefault(tuple(written), []).append((detail, parent))
     return [_fault(written, refused) for written, refused in places.items()]
@@ -113,11 +128,17 @@ def _fault(written: tuple[str, ...], refused: list[tuple[ErrorDetails, Any]]) ->
         hint = did_you_mean(str(detail["loc"][-1]), known)
         return f"unknown key {place!r}{hint}; known: {', '.join(sorted(known))}"
     if written and all(each["type"] in ALLOWED for each, _ in refused):
-        allowed = dict.fromkeys(ALLOWED[each["type"]] for each, _ in refused)
+        allowed = dict.fromkeys(_allowed(each) for each, _ in refused)
         members = _members(_inside(parent, written[-1]))
         return f"{place}: must be {' or '.join(allowed)}, not {_given(detail['input'], members)}"
     message = " or ".join(dict.fromkeys(_message(each) for each, _ in refused))
     return f"{place}: {message}" if place else message
+
+
+def _allowed(detail: ErrorDetails) -> str:
+    limits = detail.get("ctx", {})
+    numbers = {n: f"{v:g}" if isinstance(v, float) else str(v) for n, v in limits.items()}
+    return ALLOWED[detail["type"]].format(**numbers)
 
 
 def _given(value: Any, members: list[Any]) -> str:
@@ -135,9 +156,8 @@ def _item_of(annotation: Any, value: Any) -> bool:
 
 
 def _message(detail: ErrorDetails) -> str:
-    """Our own words where there are any, otherwise pydantic's."""
     if detail["type"] not in WORDS:
-        return detail["msg"]
+        return f"cannot be {shorten(repr(detail['input']), 60)}"
     context = {name: str(value) for name, value in detail.get("ctx", {}).items()}
     if detail["type"] != "value_error":
         context = {name: value.replace("'", "") for name, value in context.items()}

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.yaml_input import faults_of
 from fairfm_core.errors import BadInput
+from fairfm_core.storage.markers import parse_object
 
 SCHEMA = 1
 MANIFEST, COHORT, IMAGES = "manifest.json", "cohort.parquet", "images.npy"
@@ -70,7 +72,7 @@ def read_manifest(folder: Path) -> Manifest:
         state = "is not a prepared data set" if Path(folder).is_dir() else "does not exist"
         raise BadInput(f"{folder} {state}; make one with: {PREPARE} {folder}")
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = parse_object(path.read_bytes())
         version = fields.get("schema_version")
         if version != SCHEMA:
             raise BadInput(
@@ -79,9 +81,11 @@ def read_manifest(folder: Path) -> Manifest:
             )
         digest = fields.pop("digest", None)
         manifest = Manifest.model_validate(fields)
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(f"{path} is damaged ({reason}); prepare the data set again") from error
+    except BadInput:
+        raise
+    except ValueError as error:
+        wrong = faults_of(Manifest, error)[0] if isinstance(error, ValidationError) else error
+        raise BadInput(f"{path} is damaged ({wrong}); prepare the data set again") from error
     if digest != manifest.digest:
         raise BadInput(f"{path} was changed after it was written; prepare the data set again")
     return manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fairfm_core.artifacts import Artifact, ArtifactStore
+from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.errors import BadInput, Damaged
@@ -18,6 +18,7 @@ from fairfm_core.evaluation.tables import (
     write_evaluation,
 )
 from fairfm_core.stages import Report, Stage
+from fairfm_core.storage.artifact import Artifact
 from fairfm_core.storage.scratch import scratch_folder
 
 

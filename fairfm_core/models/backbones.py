@@ -10,7 +10,7 @@ from timm.models import model_entrypoint
 from torch import nn
 
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
-from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.backbone import HEADS, Backbone, default_heads
 from fairfm_core.config.zoo import TOKEN_POOL
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.seeding import stream_seed
@@ -114,7 +114,16 @@ def _create(backbone: Backbone, **options: Any) -> nn.Module:
         hint = "; set drop_path: 0" if "drop_path_rate" in str(error) else ""
         raise BadInput(
             f"backbone {backbone.name!r} does not accept image_size={backbone.image_size} and "
-            f"options {backbone.options}: {' '.join(str(error).split())}{hint}"
+            f"options {backbone.options}: {_reason(backbone, error)}{hint}"
         ) from error
     assert isinstance(model, nn.Module)
     return model
+
+
+def _reason(backbone: Backbone, error: Exception) -> str:
+    """Why timm refused the options, in our words where they are known."""
+    heads, standard = backbone.options.get(HEADS), default_heads(backbone.name)
+    if heads is None or HEADS not in str(error):
+        return " ".join(str(error).split())
+    example = f", such as {standard}" if standard else ""
+    return f"{heads} attention heads do not divide its width; give a number that does{example}"

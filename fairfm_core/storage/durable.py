@@ -46,7 +46,7 @@ def copy_durably(sources: Mapping[Path, Path]) -> dict[Path, StoredFile]:
     try:
         stored = {t: _copied(source, temporaries[t]) for t, source in sources.items()}
         with ThreadPoolExecutor(THREADS) as threads:
-            list(threads.map(_sync, temporaries.values()))
+            list(threads.map(sync, temporaries.values()))
         for target, temporary in temporaries.items():
             temporary.replace(target)
     except OSError:
@@ -72,7 +72,7 @@ def make_folders(folder: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Sync the names in a folder, where the file system can."""
     try:
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
@@ -88,7 +88,8 @@ def _copied(source: Path, target: Path) -> StoredFile:
         return copied(reading, writing)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

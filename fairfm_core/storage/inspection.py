@@ -49,12 +49,17 @@ def every_byte(path: Path, marked_ns: int, checksum: str) -> bool:
 
 def inspected(folder: Path, artifact: str, examine: Examine) -> Inspection:
     """Check the folder of `artifact` (`<kind>/<fingerprint>`) against its marker."""
-    found = dict(listing(folder))
-    if DONE not in found:
-        return Inspection(done=False)
-    if folder.is_symlink():
-        return Inspection(done=False, damage="its folder is a symbolic link")
-    damage = _damage(folder, found, artifact, examine)
+    try:
+        found = dict(listing(folder))
+        if (folder / DONE).is_dir():
+            return Inspection(done=False, damage="its marker is a folder")
+        if DONE not in found:
+            return Inspection(done=False)
+        if folder.is_symlink():
+            return Inspection(done=False, damage="its folder is a symbolic link")
+        damage = _damage(folder, found, artifact, examine)
+    except PermissionError as error:
+        damage = f"it cannot be read: no permission for {Path(error.filename).name}"
     return Inspection(done=damage is None, damage=damage)
 
 

@@ -51,8 +51,7 @@ def marker_content(
         "artifact": artifact,
         "checksums": {name: stored.checksum for name, stored in files.items()},
     }
-    plain: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))
-    return plain | {"seal": _seal(plain)}
+    return sealed(content)
 
 
 def parse_marker(content: bytes, artifact: str) -> Marker:
@@ -63,7 +62,7 @@ def parse_marker(content: bytes, artifact: str) -> Marker:
         raise ValueError(f"its marker cannot be read: {error}") from error
     if record.get("schema") != SCHEMA:
         raise ValueError(f"its marker has schema {record.get('schema')!r}, not {SCHEMA}")
-    if NEWER & record.keys() and record.get("seal") != _seal(record):
+    if NEWER & record.keys() and not is_sealed(record):
         raise ValueError("its marker differs from what was stored")
     if record.get("artifact", artifact) != artifact:
         raise ValueError(f"its marker is that of {str(record['artifact'])[:80]!r}")
@@ -71,6 +70,17 @@ def parse_marker(content: bytes, artifact: str) -> Marker:
         if not _is_number(record.get(key)):
             raise ValueError(f"its marker has no number {key!r}")
     return Marker(_files(record), record)
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content as JSON values, with the checksum of all of it as `seal`."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(content), allow_nan=False))
+    return plain | {"seal": _seal(plain)}
+
+
+def is_sealed(content: Mapping[str, Any]) -> bool:
+    """Whether the content is as it was when it was sealed."""
+    return content.get("seal") == _seal(content)
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
@@ -83,8 +93,13 @@ def parse_object(content: bytes) -> dict[str, Any]:
         value = json.loads(content, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(_where_it_ends(error)) from error
     except ValueError as error:
-        raise ValueError(f"it is not valid JSON: {error}") from error
+        reason = "a number in it is infinite, undefined or too long"
+        raise ValueError(f"it is not valid JSON: {reason}") from error
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")
     return value
@@ -123,6 +138,13 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
+
+
+def _where_it_ends(error: json.JSONDecodeError) -> str:
+    """Whether JSON is incomplete, as after a loss of power, or something else from some place."""
+    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+        return f"it is incomplete: it ends in line {error.doc.count(chr(10)) + 1}"
+    return f"it is not valid JSON from line {error.lineno}, column {error.colno}"
 
 
 def _no_constant(name: str) -> float:

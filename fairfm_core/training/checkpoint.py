@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
+from fairfm_core.storage.archives import refuse_inflated
 
 CHECKPOINT_SECONDS = 1.0
 """Shortest time between two checkpoints: quick steps are cheaper to repeat than to save."""
@@ -78,8 +79,10 @@ def loaded_state(content: bytes, device: torch.device, training: str) -> Any:
 
     Only tensors and plain values are read: a checkpoint can run no code.
     """
+    archive = io.BytesIO(content)
     try:
-        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        refuse_inflated(archive)
+        return torch.load(archive, map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise BadInput(
             f"checkpoints/{training} holds no state of this version; remove that folder, and the "

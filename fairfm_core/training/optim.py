@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -61,6 +62,12 @@ def _groups_by_stage(model: nn.Module, recipe: EndToEnd) -> list[dict[str, Any]]
 
 
 GROUPS = {"block": _groups_by_block, "stage": _groups_by_stage}
+
+
+# A training of one step has nothing to decay, which is no reason to warn its user.
+logging.getLogger("timm.scheduler.cosine_lr").addFilter(
+    lambda record: "will have no effect" not in record.getMessage()
+)
 
 
 def cosine_schedule(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,10 +66,11 @@ def repair(results: str) -> None:
     Deletes no result; links that lead out of the folder, and damaged checkpoints, are removed.
     """
     from analysis.results.results import known_studies
+    from sweeps.planning.study_lock import all_studies_locked
     from sweeps.upkeep.faults import check_results
 
     store = _opened(results)
-    with _no_study_running(store):
+    with all_studies_locked(store):
         faults = check_results(store).faults
         for fault in faults:
             fault.repair()
@@ -91,21 +91,24 @@ def gc(results: str, delete: bool, as_json: bool) -> None:
     """List what no study in RESULTS needs, with sizes; delete it with --delete.
 
     Lists stages that no study needs, checkpoints of finished training runs, failures
-    of stages that have finished since, and temporary files of killed processes.
+    of stages that have finished since, and temporary files and claims of killed processes.
     """
-    from sweeps.upkeep.orphans import orphans
+    from sweeps.planning.study_lock import all_studies_locked
+    from sweeps.upkeep.orphans import orphans, remove_orphans
 
     store = _opened(results)
-    with _no_study_running(store) if delete else ExitStack():
+    with all_studies_locked(store) if delete else nullcontext():
         found = orphans(store)
-        for orphan in found if delete else ():
-            orphan.remove()
+        kept = remove_orphans(store, found) if delete else []
+    found = [orphan for orphan in found if orphan not in kept]
     if as_json:
         listed = [{"place": o.place, "why": o.why, "bytes": o.size} for o in found]
         click.echo(json.dumps({"deleted": delete, "orphans": listed}))
         return
     for orphan in found:
         click.echo(f"{_size(orphan.size):>9}  {orphan.place}  {orphan.why}")
+    for orphan in kept:
+        click.echo(f"kept: {orphan.place}  a study has begun to need it")
     total = f"{_counted(len(found), 'item')}, {_size(sum(orphan.size for orphan in found))}"
     click.echo(f"{total} {'deleted' if delete else 'can be deleted with --delete'}")
 
@@ -146,6 +149,7 @@ def rm(results: str, trial: str, study: str | None, yes: bool) -> None:
 
     The trial stays in its study: running the study makes it again.
     """
+    from sweeps.planning.study_lock import all_studies_locked
     from sweeps.upkeep.trials import stages_of_trial
 
     store = _opened(results)
@@ -161,7 +165,7 @@ def rm(results: str, trial: str, study: str | None, yes: bool) -> None:
         return
     if not yes:
         click.confirm("remove?", abort=True)
-    with _no_study_running(store):
+    with all_studies_locked(store):
         for stage in own:
             store.remove(stage.kind, stage.fingerprint)
             store.drop_checkpoints(stage.fingerprint)
@@ -174,21 +178,9 @@ def _opened(location: str) -> ArtifactStore:
     from fairfm_core.errors import BadInput
 
     store = open_store(location)
-    if not store.exists("fairfm.json") and not store.exists("studies"):
+    if not store.holds("fairfm.json") and not store.holds("studies"):
         raise BadInput(f"{location!r} is not a results folder; give that of `fairfm sweep run`")
     return store
-
-
-@contextmanager
-def _no_study_running(store: ArtifactStore) -> Iterator[None]:
-    """Keep every study of the folder from being run meanwhile; BadInput if one is."""
-    from analysis.results.results import known_studies
-    from sweeps.planning.study_lock import study_lock
-
-    with ExitStack() as locks:
-        for study in known_studies(store):
-            locks.enter_context(study_lock(store, study))
-        yield
 
 
 def _print_faults(rows: list[tuple[str, str]]) -> None:
@@ -206,4 +198,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _size(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size} B"

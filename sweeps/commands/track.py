@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.errors import BadInput
 
 if TYPE_CHECKING:
     from fairfm_core.artifacts import ArtifactStore
@@ -41,26 +41,21 @@ def sync(results: str, study: str | None, uri: str | None) -> None:
     MLflow outage, after moving the folder, when runs or the experiment were deleted, or to fill
     another server. Repeating it changes nothing.
     """
-    from analysis.results.results import known_studies
-    from fairfm_core.artifacts import check_schema, open_store
+    from analysis.results.results import NO_STUDY, check_study, known_studies
+    from fairfm_core.artifacts import open_store
     from fairfm_core.snapshot import take_snapshot
+    from fairfm_core.storage.layout import check_schema
 
     store = open_store(results)
     check_schema(store)
     known = known_studies(store)
-    if not known or (study is not None and study not in known):
-        raise BadInput(_no_study(results, study, known))
+    if study is not None:
+        check_study(results, study, known)
+    if not known:
+        raise BadInput(f"{results} {NO_STUDY}")
     done = take_snapshot(store).done
     for name in [study] if study else known:
         click.echo(_sync_study(store, done, name, uri))
-
-
-def _no_study(results: str, study: str | None, known: Sequence[str]) -> str:
-    """Why there is nothing to write."""
-    if not known:
-        return f"{results} holds no study; make one with `fairfm sweep run STUDY`"
-    hint = did_you_mean(study or "", known)
-    return f"{results} holds no study {study!r}{hint}; it has {', '.join(known)}"
 
 
 def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | None) -> str:

@@ -17,11 +17,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.execution.memory import why_killed
 from sweeps.interrupts import RayLost
+from sweeps.processes import process_status
 
 TOKEN = "FAIRFM_RUN"
 """Environment variable of the token."""
@@ -55,7 +55,7 @@ class RayProcesses:
 
     def find(self) -> list[int]:
         """Every process of this Ray that lives."""
-        stats = {pid: stat for pid in _all_pids() if (stat := _stat(pid))}
+        stats = {pid: stat for pid in _all_pids() if (stat := process_status(pid))}
         for pid, stat in stats.items():  # parents before children, but for ids that start again
             if stat.parent in self._seen or self._mark in _environment(pid):
                 self._seen[pid] = stat.began
@@ -115,7 +115,7 @@ class RayWatch:
             if self._processes is not None and time.monotonic() - looked > FIND_SECONDS:
                 self._processes.find()
                 looked = time.monotonic()
-            dead = [name for name, pid in self._vital.items() if _stat(pid) is None]
+            dead = [name for name, pid in self._vital.items() if process_status(pid) is None]
             if dead:
                 return self._report(f"Ray's process {dead[0]} has ended ({why_killed()})")
             if self._vital or self._gcs_address is None or is_reachable(self._gcs_address):
@@ -158,19 +158,3 @@ def _name(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
-
-
-@dataclass(frozen=True)
-class _Stat:
-    parent: int
-    began: str
-
-
-def _stat(pid: int) -> _Stat | None:
-    """Parent and start of a running process; None for one that has ended, a zombie too."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        # The first thread may have ended before the others, which still hold files.
-        if fields[0] not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1:
-            return _Stat(int(fields[1]), fields[19])
-    return None

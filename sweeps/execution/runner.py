@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
+from analysis.results.study_record import write_study_record
+from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
+from fairfm_core.storage.layout import claim_results
 from sweeps.cli import BAD_INPUT
 from sweeps.interrupts import interrupts_noted
 from sweeps.planning.claims import Claims
@@ -181,5 +183,4 @@ def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
 
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
-    record = study_record(plan, code_version())
-    store.write_json(record, "studies", plan.spec.study, "study.json")
+    write_study_record(store, plan.spec.study, study_record(plan, code_version()))

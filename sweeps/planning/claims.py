@@ -17,6 +17,7 @@ would without claims. Both end in the same bits, and publishing is atomic: nothi
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -35,6 +36,7 @@ from pydantic import TypeAdapter, ValidationError
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
 from sweeps.planning.study_lock import file_lock
+from sweeps.processes import process_status
 
 CLAIMS = "claims"
 """Folder of the claims in a results folder."""
@@ -130,9 +132,8 @@ class Claims:
         """Give up claims; those that this driver does not hold stay."""
         for name in [each for each in names if each in self._mine]:
             del self._mine[name]
-            with suppress(OSError), _locked(self._store):
-                if read_claim(self._store, name) == self.driver:
-                    self._store.filesystem.delete_file(self._store.path(CLAIMS, f"{name}.json"))
+            with suppress(OSError):
+                discard_claim(self._store, name, self.driver)
 
     def close(self) -> None:
         """Give up every claim and end the heartbeat."""
@@ -238,14 +239,22 @@ class Claims:
             number += 1
 
     def _beat(self, number: int) -> None:
-        self._store.write_json({"beat": number}, *_heartbeat(self.driver))
+        self._store.write_json({"beat": number, **asdict(self.driver)}, *_heartbeat(self.driver))
 
 
 def read_claim(store: ArtifactStore, name: str) -> Driver | None:
     """Who holds the claim, or None; whoever wrote something else counts as a dead driver."""
+    return _read_driver(store, CLAIMS, f"{name}.json")
+
+
+def read_heartbeat(store: ArtifactStore, token: str) -> Driver | None:
+    """Whose heartbeat it is, or None; UNREADABLE where that is not known."""
+    return _read_driver(store, CLAIMS, DRIVERS, f"{token}.json")
+
+
+def _read_driver(store: ArtifactStore, *parts: str) -> Driver | None:
     try:
-        content = store.read_json(CLAIMS, f"{name}.json")
-        driver = TypeAdapter(Driver).validate_python(content)
+        driver = TypeAdapter(Driver).validate_python(store.read_json(*parts))
     except FileNotFoundError:
         return None
     except (BadInput, ValidationError):
@@ -254,16 +263,24 @@ def read_claim(store: ArtifactStore, name: str) -> Driver | None:
     return driver if known else UNREADABLE
 
 
+def discard_claim(store: ArtifactStore, name: str, holder: Driver | None) -> None:
+    """Remove a claim if it is still this holder's."""
+    with _locked(store):
+        if read_claim(store, name) == holder:
+            store.discard(store.path(CLAIMS, f"{name}.json"))
+
+
 def claimed(store: ArtifactStore, names: Iterable[str]) -> dict[str, Driver]:
     """Who is at work on which of the names, as far as one look can tell."""
     listed = {path.removesuffix(".json") for path in store.files(CLAIMS)}
     holders = {name: read_claim(store, name) for name in sorted(listed.intersection(names))}
-    return {name: each for name, each in holders.items() if each and _seems_alive(store, each)}
+    return {name: each for name, each in holders.items() if each and seems_alive(store, each)}
 
 
-def _seems_alive(store: ArtifactStore, driver: Driver) -> bool:
+def seems_alive(store: ArtifactStore, driver: Driver, seconds: float = FORGOTTEN_SECONDS) -> bool:
+    """Whether a driver has a heartbeat not older than `seconds`, and its process is not gone."""
     written = store.filesystem.get_file_info(store.path(*_heartbeat(driver))).mtime_ns
-    recent = written is not None and time.time() - written / 1e9 < FORGOTTEN_SECONDS
+    recent = written is not None and time.time() - written / 1e9 < seconds
     return recent and not driver.is_gone()
 
 
@@ -284,7 +301,7 @@ def _locked(store: ArtifactStore) -> Iterator[None]:
     if not store.is_local:
         yield
         return
-    with file_lock(Path(store.path(CLAIMS, ".lock")), wait=True):
+    with file_lock(Path(store.path(CLAIMS, ".lock")), fcntl.LOCK_EX):
         yield
 
 
@@ -298,8 +315,6 @@ def _machine() -> str:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in ticks since the system started; empty for one that has ended."""
-    with suppress(OSError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return "" if state in "ZX" else fields[18]
-    return ""
+    """When a process began; empty for one that has ended."""
+    status = process_status(pid)
+    return "" if status is None else status.began

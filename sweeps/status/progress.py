@@ -26,7 +26,10 @@ class Progress:
         self._trial_of = {trial.evaluate.fingerprint: trial.name for trial in plan.trials}
         self._needs = {t.name: {s.fingerprint for s in t.stages} for t in plan.trials}
         self._left = dict(status.missing)
-        self._time = TimeLeft({f: status.image_passes(s) for f, s in self._left.items()})
+        passes = {f: status.image_passes(s) for f, s in self._left.items()}
+        begun = [(self._left[f], epoch) for f, epoch in status.begun.items()]
+        behind = {s.fingerprint: _share(s, epoch) for s, epoch in begun if s.kind in EPOCHS_OF}
+        self._time = TimeLeft(passes, behind)
         self._running: set[str] = set()
         self._failed: set[str] = set()
         self._elsewhere: dict[str, str] = {}
@@ -44,8 +47,7 @@ class Progress:
     def stage_reported(self, stage: Stage, row: EpochValues) -> None:
         """Update the time left after an epoch."""
         if "epoch" in row:
-            share = row["epoch"] / EPOCHS_OF[stage.kind](stage)
-            self._time.progressed(stage, share, time.monotonic())
+            self._time.progressed(stage, _share(stage, row["epoch"]), time.monotonic())
         self._show()
 
     def stage_finished(self, stage: Stage) -> None:
@@ -119,6 +121,11 @@ class Progress:
             self._out.write(f"{event + '   ' if event else ''}[{self.line()}]\n")
             self._shown = now
         self._out.flush()
+
+
+def _share(stage: Stage, epoch: float) -> float:
+    """The share of its training that a stage has done after this many epochs."""
+    return min(1.0, epoch / EPOCHS_OF[stage.kind](stage))
 
 
 def _of_adaptation(stage: Stage) -> int:

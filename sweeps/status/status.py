@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from fairfm_core.artifacts import ArtifactStore, check_schema
+from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.data.corpora.corpus import corpus_text
 from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.stages import Stage
+from fairfm_core.storage.layout import check_schema
 from sweeps.planning.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan
@@ -107,7 +108,7 @@ class StudyStatus:
         lines = [f"study {self.plan.spec.study}: {len(self.plan.trials)} trials"]
         lines += [f"  {state:10} {name}" for name, state in self.states.items()]
         lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
-        unsealed = [data.unsealed for data in self.plan.data.values() if data.unsealed]
+        unsealed = self._unsealed()
         lines += ["data:", *(f"  {line}" for line in unsealed)] if unsealed else []
         lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
         if self.pretrainings:
@@ -150,6 +151,13 @@ class StudyStatus:
     def image_passes(self, stage: Stage) -> int:
         """Images that the stage sends through a network: its cost, whatever the hardware."""
         return image_passes(stage, self.plan.data.values())
+
+    def _unsealed(self) -> list[str]:
+        """Why the images of some data sets and corpora are read unverified."""
+        reasons = [data.unsealed for data in self.plan.data.values()]
+        for stage in self._by_kind().get("pretrain", []):
+            reasons += [part.unsealed for part in corpus_of(stage).parts.values()]
+        return [reason for reason in dict.fromkeys(reasons) if reason]
 
     def _corpora(self) -> list[str]:
         """Each distinct corpus of the pre-trainings, with the patients left out of it."""

@@ -16,26 +16,36 @@ class TimeLeft:
 
     `passes` are the images that each stage passes through a network, by fingerprint (see
     `StudyStatus.image_passes`): the one measure in which a feature extraction, a short and a long
-    training can be compared. A stage without a network counts as one pass.
+    training can be compared. A stage without a network counts as one pass. `behind` are the shares
+    that earlier runs have done of stages that now go on from a checkpoint: what they took is not
+    known here, so they count neither as measured nor as left.
     """
 
-    def __init__(self, passes: Mapping[str, int]) -> None:
+    def __init__(
+        self, passes: Mapping[str, int], behind: Mapping[str, float] | None = None
+    ) -> None:
         self._passes = passes
-        self._started: dict[str, Clock] = {}
-        self._share: dict[str, float] = {}
+        self._share: dict[str, float] = dict(behind or {})
+        self._started: dict[str, tuple[Clock, float]] = {}
+        """When each running stage was begun, and the share that was done then."""
+        self._seen: dict[str, Clock] = {}
+        """When each running stage has last told its share."""
         self._measured: dict[str, tuple[str, float, float]] = {}
 
     def started(self, stage: Stage, now: Clock) -> None:
-        """A worker has begun the stage."""
-        self._started[stage.fingerprint] = now
+        """A worker has begun the stage, or goes on with it."""
+        self._started[stage.fingerprint] = now, self._share.get(stage.fingerprint, 0.0)
+        self._seen[stage.fingerprint] = now
 
     def progressed(self, stage: Stage, share: float, now: Clock) -> None:
         """A share in 0..1 of the stage's work is done."""
-        begun = self._started.get(stage.fingerprint)
-        if begun is None or share <= 0:
+        if stage.fingerprint not in self._started:
             return
-        self._share[stage.fingerprint] = share
-        amount = share * max(1, self._passes[stage.fingerprint])
+        begun, before = self._started[stage.fingerprint]
+        if share <= before:
+            return
+        self._share[stage.fingerprint], self._seen[stage.fingerprint] = share, now
+        amount = (share - before) * max(1, self._passes[stage.fingerprint])
         self._measured[stage.fingerprint] = (work_of(stage), now - begun, amount)
 
     def ended(self, stage: Stage, now: Clock) -> None:
@@ -43,19 +53,20 @@ class TimeLeft:
         self.progressed(stage, 1.0, now)
         self._started.pop(stage.fingerprint, None)
 
-    def seconds(self, left: Iterable[Stage], slots: int, now: Clock) -> float | None:
-        """Seconds until the stages in `left` are done on `slots` workers; None while unknown."""
+    def seconds(self, stages: Iterable[Stage], slots: int, now: Clock) -> float | None:
+        """Seconds until these stages are done on `slots` workers; None while unknown."""
         rates = self._rates()
         if not rates:
             return None
         fallback = _mean_rate([pair for pairs in rates.values() for pair in pairs])
         total = 0.0
-        for stage in left:
+        for stage in stages:
             pairs = rates.get(work_of(stage))
             rate = _mean_rate(pairs) if pairs else fallback
-            whole = rate * max(1, self._passes[stage.fingerprint])
-            begun = self._started.get(stage.fingerprint)
-            total += whole if begun is None else max(0.0, whole - (now - begun))
+            left = 1.0 - self._share.get(stage.fingerprint, 0.0)
+            seconds = rate * left * max(1, self._passes[stage.fingerprint])
+            since = now - self._seen[stage.fingerprint] if stage.fingerprint in self._started else 0
+            total += max(0.0, seconds - since)
         return total / slots
 
     def _rates(self) -> dict[str, list[tuple[float, float]]]:

@@ -61,6 +61,10 @@ def prepare_database(database: Path, owned: bool) -> list[str]:
     artifacts are relinked only where their old folder is gone. Returns lines on what was done.
     Raises BadInput for a file that is no usable database of MLflow.
     """
+    if database.exists() and not database.is_file():  # SQLite would wait for ever for a pipe
+        raise BadInput(
+            f"{database} is not a regular file: move it away; `fairfm track sync` makes it again"
+        )
     try:
         if not _has_tables(database):
             _create(database)

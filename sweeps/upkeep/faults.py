@@ -1,7 +1,8 @@
 """Everything that is wrong in a results folder, and how each fault is repaired.
 
 Every file is read from end to end, whatever was verified before. A repair deletes no result: what
-is damaged is marked as unfinished, and running its study makes it again.
+is damaged is marked as unfinished, and running its study makes it again. Links that lead out of the
+folder come first, because nothing behind them is read; whatever else is wrong is one fault each.
 """
 
 from __future__ import annotations
@@ -14,20 +15,15 @@ from functools import partial
 from pathlib import Path
 
 from analysis.results.pooled import KIND as POOLED
+from analysis.results.results import known_studies
 from analysis.results.study_record import RECORD, STUDIES, read_study_record
-from fairfm_core.artifacts import (
-    CHECKPOINTS,
-    FAILURES,
-    ArtifactStore,
-    check_schema,
-    is_checkpoint,
-)
+from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, is_checkpoint
 from fairfm_core.cores import usable_cores
-from fairfm_core.errors import BadInput, Damaged
+from fairfm_core.errors import BadFile, Damaged
 from fairfm_core.evaluation.stage import stored_evaluation, stored_predictions
 from fairfm_core.stages import REVISIONS
 from fairfm_core.storage.inspection import every_byte
-from fairfm_core.storage.markers import SCHEMA
+from fairfm_core.storage.layout import LAYOUT, check_schema, recorded_schema, write_schema
 
 KINDS = (*REVISIONS, POOLED)
 """Kinds of finished stages in a results folder."""
@@ -37,6 +33,8 @@ DECODED: dict[str, Callable[[ArtifactStore, str], object]] = {
     POOLED: lambda store, fingerprint: stored_evaluation(store, POOLED, fingerprint),
 }
 """How the tables of a stage are read, which reveals some damage where there is no checksum."""
+CHANGED = "differs from what was stored"
+UNREADABLE = "cannot be read: permission denied"
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,11 @@ class Findings:
 
 
 def check_results(store: ArtifactStore) -> Findings:
-    """Read everything in the results folder."""
-    stages = [(kind, each) for kind in KINDS for each in store.survey(kind)]
+    """Read everything in the results folder; raises BadInput for one of another version."""
+    check_schema(store)
+    links = list(_links(store))
+    linked = {link.place for link in links}
+    stages = list(_marked(store, linked))
     with ThreadPoolExecutor(usable_cores()) as threads:
         damage = list(threads.map(lambda stage: _stage_damage(store, *stage), stages))
     damaged = [
@@ -74,9 +75,28 @@ def check_results(store: ArtifactStore) -> Findings:
         reason is None and not _has_checksums(store, *stage)
         for stage, reason in zip(stages, damage, strict=True)
     )
-    others = [*_schema(store), *_studies(store), *_checkpoints(store), *_failures(store)]
-    faults = [*others, *damaged, *_links(store, {fault.place for fault in damaged})]
-    return Findings(tuple(faults), len(stages), older)
+    folders = {Path(fault.place) for fault in damaged}
+    outside = [link for link in links if folders.isdisjoint(Path(link.place).parents)]
+    return Findings((*outside, *_other_faults(store, linked), *damaged), len(stages), older)
+
+
+def _marked(store: ArtifactStore, linked: set[str]) -> Iterator[tuple[str, str]]:
+    """Kind and fingerprint of every stage that has a marker, except behind links."""
+    for kind in KINDS:
+        if kind not in linked:
+            yield from ((kind, f) for f in store.survey(kind) if f"{kind}/{f}" not in linked)
+
+
+def _other_faults(store: ArtifactStore, linked: set[str]) -> Iterator[Fault]:
+    """Faults outside stages, except behind links."""
+    if LAYOUT not in linked:
+        yield from _schema(store)
+    if STUDIES not in linked:
+        yield from _studies(store, linked)
+    if CHECKPOINTS not in linked:
+        yield from _checkpoints(store)
+    if FAILURES not in linked:
+        yield from _failures(store)
 
 
 def _stage_damage(store: ArtifactStore, kind: str, fingerprint: str) -> str | None:
@@ -96,31 +116,25 @@ def _has_checksums(store: ArtifactStore, kind: str, fingerprint: str) -> bool:
 
 
 def _schema(store: ArtifactStore) -> Iterator[Fault]:
-    """A record of the schema that cannot be read; raises BadInput for that of another version."""
+    """A damaged record of the folder's version."""
     try:
-        readable = isinstance(store.read_json("fairfm.json").get("schema"), int)
-    except (BadInput, FileNotFoundError):
-        readable = False
-    try:
-        check_schema(store)
-    except BadInput as error:
-        if readable:
-            raise
-        written = {"schema": SCHEMA}
-        yield Fault("fairfm.json", str(error), lambda: store.write_json(written, "fairfm.json"))
+        recorded_schema(store)
+    except (BadFile, PermissionError) as error:
+        reason = error.reason if isinstance(error, BadFile) else UNREADABLE
+        yield Fault(LAYOUT, reason, partial(write_schema, store))
 
 
-def _studies(store: ArtifactStore) -> Iterator[Fault]:
-    records = [path.split("/")[0] for path in store.files(STUDIES) if path.count("/") == 1]
-    for study in dict.fromkeys(records):
-        if not store.exists(STUDIES, study, RECORD):
+def _studies(store: ArtifactStore, linked: set[str]) -> Iterator[Fault]:
+    for study in known_studies(store):
+        place = f"{STUDIES}/{study}/{RECORD}"
+        if {place, f"{STUDIES}/{study}"} & linked:
             continue
         try:
             read_study_record(store, study)
-        except BadInput as error:
-            place = store.path(STUDIES, study, RECORD)
-            aside = partial(store.filesystem.move, place, f"{place}.damaged")
-            yield Fault(f"{STUDIES}/{study}/{RECORD}", str(error), aside)
+        except BadFile as error:
+            path = store.path(place)
+            aside = partial(store.filesystem.move, path, f"{path}.damaged")
+            yield Fault(place, error.reason, aside)
 
 
 def _checkpoints(store: ArtifactStore) -> Iterator[Fault]:
@@ -128,29 +142,32 @@ def _checkpoints(store: ArtifactStore) -> Iterator[Fault]:
         training, *names = path.split("/")
         if len(names) != 1 or not is_checkpoint(names[0]):
             continue
-        if not store.is_intact_checkpoint(training, names[0]):
+        try:
+            damage = None if store.is_intact_checkpoint(training, names[0]) else CHANGED
+        except PermissionError:
+            damage = UNREADABLE
+        if damage is not None:
             remove = partial(store.filesystem.delete_file, store.path(CHECKPOINTS, path))
-            yield Fault(f"{CHECKPOINTS}/{path}", "differs from what was stored", remove)
+            yield Fault(f"{CHECKPOINTS}/{path}", damage, remove)
 
 
 def _failures(store: ArtifactStore) -> Iterator[Fault]:
     for name in store.files(FAILURES):
         try:
             store.read_json(FAILURES, name)
-        except BadInput as error:
+        except (BadFile, PermissionError) as error:
+            reason = error.reason if isinstance(error, BadFile) else UNREADABLE
             remove = partial(store.filesystem.delete_file, store.path(FAILURES, name))
-            yield Fault(f"{FAILURES}/{name}", str(error), remove)
+            yield Fault(f"{FAILURES}/{name}", reason, remove)
 
 
-def _links(store: ArtifactStore, known: set[str]) -> Iterator[Fault]:
+def _links(store: ArtifactStore) -> Iterator[Fault]:
     """Links that lead out of the folder; nothing in a results folder needs one."""
     if not store.is_local:
         return
     root = Path(store.root)
     for folder, folders, files in os.walk(root):
         for path in (Path(folder, name) for name in [*folders, *files]):
-            place = path.relative_to(root).as_posix()
-            reported = any(f"{place}/".startswith(f"{each}/") for each in known)
-            leads_out = path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
-            if leads_out and not reported:
+            if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+                place = path.relative_to(root).as_posix()
                 yield Fault(place, "is a symbolic link that leads out", path.unlink)

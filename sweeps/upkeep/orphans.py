@@ -1,4 +1,9 @@
-"""What a results folder holds that no study in it needs."""
+"""What a results folder holds that no study in it needs, and its removal.
+
+On a disk no study starts while orphans are removed (`all_studies_locked`). An object store has no
+locks, and drivers of other versions may take none. So what is needed is looked up again before each
+removal, and nothing that somebody claims is removed.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +23,18 @@ from analysis.results.study_record import (
     StoredTrial,
     read_study_record,
 )
-from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, check_schema
+from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.stages import REVISIONS
 from fairfm_core.storage.inspection import DONE, listing
+from fairfm_core.storage.layout import check_schema
+from sweeps.planning.claims import CLAIMS, claimed
+from sweeps.upkeep.dead_claims import DAY, dead_claims
 from sweeps.upkeep.faults import KINDS
 
 FINGERPRINT = re.compile(r"[0-9a-f]{20}")
-SETTLED_SECONDS = 24 * 3600
-"""A temporary or unfinished file this old belongs to no writer that is still alive."""
+KILLED = "left by a killed process"
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Orphan:
     size: int
     """Bytes."""
     remove: Callable[[], None]
+    fingerprint: str | None = None
+    """Of the stage that it belongs to, if it belongs to one."""
 
 
 def orphans(store: ArtifactStore) -> list[Orphan]:
@@ -62,8 +71,61 @@ def orphans(store: ArtifactStore) -> list[Orphan]:
         *_checkpoints(store, studies, snapshot),
         *_failures(store, studies, snapshot),
         *_temporary(store),
+        *(Orphan(place, KILLED, size, remove) for place, size, remove in dead_claims(store)),
     ]
     return sorted(found, key=lambda orphan: -orphan.size)
+
+
+def remove_orphans(store: ArtifactStore, found: Sequence[Orphan]) -> list[Orphan]:
+    """Remove the orphans; returns those that were left, because a study has begun to need them.
+
+    Raises BadInput when a study is started meanwhile: what it needs is not recorded yet.
+    """
+    needs, kept = Needs(store), []
+    for orphan in found:
+        if needs.include(orphan.fingerprint):
+            kept.append(orphan)
+        else:
+            orphan.remove()
+    return kept
+
+
+class Needs:
+    """What the studies of a results folder need and what drivers claim, now and whenever asked."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+        self._studies = self._folders()
+        self._records: dict[str, object] = {}
+        self._stages: set[str] = set()
+
+    def include(self, fingerprint: str | None) -> bool:
+        """Whether a stage is needed or claimed.
+
+        Raises BadInput when a study was started since this object was made.
+        """
+        if started := self._folders() - self._studies:
+            raise BadInput(
+                f"study {min(started)} was started in {self._store.location} meanwhile, so the "
+                "rest was left: run the command again when the study has ended"
+            )
+        if fingerprint is None:
+            return False
+        return fingerprint in self._needed() or bool(claimed(self._store, [fingerprint]))
+
+    def _folders(self) -> set[str]:
+        return {path.split("/")[0] for path in self._store.sizes(STUDIES) if "/" in path}
+
+    def _needed(self) -> set[str]:
+        """Read again when a record was written."""
+        names = known_studies(self._store)
+        paths = [self._store.path(STUDIES, name, RECORD) for name in names]
+        infos = self._store.filesystem.get_file_info(paths)
+        records = {info.path: (info.mtime_ns, info.size) for info in infos}
+        if records != self._records:
+            self._stages = needed([read_study_record(self._store, name)[0] for name in names])
+            self._records = dict(records)
+        return self._stages
 
 
 def needed(studies: Sequence[StoredStudy]) -> set[str]:
@@ -83,7 +145,7 @@ def _stages(
                 continue
             why = "no study needs it" if finished else "unfinished, and no study needs it"
             remove = partial(store.remove, kind, fingerprint)
-            yield Orphan(f"{kind}/{fingerprint}", why, size, remove)
+            yield Orphan(f"{kind}/{fingerprint}", why, size, remove, fingerprint)
 
 
 def _pooled(studies: Sequence[StoredStudy], snapshot: Snapshot) -> set[str]:
@@ -104,9 +166,11 @@ def _checkpoints(
     wanted = needed(studies)
     open_work = bool(wanted - snapshot.done)
     for training, size in _sizes(store, CHECKPOINTS).items():
-        if training in snapshot.done or not open_work:
-            remove = partial(store.drop_checkpoints, training)
-            yield Orphan(f"{CHECKPOINTS}/{training}", "its training is finished", size, remove)
+        place, remove = f"{CHECKPOINTS}/{training}", partial(store.drop_checkpoints, training)
+        if training in snapshot.done:
+            yield Orphan(place, "its training is finished", size, remove)
+        elif not open_work:
+            yield Orphan(place, "no study needs it", size, remove, training)
 
 
 def _failures(
@@ -123,16 +187,14 @@ def _temporary(store: ArtifactStore) -> Iterator[Orphan]:
     """What killed writers left behind: hidden files, old enough to have no writer."""
     if not store.is_local:
         return
-    for kind in (*KINDS, CHECKPOINTS, FAILURES, "studies"):
+    for kind in (*KINDS, CHECKPOINTS, FAILURES, STUDIES, CLAIMS):
         for name, status in listing(Path(store.path(kind))):
             hidden = name.rsplit("/", 1)[-1]
             ends = hidden.split(".")[-2:]
-            old = time.time() - status.st_mtime > SETTLED_SECONDS
+            old = time.time() - status.st_mtime > DAY
             if hidden.startswith(".") and len(ends) == 2 and all(e.isdigit() for e in ends) and old:
                 path = Path(store.root, kind, name)
-                yield Orphan(
-                    f"{kind}/{name}", "left by a killed process", status.st_size, path.unlink
-                )
+                yield Orphan(f"{kind}/{name}", KILLED, status.st_size, path.unlink)
 
 
 def _sizes(store: ArtifactStore, kind: str, suffix: str = "") -> dict[str, int]:

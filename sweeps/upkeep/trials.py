@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.results.results import known_studies
+from analysis.results.results import check_study, known_studies
 from analysis.results.study_record import StoredTrial, read_study_record
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.storage.layout import check_schema
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,14 @@ class TrialStage:
 def stages_of_trial(store: ArtifactStore, name: str, study: str | None) -> list[TrialStage]:
     """The stages of the trial of this name, in the order in which they run.
 
-    Raises BadInput for an unknown name, or one that several studies have.
+    Raises BadInput for an unknown trial or study, for a trial that several studies have, and for a
+    results folder of another version.
     """
-    trials = {each: read_study_record(store, each)[0].trials for each in known_studies(store)}
+    check_schema(store)
+    known = known_studies(store)
+    if study is not None:
+        check_study(store.location, study, known)
+    trials = {each: read_study_record(store, each)[0].trials for each in known}
     named = [
         (each, trial)
         for each, listed in trials.items()

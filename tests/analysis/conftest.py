@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
+from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.evaluation.evaluate import evaluate, write_evaluation
 from fairfm_core.evaluation.predictions import Predictions, write_predictions
+from fairfm_core.storage.layout import claim_results
 
 SETTINGS = EvaluationSettings(replicates=30, permutations=30)
 STUDY = "tiny"

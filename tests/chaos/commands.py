@@ -70,11 +70,16 @@ def real_run(folder: Path, environment: Mapping[str, str] | None = None) -> Ran:
     """`fairfm sweep run study.yaml` as a user gives it."""
     began = time.monotonic()
     with start(folder, environment) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return Ran("sweep run", STUCK, *process.communicate(), PATIENCE)
+        return ended(process, began)
+
+
+def ended(process: subprocess.Popen[str], began: float) -> Ran:
+    """What became of a run that `start` began at this time; one that is stuck is killed."""
+    try:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return Ran("sweep run", STUCK, *process.communicate(), PATIENCE)
     return Ran("sweep run", process.returncode, stdout, stderr, time.monotonic() - began)
 
 

@@ -11,7 +11,7 @@ from random import Random
 
 import psutil
 
-from .commands import PATIENCE, STUCK, Ran, start
+from .commands import ended, start
 from .verdict import Struck
 
 STAGES = 18
@@ -66,7 +66,7 @@ def strike_process(name: str) -> Callable[[Path, Random], Struck]:
             started = family(psutil.Process(process.pid)) if process.poll() is None else []
             if (number, target) == (signal.SIGKILL, driver):
                 process.kill()
-            ran = _ended(process, began)
+            ran = ended(process, began)
         _wait_for_death(started)
         when = f"{wait:.1f} s after the start" if early else f"after {markers} stages"
         unasked = (number, target) == (signal.SIGKILL, driver)  # a killed one says nothing
@@ -91,15 +91,6 @@ def _send(
             pass
         time.sleep(0.05)
     return "already ended"
-
-
-def _ended(process: subprocess.Popen[str], began: float) -> Ran:
-    try:
-        stdout, stderr = process.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return Ran("sweep run", STUCK, *process.communicate(), PATIENCE)
-    return Ran("sweep run", process.returncode, stdout, stderr, time.monotonic() - began)
 
 
 def _wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:

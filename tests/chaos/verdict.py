@@ -22,7 +22,7 @@ VERDICTS = (*GOOD, *BAD)
 ENDS = {0, 1, 2, 130}
 """Exit codes of fairfm: done, some failed, bad input, interrupted."""
 CRASH = re.compile(r"Traceback \(most recent call last\)|\*\*\* SIG\w+ received|Fatal Python error")
-LEFT_ALONE = re.compile(r"Cosine annealing scheduler will have no effect|^warning: MLflow is")
+LEFT_ALONE = re.compile(r"^warning: MLflow is")
 """Lines on stderr that no fault causes: they are printed in the untouched run too."""
 TABLES = ("adapt/*/predictions/*.parquet", "evaluate/*/*.parquet", f"studies/{NAME}/front.csv")
 """Predictions, metrics, gaps and the front: what has to be equal bit for bit."""

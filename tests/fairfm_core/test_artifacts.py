@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from fairfm_core.artifacts import ArtifactStore, check_schema, claim_results, open_store
+from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
+from fairfm_core.storage.layout import check_schema, claim_results
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ class CorpusPart:
         shared: names of data sets of the evaluation that are of another source but have some of
             the same patient ids, which count as the same people.
         content: identity of the images: the digests of the data set and of the image ids.
+        unsealed: why its images are read unverified; empty if they are verified.
     """
 
     name: str
@@ -63,6 +64,7 @@ class CorpusPart:
     excluded_copies: Count
     shared: tuple[str, ...]
     content: tuple[str, str]
+    unsealed: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +177,7 @@ def _part(
         excluded_copies=copies if exclude_copies else nobody,
         shared=shared,
         content=(data.digest, _ids_digest(kept["image_id"])),
+        unsealed=data.unsealed,
     )
 
 

@@ -31,6 +31,7 @@ from fairfm_core.data.preparation.partial import PartialStore, partial_store
 from fairfm_core.data.readers.source import MISSING, Source
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.storage.checksums import checksum_of
+from fairfm_core.storage.durable import sync
 
 DROPPED = "images unreadable, dropped"
 """The note that counts image files that cannot be read, where that is allowed."""
@@ -159,15 +160,6 @@ def make_checksums(images: Path, cohort: Path, hashes: Path) -> Checksums:
     """Hashes every image of a store into the file `hashes`; returns what a manifest says of it."""
     in_file = write_hashes(hash_images(open_images(images)), hashes)
     return Checksums(cohort=checksum_of(cohort.read_bytes()), hashes=in_file)
-
-
-def sync(path: Path) -> None:
-    """Waits until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _counts(frame: pd.DataFrame) -> dict[str, int]:

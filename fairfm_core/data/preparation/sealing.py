@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fairfm_core.data.dataset import PreparedData, open_dataset, verify
 from fairfm_core.data.manifest import COHORT, HASHES, IMAGES, read_manifest, write_manifest
-from fairfm_core.data.preparation.making import make_checksums, sync
+from fairfm_core.data.preparation.making import make_checksums
 from fairfm_core.data.preparation.prepare import alone_in
+from fairfm_core.storage.durable import sync
 
 
 def seal(folder: str | Path) -> PreparedData:

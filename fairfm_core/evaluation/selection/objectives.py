@@ -15,6 +15,7 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from fairfm_core.config.evaluation import EvaluationSettings, parse_point
 from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.yaml_input import faults_of
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.metrics import FAMILIES
@@ -164,8 +165,7 @@ def _objective(values: Mapping[str, Any]) -> Objective:
     try:
         return Objective.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        if isinstance(cause := first.get("ctx", {}).get("error"), BadInput):
+        if isinstance(cause := error.errors()[0].get("ctx", {}).get("error"), BadInput):
             raise cause from error
-        place = ".".join(map(str, first["loc"])) or "objective"
-        raise BadInput(f"objective {dict(values)}: {place}: {first['msg']}") from error
+        faults = "; ".join(faults_of(Objective, error))
+        raise BadInput(f"objective {dict(values)}: {faults}") from error

@@ -23,6 +23,7 @@ from fairfm_core.models.checkpoints.wrapping import backbone_tensors, needed_nam
 from fairfm_core.models.weights.file_kinds import refuse_other_files
 from fairfm_core.models.weights.provenance import safetensors_metadata
 from fairfm_core.models.weights.stated import beside, stated_by
+from fairfm_core.storage.archives import refuse_inflated
 
 DAMAGED = (
     AttributeError,
@@ -63,6 +64,7 @@ def read_state_dict(source: CheckpointSource, network: nn.Module | None = None) 
     if not path.is_file():
         raise BadInput(f"{path} is a folder, not a file" if path.is_dir() else f"no file {path}")
     refuse_other_files(path)
+    _refuse_bomb(path)
     weights, values = READ_BY_SUFFIX.get(path.suffix, _read_checkpoint)(source)
     weights, averaging = set_aside(weights, AVERAGING)
     needed = needed_names(network) if network is not None else ()
@@ -106,6 +108,14 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
         except DAMAGED as error:
             raise BadInput(_why(path, error)) from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            refuse_inflated(file)
+    except ValueError as error:
+        raise BadInput(f"{path} is no PyTorch checkpoint: {error}") from error
 
 
 def _why(path: Path, error: Exception) -> str:

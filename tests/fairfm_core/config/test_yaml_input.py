@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from fairfm_core.config.trial import Trial
+from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.trial import Data, Trial
 from fairfm_core.config.yaml_input import read_yaml, validated
 from fairfm_core.errors import BadInput
 
@@ -66,7 +69,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
             {"adaptation": {"method": "end_to_end", "epoch": 3}},
             "unknown key 'adaptation.epoch' .did you mean 'epochs'",
         ),
-        ({"seed": -1}, "seed: .*greater than or equal to 0"),
+        ({"seed": -1}, "seed: must be at least 0, not -1$"),
         ({"adaptation": {"method": "none"}}, "adaptation: method 'none' is not .*linear_probe"),
         ({"adaptation": {"epochs": 3}}, "adaptation: name its method$"),
         ({"adaptation": {"method": "end_to_end", "epochs": 1.5}}, "epochs: must be a whole number"),
@@ -91,6 +94,18 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
             "unknown key 'adaptation.loss.gama' .did you mean 'gamma'",
         ),
         ({"adaptation": {"method": "end_to_end", "recipe": "papr"}}, "did you mean 'paper'"),
+        ({"backbone": {"name": "x", "image_size": 8}}, "image_size: must be at least 16, not 8$"),
+        ({"backbone": {"name": "x", "channels": 2}}, "channels: must be 1 or 3, not 2$"),
+        ({"backbone": {"name": "x", "crop_pct": 1.5}}, "crop_pct: must be at most 1, not 1.5$"),
+        ({"backbone": {"name": "x", "crop_pct": 0}}, "crop_pct: must be above 0, not 0$"),
+        (
+            {"adaptation": {"method": "end_to_end", "betas": [0.9, 0.9, 0.9]}},
+            r"betas: must be a list of at most 2, not \[0.9, 0.9, 0.9\]$",
+        ),
+        (
+            {"adaptation": {"method": "end_to_end", "base_lr": float("nan")}},
+            "base_lr: must be .*, not nan$",
+        ),
     ],
 )
 def test_wrong_keys_name_the_nearest(change: dict[str, object], message: str) -> None:
@@ -98,3 +113,43 @@ def test_wrong_keys_name_the_nearest(change: dict[str, object], message: str) ->
         validated(Trial, GOOD | change, "study.yaml")
     assert str(caught.value).startswith("study.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+ODD: list[object] = [None, True, -1, 0, 1.5, 10**30, float("nan"), "", "x", [], [1], {}, {"a": 1}]
+"""Values that some fields accept and others refuse."""
+LIBRARY = re.compile(
+    r"[Ii]nput should|valid (string|integer|list|dictionary|tuple)|pydantic|type=|\n"
+)
+
+
+@pytest.mark.parametrize("part", ["backbone", "adaptation", "data", "pretraining", "weights"])
+def test_no_refusal_is_in_the_words_of_a_library(part: str) -> None:
+    given = [REQUIRED[part] | {name: value} for name in FIELDS[part] for value in ODD]
+    messages = [refusal({part: value}) for value in (*given, *ODD)]
+    assert len(list(filter(None, messages))) > len(FIELDS[part])
+    assert [message for message in messages if LIBRARY.search(message)] == []
+
+
+def refusal(change: dict[str, object]) -> str:
+    """Why a trial with these values is refused; empty if it is not."""
+    try:
+        validated(Trial, GOOD | change, "study.yaml")
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+REQUIRED: dict[str, dict[str, object]] = {
+    "backbone": {"name": "test_vit"},
+    "adaptation": {"method": "end_to_end"},
+    "data": {"dataset": "x"},
+    "pretraining": {"method": "mae", "corpora": ["a"]},
+    "weights": {"model": "mae"},
+}
+FIELDS = {
+    "backbone": list(Backbone.model_fields),
+    "adaptation": list(EndToEnd.model_fields),
+    "data": list(Data.model_fields),
+    "pretraining": ["method", "corpora", "epochs", "fraction", "mask_ratio", "batch_size", "seed"],
+    "weights": ["model", "file", "format", "sha256", "heads", "key", "prefix"],
+}

@@ -143,7 +143,7 @@ def test_two_preparations_do_not_write_one_folder(tmp_path) -> None:
         ("fantom", {}, "did you mean 'phantom'.*known: chexpert, chestxray14"),
         ("phantom", {"allow_missing": 3}, "phantom has no option --allow-missing"),
         ("chestxray14", {"effect": 0.5}, "chestxray14 has no option --effect"),
-        ("phantom", {"size": 4}, "options of phantom: size: Input should be greater"),
+        ("phantom", {"size": 4}, "options of phantom: size: must be at least"),
         ("phantom", {"fraction": 1}, "unknown key 'fraction'.*did you mean 'fractions'"),
         ("phantom", {"fractions": (0.5, 0.1, 0.1)}, "fractions 0.5 0.1 0.1"),
         ("phantom", {"patients": 0}, "options of phantom: patients"),

@@ -98,3 +98,12 @@ def test_an_image_that_is_too_small_is_refused() -> None:
 def test_family_names() -> None:
     assert family("vit_base_patch16_224") == "vision_transformer"
     assert family("resnetv2_152x2_bit") == "resnetv2"
+
+
+def test_heads_that_do_not_divide_the_width_are_refused_in_our_words() -> None:
+    options = {"num_heads": 7}
+    with pytest.raises(BadInput, match="7 attention heads do not divide its width") as refused:
+        build(Backbone(name="vit_small_patch16_224", options=options))
+    assert str(refused.value).endswith("give a number that does, such as 6")
+    with pytest.raises(BadInput, match=r"7 attention heads .*give a number that does$"):
+        build(Backbone(name="test_vit", options=options))

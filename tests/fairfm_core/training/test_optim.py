@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import pytest
@@ -196,3 +197,12 @@ def test_by_stage_matrices_alone_decay_and_positions_never() -> None:
     assert {name for name, each in decay.items() if each == 0.3} == {"stem.weight", "head.weight"}
     assert {each for each in decay.values() if each != 0.3} == {0.0}
     assert decay.keys() == dict(Tiny().named_parameters()).keys()
+
+
+def test_a_training_of_one_step_warns_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    one = {"epochs": 1, "warmup_epochs": 0, "steps_per_epoch": 1, "min_lr": 0.0}
+    cosine_schedule(optimizer, **one)
+    assert not caplog.records
+    logging.getLogger("timm.scheduler.cosine_lr").warning("anything else")
+    assert [record.getMessage() for record in caplog.records] == ["anything else"]

@@ -22,6 +22,7 @@ from fairfm_core.errors import BadInput
 from sweeps.cli import cli
 from sweeps.commands.track import experiment_url
 
+from ...damage import DAMAGES
 from ..conftest import Fairfm
 from ..tracking.conftest import (
     IDENTITIES,
@@ -98,6 +99,19 @@ def test_everything_that_people_do_to_mlflow_is_put_right(
     sync(moved)
     assert "was deleted in MLflow: restored with its runs" in capsys.readouterr().out
     assert points(database(moved)) == renamed
+
+
+def test_a_damaged_trial_is_left_out_with_a_note(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its marker is whole, so only reading the history reveals it."""
+    path = results / "adapt" / IDENTITIES["probe.s0"] / "history.json"
+    DAMAGES["flip"](path)
+    os.utime(path.with_name("done"))
+    sync(results)
+    printed = capsys.readouterr().out
+    assert f"{STUDY}: probe.s0 was left out: adapt/{IDENTITIES['probe.s0']} is damaged" in printed
+    assert {name for name, _ in points(database(results))} == {"tune.s0"}
 
 
 def test_a_lost_database_is_made_again(results: Path) -> None:

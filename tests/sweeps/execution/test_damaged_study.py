@@ -44,3 +44,11 @@ def test_the_same_command_makes_good_what_was_damaged(
     assert "2 of 2 trials done" in again.stdout
     assert tables(results) == before
     assert fairfm("results", "check", results).returncode == 0
+    record = results / "studies/small/study.json"
+    written = record.read_bytes()
+    record.write_bytes(written.replace(b'"seed": 0', b'"seed": 7', 1))
+    shown = fairfm("pareto", results)
+    assert shown.returncode == 2
+    assert "study.json is damaged (it differs from what was stored)" in shown.stderr
+    assert fairfm(*command).returncode == 0
+    assert record.read_bytes() == written

@@ -186,6 +186,20 @@ def test_every_image_passes_once_an_epoch(study_values: dict[str, Any], tmp_path
     assert status.image_passes(pretrain) == 7 * corpus_of(pretrain).images
 
 
+def test_a_corpus_without_checksums_is_named_by_the_plan(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(study_values["base"]["data"]["dataset"], folder)
+    fields = json.loads((folder / "manifest.json").read_text())
+    del fields["checksums"]
+    (folder / "manifest.json").write_text(json.dumps(fields))
+    (folder / "hashes.npy").unlink()
+    made = plan(study_values, one=MAE | {"corpora": [str(folder)]}, own=MAE)
+    text = StudyStatus(made, take_snapshot(open_store(str(tmp_path / "results")))).plan_text()
+    assert text.count(f"{folder} has no checksums of its images") == 1
+
+
 def test_copies_of_judged_images_leave_the_corpus_of_a_plan(
     study_values: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
+from sweeps.status import progress as progress_module
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
 from sweeps.status.time_left import TimeLeft, duration, work_of, worker_time
@@ -87,6 +88,46 @@ def test_time_left_is_images_left_times_the_measured_rate() -> None:
     assert time_left.seconds([first, second], 2, 10.0) == pytest.approx((10.0 + 10.0) / 2)
     time_left.ended(first, 20.0)
     assert time_left.seconds([second, other], 1, 20.0) == pytest.approx(10.0 + 40.0)
+
+
+def test_what_an_earlier_run_has_done_is_neither_measured_nor_left() -> None:
+    """Half of `first` was done before this run, which knows nothing of how long that took."""
+    first, second = stage("a"), stage("b")
+    passes = {first.fingerprint: 100, second.fingerprint: 100}
+    time_left = TimeLeft(passes, {first.fingerprint: 0.5})
+    time_left.started(first, 0.0)
+    time_left.progressed(first, 0.5, 1.0)  # the checkpoint's own epoch, reported again
+    assert time_left.seconds([first], 1, 1.0) is None
+    time_left.progressed(first, 0.6, 10.0)  # 10 images in 10 s
+    assert time_left.seconds([first], 1, 10.0) == pytest.approx(40.0)
+    assert time_left.seconds([first, second], 1, 12.0) == pytest.approx(38.0 + 100.0)
+
+
+def test_a_stage_that_lost_its_worker_is_measured_from_its_new_start() -> None:
+    first = stage("a")
+    time_left = TimeLeft({first.fingerprint: 100})
+    time_left.started(first, 0.0)
+    time_left.progressed(first, 0.4, 40.0)
+    time_left.started(first, 1000.0)
+    assert time_left.seconds([first], 1, 1000.0) == pytest.approx(60.0)
+    time_left.progressed(first, 0.5, 1010.0)
+    assert time_left.seconds([first], 1, 1010.0) == pytest.approx(50.0)
+
+
+def test_a_resumed_training_is_measured_from_its_checkpoint(
+    plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """9 of 18 epochs were done before; three more in 3 s leave six, which take 6 s."""
+    store = open_store(str(tmp_path))
+    tune = next(trial for trial in plan.trials if trial.name == "tune.standard.s0")
+    store.save_checkpoint(tune.adapt.fingerprint, 9, b"state")
+    now = iter([0.0, 0.0, 3.0, 3.0, 3.0, 3.0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(now, 3.0))
+    shown = Progress(StudyStatus(plan, take_snapshot(store)), 1, io.StringIO())
+    shown._left = {tune.adapt.fingerprint: tune.adapt}
+    shown.stage_started(tune.adapt)
+    shown.stage_reported(tune.adapt, {"epoch": 12.0})
+    assert shown.line().endswith("about 6 s left")
 
 
 def pretraining(method: str, seed: int = 0) -> Stage:

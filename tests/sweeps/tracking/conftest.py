@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairfm_core.artifacts import ArtifactStore, claim_results, open_store
+from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate, write_evaluation
 from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.storage.layout import claim_results
 from sweeps.planning.records import TrialRecord
 from sweeps.planning.study import StudySpec
 from sweeps.tracking.destination import tracking_uri

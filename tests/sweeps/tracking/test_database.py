@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,15 @@ def test_a_damaged_database_is_one_line(
     with pytest.raises(BadInput, match="is damaged") as refused:
         open_experiment(f"sqlite:///{database}", "tiny", owned=True)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_one_line(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """SQLite would wait for somebody to write into the pipe."""
+    database = tmp_path / "mlflow.db"
+    make(database)
+    with pytest.raises(BadInput, match=r"mlflow.db is not a regular file: move it away; `fairfm"):
+        open_experiment(f"sqlite:///{database}", "tiny", owned=True)
 
 
 def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:

@@ -8,19 +8,24 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from fairfm_core.artifacts import CHECKPOINTS, open_store
+from analysis.results.study_record import write_study_record
+from fairfm_core.artifacts import CHECKPOINTS, ArtifactStore, open_store
 from fairfm_core.errors import BadInput
 from sweeps.commands.results import results
+from sweeps.planning.claims import CLAIMS, DRIVERS, Claims, this_driver
 from sweeps.planning.study_lock import study_lock
+from sweeps.upkeep.orphans import orphans, remove_orphans
 
 from ...analysis.conftest import FAILED, identity, study_record, write_all
 from ...damage import DAMAGES
+from ...fairfm_core.counted_store import remote
 from ...older_results import make_older
 
 pytestmark = pytest.mark.slow
@@ -128,9 +133,35 @@ def link_out(folder: Path) -> str:
     return "studies/tiny/front.csv"
 
 
-@pytest.mark.parametrize(
-    "damage", [damage_record, damage_checkpoint, damage_failure, damage_schema, link_out]
-)
+def empty_schema(folder: Path) -> str:
+    DAMAGES["empty"](folder / "fairfm.json")
+    return "fairfm.json"
+
+
+def change_record(folder: Path) -> str:
+    """A valid record, with another seed than the one that was written."""
+    path = folder / "studies/tiny/study.json"
+    write_study_record(open_store(str(folder)), "tiny", study_record())
+    record = json.loads(path.read_text())
+    record["trials"][0]["seed"] = 7
+    path.write_text(json.dumps(record))
+    return "studies/tiny/study.json"
+
+
+def folder_as_marker(folder: Path) -> str:
+    marker = folder / "evaluate" / EVALUATE / "done"
+    marker.unlink()
+    (marker / "inner").mkdir(parents=True)
+    return f"evaluate/{EVALUATE}"
+
+
+OTHER_FAULTS = [
+    *(damage_record, change_record, damage_checkpoint, damage_failure),
+    *(damage_schema, empty_schema, link_out, folder_as_marker),
+]
+
+
+@pytest.mark.parametrize("damage", OTHER_FAULTS)
 def test_other_faults_are_found_and_repaired(folder: Path, damage: Callable[[Path], str]) -> None:
     place = damage(folder)
     ran = run("check", folder)
@@ -139,6 +170,56 @@ def test_other_faults_are_found_and_repaired(folder: Path, damage: Callable[[Pat
     assert run("repair", folder).exit_code == 0
     assert run("check", folder).exit_code == 0
     assert Path("/etc/passwd").exists()
+
+
+LINKED = [
+    *("studies/tiny/study.json", "studies/tiny", "studies", "fairfm.json", "failures"),
+    *(f"adapt/{ADAPT}", "evaluate"),
+]
+
+
+@pytest.mark.parametrize("place", LINKED)
+def test_a_link_that_leads_out_comes_first_and_the_rest_is_checked(
+    folder: Path, tmp_path: Path, place: str
+) -> None:
+    (folder / place).rename(tmp_path / "outside")
+    (folder / place).symlink_to(tmp_path / "outside")
+    DAMAGES["flip"](folder / "adapt" / identity("adapt", "cnn.tune.s0") / "history.json")
+    outside = content(tmp_path / "outside") or (tmp_path / "outside").read_bytes()
+    found = json.loads(run("check", folder, "--json").output)["faults"]
+    assert [each["place"] for each in found] == [
+        place,
+        f"adapt/{identity('adapt', 'cnn.tune.s0')}",
+    ]
+    assert found[0]["what"] == "is a symbolic link that leads out"
+    assert run("repair", folder).exit_code == 0
+    assert run("check", folder).exit_code == 0
+    assert (content(tmp_path / "outside") or (tmp_path / "outside").read_bytes()) == outside
+
+
+def test_a_record_without_permission_is_one_fault_and_the_rest_is_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ArtifactStore.read_bytes
+
+    def refused(store: ArtifactStore, *parts: str) -> bytes:
+        if parts[-1] == "study.json":
+            raise PermissionError(13, "Permission denied", "study.json")
+        return read(store, *parts)
+
+    monkeypatch.setattr(ArtifactStore, "read_bytes", refused)
+    name = damage_failure(folder)
+    found = json.loads(run("check", folder, "--json").output)["faults"]
+    assert {each["place"] for each in found} == {"studies/tiny/study.json", name}
+    assert "(it cannot be read: Permission denied)" in found[0]["what"]
+
+
+def test_a_fault_names_its_path_once(folder: Path) -> None:
+    damage_record(folder)
+    damage_failure(folder)
+    for line in run("check", folder).output.splitlines()[:2]:
+        assert line.count("study.json") + line.count("failures/") == 1
+        assert str(folder) not in line
 
 
 def test_older_results_are_checked_as_far_as_possible(folder: Path) -> None:
@@ -152,7 +233,111 @@ def test_older_results_are_checked_as_far_as_possible(folder: Path) -> None:
 
 
 def test_nothing_is_an_orphan_of_its_own_study(folder: Path) -> None:
-    assert run("gc", folder).output == "0 items, 0.0 MB can be deleted with --delete\n"
+    assert run("gc", folder).output == "0 items, 0 B can be deleted with --delete\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (2_000_000, "2.0 MB")]
+)
+def test_sizes_are_in_a_unit_that_shows_them(folder: Path, size: int, text: str) -> None:
+    open_store(str(folder)).write_bytes(b"x" * size, "pretrain", "e" * 20, "weights.safetensors")
+    assert run("gc", folder).output.split("  pretrain")[0].strip() == text
+
+
+def test_claims_of_a_killed_driver_are_collected_and_those_of_a_living_one_kept(
+    folder: Path,
+) -> None:
+    store = open_store(str(folder))
+    gone = replace(this_driver(), token="d" * 16, started="0")
+    store.write_json(asdict(gone), CLAIMS, f"{'1' * 20}.json")
+    store.write_json({"beat": 3, **asdict(gone)}, CLAIMS, DRIVERS, f"{gone.token}.json")
+    store.write_bytes(b"{}", CLAIMS, f".{'2' * 20}.{gone.token}")
+    with Claims(store) as mine:
+        assert mine.take(["3" * 20]) is None
+        listed = json.loads(run("gc", folder, "--json").output)["orphans"]
+        assert {each["place"] for each in listed} == {
+            f"claims/{'1' * 20}.json",
+            f"claims/drivers/{gone.token}.json",
+            f"claims/.{'2' * 20}.{gone.token}",
+        }
+        assert run("gc", folder, "--delete").exit_code == 0
+        assert store.files(CLAIMS) == [f"{'3' * 20}.json", f"drivers/{mine.driver.token}.json"]
+    assert run("gc", folder).output.startswith("0 items")
+
+
+def two_orphans(folder: Path) -> tuple[str, str]:
+    """Stages that no study needs, the larger one first, as they are removed."""
+    for size, fingerprint in ((2000, "f" * 20), (1000, "e" * 20)):
+        with open_store(str(folder)).publish("features", fingerprint, {}) as made:
+            (made / "train.npy").write_bytes(b"x" * size)
+    return "f" * 20, "e" * 20
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[ArtifactStore], None]) -> None:
+    """Something that happens after the first orphan was removed."""
+    remove = ArtifactStore.remove
+
+    def removed(store: ArtifactStore, kind: str, fingerprint: str) -> None:
+        remove(store, kind, fingerprint)
+        happens(store)
+
+    monkeypatch.setattr(ArtifactStore, "remove", removed)
+
+
+def test_what_a_study_begins_to_need_while_gc_runs_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two_orphans(folder)
+    record = study_record()
+    record["trials"][0]["features"] = second
+    meanwhile(monkeypatch, lambda store: write_study_record(store, "tiny", record))
+    printed = run("gc", folder, "--delete").output
+    assert f"kept: features/{second}" in printed
+    assert "1 item, 2." in printed
+    store = open_store(str(folder))
+    assert not store.is_done("features", first)
+    assert store.is_done("features", second)
+
+
+def test_what_a_driver_claims_while_gc_runs_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, second = two_orphans(folder)
+    with Claims(open_store(str(folder))) as mine:
+        meanwhile(monkeypatch, lambda store: mine.take([second]) and None)
+        assert f"kept: features/{second}" in run("gc", folder, "--delete").output
+    assert open_store(str(folder)).is_done("features", second)
+
+
+def test_no_study_starts_while_gc_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_orphans(folder)
+
+    def start(store: ArtifactStore) -> None:
+        with pytest.raises(BadInput, match="is being repaired or cleaned up"):
+            study_lock(store, "new").__enter__()
+
+    meanwhile(monkeypatch, start)
+    assert "2 items" in run("gc", folder, "--delete").output
+    with study_lock(open_store(str(folder)), "new"):
+        pass
+
+
+def test_a_study_that_starts_in_an_object_store_ends_gc(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, second = two_orphans(folder)
+    store, _ = remote(folder)
+    meanwhile(monkeypatch, lambda store: write_study_record(store, "new", study_record("new")))
+    with pytest.raises(BadInput, match=r"study new was started in .* meanwhile"):
+        remove_orphans(store, orphans(store))
+    assert store.is_done("features", second)
+
+
+@pytest.mark.parametrize("command", [["repair"], ["gc", "--delete"], ["rm", NAME, "--yes"]])
+def test_a_study_without_a_record_yet_keeps_everything(folder: Path, command: list[str]) -> None:
+    with study_lock(open_store(str(folder)), "new"):
+        ran = run(command[0], folder, *command[1:])
+    assert "study new is being run" in str(ran.exception)
 
 
 def test_gc_lists_first_and_deletes_when_asked(folder: Path) -> None:
@@ -251,12 +436,30 @@ def test_nothing_is_removed_while_it_is_unknown_what_a_study_needs(folder: Path)
     assert content(folder) == before
 
 
-@pytest.mark.parametrize("command", ["check", "repair", "gc"])
-def test_a_folder_of_another_version_is_left_as_it_is(folder: Path, command: str) -> None:
+COMMANDS = [
+    ["check"],
+    ["repair"],
+    ["gc"],
+    ["gc", "--delete"],
+    ["where", NAME],
+    ["rm", NAME, "--yes"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_of_another_version_is_left_as_it_is(folder: Path, command: list[str]) -> None:
     (folder / "fairfm.json").write_text('{"schema": 2}')
     before = content(folder)
-    assert "has schema version 2" in str(run(command, folder).exception)
+    assert "has schema version 2" in str(run(command[0], folder, *command[1:]).exception)
     assert content(folder) == before
+
+
+@pytest.mark.parametrize("command", ["where", "rm"])
+def test_an_unknown_study_is_answered_with_the_known_ones(folder: Path, command: str) -> None:
+    two_studies(folder)
+    said = str(run(command, folder, NAME, "--study", "tiney").exception)
+    assert "no study 'tiney'" in said
+    assert said.endswith("(did you mean 'tiny'?); it has second, tiny")
 
 
 def test_a_folder_in_place_of_a_file_is_replaced(folder: Path) -> None:

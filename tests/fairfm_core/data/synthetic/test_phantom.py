@@ -248,7 +248,7 @@ def test_worlds_are_named_or_written_in_yaml(tmp_path) -> None:
     ("text", "message"),
     [
         ("patiens: 9", "unknown key 'patiens'.*did you mean 'patients'"),
-        ("effect: -1", "effect: Input should be greater"),
+        ("effect: -1", "effect: must be at least 0, not -1"),
         ("contrast: {Oedema: 1}", "did you mean 'Edema'"),
         ("prevalence: {Edema: 1.5}", "prevalence of Edema must lie between"),
         ("planted: {height: {}}", "attribute 'height' is unknown; known: sex, race"),
@@ -259,7 +259,7 @@ def test_worlds_are_named_or_written_in_yaml(tmp_path) -> None:
         ("shares: {race: {White: 0.5}}", r"shares of race \(White 0.5\) must not be .*sum to 1"),
         ("shares: {sex: {M: 1.5, F: -0.5}}", "shares of sex .*groups: M, F"),
         ("shares: {sex: {}}", r"shares of sex \(none\)"),
-        ("shares: {sex: {M: .nan, F: 1}}", "shares.sex.M: Input should be a finite number"),
+        ("shares: {sex: {M: .nan, F: 1}}", "shares.sex.M: must be a finite number, not nan"),
         ("shares: {sex: {M: much}}", "shares.sex.M: must be a number, not"),
         ("seed: 1\nseed: 2", "'seed' is repeated"),
         ("- 1", "must hold a mapping"),

@@ -229,5 +229,7 @@ def test_options_of_other_kinds_are_refused(folder: Path, tmp_path: Path) -> Non
         prepare("photographs", folder, tmp_path / "out", patients=3)
     with pytest.raises(BadInput, match="phantom has no option --patches"):
         prepare("phantom", "fair", tmp_path / "out", patches=3)
-    with pytest.raises(BadInput, match="options of photographs: patches: Input should be"):
+    with pytest.raises(
+        BadInput, match="options of photographs: patches: must be at least 1, not 0"
+    ):
         prepare("photographs", folder, tmp_path / "out", patches=0)
