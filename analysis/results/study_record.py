@@ -21,6 +21,8 @@ STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", max_length=1000)]
 """One line that is safe to print: without control characters."""
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""As `Text`, of any length."""
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
 
 
@@ -73,6 +75,18 @@ class _StoredData(_Stored):
     folder: Text
 
 
+class StoredComparison(_Stored):
+    """On what terms the trials are compared, as the plan said; empty in older records."""
+
+    images: list[Line] = []
+    """How images are stored and shown."""
+    training: list[Line] = []
+    notes: list[Line] = []
+    """What was made equal, and where the paper differs."""
+    warnings: list[Line] = []
+    """What differs although no axis names it."""
+
+
 class StoredStudy(_Stored):
     """What `studies/<study>/study.json` says."""
 
@@ -82,6 +96,7 @@ class StoredStudy(_Stored):
     spec_sha: Text = "unknown"
     code_version: Text = "unknown"
     axes: list[Text] = []
+    comparison: StoredComparison = StoredComparison()
     data: dict[Text, _StoredData] = {}
     pretrainings: list[_StoredPretraining] = []
     trials: list[StoredTrial]

@@ -23,6 +23,7 @@ from fairfm_core.data.manifest import (
     Checksums,
     Digests,
     Manifest,
+    Resize,
     write_manifest,
 )
 from fairfm_core.data.preparation.filling import ProgressCallback, decoder, drawer, fill_store
@@ -43,6 +44,7 @@ class PreparationRequest:
     Attributes:
         kind: kind of data set.
         size: height and width of the stored images.
+        resize: how images become squares: a key of `RESIZERS`.
         identity: identity of the whole request; a finished data set of this identity is reused.
         rows: the same without the sizes of the files, so that after a new download of one file only
             its own row is made again.
@@ -51,6 +53,7 @@ class PreparationRequest:
 
     kind: str
     size: int
+    resize: Resize
     identity: str
     rows: str
     signatures_N: NDArray[np.uint64]
@@ -86,7 +89,8 @@ def make_dataset(
         if done:
             say(f"{out}: {done} of {len(frame)} images are already there from an earlier run")
         draw = data.draw
-        maker = drawer(draw) if draw is not None else decoder(data.files, request.size)
+        files = decoder(data.files, request.size, request.resize)
+        maker = drawer(draw) if draw is not None else files
         unreadable = fill_store(partial, maker, progress)
         _check_unreadable(unreadable, len(frame), data.notes.get(MISSING, 0), allow_missing)
         rows = [row for row in range(len(frame)) if row not in unreadable]
@@ -139,6 +143,7 @@ def _publish(
         kind=request.kind,
         size=request.size,
         interpolation=data.interpolation,
+        resize=request.resize,
         counts=_counts(frame),
         notes=dict(data.notes) | ({DROPPED: dropped} if dropped else {}),
         origin=dict(data.origin),
