@@ -47,8 +47,8 @@ def read_normalisation(given: Any) -> Any:
     values = given.model_dump() if isinstance(given, Statistics) else given
     if not isinstance(values, dict) or set(values) != {"mean", "std"}:
         raise BadInput(
-            f"normalisation is a name ({', '.join(NORMALISATION)}) or numbers, "
-            f"{{mean: 0.5056, std: 0.252}}, not {given!r}"
+            f"give a name ({', '.join(NORMALISATION)}) or numbers, {{mean: 0.5056, std: 0.252}}, "
+            f"not {given!r}"
         )
     mean, std = _each_channel("mean", values["mean"]), _each_channel("std", values["std"])
     named = [name for name, numbers in NORMALISATION.items() if numbers == (mean, std)]
@@ -61,10 +61,10 @@ def _each_channel(name: str, given: Any) -> tuple[float, ...]:
     numeric = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in listed)
     least = "above 0" if name == "std" else "from 0"
     if not numeric or len(listed) not in (1, 3):
-        raise BadInput(f"normalisation.{name} is one number or a list of three, not {given!r}")
+        raise BadInput(f"{name} is one number or a list of three, not {given!r}")
     if not all((x > 0 or (name == "mean" and x == 0)) and x <= 1 for x in listed):
         raise BadInput(
-            f"normalisation.{name} must be {least} to 1, not {given!r}: pixels are on the scale 0 "
+            f"{name} must be {least} to 1, not {given!r}: pixels are on the scale 0 "
             "to 1, so divide statistics of 8-bit pixels by 255"
         )
     return tuple(float(x) for x in (listed * 3)[:3])

@@ -7,9 +7,9 @@ the results it would be attributed to whatever else distinguishes the trials.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ class Comparison:
     def text(self) -> list[str]:
         """The lines as `fairfm sweep plan` prints them."""
         lines = ["images:", *(f"  {line}" for line in self.images)]
-        lines += ["training:", *(f"  {line}" for line in (*self.training, *self.notes))]
+        lines += ["training:", *(f"  {line}" for line in self.training)]
+        lines += ["terms:", *(f"  {line}" for line in self.notes)] if self.notes else []
         return lines + [f"warning: {warning}" for warning in self.warnings]
 
 
@@ -69,7 +70,7 @@ def comparison(
             *(_store_text(path, manifest) for path, manifest in stores.items()),
             *dict.fromkeys(line for line in enlarged if line),
         ),
-        training=tuple(_listed(study, [(trial, _budget_text(trial.trial)) for trial in trials])),
+        training=tuple(_budgets(study, trials)),
         notes=notes,
         warnings=tuple(dict.fromkeys(_warnings(study, trials, stores))),
     )
@@ -95,6 +96,13 @@ def statistics_text(backbone: Backbone) -> str:
 # Lines
 
 
+def _budgets(study: StudySpec, trials: Sequence[StudyTrial]) -> Iterator[str]:
+    """Epochs and batch size of each method."""
+    for method in dict.fromkeys(trial.trial.adaptation.method for trial in trials):
+        its = [trial for trial in trials if trial.trial.adaptation.method == method]
+        yield from _listed(study, [(trial, _budget_text(trial.trial)) for trial in its])
+
+
 def _budget_text(trial: Trial) -> str:
     recipe = trial.adaptation
     return f"{recipe.method}: {recipe.epochs} epochs, batch {recipe.batch_size}"
@@ -111,9 +119,10 @@ def _enlarged(trial: Trial, manifest: Manifest) -> str:
     cropped = round(share * manifest.size)
     if cropped >= side:
         return ""
+    enough = next(size for size in count(int(side / share) - 1) if round(share * size) >= side)
     return (
         f"{Path(trial.data.dataset).name}: the {cropped} px that evaluation sees are enlarged to "
-        f"{side}; `fairfm data prepare --size {math.ceil(side / share)}` stores enough"
+        f"{side}; `fairfm data prepare --size {enough}` stores enough"
     )
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import AnyNormalisation, Backbone, CropShare, Interpolation
 from fairfm_core.config.frozen import Frozen, Values
+from fairfm_core.config.named_records import known_name
 from fairfm_core.config.recipes import PAPER
 from fairfm_core.config.resolving import resolve_trial
 from fairfm_core.config.yaml_input import validated
@@ -25,7 +26,15 @@ from fairfm_core.errors import BadInput
 
 Cell = tuple[dict[str, str], Values]
 """Labels by axis, and the raw values of a trial."""
-Budget = Literal["equal", "by_model"]
+BUDGETS = ("equal", "by_model")
+
+
+def _known_budget(name: Any) -> str:
+    return known_name(name, BUDGETS, "budget")
+
+
+Budget = Annotated[Literal["equal", "by_model"], BeforeValidator(_known_budget)]
+"""Whether trials train alike, or as the paper trains each model."""
 ADAPTATION, BACKBONE, IMAGES = "adaptation", "backbone", "images"
 BACKBONE_KEYS = {
     "crop": "crop_pct",

@@ -182,7 +182,10 @@ def test_official_natural_models_use_the_statistics_of_imagenet(method: dict[str
         ({"images": {"normalisation": "cxrr"}}, r"'cxrr' is not known \(did you mean 'cxr'"),
         ({"images": {"normalisation": {"mean": 128, "std": 64}}}, "divide .* by 255"),
         ({"images": {"interpolation": "cubic"}}, r"did you mean 'bicubic'"),
-        ({"budget": "papers"}, "equal"),
+        (
+            {"budget": "equals"},
+            r"budget 'equals' is not known \(did you mean 'equal'\?\); known: equal",
+        ),
         ({"base": {"images": {"crop": 0.9}}}, "write `images` beside `base`"),
         (
             {"base": {"backbone": {"crop_pct": 1.0}}, "images": {"crop": 0.9}},
