@@ -183,8 +183,8 @@ def test_the_terms_of_the_comparison_are_planned_printed_and_recorded(
         "images:",
         "  centre crop 0.875 of the side, bicubic to 32 x 32 px, half (mean 0.5, std 0.5)",
         "  data: stored as 32 x 32 px (drawn)",
-        "  data: the 28 px that evaluation sees are enlarged to 32; `fairfm data prepare --size 36` "
-        "stores enough",
+        "  data: the 28 px that evaluation sees are enlarged to 32; `fairfm data prepare --size 36`"
+        " stores enough",
         "training:",
         "  end_to_end: 8 epochs, batch 16",
         "terms:",
