@@ -51,6 +51,8 @@ def read_normalisation(given: Any) -> Any:
             f"not {given!r}"
         )
     mean, std = _each_channel("mean", values["mean"]), _each_channel("std", values["std"])
+    if 0 in std:
+        raise BadInput(f"std must be above 0, not {values['std']!r}")
     named = [name for name, numbers in NORMALISATION.items() if numbers == (mean, std)]
     return named[0] if named else Statistics(mean=_shortest(mean), std=_shortest(std))
 
@@ -59,13 +61,12 @@ def _each_channel(name: str, given: Any) -> tuple[float, ...]:
     """Three numbers; raises BadInput for values that are not on the scale 0 to 1."""
     listed = list(given) if isinstance(given, (list, tuple)) else [given]
     numeric = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in listed)
-    least = "above 0" if name == "std" else "from 0"
     if not numeric or len(listed) not in (1, 3):
         raise BadInput(f"{name} is one number or a list of three, not {given!r}")
-    if not all((x > 0 or (name == "mean" and x == 0)) and x <= 1 for x in listed):
+    if not all(0 <= x <= 1 for x in listed):
         raise BadInput(
-            f"{name} must be {least} to 1, not {given!r}: pixels are on the scale 0 "
-            "to 1, so divide statistics of 8-bit pixels by 255"
+            f"{name} must be from 0 to 1, not {given!r}: pixels are on the scale 0 to 1, so "
+            "divide statistics of 8-bit pixels by 255"
         )
     return tuple(float(x) for x in (listed * 3)[:3])
 

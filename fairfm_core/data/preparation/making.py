@@ -26,7 +26,13 @@ from fairfm_core.data.manifest import (
     Resize,
     write_manifest,
 )
-from fairfm_core.data.preparation.filling import ProgressCallback, decoder, drawer, fill_store
+from fairfm_core.data.preparation.filling import (
+    Maker,
+    ProgressCallback,
+    decoder,
+    drawer,
+    fill_store,
+)
 from fairfm_core.data.preparation.journal import file_signature
 from fairfm_core.data.preparation.partial import PartialStore, partial_store
 from fairfm_core.data.readers.source import MISSING, Source
@@ -88,15 +94,20 @@ def make_dataset(
         done = int(partial.done_N.sum())
         if done:
             say(f"{out}: {done} of {len(frame)} images are already there from an earlier run")
-        draw = data.draw
-        files = decoder(data.files, request.size, request.resize)
-        maker = drawer(draw) if draw is not None else files
+        maker = _maker(request, data)
         unreadable = fill_store(partial, maker, progress)
         _check_unreadable(unreadable, len(frame), data.notes.get(MISSING, 0), allow_missing)
         rows = [row for row in range(len(frame)) if row not in unreadable]
         images = _whole_store(partial, rows, request.size)
     kept = frame.iloc[rows].assign(row=range(len(rows)))
     _publish(out, partial.folder, images, kept, request, data, len(unreadable))
+
+
+def _maker(request: PreparationRequest, data: Source) -> Maker:
+    """What draws the rows, or decodes their files."""
+    if data.draw is not None:
+        return drawer(data.draw)
+    return decoder(data.files, request.size, request.resize)
 
 
 def _check_unreadable(

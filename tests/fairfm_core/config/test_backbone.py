@@ -39,6 +39,10 @@ def test_numbers_are_one_identity_however_written(given: Any) -> None:
     assert Backbone.model_validate(backbone.model_dump(mode="json")) == backbone
 
 
+def test_mean_0_and_std_1_leave_pixels_as_they_are() -> None:
+    assert seen(normalisation={"mean": 0, "std": 1}).statistics == ((0.0,) * 3, (1.0,) * 3)
+
+
 @pytest.mark.parametrize("name", NORMALISATION)
 def test_numbers_that_have_a_name_become_it(name: str) -> None:
     mean, std = NORMALISATION[name]
@@ -57,7 +61,7 @@ def test_numbers_that_have_a_name_become_it(name: str) -> None:
         ({"normalisation": {"mean": "0.5", "std": 0.2}}, "mean is one number"),
         ({"normalisation": {"mean": True, "std": 0.2}}, "mean is one number"),
         ({"normalisation": {"mean": 128.9, "std": 64.3}}, "mean must be from 0 to 1.*divide"),
-        ({"normalisation": {"mean": 0.5, "std": 0}}, "std must be above 0 to 1"),
+        ({"normalisation": {"mean": 0.5, "std": 0}}, "std must be above 0, not 0"),
         ({"normalisation": {"mean": float("nan"), "std": 0.2}}, "mean must be from 0"),
         (
             {"channels": 1, "normalisation": {"mean": [0.5, 0.4, 0.3], "std": 0.2}},
