@@ -38,16 +38,15 @@ def _norm_beside_head(model: nn.Module, groups: list[dict[str, Any]]) -> list[di
     timm gives it the rate of the last block. With mean pooling it is `fc_norm`, which has the
     head's rate anyway.
     """
-    if not (hasattr(model, "patch_embed") and hasattr(model, "blocks")):
+    if not hasattr(model, "patch_embed"):
         return groups
     norm = [p for name, p in model.named_parameters() if name.startswith(LAST_NORM)]
-    others = [
-        group | {"params": [p for p in group["params"] if not any(p is one for one in norm)]}
-        for group in groups
+    moved = set(map(id, norm))
+    kept = [
+        group | {"params": [p for p in group["params"] if id(p) not in moved]} for group in groups
     ]
-    kept = [group for group in others if group["params"]]
     beside = {"params": norm, "weight_decay": 0.0, "lr_scale": 1.0}
-    return [*kept, beside] if norm else groups
+    return [group for group in (*kept, beside) if group["params"]]
 
 
 def _groups_by_block(model: nn.Module, recipe: EndToEnd) -> list[dict[str, Any]]:
