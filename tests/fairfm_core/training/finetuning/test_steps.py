@@ -60,26 +60,30 @@ NOISY: dict[str, dict[str, Any]] = {
     "plain": {},
     "checkpointed": {"checkpoint_activations": True},
     "bf16": {"precision": "bf16"},
+    "both": {"precision": "bf16", "checkpoint_activations": True},
 }
-ROUNDING = {"plain": 2e-6, "checkpointed": 2e-6, "bf16": 1e-2}
+ROUNDING = {"plain": 2e-6, "checkpointed": 2e-6, "bf16": 1e-2, "both": 1e-2}
 """Relative difference of gradients. In bfloat16 each part's gradient is rounded to 8 bits."""
 
 
-def gradient(images: int, room: int = 10**6, **fields: Any) -> tuple[Tensor, TrainingState]:
+def gradient(
+    images: int, room: int = 10**6, device: torch.device = CPU, **fields: Any
+) -> tuple[Tensor, TrainingState]:
     """A transformer's gradient of a step with stochastic depth and dropout, flat."""
     recipe = EndToEnd(method="end_to_end", drop_path=0.4, **fields)
     backbone = Backbone(name="test_vit", image_size=32, channels=1, options=TINY)
-    model = build_network(recipe, backbone, 3, 0, CPU).train()
+    model = build_network(recipe, backbone, 3, 0, device).train()
     model.register_forward_pre_hook(partial(refuse_more_than, room))
     draw = torch.Generator().manual_seed(1)
-    batch = LabelledBatch(
+    drawn = (
         torch.randn(images, 1, 32, 32, generator=draw),
         torch.randint(0, 2, (images, 3), generator=draw).float(),
         torch.full((images,), -1),
     )
-    state = TrainingState(step=5)
-    train_step(learner_of(model, recipe, 0, CPU, Loss()), state, batch)
-    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]), state
+    state, batch = TrainingState(step=5), LabelledBatch(*(x.to(device) for x in drawn))
+    train_step(learner_of(model, recipe, 0, device, Loss()), state, batch)
+    gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return torch.cat(gradients).cpu(), state
 
 
 def refuse_more_than(room: int, model: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -97,6 +101,20 @@ def test_stochastic_depth_and_dropout_are_those_of_the_whole_in_any_parts(case: 
     halved, state = gradient(12, room=3, **NOISY[case])
     assert state.micro_batch == 3
     assert float((halved - whole).norm() / whole.norm()) < ROUNDING[case]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("fields", [{}, {"checkpoint_activations": True}])
+def test_a_gpu_draws_the_masks_of_a_cpu(fields: dict[str, Any]) -> None:
+    gpu = torch.device("cuda")
+    there, here = (gradient(12, device=each, precision="fp32", **fields)[0] for each in (gpu, CPU))
+    assert float((there - here).norm() / here.norm()) < 1e-3
+    for precision, least in (("fp32", 1e-4), ("auto", 3e-2)):
+        whole, parts = (
+            gradient(12, device=gpu, micro_batch=size, precision=precision, **fields)[0]
+            for size in (12, 4)
+        )
+        assert float((parts - whole).norm() / whole.norm()) < least
 
 
 def test_recomputed_activations_see_the_same_masks() -> None:
