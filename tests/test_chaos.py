@@ -54,6 +54,7 @@ WELL = Evidence(
     [
         (IDENTICAL, {}),
         (CLEAR, {"again": REFUSED}),
+        (CLEAR, {"again": replace(REFUSED, code=143)}),
         (CLEAR, {"again": replace(DONE, code=1, stdout="  failed x: cannot be read\n")}),
         (TRACEBACK, {"again": CRASHED}),
         (TRACEBACK, {"again": replace(REFUSED, stderr="error: a\nand more\n")}),

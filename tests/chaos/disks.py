@@ -41,7 +41,7 @@ def disk(size: int = DISK_BYTES) -> Iterator[Path]:
         target.mkdir()
         with image.open("wb") as file:
             file.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
         _mount(target)
         try:
             yield target
@@ -84,14 +84,14 @@ def lose_power(folder: Path, random: Random) -> Struck:
     return Struck(f"power lost after {len(published)} stages", gone=frozenset(gone))
 
 
-def fill_disk(run: Callable[[Path], Ran]) -> Callable[[Path, Random], Struck]:
-    """The disk is full before the study is finished."""
+def fill_disk(run: Callable[[Path], Ran], most: int) -> Callable[[Path, Random], Struck]:
+    """The disk is full before the study is finished: at most so many bytes are left."""
 
     def strike(folder: Path, random: Random) -> Struck:
         with disk() as place:
             _move_results(folder, place)
             free = shutil.disk_usage(place).free
-            left = random.randrange(0, 400_000)
+            left = random.randrange(0, most)
             with (place / "ballast").open("wb") as ballast:
                 ballast.write(b"x" * max(0, free - left))
             ran = run(folder)

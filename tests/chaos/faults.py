@@ -97,8 +97,8 @@ KINDS: dict[str, list[Make]] = {
     ],
     "power loss": [_made("power loss", "power loss", "empty", lose_power, quick_run)],
     "full disk": [
-        _made("full disk", "full", "unfinished", fill_disk(quick_run), quick_run),
-        _made("full disk", "full, Ray", "unfinished", fill_disk(real_run), real_run),
+        _made("full disk", "full", "unfinished", fill_disk(quick_run, 400_000), quick_run),
+        _made("full disk", "full, Ray", "empty", fill_disk(real_run, 2_000_000), real_run),
     ],
     "read-only": [_made("read-only", "read-only", "empty", make_read_only, real_run)],
     "processes": [
