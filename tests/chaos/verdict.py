@@ -134,14 +134,18 @@ def resumed(folder: Path) -> dict[str, str | None]:
 
 
 def mlflow_state(results: Path, runs: int) -> str | None:
-    """What the MLflow database has twice or lacks, None if nothing."""
+    """What the MLflow database has twice or lacks, None if nothing.
+
+    Costs are left out: a damaged training is done again, and costs something else then.
+    """
     database = results / "mlflow.db"
     if not database.exists():
         return None
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         rows = connection.execute("SELECT run_uuid, name, status FROM runs").fetchall()
         twice = connection.execute(
-            "SELECT key FROM metrics GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"
+            "SELECT key FROM metrics WHERE key NOT LIKE 'cost/%' "
+            "GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"
         ).fetchall()
     connection.close()
     if twice:
