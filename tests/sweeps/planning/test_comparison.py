@@ -62,6 +62,7 @@ def test_a_recipe_that_differs_by_weights_is_warned_of() -> None:
         "adaptation.warmup_epochs",
         "adaptation.optimizer",
         "adaptation.lr",
+        "adaptation.rate_per",
         "adaptation.normalise",
     ]
     assert "lars (weights mae) and sgd (weights moco)" in found.warnings[1]

@@ -142,7 +142,7 @@ def test_mlflow_may_come_up_later() -> None:
     running.stage_finished(stage("evaluate"))
     time.sleep(0.3)
     assert running.experiment is None
-    assert running.degraded == "it could not be opened: Locked: connection refused"
+    assert running.degraded == "it could not be opened: connection refused"
     up.set()
     running.close(killed=False)
     assert (running.experiment, running.degraded, written) == ("1", None, ["probe.s0"])
