@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from analysis.wording import listed, short_axis
+from analysis.wording import counted, listed, short_axis
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.fingerprint import canonical_json
@@ -105,7 +105,7 @@ def _budgets(study: StudySpec, trials: Sequence[StudyTrial]) -> Iterator[str]:
 
 def _budget_text(trial: Trial) -> str:
     recipe = trial.adaptation
-    return f"{recipe.method}: {recipe.epochs} epochs, batch {recipe.batch_size}"
+    return f"{recipe.method}: {counted(recipe.epochs, 'epoch')}, batch {recipe.batch_size}"
 
 
 def _store_text(path: str, manifest: Manifest) -> str:
