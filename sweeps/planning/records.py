@@ -35,6 +35,11 @@ class TrialRecord:
         return self.adapt
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Fingerprints of the stages that its finished MLflow run is written from."""
+        return (self.adapt, self.evaluate)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """Fingerprints of all stages of the trial."""
         stages = (self.weights, self.features, self.adapt, self.evaluate)
@@ -54,6 +59,16 @@ class PretrainingRecord:
     """Fingerprint of its stage, by which its MLflow run is found."""
     config: dict[str, Any]
     """Backbone, recipe and the names of the corpora."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Fingerprints of the stages that its finished MLflow run is written from."""
+        return (self.identity,)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Fingerprints of all its stages."""
+        return (self.identity,)
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON values."""

@@ -75,6 +75,7 @@ def open_tracking(
         records,
         lambda writer, record: log_run(writer, record, store, objectives),
         start_run,
+        done,
     )
 
 
@@ -87,9 +88,7 @@ def deleted_line(count: int) -> str:
 
 def is_finished(record: RunRecord, done: Set[str]) -> bool:
     """Whether the stages that a run is written from are among the finished ones."""
-    if isinstance(record, TrialRecord):
-        return {record.adapt, record.evaluate} <= done
-    return record.identity in done
+    return done >= set(record.sources)
 
 
 def _is_logged(writer: RunWriter, record: RunRecord) -> bool:

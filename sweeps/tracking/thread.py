@@ -13,11 +13,11 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fairfm_core.stages import EpochValues, Stage
-from sweeps.planning.records import RunRecord, TrialRecord
+from sweeps.planning.records import RunRecord
 from sweeps.planning.tracking_uri import redacted
 from sweeps.tracking.run_writer import RunWriter
 
@@ -81,6 +81,7 @@ class TrackingThread:
 
     `opened` opens MLflow and returns its writer with the runs to write first; `place` is its URI
     for display. `start_run` and `log_run` write the beginning and the stored results of a run.
+    `done` are the fingerprints of the stages that were finished before.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class TrackingThread:
         records: Sequence[RunRecord],
         log_run: Callable[[RunWriter, RunRecord], None],
         start_run: Callable[[RunWriter, RunRecord], None],
+        done: Iterable[str] = (),
     ) -> None:
         self._opened = opened
         self._place = place
@@ -97,16 +99,12 @@ class TrackingThread:
         self._start_run = start_run
         self._training = {record.identity: record for record in records}
         """Runs by the fingerprint of the stage whose epochs they show."""
-        self._ending = {
-            record.evaluate if isinstance(record, TrialRecord) else record.identity: record
-            for record in records
-        }
-        """Runs by the fingerprint of the stage that finishes them."""
         self._needing: dict[str, list[RunRecord]] = defaultdict(list)
         for record in records:
-            stages = record.stages if isinstance(record, TrialRecord) else (record.identity,)
-            for fingerprint in stages:
+            for fingerprint in record.stages:
                 self._needing[fingerprint].append(record)
+        self._done = set(done)
+        """Fingerprints of finished stages."""
         self._queue: queue.Queue[tuple[str, Any, Any]] = queue.Queue(maxsize=10_000)
         self._rows: dict[str, list[EpochValues]] = defaultdict(list)
         self._open: dict[str, RunRecord] = {}
@@ -149,11 +147,15 @@ class TrackingThread:
             self._put("row", self._training[stage.fingerprint], row)
 
     def stage_finished(self, stage: Stage) -> None:
-        """Finish the run of a trial that is evaluated, or of a pre-training."""
-        if stage.fingerprint in self._ending:
-            record = self._ending[stage.fingerprint]
-            self._open.pop(record.identity, None)
-            self._put("done", record, None)
+        """Finish every run that was waiting for this stage alone.
+
+        A trial's is mostly its evaluation, but the training where that alone was made again.
+        """
+        self._done.add(stage.fingerprint)
+        for record in self._needing[stage.fingerprint]:
+            if stage.fingerprint in record.sources and self._done.issuperset(record.sources):
+                self._open.pop(record.identity, None)
+                self._put("done", record, None)
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """Mark every run that needs the stage as failed."""

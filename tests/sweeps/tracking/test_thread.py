@@ -51,15 +51,29 @@ def stage(kind: str) -> Stage:
 
 
 def tracker(
-    log: Callable[[RunWriter, RunRecord], None], opened: Callable[[], RunWriter] | None = None
+    log: Callable[[RunWriter, RunRecord], None],
+    opened: Callable[[], RunWriter] | None = None,
+    done: str = "adapt",
 ) -> TrackingThread:
-    """A thread over a fake MLflow."""
+    """A thread over a fake MLflow; the stage `done` of its trial was finished before."""
 
     def open_fake() -> tuple[RunWriter, list[RunRecord]]:
         writer = opened() if opened else FakeWriter()
         return writer, []  # type: ignore[return-value]
 
-    return TrackingThread(open_fake, "http://host", [trial("probe.s0")], log, lambda w, r: None)
+    records, before = [trial("probe.s0")], [stage(done).fingerprint]
+    return TrackingThread(open_fake, "http://host", records, log, lambda w, r: None, before)
+
+
+@pytest.mark.parametrize(("before", "last"), [("adapt", "evaluate"), ("evaluate", "adapt")])
+def test_the_last_missing_stage_finishes_the_run(before: str, last: str) -> None:
+    """Also a training that alone was made again, because its files were damaged."""
+    finished: list[str] = []
+    running = tracker(lambda _, record: finished.append(record.name), done=before)
+    running.stage_started(stage(last))
+    running.stage_finished(stage(last))
+    running.close(killed=False)
+    assert finished == ["probe.s0"]
 
 
 def test_a_write_is_tried_again_until_it_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,6 +212,7 @@ def test_a_database_locked_for_long_costs_nothing(
         running.stage_started(stage("adapt"))
         for row in history():
             running.stage_reported(stage("adapt"), row)
+        running.stage_finished(stage("adapt"))
         running.stage_finished(stage("evaluate"))
         time.sleep(22)  # MLflow waits 20 s for a lock
         assert "locked" in capsys.readouterr().err
