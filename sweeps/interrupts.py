@@ -8,7 +8,10 @@ and acted on between two steps.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +27,7 @@ Check = Callable[[], None]
 """Raises an exception if the run is to end, and does nothing else."""
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
+STDERR = 2
 UNDO_SECONDS = 0.01
 """How long a handler that others have put in place may stay."""
 
@@ -89,6 +93,27 @@ def handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stderr_unless(dropped: Callable[[], bool]) -> Iterator[None]:
+    """Hold back what the process writes to stderr in the block, also where it bypasses Python.
+
+    It is written afterwards unless `dropped()`.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(STDERR)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, STDERR)
+            os.close(stderr)
+            held.seek(0)
+            if not dropped():
+                os.write(STDERR, held.read())
 
 
 def keep_handlers(work: Callable[[], None]) -> None:

@@ -10,11 +10,12 @@ import logging
 import os
 import re
 import secrets
+import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 
 import ray
 from ray._private import ray_constants
@@ -26,7 +27,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
 from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
 from sweeps.execution.resources import Cluster
-from sweeps.interrupts import handlers_kept, keep_handlers
+from sweeps.interrupts import first_signal, handlers_kept, keep_handlers, stderr_unless
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""
@@ -86,11 +87,26 @@ def _tamed() -> Iterator[None]:
     """Let Ray neither print what its servers send to drivers, such as the log of a dead one, nor
     answer SIGTERM, which it would do by raising SystemExit at any place."""
     printing, handling = ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler
+    connecting = ray_worker.connect
     ray_worker.print_to_stdstream = ray_utils.set_sigterm_handler = _nothing
+    ray_worker.connect = partial(_connect, connecting)
     try:
         yield
     finally:
         ray_worker.print_to_stdstream, ray_utils.set_sigterm_handler = printing, handling
+        ray_worker.connect = connecting
+
+
+def _connect(connecting: Callable[..., None], *arguments: object, **options: object) -> None:
+    """Connect as Ray does; a SIGTERM meanwhile does what it does at any other time.
+
+    Ray's core puts a handler in place that writes the process's stack to stderr, lets the handler
+    before it note the signal, and has an alarm abort the process three seconds later. No Python
+    runs before it is connected, so nothing can be undone earlier than here.
+    """
+    with stderr_unless(lambda: first_signal() is not None), handlers_kept():
+        connecting(*arguments, **options)
+    signal.alarm(0)
 
 
 @cache

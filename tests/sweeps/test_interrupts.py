@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from sweeps.interrupts import (
     handlers_kept,
     interrupts_noted,
     raise_on_signals,
+    stderr_unless,
 )
 
 
@@ -86,6 +88,16 @@ def test_another_thread_leaves_signals_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_what_is_written_to_stderr_is_held_back(
+    dropped: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with stderr_unless(lambda: dropped):
+        os.write(2, b"below Python\n")
+        assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == ("" if dropped else "below Python\n")
 
 
 COMMAND = """

@@ -189,3 +189,33 @@ def test_ray_keeps_to_its_cores_the_loopback_and_short_paths(tmp_path: Path) -> 
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
     assert left == []
     assert not list(long.iterdir())
+
+
+SIGNALLED = """
+import os, subprocess, sys
+import ray._private.worker as worker
+connecting = worker.connect
+def connect(*arguments, **options):
+    subprocess.Popen(["sh", "-c", f"sleep {delay}; kill -TERM {os.getpid()}"])
+    connecting(*arguments, **options)
+worker.connect = connect
+from sweeps.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("delay", ["0.05", "0.2", pytest.param("0.5", marks=pytest.mark.chaos)])
+def test_sigterm_while_ray_connects(
+    delay: str, write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
+) -> None:
+    """Ray's core has a handler of its own in place then, which writes a stack and aborts."""
+    results = tmp_path / "results"
+    new_database(results / "mlflow.db")
+    script = SIGNALLED.replace("{delay}", delay)
+    command = [sys.executable, "-c", script, "sweep", "run", str(write_study())]
+    done = subprocess.run(
+        [*command, "--results", str(results)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 143, done.stdout + done.stderr
+    assert "SIGTERM" not in done.stderr
+    assert done.stderr.count("error: ") == 1
