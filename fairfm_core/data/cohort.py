@@ -90,12 +90,14 @@ def read_cohort(path: Path) -> pd.DataFrame:
         raise BadInput(f"no cohort at {path}: expected a parquet file with one row per image")
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
+        table.validate(full=True)  # damaged text and lengths, of which pandas would make errors
+        frame = table.to_pandas()
+    except (pa.ArrowException, ValueError, OSError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(
             f"{path} is not a readable parquet file ({reason}); prepare the data set again"
         ) from error
-    return checked_cohort(table.to_pandas())
+    return checked_cohort(frame)
 
 
 def write_cohort(frame: pd.DataFrame, path: Path) -> None:

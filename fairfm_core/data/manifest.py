@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.yaml_input import faults_of
 from fairfm_core.errors import BadInput
-from fairfm_core.storage.markers import parse_object
+from fairfm_core.storage.markers import is_sealed, parse_object, sealed
 
 SCHEMA = 1
 MANIFEST, COHORT, IMAGES = "manifest.json", "cohort.parquet", "images.npy"
@@ -23,6 +23,7 @@ Resize = Literal["square", "crop", "pad"]
 resized, the longer one cropped. `pad`: the longer side is resized, the shorter one padded with
 black."""
 RESIZING = {"square": "", "crop": ", aspect kept by cropping", "pad": ", aspect kept by padding"}
+IMAGE_COUNT, SEAL = "images", "seal"
 PREPARE = "fairfm data prepare KIND SOURCE --out"
 
 
@@ -46,7 +47,11 @@ class Checksums(Frozen):
 
 
 class Manifest(Frozen):
-    """What a prepared folder holds and where it came from, without paths or times."""
+    """What a prepared folder holds and where it came from, without paths or times.
+
+    The file also holds `digest`, and `seal`, the checksum of everything else in it: `kind` and
+    `origin` decide which data sets may share patients. Earlier versions wrote no seal.
+    """
 
     schema_version: int = SCHEMA
     kind: str
@@ -64,6 +69,13 @@ class Manifest(Frozen):
     """Identity of the request: the same request reuses the finished store."""
     checksums: Checksums | None = None
     """Null in a data set that an earlier version prepared, until `fairfm data seal`."""
+
+    @field_validator("counts")
+    @classmethod
+    def _counts_images(cls, counts: dict[str, int]) -> dict[str, int]:
+        if IMAGE_COUNT not in counts:
+            raise BadInput(f"must give the number of {IMAGE_COUNT}")
+        return counts
 
     @property
     def digest(self) -> str:
@@ -97,14 +109,15 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{folder} was prepared with schema {version}, this version reads schema {SCHEMA}; "
                 f"prepare it again in a new folder with: {PREPARE} NEW_FOLDER"
             )
-        digest = fields.pop("digest", None)
+        intact = SEAL not in fields or is_sealed(fields)
+        digest, _ = fields.pop("digest", None), fields.pop(SEAL, None)
         manifest = Manifest.model_validate(fields)
     except BadInput:
         raise
     except ValueError as error:
         wrong = faults_of(Manifest, error)[0] if isinstance(error, ValidationError) else error
         raise BadInput(f"{path} is damaged ({wrong}); prepare the data set again") from error
-    if digest != manifest.digest:
+    if digest != manifest.digest or not intact:
         raise BadInput(f"{path} was changed after it was written; prepare the data set again")
     return manifest
 
@@ -112,7 +125,7 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Writes the manifest under a temporary name, then renames it in one step."""
     partial = folder / f".{MANIFEST}.partial"
-    fields = manifest.model_dump(mode="json") | {"digest": manifest.digest}
+    fields = sealed(manifest.model_dump(mode="json") | {"digest": manifest.digest})
     with open(partial, "w", encoding="utf-8") as file:
         file.write(json.dumps(fields, indent=2) + "\n")
         file.flush()

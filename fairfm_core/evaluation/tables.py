@@ -172,7 +172,9 @@ def read_parquet(path: str | PathLike[str]) -> pa.Table:
     try:
         rows = pq.read_metadata(path).num_rows
         if rows <= MOST_ROWS:
-            return pq.read_table(path, partitioning=None)
+            table = pq.read_table(path, partitioning=None)
+            table.validate(full=True)  # damaged text and lengths, of which pandas would make errors
+            return table
     except FileNotFoundError:
         raise
     except (pa.ArrowException, ValueError, OSError) as error:

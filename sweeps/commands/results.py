@@ -150,10 +150,11 @@ def rm(results: str, trial: str, study: str | None, yes: bool) -> None:
     The trial stays in its study: running the study makes it again.
     """
     from sweeps.planning.study_lock import all_studies_locked
-    from sweeps.upkeep.trials import stages_of_trial
+    from sweeps.upkeep.trials import refuse_unknown_needs, stages_of_trial
 
     store = _opened(results)
     stages = stages_of_trial(store, trial, study)
+    refuse_unknown_needs(store)
     own = [s for s in stages if not s.shared and store.exists(s.kind, s.fingerprint)]
     for stage in stages:
         if stage.shared:
@@ -166,6 +167,9 @@ def rm(results: str, trial: str, study: str | None, yes: bool) -> None:
     if not yes:
         click.confirm("remove?", abort=True)
     with all_studies_locked(store):
+        # A study may have begun to need some of them while the question waited for its answer.
+        current = stages_of_trial(store, trial, study)
+        own = [stage for stage in own if stage in current]
         for stage in own:
             store.remove(stage.kind, stage.fingerprint)
             store.drop_checkpoints(stage.fingerprint)

@@ -28,6 +28,8 @@ BUSY_SECONDS = 20.0
 PREFIX = "fairfm-"
 """Start of the names of experiments; a study's name follows."""
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+UNUSED = "secrets"
+"""Table that nothing here writes to; MLflow's own schema has a trigger on it and no other."""
 
 
 @contextmanager
@@ -69,6 +71,7 @@ def prepare_database(database: Path, owned: bool) -> list[str]:
         if not _has_tables(database):
             _create(database)
             return []
+        _check_triggers(database)
         notes = _upgrade(database, owned)
         return [*notes, *relink(database, owned)]
     except sqlite3.DatabaseError as error:
@@ -84,6 +87,18 @@ def _has_tables(database: Path) -> bool:
         return False
     with closing(_connect(database)) as connection:
         return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def _check_triggers(database: Path) -> None:
+    """Raise BadInput for a trigger or view, which could send MLflow's files to any folder."""
+    query = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') AND tbl_name != ?"
+    with closing(_connect(database)) as connection:
+        found = connection.execute(query, (UNUSED,)).fetchone()
+    if found is not None:
+        raise BadInput(
+            f"{database} has the trigger or view {str(found[0])[:80]!r}, which MLflow did not "
+            "make: move the file away; `fairfm track sync` makes it again"
+        )
 
 
 def _create(database: Path) -> None:

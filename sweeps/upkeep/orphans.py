@@ -32,6 +32,7 @@ from fairfm_core.storage.layout import check_schema
 from sweeps.planning.claims import CLAIMS, claimed
 from sweeps.upkeep.dead_claims import DAY, dead_claims
 from sweeps.upkeep.faults import KINDS
+from sweeps.upkeep.trials import refuse_unknown_needs
 
 FINGERPRINT = re.compile(r"[0-9a-f]{20}")
 KILLED = "left by a killed process"
@@ -53,17 +54,11 @@ class Orphan:
 def orphans(store: ArtifactStore) -> list[Orphan]:
     """Stages, checkpoints, failures and temporary files that no study needs.
 
-    Raises BadInput for a study whose record cannot be read or was set aside, because what it needs
-    is unknown, and for a folder of another version.
+    Raises BadInput for a study whose record cannot be read, was set aside or is missing, because
+    what it needs is unknown, and for a folder of another version.
     """
     check_schema(store)
-    for path in store.files(STUDIES):
-        study, *names = path.split("/")
-        if names == [f"{RECORD}.damaged"] and not store.exists(STUDIES, study, RECORD):
-            raise BadInput(
-                f"the record of study {study} is damaged, so what it needs is unknown: run the "
-                f"study again, which writes the record, or delete {store.path(STUDIES, path)}"
-            )
+    refuse_unknown_needs(store)
     studies = [read_study_record(store, name)[0] for name in known_studies(store)]
     snapshot = take_snapshot(store)
     found = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis.results.results import check_study, known_studies
-from analysis.results.study_record import StoredTrial, read_study_record
+from analysis.results.study_record import RECORD, STUDIES, StoredTrial, read_study_record
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.storage.layout import check_schema
@@ -19,6 +19,22 @@ class TrialStage:
     fingerprint: str
     shared: int
     """How many other trials of the results folder need it."""
+
+
+def refuse_unknown_needs(store: ArtifactStore) -> None:
+    """Raise BadInput for a study without its record, because what it needs is unknown.
+
+    The record was set aside by a repair, or lost; a study that was never run has no files.
+    """
+    for path in store.files(STUDIES):
+        study, *names = path.split("/")
+        if names and not store.holds(STUDIES, study, RECORD):
+            aside = store.holds(STUDIES, study, f"{RECORD}.damaged")
+            state = "damaged" if aside else "missing"
+            raise BadInput(
+                f"the record of study {study} is {state}, so what it needs is unknown: run the "
+                f"study again, which writes the record, or delete {store.path(STUDIES, study)}"
+            )
 
 
 def stages_of_trial(store: ArtifactStore, name: str, study: str | None) -> list[TrialStage]:

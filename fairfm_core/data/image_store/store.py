@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,6 +23,8 @@ from fairfm_core.errors import BadInput, first_ten
 
 HEADER = 128
 """Bytes before the first pixel; numpy pads the header of every such array to this length."""
+HEADER_ERRORS = (ValueError, OSError, EOFError, TypeError, OverflowError, SyntaxError, TokenError)
+"""What numpy raises for a damaged header."""
 PIECE = 1 << 24
 """Number of bytes read at a time."""
 
@@ -130,7 +133,7 @@ def open_images(path: Path, checksum_NC: NDArray[np.uint8] | None = None) -> Sto
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BadInput(f"{path} is missing; prepare the data set again") from None
-    except (ValueError, OSError, EOFError) as error:
+    except HEADER_ERRORS as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"{path} is damaged ({reason}); prepare the data set again") from error
     store: StoredImages = mapped.view(StoredImages)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS, SPLITS
+from fairfm_core.data.image_store.store import HEADER_ERRORS
 from fairfm_core.errors import StageFailed
 from fairfm_core.models.weights.provenance import COVERAGE
 from fairfm_core.stages import EpochValues, Report, ReportRows, Stage, joint_fingerprint
@@ -111,7 +112,7 @@ def _features(store: ArtifactStore, fingerprint: str) -> dict[str, NDArray[np.fl
         with stage.local_copy(f"{name}.npy") as path:
             try:  # mapped first: a header that promises more than the file holds is refused
                 features[name] = np.array(np.load(path, mmap_mode="r"))
-            except (ValueError, OSError, EOFError) as error:
+            except HEADER_ERRORS as error:
                 raise stage.damaged(f"{name}.npy cannot be read: {error}") from error
     if features["train"].ndim == 2:
         features["train"] = features["train"][None]

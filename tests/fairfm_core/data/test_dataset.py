@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from fairfm_core.data.cohort import read_cohort
 from fairfm_core.data.dataset import open_dataset, verify
-from fairfm_core.data.image_store.store import read_rows
+from fairfm_core.data.image_store.store import HEADER, create_store, open_images, read_rows
 from fairfm_core.data.preparation import prepare as preparation
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.data.preparation.sealing import seal
@@ -162,9 +165,11 @@ def test_what_is_not_prepared_names_the_command(tmp_path) -> None:
         open_dataset(tmp_path)
 
 
-def change_manifest(folder: Path, **fields: object) -> None:
+def change_manifest(folder: Path, drop: str = "", **fields: object) -> None:
     path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    changed = json.loads(path.read_text()) | fields
+    changed.pop(drop, None)
+    path.write_text(json.dumps(changed))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +178,10 @@ def change_manifest(folder: Path, **fields: object) -> None:
         ({"schema_version": 2}, "schema 2, this version reads schema 1"),
         ({"size": 64}, "was changed after it was written"),
         ({"kind": 3}, "is damaged"),
+        ({"kind": "mimic-cxr"}, "was changed after it was written"),
+        ({"drop": "notes"}, "is damaged"),
+        ({"drop": "seal", "size": 64}, "was changed after it was written"),
+        ({"counts": {"patients": 9}}, "is damaged .*must give the number of images"),
     ],
 )
 def test_manifests_of_another_version_or_content_are_refused(prepared, fields, message) -> None:
@@ -184,6 +193,29 @@ def test_manifests_of_another_version_or_content_are_refused(prepared, fields, m
 def test_a_damaged_manifest_is_refused(prepared: Path) -> None:
     (prepared / "manifest.json").write_text("{")
     with pytest.raises(BadInput, match="is damaged"):
+        open_dataset(prepared)
+
+
+def test_every_flip_of_the_header_of_the_images_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "images.npy"
+    create_store(path, count=2, size=32)
+    content = path.read_bytes()
+    for place in range(HEADER):
+        for bit in (1, 4, 32):
+            damaged = bytearray(content)
+            damaged[place] ^= bit
+            path.write_bytes(damaged)
+            with suppress(BadInput):  # a space may change
+                open_images(path)
+
+
+def test_damaged_text_in_a_cohort_is_one_line(prepared: Path) -> None:
+    frame = read_cohort(prepared / "cohort.parquet")
+    table = pa.Table.from_pandas(frame.assign(site="chest"), preserve_index=False)
+    pq.write_table(table, prepared / "cohort.parquet", compression="none")
+    content = (prepared / "cohort.parquet").read_bytes()
+    (prepared / "cohort.parquet").write_bytes(content.replace(b"chest", b"ch\xffst"))
+    with pytest.raises(BadInput, match=r"is not a readable parquet file .*UTF"):
         open_dataset(prepared)
 
 
@@ -206,7 +238,7 @@ def rewrite_pixels(folder: Path, pixels: np.ndarray) -> None:
 def unsealed(folder: Path) -> Path:
     """The data set as earlier versions prepared it: without checksums."""
     fields = json.loads((folder / "manifest.json").read_text())
-    del fields["checksums"]
+    del fields["checksums"], fields["seal"]
     (folder / "manifest.json").write_text(json.dumps(fields))
     (folder / "hashes.npy").unlink()
     return folder

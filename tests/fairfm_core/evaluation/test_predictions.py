@@ -79,6 +79,15 @@ def test_bad_predictions_are_refused(make_frame, spoil, says):
         Predictions(spoil(make_frame(images=12)))
 
 
+def test_damaged_text_is_one_line(make_frame, tmp_path):
+    path = tmp_path / "test.parquet"
+    table = pa.Table.from_pandas(make_frame().assign(site="chest"), preserve_index=False)
+    pq.write_table(table, path, compression="none")
+    path.write_bytes(path.read_bytes().replace(b"chest", b"ch\xffst"))
+    with pytest.raises(BadInput, match=r"cannot read .* as a parquet file: .*UTF"):
+        read_predictions(path)
+
+
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "p.parquet").write_text("image_id,p_Edema")
     with pytest.raises(BadInput, match="cannot read"):

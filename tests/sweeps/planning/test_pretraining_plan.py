@@ -192,7 +192,7 @@ def test_a_corpus_without_checksums_is_named_by_the_plan(
     folder = tmp_path / "older"
     shutil.copytree(study_values["base"]["data"]["dataset"], folder)
     fields = json.loads((folder / "manifest.json").read_text())
-    del fields["checksums"]
+    del fields["checksums"], fields["seal"]
     (folder / "manifest.json").write_text(json.dumps(fields))
     (folder / "hashes.npy").unlink()
     made = plan(study_values, one=MAE | {"corpora": [str(folder)]}, own=MAE)
@@ -207,7 +207,9 @@ def test_copies_of_judged_images_leave_the_corpus_of_a_plan(
     judged = Path(study_values["base"]["data"]["dataset"])
     shutil.copytree(judged, tmp_path / "mimic")
     manifest = tmp_path / "mimic/manifest.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "kind": "mimic-cxr"}))
+    fields = json.loads(manifest.read_text()) | {"kind": "mimic-cxr"}
+    del fields["seal"]
+    manifest.write_text(json.dumps(fields))
     corpora = {"corpora": [str(tmp_path / "mimic")]}
     kept = {"all": {"exclude_duplicates": False}, "everyone": {"exclude_eval_patients": False}}
     recipes = {name: MAE | corpora | {"seed": i} | kept[name] for i, name in enumerate(kept, 1)}

@@ -137,6 +137,24 @@ def test_a_damaged_database_is_one_line(
     assert "\n" not in str(refused.value)
 
 
+HOSTILE = [
+    "CREATE TRIGGER away AFTER UPDATE ON runs BEGIN UPDATE runs SET artifact_uri = '/x'; END",
+    "CREATE VIEW away AS SELECT * FROM runs",
+]
+"""The first one sends the files of every run to a folder outside the results."""
+
+
+@pytest.mark.parametrize("statement", HOSTILE)
+def test_a_database_with_code_of_its_own_is_refused(
+    tmp_path: Path, new_database: NewDatabase, statement: str
+) -> None:
+    new_database(tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute(statement)
+    with pytest.raises(BadInput, match=r"trigger or view 'away'.*move the file away"):
+        prepare_database(tmp_path / "mlflow.db", owned=True)
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_is_no_file_is_one_line(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """SQLite would wait for somebody to write into the pipe."""

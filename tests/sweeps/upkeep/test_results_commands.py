@@ -426,14 +426,41 @@ def test_nothing_is_removed_while_a_study_is_run(folder: Path, command: list[str
     assert store.is_done("evaluate", EVALUATE)
 
 
-def test_nothing_is_removed_while_it_is_unknown_what_a_study_needs(folder: Path) -> None:
+@pytest.mark.parametrize(("lost", "state"), [(False, "damaged"), (True, "missing")])
+def test_nothing_is_removed_while_it_is_unknown_what_a_study_needs(
+    folder: Path, lost: bool, state: str
+) -> None:
+    two_studies(folder)
     record = folder / "studies/tiny/study.json"
+    (record.parent / "front.csv").write_text("of an earlier run")
     record.write_bytes(record.read_bytes()[:100])
-    assert run("repair", folder).exit_code == 0
+    if lost:
+        record.unlink()
+    else:
+        assert run("repair", folder).exit_code == 0
     before = content(folder)
-    ran = run("gc", folder, "--delete")
-    assert "the record of study tiny is damaged" in str(ran.exception)
+    for command in (["gc", folder, "--delete"], ["rm", folder, NAME, "--yes"]):
+        said = str(run(*command).exception)
+        assert f"the record of study tiny is {state}, so what it needs is unknown" in said
     assert content(folder) == before
+
+
+def test_gc_ignores_a_study_that_was_never_run(folder: Path) -> None:
+    with study_lock(open_store(str(folder)), "new"):
+        pass  # it leaves its lock
+    assert run("gc", folder).exit_code == 0
+
+
+def test_rm_keeps_what_a_study_begins_to_need_while_it_asks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def confirm(*_: object, **__: object) -> None:
+        two_studies(folder)
+
+    monkeypatch.setattr("click.confirm", confirm)
+    ran = run("rm", folder, NAME, "--study", "tiny")
+    assert "removed 1 stage\n" in ran.output
+    assert open_store(str(folder)).is_done("adapt", ADAPT)
 
 
 COMMANDS = [
