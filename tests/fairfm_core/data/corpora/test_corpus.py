@@ -39,7 +39,7 @@ def prepared(
         kind=kind,
         size=16,
         interpolation="bicubic",
-        counts={},
+        counts={"images": len(frame)},
         notes={},
         origin={"table_sha256": source, "world": {"seed": source}, "photographs": {"a": source}},
         digests=Digests(images=digest, cohort=digest),

@@ -35,7 +35,7 @@ def dataset(pixels: np.ndarray, frame: pd.DataFrame | None = None, name: str = "
         kind="table",
         size=pixels.shape[1],
         interpolation="bicubic",
-        counts={},
+        counts={"images": len(pixels)},
         notes={},
         origin={},
         digests=Digests(images=name, cohort=name),
