@@ -76,7 +76,9 @@ def _pretrain_stage(trial: Trial, recipe: Pretraining) -> Stage:
     assert recipe.digest is not None, "the planner fills in the digest of the corpora"
     content = recipe.content()
     del content["corpora"], content["digest"]
-    config = {"backbone": trial.backbone.content(), "pretraining": content}
+    backbone = trial.backbone.content()
+    backbone.pop("crop_pct", None)  # evaluation alone crops the centre
+    config = {"backbone": backbone, "pretraining": content}
     data = trial.data.dataset
     return Stage("pretrain", config, data, recipe.digest, corpora=recipe.corpora)
 

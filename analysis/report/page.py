@@ -89,6 +89,7 @@ def _overview(results: StudyResults, front: Front, numbers: StudyNumbers) -> dic
         "facts": report_facts(results),
         "answer": story(front, settings.attributes, numbers),
         "settings": settings,
+        "terms": results.stored.comparison,
         "percent": f"{100 * settings.confidence:g} %",
         "protocol": settings.protocols[0],
         "protocol_text": PROTOCOL_TEXTS[settings.protocols[0]],

@@ -27,10 +27,12 @@ class WarningKind:
 def warnings_found(
     results: StudyResults, evaluations: Mapping[str, Evaluation], front: Front
 ) -> list[WarningKind]:
-    """Failed trials, missing seeds, undefined AUCs, gaps within their null, and thin evidence."""
+    """Failed trials, missing seeds, unequal terms, undefined AUCs, gaps within their null, and thin
+    evidence."""
     kinds = {
         "Failed and unfinished trials": _trials(results),
         "Configurations with missing seeds": _seeds(results.configurations),
+        "Differences that no axis names": _unequal(results),
         "Configurations kept out of the front": [
             f"{row['label']}: {row['reason']}." for row in front.kept_out
         ],
@@ -40,6 +42,11 @@ def warnings_found(
         "Limits of the numbers": _limits(results) + _weighed(results, evaluations),
     }
     return [WarningKind(title, tuple(sentences)) for title, sentences in kinds.items() if sentences]
+
+
+def _unequal(results: StudyResults) -> list[str]:
+    """What the plan warned of: differences that would be attributed to something else."""
+    return [f"{line[:1].upper()}{line[1:]}." for line in results.stored.comparison.warnings]
 
 
 def _trials(results: StudyResults) -> list[str]:

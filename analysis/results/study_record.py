@@ -49,6 +49,8 @@ def _study_name(name: str) -> str:
 
 Text = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 """One line that is safe to print."""
+Line = Annotated[str, AfterValidator(_printable)]
+"""As `Text`, of any length."""
 Fingerprint = Annotated[str, AfterValidator(_hexadecimal)]
 
 
@@ -101,6 +103,18 @@ class _StoredData(_Stored):
     folder: Text
 
 
+class StoredComparison(_Stored):
+    """On what terms the trials are compared, as the plan said; empty in older records."""
+
+    images: list[Line] = []
+    """How images are stored and shown."""
+    training: list[Line] = []
+    notes: list[Line] = []
+    """What was made equal, and where the paper differs."""
+    warnings: list[Line] = []
+    """What differs although no axis names it."""
+
+
 class StoredStudy(_Stored):
     """What `studies/<study>/study.json` says."""
 
@@ -110,6 +124,7 @@ class StoredStudy(_Stored):
     spec_sha: Text = "unknown"
     code_version: Text = "unknown"
     axes: list[Text] = []
+    comparison: StoredComparison = StoredComparison()
     data: dict[Text, _StoredData] = {}
     pretrainings: list[_StoredPretraining] = []
     trials: list[StoredTrial]

@@ -41,6 +41,14 @@ def data() -> None:
     help="Height and width of the stored images [default: 224; phantom: the world's].",
 )
 @click.option(
+    "--resize",
+    type=click.Choice(["square", "crop", "pad"]),
+    default="square",
+    show_default=True,
+    help="How images become squares: squeezed, or with the aspect kept, by cropping the longer"
+    " side or padding the shorter one with black.",
+)
+@click.option(
     "--split-seed", type=int, default=0, show_default=True, help="Random seed of the split."
 )
 @click.option(
@@ -108,6 +116,7 @@ def prepare(
     source: str,
     out: str,
     size: int | None,
+    resize: str,
     split_seed: int,
     fractions: tuple[float, float, float],
     split_list: str | None,
@@ -140,6 +149,7 @@ def prepare(
         say=click.echo,
         progress=ProgressLine(sys.stderr),
         follow_symlinks=follow_symlinks,
+        resize=resize,
         split_seed=split_seed,
         fractions=fractions,
         split_list=split_list,
@@ -279,7 +289,7 @@ def _print_counts(prepared: PreparedData, age_edges: tuple[float, ...]) -> None:
     manifest = prepared.manifest
     click.echo(
         f"{prepared.folder}: {manifest.kind}, {manifest.size} x {manifest.size} "
-        f"({manifest.interpolation}), digest {prepared.digest}"
+        f"({manifest.resizing}), digest {prepared.digest}"
     )
     for name, count in (manifest.counts | manifest.notes).items():
         click.echo(f"  {name}: {count:,}")

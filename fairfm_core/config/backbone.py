@@ -3,16 +3,101 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.named_records import known_name
 from fairfm_core.errors import BadInput
 
 Normalisation = Literal["cxr", "imagenet", "half"]
 """Mean and standard deviation of pixels: of radiographs, of ImageNet, or 0.5 and 0.5."""
 
+NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "cxr": ((0.5056,) * 3, (0.252,) * 3),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5,) * 3, (0.5,) * 3),
+}
+"""(mean, standard deviation) of each channel: Medical MAE's radiographs, ImageNet, BiT's half."""
+
+
+class Statistics(Frozen):
+    """Mean and standard deviation by which pixels are normalised, on the scale 0 to 1."""
+
+    mean: tuple[float, ...]
+    """One number for all channels, or three."""
+    std: tuple[float, ...]
+    """One number for all channels, or three."""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that the numbers tell apart: one or three."""
+        return max(len(self.mean), len(self.std))
+
+
+def read_normalisation(given: Any) -> Any:
+    """A name of `NORMALISATION`, or `Statistics` from a mapping of numbers.
+
+    Numbers that have a name become that name: both are the same normalisation. Raises BadInput for
+    anything else.
+    """
+    if isinstance(given, str):
+        return known_name(given, NORMALISATION, "normalisation")
+    values = given.model_dump() if isinstance(given, Statistics) else given
+    if not isinstance(values, dict) or set(values) != {"mean", "std"}:
+        raise BadInput(
+            f"give a name ({', '.join(NORMALISATION)}) or numbers, {{mean: 0.5056, std: 0.252}}, "
+            f"not {given!r}"
+        )
+    mean, std = _each_channel("mean", values["mean"]), _each_channel("std", values["std"])
+    if 0 in std:
+        raise BadInput(f"std must be above 0, not {values['std']!r}")
+    named = [name for name, numbers in NORMALISATION.items() if numbers == (mean, std)]
+    return named[0] if named else Statistics(mean=_shortest(mean), std=_shortest(std))
+
+
+def _each_channel(name: str, given: Any) -> tuple[float, ...]:
+    """Three numbers; raises BadInput for values that are not on the scale 0 to 1."""
+    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    numeric = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in listed)
+    if not numeric or len(listed) not in (1, 3):
+        raise BadInput(f"{name} is one number or a list of three, not {given!r}")
+    if not all(0 <= x <= 1 for x in listed):
+        raise BadInput(
+            f"{name} must be from 0 to 1, not {given!r}: pixels are on the scale 0 to 1, so "
+            "divide statistics of 8-bit pixels by 255"
+        )
+    return tuple(float(x) for x in (listed * 3)[:3])
+
+
+def _shortest(values: tuple[float, ...]) -> tuple[float, ...]:
+    """One number where all three are equal."""
+    return values[:1] if len(set(values)) == 1 else values
+
+
+def _share_of_side(share: float) -> float:
+    if not 0 < share <= 1:
+        raise BadInput(
+            f"the centre crop is a share of the image's side, above 0 and up to 1, not {share:g}; "
+            "resizing to 256 pixels and cropping to 224 is 0.875"
+        )
+    return share
+
+
+AnyNormalisation = Annotated[Normalisation | Statistics, BeforeValidator(read_normalisation)]
+"""A name of statistics, or the numbers themselves."""
+CropShare = Annotated[float, AfterValidator(_share_of_side)]
+"""Side of the centre crop in evaluation, as a share of the image's side."""
+INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+def _known_interpolation(name: Any) -> str:
+    return known_name(name, INTERPOLATIONS, "interpolation")
+
+
+Interpolation = Annotated[Literal["bicubic", "bilinear"], BeforeValidator(_known_interpolation)]
+"""How images are resized, always antialiased."""
 
 FILE_OPTIONS = (
     "cache_dir",
@@ -46,12 +131,23 @@ class Backbone(Frozen):
     """Height and width of the input, in pixels."""
     channels: Literal[1, 3] = 3
     """Grey images are repeated to three channels where a backbone expects colour."""
-    normalisation: Normalisation = "cxr"
+    normalisation: AnyNormalisation = "cxr"
+    """`cxr`, `imagenet`, `half`, or numbers on the scale 0 to 1: `{mean: 0.53, std: 0.23}`."""
     options: dict[str, bool | int | float | str | list[int]] = Field(default_factory=dict)
     """Further keyword arguments of `timm.create_model`, such as patch_size or depth."""
-    crop_pct: float = Field(1.0, gt=0, le=1)
+    crop_pct: CropShare = 1.0
     """Side of the centre crop in evaluation, as a share of the image's side: 0.875 means MAE's
     resizing to 256 and cropping to 224."""
+    interpolation: Interpolation = "bicubic"
+    """How images are resized to `image_size`, in training and in evaluation."""
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of three channels, on the scale 0 to 1."""
+        if isinstance(self.normalisation, Statistics):
+            mean, std = self.normalisation.mean, self.normalisation.std
+            return (mean * 3)[:3], (std * 3)[:3]
+        return NORMALISATION[self.normalisation]
 
     @field_validator("options", mode="before")
     @classmethod
@@ -63,6 +159,16 @@ class Backbone(Frozen):
                 "weights: {file: PATH, format: FORMAT}"
             )
         return options
+
+    @model_validator(mode="after")
+    def _one_mean_for_grey(self) -> Backbone:
+        given = self.normalisation
+        if self.channels == 1 and isinstance(given, Statistics) and given.channels > 1:
+            raise BadInput(
+                "normalisation has three numbers and the backbone one channel: give one mean and "
+                "one std"
+            )
+        return self
 
 
 class PublishedWeights(Frozen):

@@ -20,6 +20,8 @@ from fairfm_core.config.zoo import FoundationModel
 from fairfm_core.errors import BadInput, did_you_mean
 
 Recipe = TypeVar("Recipe")
+PAPER, OFFICIAL = "paper", "official"
+"""The recipe unless one is named, and that of the publishers' own code."""
 
 
 def pretraining_values(given: Mapping[str, Any]) -> Values:
@@ -49,7 +51,7 @@ def _recipe_taken(
     None for an unknown method, which validation refuses.
     """
     values = dict(given)
-    name = values.pop("recipe", "paper")
+    name = values.pop("recipe", PAPER)
     known = recipes.get(str(values.get("method")), {})
     if not isinstance(name, str) or (known and name not in known):
         raise BadInput(
@@ -160,15 +162,15 @@ def _always(values: Values) -> Callable[[Start], Values]:
 
 ADAPTATION_RECIPES: dict[str, dict[str, Callable[[Start], Values]]] = {
     "end_to_end": {
-        "paper": _paper_fine_tuning,
+        PAPER: _paper_fine_tuning,
         "medical_mae": _medical_mae,
-        "official": _official,
+        OFFICIAL: _official,
         "smoke": _always(SMOKE_FINE_TUNING),
     },
     "linear_probe": {
-        "paper": _own_probe,
+        PAPER: _own_probe,
         "medical_mae": _always(MAE.probe),
-        "official": _own_probe,
+        OFFICIAL: _own_probe,
         **{name: _always(record.probe) for name, record in SELF_SUPERVISED.items()},
         "smoke": _always(SMOKE_PROBE),
     },

@@ -9,7 +9,7 @@ from typing import Any
 
 from fairfm_core.config.backbone import HEADS, with_heads
 from fairfm_core.config.pretraining import Pretraining
-from fairfm_core.config.recipes import Start, adaptation_values, pretraining_values
+from fairfm_core.config.recipes import OFFICIAL, Start, adaptation_values, pretraining_values
 from fairfm_core.config.zoo import (
     OWN,
     ZOO,
@@ -158,13 +158,21 @@ def _backbone(values: dict[str, Any], record: FoundationModel | None, weights: A
     if record.id not in ZOO:
         return _with_heads(_mapping(given, "backbone"), weights["heads"])[0]
     given = _mapping(given, "backbone")
-    below = record.network().content() | {"crop_pct": record.crop_pct}
+    official = record.official_normalisation if _recipe(values) == OFFICIAL else None
+    seen = {"crop_pct": record.crop_pct, "normalisation": official or record.normalisation}
+    below = record.network().content() | seen
     if given.get("name", record.backbone) != record.backbone:
         raise BadInput(
             f"weights {record.id} are for {record.backbone}, not {given['name']}; "
             "leave backbone.name out"
         )
     return {**below, **given}
+
+
+def _recipe(values: dict[str, Any]) -> Any:
+    """The recipe that the raw adaptation names; None without one."""
+    adaptation = values.get("adaptation")
+    return adaptation.get("recipe") if isinstance(adaptation, dict) else None
 
 
 def _network(given: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class FoundationModel:
     corpora: tuple[str, ...]
     """Data sets it was pre-trained on."""
     normalisation: Normalisation
+    """Statistics by which its images are normalised, unless the recipe is `official`."""
     pool: dict[str, str]
     """How features are pooled in each adaptation."""
     epochs: int | None
@@ -78,6 +79,8 @@ class FoundationModel:
     blockwise_decay: bool = True
     """Whether the paper's layer decay, which goes block by block, applies: with 152 layers it is
     degenerate."""
+    official_normalisation: Normalisation | None = None
+    """The publisher's own statistics, for recipe `official`; None for those of `normalisation`."""
     bundled: str = ""
     """Location of the file in an installed package, as package/path."""
     heads: int | None = None
@@ -141,6 +144,7 @@ _MAE = replace(
     domain="natural",
     corpora=("ImageNet-1K",),
     format="mae",
+    official_normalisation="imagenet",
     heads=12,
     licence=CC_BY_NC,
     source="https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth",
@@ -167,6 +171,7 @@ MODELS: tuple[FoundationModel, ...] = (
         id="mae_med",
         title="MAE (M)",
         domain="medical",
+        official_normalisation=None,
         corpora=("ChestX-ray14", "CheXpert", "MIMIC-CXR"),
         epochs=100,
         licence="Apache-2.0",
@@ -190,6 +195,7 @@ MODELS: tuple[FoundationModel, ...] = (
         method="contrastive",
         self_supervised=MOCO_V3.name,
         domain="medical",
+        official_normalisation=None,
         corpora=("ChestX-ray14", "CheXpert"),
         epochs=100,
         format="timm",

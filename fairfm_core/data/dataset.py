@@ -30,7 +30,7 @@ class PreparedData:
         folder: where it is on this machine; never part of an identity.
         frame: the cohort, ordered by `row`; `images[frame["row"]]` are its images.
         images: uint8 [N, S, S], a read-only memory map; `read_rows` verifies what it reads.
-        digest: identity of the content: images, cohort, size and interpolation.
+        digest: identity of the content, as in the manifest.
         image_size: S, height and width of the images.
         pathologies: label names in alphabetical order.
         attributes: columns that can be protected attributes: sex, race, age, then others.

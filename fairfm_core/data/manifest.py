@@ -18,6 +18,11 @@ from fairfm_core.storage.markers import parse_object
 SCHEMA = 1
 MANIFEST, COHORT, IMAGES = "manifest.json", "cohort.parquet", "images.npy"
 HASHES = "hashes.npy"
+Resize = Literal["square", "crop", "pad"]
+"""How images become squares. `square`: the whole image, squeezed. `crop`: the shorter side is
+resized, the longer one cropped. `pad`: the longer side is resized, the shorter one padded with
+black."""
+RESIZING = {"square": "", "crop": ", aspect kept by cropping", "pad": ", aspect kept by padding"}
 PREPARE = "fairfm data prepare KIND SOURCE --out"
 
 
@@ -49,6 +54,8 @@ class Manifest(Frozen):
     """Height and width of the stored images."""
     interpolation: Literal["bicubic", "drawn"]
     """How pixels were made: resized from files, or drawn at this size."""
+    resize: Resize = "square"
+    """How images of other shapes became squares."""
     counts: dict[str, int]
     notes: dict[str, int]
     origin: dict[str, Any]
@@ -60,9 +67,20 @@ class Manifest(Frozen):
 
     @property
     def digest(self) -> str:
-        """Identity of the content: images, cohort, size and interpolation."""
+        """Identity of the content: images, cohort, size, interpolation and kind of resizing."""
         content = {"images": self.digests.images, "cohort": self.digests.cohort}
-        return fingerprint(content | {"size": self.size, "interpolation": self.interpolation})
+        pixels = {"size": self.size, "interpolation": self.interpolation}
+        return fingerprint(content | pixels | unless_square(self.resize))
+
+    @property
+    def resizing(self) -> str:
+        """How the pixels were made, in words: `bicubic, aspect kept by cropping`."""
+        return self.interpolation + RESIZING[self.resize]
+
+
+def unless_square(resize: Resize) -> dict[str, str]:
+    """The kind of resizing as a part of an identity, which the default is not."""
+    return {} if resize == "square" else {"resize": resize}
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -117,6 +117,8 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     if len(outcome.failures) < total:
         click.echo(write_front(results, name))
         click.echo(f"report: {write_report(results, name)}")
+    for warning in outcome.plan.terms.warnings:
+        click.echo(f"warning: {warning}", err=True)
     if outcome.degraded:
         click.echo(
             f"warning: MLflow is incomplete ({outcome.degraded}); "

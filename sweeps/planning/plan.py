@@ -20,12 +20,14 @@ from fairfm_core.data.balancing import sampled, training_groups
 from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.groups import TIMES
+from fairfm_core.data.manifest import Manifest, read_manifest
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import Stage, stages_of
+from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.records import PretrainingRecord, TrialRecord
-from sweeps.planning.study import StudySpec, StudyTrial, expand
+from sweeps.planning.study import StudySpec, StudyTrial, expand, settled
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class StudyPlan:
     """Prepared data by the path in the study."""
     same: tuple[tuple[str, str], ...]
     """Pairs of names: a trial that does the same work as an earlier one, and the earlier one."""
+    terms: Comparison
+    """On what terms the trials are compared."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -151,7 +155,16 @@ def make_plan(study: StudySpec) -> StudyPlan:
         if first is not one:
             same.append((one.name, first.name))
     _check_names(planned)
-    return StudyPlan(study, tuple(planned.values()), data, tuple(same))
+    terms = comparison(study, trials, _stores(trials, data), settled(study).notes)
+    return StudyPlan(study, tuple(planned.values()), data, tuple(same), terms)
+
+
+def _stores(trials: list[StudyTrial], data: dict[str, PreparedData]) -> dict[str, Manifest]:
+    """The manifests of the trials' data and corpora by their paths in the study."""
+    manifests = {path: prepared.manifest for path, prepared in data.items()}
+    before = (trial.trial.pretraining for trial in trials)
+    corpora = dict.fromkeys(path for recipe in before if recipe for path in recipe.corpora)
+    return {path: read_manifest(Path(path).absolute()) for path in corpora} | manifests
 
 
 def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRecord:
@@ -245,6 +258,7 @@ def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:
         "spec_sha": fingerprint(plan.spec.model_dump(mode="json")),
         "code_version": code_version,
         "axes": list(plan.spec.matrix),
+        "comparison": plan.terms.as_json(),
         "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
         "pretrainings": [record.as_json() for record in plan.pretrainings],
         "trials": [trial.record.as_json() for trial in plan.trials],

@@ -18,6 +18,14 @@ from fairfm_core.config.yaml_input import read_yaml, validated
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from sweeps.planning.shared_settings import (
+    Budget,
+    Cell,
+    Settled,
+    StudyImages,
+    check_base,
+    settle,
+)
 from sweeps.planning.tracking_uri import checked_uri, without_password
 
 
@@ -76,6 +84,12 @@ class StudySpec(Frozen):
     seeds: tuple[int, ...] = (0,)
     objectives: tuple[Objective, ...] = ()
     """Objectives of the front; by default AUC and the gap of every evaluated attribute."""
+    images: StudyImages = StudyImages()
+    """How every trial sees its images."""
+    budget: Budget = "equal"
+    """`equal`: trials of one network, method and recipe train for the same epochs and in the same
+    batches. `by_model`: each as the paper trains its model (section 3.2). Values that a trial
+    writes itself take precedence."""
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -130,6 +144,7 @@ class StudySpec(Frozen):
         for cell in self.exclude:
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
+        check_base(self.base, self.images)
         given = [objective.model_dump() for objective in self.objectives]
         parse_objectives(given, self.evaluation)
         return self
@@ -152,13 +167,20 @@ def read_study(path: Path) -> StudySpec:
 
 def expand(study: StudySpec) -> list[StudyTrial]:
     """All trials of the study: every cell of the matrix and every included trial at every seed."""
-    cells = [*_matrix_cells(study), *_included_cells(study)]
     return [
-        _study_trial(study, axes, values, seed) for axes, values in cells for seed in study.seeds
+        _study_trial(study, axes, values, seed)
+        for axes, values in settled(study).cells
+        for seed in study.seeds
     ]
 
 
-def _matrix_cells(study: StudySpec) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def settled(study: StudySpec) -> Settled:
+    """The trials of one seed as raw values, with equal images and training budget."""
+    cells = [*_matrix_cells(study), *_included_cells(study)]
+    return settle(cells, study.images, study.budget)
+
+
+def _matrix_cells(study: StudySpec) -> Iterator[Cell]:
     """(labels by axis, raw trial values) of each cell that is not excluded."""
     axes = {axis: _labelled(values) for axis, values in study.matrix.items()}
     for choice in itertools.product(*(values.items() for values in axes.values())):
@@ -171,7 +193,7 @@ def _matrix_cells(study: StudySpec) -> Iterator[tuple[dict[str, str], dict[str, 
         yield labels, values
 
 
-def _included_cells(study: StudySpec) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def _included_cells(study: StudySpec) -> Iterator[Cell]:
     for number, extra in enumerate(study.include):
         extra = dict(extra)
         name = str(extra.pop("name", f"extra{number}"))

@@ -110,6 +110,7 @@ class StudyStatus:
         lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
         unsealed = self._unsealed()
         lines += ["data:", *(f"  {line}" for line in unsealed)] if unsealed else []
+        lines += self.plan.terms.text()
         lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
         if self.pretrainings:
             lines += ["pre-trainings:", *(f"  {each.text()}" for each in self.pretrainings)]
@@ -146,6 +147,7 @@ class StudyStatus:
             "networks": [network.as_json() for network in self.networks],
             "pretrainings": [each.as_json() for each in self.pretrainings],
             "corpora": self._corpora(),
+            "comparison": self.plan.terms.as_json(),
         }
 
     def image_passes(self, stage: Stage) -> int:

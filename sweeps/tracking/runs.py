@@ -6,15 +6,17 @@ Everything that is logged comes from stored artifacts, so a run can be written a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.summary import final_metrics
 from fairfm_core.models.weights.provenance import COVERAGE
+from sweeps.planning.comparison import statistics_text
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.records import PretrainingRecord, RunRecord, TrialRecord
 from sweeps.planning.tracking_uri import without_password
@@ -128,10 +130,11 @@ def log_run(
 
 
 def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
-    """Find or create the trial's run and log its axes and seed as parameters."""
+    """Find or create the trial's run and log its axes, seed, images and training as parameters."""
     writer.start(trial.adapt, trial.name, "trial", {"fairfm.group": trial.group})
     axes = {axis.rsplit(".", 1)[-1]: label for axis, label in trial.axes.items()}
-    writer.params(trial.adapt, {**axes, "seed": str(trial.seed)})
+    terms = terms_of(trial.config)
+    writer.params(trial.adapt, {**axes, "seed": str(trial.seed), **terms})
 
 
 def log_trial(
@@ -160,6 +163,20 @@ def log_trial(
     writer.tag(trial.adapt, EVALUATED, trial.evaluate)
     writer.untag(trial.adapt, REASON)
     writer.end(trial.adapt, "FINISHED", timestamp)
+
+
+def terms_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters that say how the trial sees its images and how long it trains."""
+    if "backbone" not in config or "adaptation" not in config:
+        return {}
+    backbone, adaptation = Backbone.model_validate(config["backbone"]), config["adaptation"]
+    return {
+        "images.crop": f"{backbone.crop_pct:g}",
+        "images.normalisation": statistics_text(backbone),
+        "images.interpolation": backbone.interpolation,
+        "training.epochs": str(adaptation["epochs"]),
+        "training.batch_size": str(adaptation["batch_size"]),
+    }
 
 
 def loaded_weights(trial: TrialRecord, store: ArtifactStore) -> dict[str, str]:

@@ -59,6 +59,20 @@ def test_paths_never_enter_an_identity_and_data_do() -> None:
     assert not {s.fingerprint for s in here.values()} & {s.fingerprint for s in other.values()}
 
 
+def test_a_pretraining_does_not_depend_on_how_evaluation_crops() -> None:
+    """It sees random crops of the whole image; the adaptation does depend on it."""
+
+    def of(**backbone: Any) -> dict[str, Stage]:
+        recipe = {"method": "mae", "corpora": ["c"], "digest": "e"}
+        values = trial("end_to_end").model_dump(mode="json") | {"pretraining": recipe}
+        return stages(Trial.model_validate({**values, "backbone": {"name": "x", **backbone}}))
+
+    whole, centre, bilinear = of(), of(crop_pct=0.875), of(interpolation="bilinear")
+    assert whole["pretrain"].fingerprint == centre["pretrain"].fingerprint
+    assert whole["adapt"].fingerprint != centre["adapt"].fingerprint
+    assert whole["pretrain"].fingerprint != bilinear["pretrain"].fingerprint
+
+
 def test_the_balancing_attribute_counts_only_when_it_is_used() -> None:
     by_race, by_sex = stages(trial(balance="race")), stages(trial(balance="sex"))
     assert by_race["adapt"].fingerprint == by_sex["adapt"].fingerprint

@@ -16,7 +16,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from fairfm_core.data.image_store.pixels import check_pixels
-from fairfm_core.data.image_store.resizing import Grey, luminance, resize
+from fairfm_core.data.image_store.resizing import RESIZERS, Grey, luminance
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
 """The formats that PIL may try, whatever a file's name; some of its others run programs."""
@@ -35,8 +35,11 @@ UNREADABLE = (
 )
 
 
-def decode_image(path: Path, size: int) -> Grey:
-    """An image file as grey uint8 [size, size]: the whole image, squeezed (bicubic, antialiased).
+def decode_image(path: Path, size: int, how: str = "square") -> Grey:
+    """An image file as grey uint8 [size, size] (bicubic, antialiased).
+
+    `how` is a key of `RESIZERS`: `square` squeezes the whole image; `crop` and `pad` keep its
+    aspect.
 
     Colour is turned to luminance, transparency is dropped and 16 bits are scaled to 8. A DICOM file
     is shown as its header says: rescaled, windowed, and inverted where low values are bright.
@@ -44,7 +47,7 @@ def decode_image(path: Path, size: int) -> Grey:
     Raises:
         One of `UNREADABLE`: a file that is absent, damaged, truncated or implausibly large.
     """
-    return resize(decode_grey(path), size)
+    return RESIZERS[how](decode_grey(path), size)
 
 
 def decode_grey(path: Path) -> Grey:

@@ -3,7 +3,8 @@
 PIL sums the pixels under each result pixel with integer coefficients, first along rows, then along
 columns. Along columns, neighbouring pixels share their coefficients, so a processor handles many at
 once; rows are done the same way on the transposed image. Shapes: H and W pixels of the source, S of
-the result, T taps (source pixels under one result pixel).
+the result, T taps (source pixels under one result pixel). `RESIZERS` lists the ways to make
+an image square.
 """
 
 from __future__ import annotations
@@ -36,9 +37,51 @@ class Coefficients(NamedTuple):
 def resize(grey: Grey, size: int) -> Grey:
     """A grey image [H, W] as [size, size]; equal to PIL's `resize(..., BICUBIC)`."""
     height, width = grey.shape
-    across, down = bicubic_coefficients(width, size), bicubic_coefficients(height, size)
+    return _resized(grey, bicubic_coefficients(width, size), bicubic_coefficients(height, size))
+
+
+def resize_and_crop(grey: Grey, size: int) -> Grey:
+    """The centre [size, size] of an image [H, W] whose shorter side is resized to `size`.
+
+    The aspect is kept. Equal to torchvision's `Resize(size)` and `CenterCrop(size)` on PIL images,
+    with bicubic interpolation.
+    """
+    shorter = min(grey.shape)
+    down, across = (
+        _centre(bicubic_coefficients(side, size * side // shorter), size) for side in grey.shape
+    )
+    return _resized(grey, across, down)
+
+
+def resize_and_pad(grey: Grey, size: int) -> Grey:
+    """An image [H, W] whose longer side is resized to `size`, centred on black: [size, size].
+
+    The aspect is kept, and so is the whole image.
+    """
+    longer = max(grey.shape)
+    height, width = (max(1, round(size * side / longer)) for side in grey.shape)
+    inner = _resized(
+        grey,
+        bicubic_coefficients(grey.shape[1], width),
+        bicubic_coefficients(grey.shape[0], height),
+    )
+    padded = np.zeros((size, size), dtype=np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    padded[top : top + height, left : left + width] = inner
+    return padded
+
+
+RESIZERS: dict[str, Callable[[Grey, int], Grey]] = {
+    "square": resize,
+    "crop": resize_and_crop,
+    "pad": resize_and_pad,
+}
+"""How an image of any shape becomes a square, by the name in a manifest."""
+
+
+def _resized(grey: Grey, across: Coefficients, down: Coefficients) -> Grey:
     resized: Grey = _machine_code().resized(np.ascontiguousarray(grey), *across, *down)
-    return resized[:, :size]
+    return resized[:, : len(across.first_S)]
 
 
 def luminance(rgb: NDArray[np.uint8]) -> Grey:
@@ -62,6 +105,14 @@ def bicubic_coefficients(source: int, size: int) -> Coefficients:
     value_ST /= value_ST.sum(axis=1, keepdims=True)
     whole_ST = np.trunc(value_ST * (1 << BITS) + np.copysign(0.5, value_ST))
     return Coefficients(first_S, count_S, whole_ST.astype(np.int32))
+
+
+def _centre(coefficients: Coefficients, size: int) -> Coefficients:
+    """The coefficients of the middle `size` result pixels; rounded as in torchvision."""
+    start = round((len(coefficients.first_S) - size) / 2)
+    kept = slice(start, start + size)
+    first_S, count_S, value_ST = coefficients
+    return Coefficients(first_S[kept], count_S[kept], value_ST[kept])
 
 
 def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,13 +35,13 @@ class Maker:
     group: int
 
 
-def decoder(files: Sequence[Path], size: int) -> Maker:
-    """A maker that decodes the file of each row."""
+def decoder(files: Sequence[Path], size: int, how: str = "square") -> Maker:
+    """A maker that decodes the file of each row; `how` is a key of `RESIZERS`."""
 
     def decode(rows: RowNumbers) -> Iterator[NDArray[np.uint8] | str]:
         for row in rows:
             try:
-                yield decode_image(files[row], size)
+                yield decode_image(files[row], size, how)
             except UNREADABLE as error:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 yield f"{files[row].name} ({reason.replace(str(files[row]), 'the file')})"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from fairfm_core.data.readers.source import ReadOptions, Source
 
 COMMON_OPTIONS = frozenset({"size", "split_seed", "fractions"})
-FILES = frozenset({"split_list", "allow_missing"})
+FILES = frozenset({"allow_missing", "resize"})
+LISTED = FILES | {"split_list"}
 RACE = frozenset({"demographics", "no_demographics", "population"})
 
 
@@ -46,22 +47,22 @@ KINDS = {
     "chexpert": Kind(
         "fairfm_core.data.readers.chexpert:read_chexpert",
         "folder of CheXpert, or one of its tables",
-        FILES | RACE,
+        LISTED | RACE,
     ),
     "chestxray14": Kind(
         "fairfm_core.data.readers.chestxray14:read_chestxray14",
         "folder of NIH's ChestX-ray14, or its table",
-        FILES | {"random_split"},
+        LISTED | {"random_split"},
     ),
     "mimic-cxr": Kind(
         "fairfm_core.data.readers.mimic_cxr:read_mimic_cxr",
         "folder of MIMIC-CXR-JPG",
-        FILES | RACE | {"random_split", "labeller"},
+        LISTED | RACE | {"random_split", "labeller"},
     ),
     "table": Kind(
         "fairfm_core.data.readers.table:read_described_table",
         "YAML file that describes any table of images",
-        frozenset({"allow_missing"}),
+        FILES,
         distinct=lambda origin: str(origin["table_sha256"]),
         any_patients=True,
     ),

@@ -23,9 +23,16 @@ from fairfm_core.data.manifest import (
     Checksums,
     Digests,
     Manifest,
+    Resize,
     write_manifest,
 )
-from fairfm_core.data.preparation.filling import ProgressCallback, decoder, drawer, fill_store
+from fairfm_core.data.preparation.filling import (
+    Maker,
+    ProgressCallback,
+    decoder,
+    drawer,
+    fill_store,
+)
 from fairfm_core.data.preparation.journal import file_signature
 from fairfm_core.data.preparation.partial import PartialStore, partial_store
 from fairfm_core.data.readers.source import MISSING, Source
@@ -44,6 +51,7 @@ class PreparationRequest:
     Attributes:
         kind: kind of data set.
         size: height and width of the stored images.
+        resize: how images become squares: a key of `RESIZERS`.
         identity: identity of the whole request; a finished data set of this identity is reused.
         rows: the same without the sizes of the files, so that after a new download of one file only
             its own row is made again.
@@ -52,6 +60,7 @@ class PreparationRequest:
 
     kind: str
     size: int
+    resize: Resize
     identity: str
     rows: str
     signatures_N: NDArray[np.uint64]
@@ -86,14 +95,20 @@ def make_dataset(
         done = int(partial.done_N.sum())
         if done:
             say(f"{out}: {done} of {len(frame)} images are already there from an earlier run")
-        draw = data.draw
-        maker = drawer(draw) if draw is not None else decoder(data.files, request.size)
+        maker = _maker(request, data)
         unreadable = fill_store(partial, maker, progress)
         _check_unreadable(unreadable, len(frame), data.notes.get(MISSING, 0), allow_missing)
         rows = [row for row in range(len(frame)) if row not in unreadable]
         images = _whole_store(partial, rows, request.size)
     kept = frame.iloc[rows].assign(row=range(len(rows)))
     _publish(out, partial.folder, images, kept, request, data, len(unreadable))
+
+
+def _maker(request: PreparationRequest, data: Source) -> Maker:
+    """What draws the rows, or decodes their files."""
+    if data.draw is not None:
+        return drawer(data.draw)
+    return decoder(data.files, request.size, request.resize)
 
 
 def _check_unreadable(
@@ -140,6 +155,7 @@ def _publish(
         kind=request.kind,
         size=request.size,
         interpolation=data.interpolation,
+        resize=request.resize,
         counts=_counts(frame),
         notes=dict(data.notes) | ({DROPPED: dropped} if dropped else {}),
         origin=dict(data.origin),

@@ -16,7 +16,15 @@ from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.yaml_input import validated
 from fairfm_core.data.cohort import checked_cohort, cohort_digest
 from fairfm_core.data.dataset import PreparedData, open_dataset
-from fairfm_core.data.manifest import COHORT, HASHES, IMAGES, MANIFEST, read_manifest
+from fairfm_core.data.manifest import (
+    COHORT,
+    HASHES,
+    IMAGES,
+    MANIFEST,
+    Resize,
+    read_manifest,
+    unless_square,
+)
 from fairfm_core.data.preparation.filling import ProgressCallback
 from fairfm_core.data.preparation.kinds import read_kind
 from fairfm_core.data.preparation.making import (
@@ -72,7 +80,7 @@ def prepare(
     if not follow_symlinks:
         check_links(data.files)
     frame = _with_split(data, asked)
-    request = _request(kind, data, frame, data.size or asked.size or DEFAULT_SIZE)
+    request = _request(kind, data, frame, data.size or asked.size or DEFAULT_SIZE, asked.resize)
     with alone_in(out):
         if (out / MANIFEST).exists():
             _check_same_request(out, request, asked.allow_missing)
@@ -113,16 +121,19 @@ def _with_split(data: Source, asked: ReadOptions) -> pd.DataFrame:
     return checked_cohort(frame)
 
 
-def _request(kind: str, data: Source, frame: pd.DataFrame, size: int) -> PreparationRequest:
+def _request(
+    kind: str, data: Source, frame: pd.DataFrame, size: int, resize: Resize
+) -> PreparationRequest:
     """The request, identified by the cohort and the names and sizes of the image files."""
     status = [file.stat() for file in data.files]
     names = [file.name for file in data.files]
     sizes = [[name, was.st_size] for name, was in zip(names, status, strict=True)]
     asked = {"kind": kind, "size": size, "origin": dict(data.origin)}
-    asked |= {"cohort": cohort_digest(frame)}
+    asked |= {"cohort": cohort_digest(frame)} | unless_square(resize)
     return PreparationRequest(
         kind=kind,
         size=size,
+        resize=resize,
         identity=fingerprint(asked | {"files": sizes}),
         rows=fingerprint(asked | {"files": names}),
         signatures_N=row_signatures(len(frame), data.files, status),
@@ -135,7 +146,8 @@ def _check_same_request(out: Path, request: PreparationRequest, allow_missing: i
     if manifest.request != request.identity:
         raise BadInput(
             f"{out} already holds another data set (kind {manifest.kind}, size {manifest.size}, "
-            f"{manifest.counts['images']} images): choose another --out or remove this folder"
+            f"{manifest.resizing}, {manifest.counts['images']} images): choose another --out or "
+            "remove this folder"
         )
     dropped = manifest.notes.get(DROPPED, 0)
     left_out = dropped + manifest.notes.get(MISSING, 0)

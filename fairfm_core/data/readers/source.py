@@ -14,6 +14,7 @@ from pydantic import Field
 
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.data.cohort_checks import UNCERTAIN_PREFIX
+from fairfm_core.data.manifest import Resize
 from fairfm_core.data.splits import FRACTIONS
 
 DEFAULT_SIZE = 224
@@ -26,6 +27,8 @@ class ReadOptions(Frozen):
 
     size: int | None = Field(None, ge=16, le=2048)
     """Height and width of the stored images; by default 224, or a phantom world's own size."""
+    resize: Resize = "square"
+    """How images of other shapes become squares; see `manifest.Resize`."""
     split_seed: int = Field(0, ge=0)
     fractions: tuple[float, float, float] = FRACTIONS
     """Shares of patients in train, val and test."""

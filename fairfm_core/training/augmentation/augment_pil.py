@@ -25,7 +25,12 @@ class PilViews:
     """timm's training transform on images in mode L: uint8 [B, H, W] -> [B, S, S], on the CPU."""
 
     def __init__(
-        self, size: int, scale: tuple[float, float], magnitude: float, grey: float
+        self,
+        size: int,
+        scale: tuple[float, float],
+        magnitude: float,
+        grey: float,
+        interpolation: str = "bicubic",
     ) -> None:
         """`scale`: shares of the area that a crop keeps; `grey`: beyond the edge, 0 to 1."""
         self._transform = create_transform(
@@ -35,7 +40,7 @@ class PilViews:
             re_prob=0,
             color_jitter=None,
             scale=scale,
-            interpolation="bicubic",
+            interpolation=interpolation,
             hflip=0.5,
             mean=(grey,),
             normalize=False,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.transforms import InterpolationMode
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
@@ -19,7 +20,6 @@ from fairfm_core.training.augmentation.augment_pil import PilViews
 from fairfm_core.training.augmentation.augment_tensor import RandomViews
 from fairfm_core.training.augmentation.random_operations import RandomOperations
 from fairfm_core.training.augmentation.transforms import (
-    NORMALISATION,
     normalised,
     paper_augmentation,
     resized,
@@ -65,7 +65,8 @@ def crop_and_flip(pixels_BHW: Tensor, seeds: Seeds, backbone: Backbone) -> Tenso
     """MAE's view for a linear probe: random resized crop of 8 % to all of the area, flip
     p = 0.5; uint8 [B, H, W] -> normalised float32 [B, C, S, S]."""
     nothing = RandomOperations(0, 0.0, backbone.image_size, fill=0)
-    views = RandomViews(backbone.image_size, PROBE_SCALE, nothing)
+    mode = InterpolationMode(backbone.interpolation)
+    views = RandomViews(backbone.image_size, PROBE_SCALE, nothing, mode)
     return _whole_input(views(pixels_BHW, seeds), backbone)
 
 
@@ -93,7 +94,8 @@ def _paper(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
 def _tensor_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
     fill = round(255 * _mean_grey(backbone))
     operations = RandomOperations(OPERATIONS, recipe.magnitude, backbone.image_size, fill)
-    views = RandomViews(backbone.image_size, recipe.crop_scale, operations)
+    mode = InterpolationMode(backbone.interpolation)
+    views = RandomViews(backbone.image_size, recipe.crop_scale, operations, mode)
 
     def finished(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
         return _whole_input(views(pixels_BHW, seeds), backbone)
@@ -103,7 +105,8 @@ def _tensor_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
 
 def _pil_randaugment(recipe: EndToEnd, backbone: Backbone) -> Augmenter:
     grey = _mean_grey(backbone)
-    views = PilViews(backbone.image_size, recipe.crop_scale, recipe.magnitude, grey)
+    size, how = backbone.image_size, backbone.interpolation
+    views = PilViews(size, recipe.crop_scale, recipe.magnitude, grey, how)
 
     def finished(pixels_BSS: Tensor, seeds: Seeds) -> Tensor:
         return _whole_input(pixels_BSS, backbone)
@@ -121,7 +124,7 @@ def _as_stored(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
 
 def _mean_grey(backbone: Backbone) -> float:
     """Grey value beyond an image's edge, 0 to 1: the mean of the normalisation, over channels."""
-    mean = NORMALISATION[backbone.normalisation][0][: backbone.channels]
+    mean = backbone.statistics[0][: backbone.channels]
     return sum(mean) / len(mean)
 
 

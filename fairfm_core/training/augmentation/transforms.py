@@ -13,13 +13,6 @@ from torch.nn import functional as F
 
 from fairfm_core.config.backbone import Backbone
 
-# (mean, standard deviation) per channel: Medical MAE's radiographs, ImageNet, BiT's half.
-NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "cxr": ((0.5056,) * 3, (0.252,) * 3),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5,) * 3, (0.5,) * 3),
-}
-
 MAX_ROTATION = math.radians(7)
 AREAS = (0.6, 1.0)
 """Share of the image that a crop keeps: large enough for lesions near the edge to survive."""
@@ -39,17 +32,17 @@ def centre_crop(pixels_NHW: Tensor, share: float) -> Tensor:
 
 
 def resized(pixels_NHW: Tensor, backbone: Backbone) -> Tensor:
-    """uint8 [N, H, W] -> float32 [N, 1, S, S] in 0..1: bicubic, antialiased, S the backbone's."""
+    """uint8 [N, H, W] -> float32 [N, 1, S, S] in 0..1, antialiased, S the backbone's."""
     x_N1HW = pixels_NHW.unsqueeze(1).float() / 255
     if x_N1HW.shape[-2:] == (backbone.image_size, backbone.image_size):
         return x_N1HW
     size = (backbone.image_size, backbone.image_size)
-    return F.interpolate(x_N1HW, size, mode="bicubic", antialias=True).clamp(0, 1)
+    return F.interpolate(x_N1HW, size, mode=backbone.interpolation, antialias=True).clamp(0, 1)
 
 
 def normalised(x_N1HW: Tensor, backbone: Backbone) -> Tensor:
     """Grey in 0..1 -> the backbone's channels [N, C, H, W], standardised by mean and deviation."""
-    mean, std = NORMALISATION[backbone.normalisation]
+    mean, std = backbone.statistics
     channels = backbone.channels
     # Identical channels are computed once and copied.
     distinct = channels if len(set(zip(mean, std, strict=True))) > 1 else 1

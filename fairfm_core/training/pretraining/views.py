@@ -32,7 +32,7 @@ def views_of(recipe: Pretraining, backbone: Backbone) -> tuple[View, ...]:
 
 def crop_views(recipe: Pretraining, backbone: Backbone) -> tuple[View, View]:
     """Random resized crop and flip p = 0.5."""
-    crop = _cropped(recipe, backbone, InterpolationMode.BICUBIC)
+    crop = _cropped(recipe, backbone, InterpolationMode(backbone.interpolation))
 
     def view(pixels_BHW: Tensor, seeds: Seeds) -> Tensor:
         return normalised(crop(pixels_BHW, seeds).unsqueeze(1).float() / 255, backbone)

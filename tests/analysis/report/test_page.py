@@ -96,6 +96,10 @@ def test_warnings_are_listed(page: Page) -> None:
     assert "7 done, 1 failed, 0 unfinished" in page.words
 
 
+def test_a_record_of_an_earlier_version_says_nothing_of_images(page: Page) -> None:
+    assert "Not recorded by the version that ran the study." in page.words
+
+
 def test_values_carry_intervals(page: Page) -> None:
     assert re.search(r"\d\d\.\d \(\d\d\.\d–\d\d\.\d\)", page.words)
     assert "test split, protocol full, in points (1 point = 0.01); 95 % intervals" in page.words
@@ -115,7 +119,8 @@ def test_hostile_names_are_escaped(
     hostile = '"><script>alert(1)<'
     folder = tmp_path / "results"
     shutil.copytree(results_folder, folder)
-    record = study_json(claim=hostile)
+    terms = {"images": ["whole image"], "training": ["tune: 3 epochs"], "notes": [hostile]}
+    record = study_json(claim=hostile, comparison={**terms, "warnings": ["epochs differ"]})
     for trial in record["trials"]:  # type: ignore[attr-defined]
         trial["name"] = trial["name"].replace("vit", "<img src=x>$_")
         trial["axes"]["backbone"] = trial["axes"]["backbone"].replace("vit", "<img src=x>$_")
@@ -125,6 +130,8 @@ def test_hostile_names_are_escaped(
     assert page.tags.count("script") == 1
     assert "img" not in page.tags
     assert hostile in page.words
+    assert f"Images: whole image. Training: tune: 3 epochs; {hostile}." in page.words
+    assert "Differences that no axis namesEpochs differ." in page.words.replace("\n", "")
 
 
 @pytest.mark.browser

@@ -73,6 +73,57 @@ def test_chexpert_is_prepared_and_checked(chexpert: Path, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize("resize", ["crop", "pad"])
+def test_kept_aspect_is_another_data_set(tmp_path: Path, resize: str) -> None:
+    """Recorded in the manifest, part of the identity; the default stays what it was."""
+    table = pd.DataFrame({"file": [f"{i}.png" for i in range(ROWS)]})
+    table = table.assign(person=range(ROWS), split=["train", "val", "test"] * 4, y=[0, 0, 1] * 4)
+    for i, name in enumerate(table["file"]):
+        draw(tmp_path / "images" / name, 100 + i)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    description = {
+        **{"table": "table.csv", "images": "images", "image": "file", "patient": "person"},
+        **{"split": "split", "labels": {"Mass": {"column": "y", "values": {0: 0, 1: 1}}}},
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(description))
+
+    def prepared(out: str, *options: str) -> Result:
+        asked = (str(tmp_path / "table.yaml"), "--out", str(tmp_path / out), "--size", "16")
+        return CliRunner().invoke(data, ("prepare", "table", *asked, *options))
+
+    assert prepared("square").exit_code == 0
+    assert f"bicubic, aspect kept by {resize}ping" in prepared(
+        "kept", "--resize", resize
+    ).output.replace("padding", "padping")
+    square, kept = (open_dataset(tmp_path / out) for out in ("square", "kept"))
+    assert (square.manifest.resize, kept.manifest.resize) == ("square", resize)
+    assert square.digest != kept.digest
+    # 30 x 20 pixels: padded with black above and below.
+    assert (kept.images[:, 0] == 0).all() == (resize == "pad")
+    assert (square.images >= 100).all()
+    refused = prepared("kept")
+    assert isinstance(refused.exception, BadInput)
+    assert "already holds another data set (kind table, size 16, bicubic, aspect" in str(
+        refused.exception
+    )
+    # A manifest of an earlier version, which says nothing of it, is that of a square.
+    path = tmp_path / "square" / "manifest.json"
+    fields = json.loads(path.read_text())
+    assert fields.pop("resize") == "square"
+    path.write_text(json.dumps(fields))
+    assert open_dataset(tmp_path / "square").digest == square.digest
+
+
+def test_drawn_images_have_no_shape_to_keep() -> None:
+    with pytest.raises(BadInput, match="phantom has no option --resize"):
+        CliRunner().invoke(
+            data,
+            ("prepare", "phantom", "fair", "--out", "unused", "--resize", "crop"),
+            catch_exceptions=False,
+            standalone_mode=False,
+        )
+
+
 @pytest.mark.slow
 def test_photographs_are_prepared_and_checked(tmp_path: Path) -> None:
     for grey, name in ((20, "dark.png"), (200, "light.png")):

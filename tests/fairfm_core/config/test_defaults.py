@@ -23,6 +23,7 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "normalisation": "cxr",
         "options": {},
         "crop_pct": 1.0,
+        "interpolation": "bicubic",
     }
     assert EndToEnd(method="end_to_end").model_dump() == {
         "method": "end_to_end",

@@ -104,7 +104,11 @@ def test_mlflow_holds_each_trial_once(
         assert {"val/auc", "test/auc", "val/gap_sex", "test_ci/auc_lo"} <= run.data.metrics.keys()
         assert all(key.count("/") == 1 for key in run.data.metrics)
         assert sum(not key.startswith("train/") for key in run.data.metrics) <= 30
-        assert run.data.params.keys() == {"adaptation", "sampling", "seed", "weights"}
+        assert run.data.params.keys() == {
+            *("adaptation", "sampling", "seed", "weights"),
+            *("images.crop", "images.normalisation", "images.interpolation"),
+            *("training.epochs", "training.batch_size"),
+        }
 
 
 def test_final_values_stand_at_step_0_and_epochs_at_theirs(

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from analysis.results.study_record import StoredComparison
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
@@ -169,6 +170,35 @@ def test_balancing_uses_the_age_edges_of_the_study(study_values: dict[str, Any])
 def test_a_study_without_a_cell_is_refused(study_values: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="no trial left"):
         plan(study_values, exclude=[{"adaptation": "probe"}, {"adaptation": "tune"}])
+
+
+def test_the_terms_of_the_comparison_are_planned_printed_and_recorded(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    base = study_values["base"] | {"adaptation": {"method": "end_to_end", "recipe": "smoke"}}
+    axes = {"weights": {"random": "scratch", "zoo": "effnet_lite0"}}
+    backbone = {"backbone": {"name": "tf_efficientnet_lite0", "image_size": 32}}
+    made = plan(study_values, base=base | backbone, matrix=axes)
+    lines = (
+        "images:",
+        "  centre crop 0.875 of the side, bicubic to 32 x 32 px, half (mean 0.5, std 0.5)",
+        "  data: stored as 32 x 32 px (drawn)",
+        "  data: the 28 px that evaluation sees are enlarged to 32; `fairfm data prepare --size 36`"
+        " stores enough",
+        "training:",
+        "  end_to_end: 8 epochs, batch 16",
+        "terms:",
+        "  centre crop 0.875 in evaluation for all trials, as for models of the zoo",
+        "  normalisation half for all trials of tf_efficientnet_lite0, as for the zoo's models",
+        "networks:",
+    )
+    status = StudyStatus(made, take_snapshot(open_store(str(tmp_path))))
+    assert "\n".join(lines) in status.plan_text()
+    recorded = made.terms.as_json()
+    assert status.as_json()["comparison"] == study_record(made, "1.0")["comparison"] == recorded
+    assert StoredComparison.model_validate(recorded).images == [line[2:] for line in lines[1:4]]
+    for trial in made.trials:
+        assert trial.record.config["backbone"]["crop_pct"] == 0.875
 
 
 def test_the_record_holds_no_path(study_values: dict[str, Any], phantom_folder: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fairfm_core.config.trial import Trial
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.records import TrialRecord
 from sweeps.planning.study import StudySpec
-from sweeps.tracking.runs import close_tracking, open_tracking
+from sweeps.tracking.runs import close_tracking, open_tracking, terms_of
 
 from .conftest import IDENTITIES, SETTINGS, STUDY, database, points, runs, store_of, trial
 
@@ -43,6 +44,26 @@ def sweep(results: Path, *records: TrialRecord) -> str | None:
     with close_tracking(tracker):
         pass
     return tracker.degraded
+
+
+def test_a_run_says_how_images_are_shown_and_how_long_it_trains() -> None:
+    config = Trial.model_validate(
+        {
+            "weights": {"model": "mae", "file": "mae.pth"},
+            "backbone": {"normalisation": {"mean": 0.53, "std": 0.23}},
+            "adaptation": {"method": "end_to_end"},
+            "data": {"dataset": "d"},
+        }
+    ).model_dump(mode="json")
+    assert terms_of(config) == {
+        "images.crop": "0.875",
+        "images.normalisation": "mean 0.53, std 0.23",
+        "images.interpolation": "bicubic",
+        "training.epochs": "200",
+        "training.batch_size": "128",
+    }
+    del config["backbone"]["interpolation"]  # as an earlier version recorded it
+    assert terms_of(config)["images.interpolation"] == "bicubic"
 
 
 def test_finished_runs_that_mlflow_lacks_are_written_once(

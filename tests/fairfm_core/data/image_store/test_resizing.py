@@ -7,8 +7,16 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.transforms import InterpolationMode, v2
 
-from fairfm_core.data.image_store.resizing import bicubic_coefficients, luminance, resize
+from fairfm_core.data.image_store.resizing import (
+    RESIZERS,
+    bicubic_coefficients,
+    luminance,
+    resize,
+    resize_and_crop,
+    resize_and_pad,
+)
 
 BICUBIC = Image.Resampling.BICUBIC
 
@@ -41,6 +49,50 @@ def test_pixels_are_pils(height: int, width: int, size: int) -> None:
     grey = hard_image(height, width)
     expected = np.asarray(Image.fromarray(grey).resize((size, size), BICUBIC))
     np.testing.assert_array_equal(resize(grey, size), expected)
+
+
+SHAPES = [(320, 390), (390, 320), (2544, 3056), (300, 300), (100, 61), (13, 2000), (224, 225)]
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_the_crop_is_torchvisions(height: int, width: int) -> None:
+    """The evaluation transform of the official codes, on PIL images."""
+    grey = hard_image(height, width)
+    steps = v2.Compose([v2.Resize(224, InterpolationMode.BICUBIC), v2.CenterCrop(224)])
+    np.testing.assert_array_equal(
+        resize_and_crop(grey, 224), np.asarray(steps(Image.fromarray(grey)))
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_padding_keeps_the_whole_image_and_its_aspect(height: int, width: int) -> None:
+    grey, size = np.maximum(hard_image(height, width), 9), 224
+    inner = (round(size * height / max(height, width)), round(size * width / max(height, width)))
+    expected = np.asarray(Image.fromarray(grey).resize((inner[1], inner[0]), BICUBIC))
+    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
+    padded = resize_and_pad(grey, size)
+    kept = padded[top : top + inner[0], left : left + inner[1]]
+    np.testing.assert_array_equal(kept, expected)
+    assert padded.sum() == kept.sum()  # black around it
+    assert padded.shape == (size, size)
+
+
+def test_a_circle_stays_round_unless_it_is_squeezed() -> None:
+    y, x = np.mgrid[:300, :600]
+    disc = np.where((y - 150) ** 2 + (x - 300) ** 2 < 100**2, 255, 0).astype(np.uint8)
+
+    def across_over_down(how: str) -> float:
+        small = RESIZERS[how](disc, 90)
+        return float((small.max(axis=0) > 127).sum() / (small.max(axis=1) > 127).sum())
+
+    assert across_over_down("square") == pytest.approx(0.5, abs=0.03)
+    for how in ("crop", "pad"):
+        assert across_over_down(how) == pytest.approx(1, abs=0.04)
+
+
+def test_the_thinnest_image_is_padded() -> None:
+    grey = np.full((1, 3000), 200, dtype=np.uint8)
+    assert (resize_and_pad(grey, 32) == 200).sum() == 32
 
 
 def test_shrinking_is_antialiased() -> None:

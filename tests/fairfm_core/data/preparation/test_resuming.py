@@ -29,10 +29,10 @@ source, out, log, seconds = sys.argv[1:]
 log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 decode = filling.decode_image
 
-def slow(path, size):
+def slow(path, size, how):
     os.write(log, f"{path.name}\\n".encode())
     time.sleep(float(seconds))
-    return decode(path, size)
+    return decode(path, size, how)
 
 filling.decode_image = slow
 filling._cores = lambda: 2
@@ -66,11 +66,11 @@ class Decodes:
         self.stop_after = 10**9
         decode = filling.decode_image
 
-        def counted(path: Path, size: int) -> np.ndarray:
+        def counted(path: Path, size: int, how: str) -> np.ndarray:
             if len(self.files) >= self.stop_after:
                 raise KeyboardInterrupt
             self.files.append(path.name)
-            return decode(path, size)
+            return decode(path, size, how)
 
         monkeypatch.setattr(filling, "decode_image", counted)
         monkeypatch.setattr(filling, "_cores", lambda: 1)

@@ -16,13 +16,12 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from fairfm_core.config.adaptation import EndToEnd
-from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.backbone import NORMALISATION, Backbone
 from fairfm_core.training.augmentation.augmentation import augmenter, crop_and_flip, uniforms
 from fairfm_core.training.augmentation.random_operations import LAST_BIN
 from fairfm_core.training.augmentation.transforms import (
     AREAS,
     MAX_ROTATION,
-    NORMALISATION,
     centre_crop,
     normalised,
     paper_augmentation,
@@ -52,7 +51,7 @@ def radiographs(count: int, size: int = STORED, seed: int = 0) -> Tensor:
 
 def in_pixels(x_BCHW: Tensor, backbone: Backbone = BACKBONE) -> Tensor:
     """Normalised pictures as grey values again."""
-    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in NORMALISATION[backbone.normalisation])
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in backbone.statistics)
     return 255 * (x_BCHW * std[: backbone.channels] + mean[: backbone.channels])
 
 
@@ -124,12 +123,7 @@ def test_channels_and_normalisation_are_the_backbones(kind: tuple[str, str]) -> 
 
 
 def test_constants_are_the_published_ones() -> None:
-    """Medical MAE's radiographs, ImageNet, BiT; section 3 of the paper."""
-    assert NORMALISATION == {
-        "cxr": ((0.5056, 0.5056, 0.5056), (0.252, 0.252, 0.252)),
-        "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    }
+    """Section 3 of the paper."""
     assert math.degrees(MAX_ROTATION) == pytest.approx(7)
     assert AREAS == (0.6, 1.0)
 
@@ -140,6 +134,17 @@ def test_normalisation_equals_its_formula() -> None:
         seen = normalised(x, Backbone(name="x", normalisation=name))  # type: ignore[arg-type]
         expected = torch.cat([(x - m) / s for m, s in zip(mean, std, strict=True)], dim=1)
         torch.testing.assert_close(seen, expected)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [([0.1, 0.1, 0.6], [0.2, 0.2, 0.3]), ([0.3], [0.2]), ([0.3], [0.1, 0.2, 0.3])]
+)
+def test_numbers_normalise_as_names_do(mean: list[float], std: list[float]) -> None:
+    x = torch.rand(2, 1, 3, 3)
+    numbers = Backbone.model_validate({"name": "x", "normalisation": {"mean": mean, "std": std}})
+    means, stds = (mean * 3)[:3], (std * 3)[:3]
+    expected = torch.cat([(x - m) / s for m, s in zip(means, stds, strict=True)], dim=1)
+    torch.testing.assert_close(normalised(x, numbers), expected)
 
 
 # Evaluation
@@ -169,6 +174,34 @@ def test_evaluation_crops_the_centre_as_pil_does(stored: int, seen: int, share: 
         cropped = Image.fromarray(image.numpy()).crop((edge, edge, edge + side, edge + side))
         expected = np.asarray(cropped.resize((seen, seen), Image.Resampling.BICUBIC), dtype=float)
         np.testing.assert_allclose(picture[0].numpy(), expected, atol=1.01)
+
+
+@pytest.mark.parametrize("name", ["bicubic", "bilinear"])
+def test_images_are_resized_by_the_backbones_interpolation(name: str) -> None:
+    backbone = Backbone.model_validate(
+        {"name": "x", "image_size": SEEN, "channels": 1, "interpolation": name}
+    )
+    pixels = radiographs(2, 57)
+    mode = Image.Resampling[name.upper()]
+    for picture, image in zip(in_pixels(to_input(pixels, backbone), backbone), pixels, strict=True):
+        expected = np.asarray(
+            Image.fromarray(image.numpy()).resize((SEEN, SEEN), mode), dtype=float
+        )
+        np.testing.assert_allclose(picture[0].numpy(), expected, atol=1.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_view_depends_on_the_interpolation(kind: tuple[str, str]) -> None:
+    linear = BACKBONE.model_copy(update={"interpolation": "bilinear"})
+    pixels = radiographs(2)
+    cubic, straight = (
+        augmenter(recipe(*kind), each)(pixels, [5, 6]) for each in (BACKBONE, linear)
+    )
+    assert not torch.equal(cubic, straight)
+    # Two ways to resize one view: alike almost everywhere.
+    assert (in_pixels(cubic) - in_pixels(straight)).abs().median() < 8
+    views = [crop_and_flip(pixels, [5, 6], each) for each in (BACKBONE, linear)]
+    assert not torch.equal(*views)
 
 
 def test_resizing_does_not_overshoot() -> None:
