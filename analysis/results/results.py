@@ -23,6 +23,7 @@ from analysis.results.study_record import (
     STUDY_NAME,
     StoredStudy,
     StoredTrial,
+    configuration_label,
     read_study_record,
 )
 from fairfm_core.artifacts import ArtifactStore, open_store
@@ -256,7 +257,7 @@ def _failure(snapshot: Snapshot, trial: StoredTrial) -> str | None:
 
 
 def _configuration(group: str, trials: Sequence[TrialResult]) -> Configuration:
-    ordered = tuple(sorted(trials, key=lambda trial: trial.seed))
+    ordered = tuple(sorted(trials, key=lambda trial: (trial.pretraining_seed or 0, trial.seed)))
     first = ordered[0]
-    label = first.name.removesuffix(f"s{first.seed}").rstrip(".") or "base"
+    label = configuration_label(first.name, first.seed, first.pretraining_seed)
     return Configuration(group, label, first.axes, ordered)

@@ -72,8 +72,16 @@ class StoredTrial(_Stored):
     features: Fingerprint | None = None
     weights: Fingerprint | None = None
     """The stage of the initial weights: `weights` or `pretrain`."""
+    pretraining_seed: int | None = None
+    """Which repetition of its pre-training it starts from; None where the study repeats none, and
+    in older records."""
     digest: Text
     config: dict[str, Any]
+
+    @property
+    def pretraining(self) -> str | None:
+        """The fingerprint of its pre-training; None for random or published weights."""
+        return self.weights if self.config.get("pretraining") else None
 
     @property
     def stages(self) -> dict[str, str]:
@@ -134,6 +142,14 @@ class StoredStudy(_Stored):
         """The study's objectives: validation metrics, each with its direction."""
         written = [objective.model_dump() for objective in self.spec.objectives]
         return parse_objectives(written, self.spec.evaluation)
+
+
+def configuration_label(name: str, seed: int, pretraining_seed: int | None = None) -> str:
+    """A trial's name without its seeds: what all trials of its configuration are called."""
+    label = name.removesuffix(f"s{seed}").rstrip(".")
+    if pretraining_seed is not None:
+        label = label.removesuffix(f"p{pretraining_seed}").rstrip(".")
+    return label or "base"
 
 
 def write_study_record(store: ArtifactStore, study: str, content: dict[str, Any]) -> None:

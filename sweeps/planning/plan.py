@@ -14,6 +14,7 @@ from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.methods.losses import GROUP_SETTING, GroupLossSettings
 from fairfm_core.config.methods.samplings import SAMPLINGS
+from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.balancing import sampled, training_groups
@@ -27,6 +28,7 @@ from fairfm_core.stages import Stage, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.records import PretrainingRecord, TrialRecord
+from sweeps.planning.seeds import SeedLevels
 from sweeps.planning.study import StudySpec, StudyTrial, expand, settled
 
 
@@ -38,6 +40,11 @@ class PlannedTrial:
     axes: dict[str, str]
     trial: Trial
     stages: tuple[Stage, ...]
+    pretraining_seed: int | None = None
+    """Which repetition of its pre-training it starts from; None where the study repeats none."""
+    first_pretraining: Pretraining | None = None
+    """Its pre-training at the first of the study's seeds of pre-trainings. Another seed also draws
+    other patients, where `fraction` is below 1, and so has another digest."""
 
     @property
     def adapt(self) -> Stage:
@@ -70,12 +77,16 @@ class PlannedTrial:
             evaluate=self.evaluate.fingerprint,
             digest=self.adapt.digest,
             config=config,
+            pretraining_seed=self.pretraining_seed,
         )
 
     @cached_property
     def group(self) -> str:
-        """Identity of the configuration: the same trial at any seed."""
-        content = self.trial.content()
+        """Identity of the configuration: the same trial at any seed, of both levels."""
+        trial = self.trial
+        if self.first_pretraining is not None:
+            trial = trial.model_copy(update={"pretraining": self.first_pretraining})
+        content = trial.content()
         content.pop("seed", None)
         content["data"].pop("dataset")
         for name in ("file", "heads", "model"):
@@ -196,7 +207,18 @@ def _planned(
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
-    return PlannedTrial(trial.name, trial.axes, resolved, tuple(stages))
+    first = _first_pretraining(resolved, study.levels)
+    return PlannedTrial(
+        trial.name, trial.axes, resolved, tuple(stages), trial.pretraining_seed, first
+    )
+
+
+def _first_pretraining(trial: Trial, levels: SeedLevels) -> Pretraining | None:
+    """The trial's pre-training at the first listed seed of pre-trainings; None without such."""
+    if trial.pretraining is None or levels.pretraining is None:
+        return None
+    first = trial.pretraining.model_copy(update={"seed": levels.pretraining[0]})
+    return planned_corpus(trial.model_copy(update={"pretraining": first}))
 
 
 def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) -> None:

@@ -73,7 +73,7 @@ def _rows(
     reference_M = _references(values.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
     reasons = [joined(_why(values, whole, pair), values.no_interval) for pair in pairs]
     patients = _patients(frame, everybody, values, pairs)
-    numbers = estimates(value_SM, replicate_BSM, reasons, patients, frame.confidence)
+    numbers = estimates(value_SM, replicate_BSM, reasons, patients, frame.intervals)
     names = frame.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
         value, reference = number["value"], reference_M[m]

@@ -11,11 +11,8 @@ import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.metric_frame import joined
-from fairfm_core.evaluation.resampling.bootstrap import (
-    NO_INTERVAL,
-    ONE_PATIENT,
-    percentile_intervals,
-)
+from fairfm_core.evaluation.resampling.bootstrap import NO_INTERVAL, ONE_PATIENT
+from fairfm_core.evaluation.resampling.trainings import IntervalMaker
 from fairfm_core.evaluation.tables import Row
 
 
@@ -24,7 +21,7 @@ def estimates(
     replicate_BSM: Floats,
     reasons: Sequence[str | None],
     patients: Sequence[int],
-    confidence: float,
+    intervals: IntervalMaker,
 ) -> list[Row]:
     """`value`, `lo`, `hi` and `reason` of M numbers: means over seeds with percentile intervals.
 
@@ -32,9 +29,9 @@ def estimates(
     patient once or three times gives the same value.
     """
     value_M = value_SM.mean(axis=0)
-    intervals = percentile_intervals(replicate_BSM.mean(axis=1), confidence)
+    limits = intervals.intervals(value_SM, replicate_BSM)
     rows: list[Row] = []
-    for value, interval, why, count in zip(value_M, intervals, reasons, patients, strict=True):
+    for value, interval, why, count in zip(value_M, limits, reasons, patients, strict=True):
         if np.isnan(value):
             rows.append({"value": None, "lo": None, "hi": None, "reason": why})
         elif count < 2 and interval.replicates:
@@ -45,6 +42,6 @@ def estimates(
             note = (
                 interval.note if interval.replicates or not (why and NO_INTERVAL in why) else None
             )
-            limits = {"lo": interval.lo, "hi": interval.hi}
-            rows.append({"value": float(value), **limits, "reason": joined(why, note)})
+            row = {"value": float(value), "lo": interval.lo, "hi": interval.hi}
+            rows.append(row | {"reason": joined(why, note)})
     return rows

@@ -85,7 +85,7 @@ def _gap_row(frame: MetricFrame, gap: Gap) -> Row:
         replicate_BS[:, :, None],
         [joined(frame.left_out, gap.parts[0].no_interval)],
         [min(frame.fewest_patients(part.places) for part in gap.parts)],
-        frame.confidence,
+        frame.intervals,
     )
     value = number["value"]
     judged = float(gap.judged_S.mean())

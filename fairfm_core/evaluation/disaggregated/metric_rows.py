@@ -36,7 +36,7 @@ def _cell_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
         _by_cell(values.replicate_BSPG),
         [joined(values.reason_PG[i, g], values.no_interval) for i, _, g in cells],
         [counts.patients_PG[p, g] for _, p, g in cells],
-        frame.confidence,
+        frame.intervals,
     )
     for (_, p, g), number in zip(cells, numbers, strict=True):
         yield {
@@ -65,7 +65,7 @@ def _mean_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
         group_means(values.replicate_BSPG),
         [joined(why and f"undefined for {why}", *notes) for why in whys],
         [frame.fewest_patients(values.places, [g]) for g in groups],
-        frame.confidence,
+        frame.intervals,
     )
     for g, number in zip(groups, numbers, strict=True):
         key = {"pathology": MEAN, "group": frame.groups.names[g], "metric": values.metric.name}
@@ -85,7 +85,7 @@ def _worst_group_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]
         worst_value(values.replicate_BSPG, ideal)[..., None],
         [joined(why_undefined(frame, values), values.no_interval)],
         [frame.fewest_patients(values.places)],
-        frame.confidence,
+        frame.intervals,
     )
     metric = f"worst_group_{values.metric.name}"
     yield {"pathology": MEAN, "group": worst, "metric": metric, **counts, **number}
