@@ -180,4 +180,5 @@ def _side(results: StudyResults, label: str) -> Side:
             advice = "`fairfm sweep run` of the study makes it again"
             raise BadInput(f"trial {trial.name}: {trial.failure}; {advice}")
     trials: Sequence[str] = [trial.evaluate for trial in known[label].finished]
-    return Side(label, tuple(results.evaluation("evaluate", each) for each in trials))
+    seeds = tuple(results.evaluation("evaluate", each) for each in trials)
+    return Side(label, seeds, known[label].trainings)

@@ -31,6 +31,7 @@ def front_row(
         "group": configuration.group,
         "protocol": evaluation.protocol if evaluation else None,
         "seeds": len(configuration.finished),
+        **({"pretrainings": configuration.pretrainings} if configuration.both_levels else {}),
         "missing_seeds": " ".join(map(str, configuration.missing_seeds)) or None,
         "on_front": on_front,
         "reason": _kept_out(numbers["val"], names) if evaluation else "no finished trial",

@@ -9,6 +9,7 @@ from analysis.front.choices import Chosen
 from analysis.front.front import Front
 from analysis.front.palette import Style
 from analysis.front.rows import number_of
+from analysis.front.text import seeds_text
 from analysis.results.numbers import POINTS, Number, group_numbers, is_gap
 from analysis.wording import (
     above_null,
@@ -123,7 +124,7 @@ def group_lines(
 
 def _seeds(row: Row) -> TableCell:
     missing = f"missing {row['missing_seeds']}" if row["missing_seeds"] else ""
-    return TableCell(str(row["seeds"]), missing, row["seeds"], "flag" if missing else "")
+    return TableCell(seeds_text(row), missing, row["seeds"], "flag" if missing else "")
 
 
 def _front_cell(row: Row, name: str) -> TableCell:

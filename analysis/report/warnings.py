@@ -111,6 +111,7 @@ def _limits(results: StudyResults) -> list[str]:
             f"on {settings.permutations} permutations: with fewer than {FEWEST_REPLICATES}, their "
             "limits are rough."
         )
+    sentences += [f"{line[:1].upper()}{line[1:]}." for line in results.shared_pretrainings]
     if len(seeds := {trial.seed for trial in results.trials}) < 3:
         sentences.append(
             f"Training used {counted(len(seeds), 'seed')}: intervals cover the sampling of "

@@ -53,6 +53,7 @@ def study_numbers(results: StudyResults) -> StudyNumbers:
             configuration.group: replicated(
                 [results.evaluation("evaluate", each.evaluate) for each in configuration.finished],
                 configuration.label,
+                configuration.trainings,
             )
             for configuration in results.configurations
             if configuration.finished

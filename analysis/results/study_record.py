@@ -84,6 +84,11 @@ class StoredTrial(_Stored):
         return self.weights if self.config.get("pretraining") else None
 
     @property
+    def published(self) -> bool:
+        """Whether it starts from published weights."""
+        return self.weights is not None and self.pretraining is None
+
+    @property
     def stages(self) -> dict[str, str]:
         """Fingerprints of the trial's stages by kind; `weights` may also be a pre-training."""
         kinds = ("weights", "features", "adapt", "evaluate")
@@ -101,7 +106,15 @@ class _StoredTracking(_Stored):
     uri: Text | None = None
 
 
+class _StoredSeeds(_Stored):
+    """Seeds of both levels."""
+
+    adaptation: list[int] = []
+    pretraining: list[int]
+
+
 class _StoredSpec(_Stored):
+    seeds: list[int] | _StoredSeeds = []
     evaluation: EvaluationSettings
     objectives: list[Objective]
     tracking: _StoredTracking = _StoredTracking()
@@ -136,6 +149,11 @@ class StoredStudy(_Stored):
     data: dict[Text, _StoredData] = {}
     pretrainings: list[_StoredPretraining] = []
     trials: list[StoredTrial]
+
+    @property
+    def both_levels(self) -> bool:
+        """Whether the study lists seeds of pre-trainings beside those of adaptations."""
+        return isinstance(self.spec.seeds, _StoredSeeds)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -9,6 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from analysis.results.study_record import configuration_label
+from analysis.results.trainings import Start, shared_pretrainings
+from analysis.wording import counted
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
@@ -71,7 +74,7 @@ class PlannedTrial:
             axes=self.axes,
             seed=self.trial.seed,
             group=self.group,
-            weights=self._fingerprint_of("weights") or self._fingerprint_of("pretrain"),
+            weights=self._fingerprint_of("weights") or self.pretraining,
             features=self._fingerprint_of("features"),
             adapt=self.adapt.fingerprint,
             evaluate=self.evaluate.fingerprint,
@@ -79,6 +82,16 @@ class PlannedTrial:
             config=config,
             pretraining_seed=self.pretraining_seed,
         )
+
+    @property
+    def pretraining(self) -> str | None:
+        """The fingerprint of its pre-training, if it has one."""
+        return self._fingerprint_of("pretrain")
+
+    @property
+    def label(self) -> str:
+        """The name of its configuration."""
+        return configuration_label(self.name, self.trial.seed, self.pretraining_seed)
 
     @cached_property
     def group(self) -> str:
@@ -127,6 +140,25 @@ class StudyPlan:
             if trial.trial.pretraining is not None
         }
         return [_pretraining_record(fingerprint, trial) for fingerprint, trial in first.items()]
+
+    @cached_property
+    def seed_lines(self) -> list[str]:
+        """How many trials the seeds of both levels make, and what shares one pre-training."""
+        levels = self.spec.levels
+        lines = []
+        if levels.pretraining is not None:
+            pairs = len(levels.pretraining) * len(levels.adaptation)
+            lines.append(
+                f"{counted(len(levels.pretraining), 'pre-training')} x "
+                f"{counted(len(levels.adaptation), 'adaptation')} for each configuration with a "
+                f"pre-training ({pairs} trials), {len(levels.adaptation)} trials for others; "
+                "intervals cover the spread between trainings"
+            )
+        starts = (
+            Start(trial.label, trial.pretraining, trial.trial.weights is not None)
+            for trial in self.trials
+        )
+        return lines + shared_pretrainings(starts)
 
     def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
@@ -183,6 +215,7 @@ def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRec
     recipe = config["pretraining"]
     share = "" if recipe["fraction"] == 1 else f".{recipe['fraction']:.0%}"
     name = f"pretrain.{recipe['method']}.{'+'.join(recipe['corpora'])}{share}.{recipe['epochs']}e"
+    name += "" if trial.pretraining_seed is None else f".p{trial.pretraining_seed}"
     return PretrainingRecord(name, fingerprint, {**recipe, "backbone": config["backbone"]})
 
 

@@ -167,7 +167,6 @@ class StudySpec(Frozen):
         parse_objectives(given, self.evaluation)
         return self
 
-
     @property
     def levels(self) -> SeedLevels:
         """The seeds of both levels."""

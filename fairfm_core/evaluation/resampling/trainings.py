@@ -56,6 +56,11 @@ class Trainings:
         """How many there are."""
         return len(self.size_U)
 
+    @property
+    def all_apart(self) -> bool:
+        """Whether each model is a training of its own."""
+        return self.number == len(self.unit_of)
+
     def means(self, value_SM: Floats) -> Floats:
         """One value for each independent training, [S, ...] -> [U, ...].
 

@@ -37,6 +37,7 @@ from scipy.special import stdtr, stdtrit
 
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.resampling.trainings import Trainings
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
 from fairfm_core.evaluation.selection.spread import Spread, own_spread
 from fairfm_core.evaluation.tables import Evaluation, Row
@@ -58,6 +59,8 @@ class Side:
 
     name: str
     seeds: tuple[Evaluation, ...]
+    trainings: Trainings | None = None
+    """Which seeds are independent trainings; None means that each is."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def compared(
     if len(set(named)) < len(named):
         raise BadInput("a pair is compared twice, which would count its tests twice; give it once")
     for a, b in pairs:
-        numbers = [replicated(side.seeds, side.name) for side in (a, b)]
+        numbers = [replicated(side.seeds, side.name, side.trainings) for side in (a, b)]
         rows += _pair_rows(a, b, numbers[0], numbers[1], confidence, lent)
     if not rows:
         raise BadInput("the configurations share no number; evaluate both with the same settings")
@@ -146,6 +149,7 @@ def difference_of(
     `lent` is the spread between trainings that a side with one seed is given; without it there is
     no p-value.
     """
+    a, b = a.independent(), b.independent()
     value_a, value_b = float(a.value_S.mean()), float(b.value_S.mean())
     difference = value_a - value_b
     row: Row = dict.fromkeys(NUMBERS) | {"spread": None, "reason": None}

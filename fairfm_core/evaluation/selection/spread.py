@@ -8,9 +8,9 @@ A configuration with one seed has no spread of its own. The other configurations
 lend it theirs: the largest of them, so that it is assumed only to vary no more than the most
 variable one. Simulated in `benchmarks/comparisons.py`.
 
-The seeds S are those of the topmost level of randomness. Where each pre-training has several
-adaptations, average the values and replicates of each pre-training first: the mean squares of a
-nested design are those of these averages.
+Where each pre-training has several adaptations, S are the pre-trainings, each with the mean of its
+adaptations (`Replicated.independent`): the mean squares of a nested design are those of these
+means.
 
 Array suffixes: S seeds, B replicates.
 """
@@ -28,6 +28,7 @@ FEWEST_LENDERS = 3
 """Configurations with several seeds that a study needs to lend their spread to one with one seed:
 with fewer the largest spread may be small by chance."""
 OWN = "own seeds"
+OWN_PRETRAININGS = "own pre-trainings"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Spread:
 
 def own_spread(number: Replicated) -> Spread | None:
     """The spread between a configuration's own seeds; None with fewer than two."""
+    source = OWN if number.trainings is None or number.trainings.all_apart else OWN_PRETRAININGS
+    number = number.independent()
     seeds = len(number.value_S)
     if seeds < 2:
         return None
@@ -54,7 +57,7 @@ def own_spread(number: Replicated) -> Spread | None:
     if len(replicate_BS) > 1:
         apart_BS = replicate_BS - replicate_BS.mean(axis=1, keepdims=True)
         of_patients = float(apart_BS.var(axis=0, ddof=1).sum()) / (seeds - 1)
-    return Spread(float(number.value_S.var(ddof=1)), of_patients, seeds - 1, OWN)
+    return Spread(float(number.value_S.var(ddof=1)), of_patients, seeds - 1, source)
 
 
 def lent_spread(numbers: Iterable[Replicated]) -> Spread | None:
