@@ -186,7 +186,7 @@ def test_an_axis_of_the_same_seeds_is_refused(study_values: dict[str, Any]) -> N
     raw = values(study_values)
     base = {**raw["base"], "weights": raw["matrix"]["weights"]["mae"]}
     matrix = {"weights.pretraining.seed": [0, 1]}
-    with pytest.raises(BadInput, match="the axis 'weights.pretraining.seed' list the same seeds"):
+    with pytest.raises(BadInput, match=r"the axis 'weights.pretraining.seed' list the same seeds"):
         read(raw | {"base": base, "matrix": matrix})
     assert len(expand(read(raw | {"base": base, "matrix": matrix, "seeds": [0]}))) == 2
 
