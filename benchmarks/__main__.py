@@ -14,6 +14,7 @@ from benchmarks.calibration import bench_calibration
 from benchmarks.duplicates import bench_duplicates
 from benchmarks.ensembles import bench_ensembles
 from benchmarks.finetuning_step import bench_finetuning_step
+from benchmarks.image_noise import bench_image_noise
 from benchmarks.image_store import bench_image_store
 from benchmarks.mae_masking import bench_mae_masking
 from benchmarks.overhead import bench_overhead
@@ -35,6 +36,7 @@ BENCHMARKS = (
     bench_calibration,
     bench_augmentation,
     bench_finetuning_step,
+    bench_image_noise,
     bench_probe_heads,
     bench_probe_study,
     bench_mae_masking,

@@ -26,7 +26,7 @@ from fairfm_core.config.methods.losses import GroupLossSettings
 from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
-from fairfm_core.config.zoo import MAPPING_REVISION
+from fairfm_core.config.zoo import MAPPING_REVISION, STANDARDISED
 
 EpochValues = Mapping[str, float]
 """Values of one epoch by name, `epoch` and `time` among them."""
@@ -37,7 +37,7 @@ Report = Callable[[EpochValues], None]
 ReportRows = Callable[[Mapping[str, EpochValues]], None]
 """Receives one epoch's values of several stages, by fingerprint."""
 
-REVISIONS = {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
+REVISIONS = {"pretrain": 3, "weights": 1, "features": 1, "adapt": 3, "evaluate": 2}
 """Increased when a code change alters a stage's numbers, so that older artifacts are not reused."""
 
 
@@ -97,6 +97,8 @@ def weights_stages(trial: Trial) -> list[Stage]:
     }
     places = {"key": weights.key, "prefix": weights.prefix}
     config |= {name: place for name, place in places.items() if place is not None}
+    if weights.format in STANDARDISED:
+        config["standardised"] = STANDARDISED[weights.format]
     return [Stage("weights", config, weights.file or "", weights.sha256)]
 
 

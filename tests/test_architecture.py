@@ -57,7 +57,8 @@ ORDER = {
         evaluation.evaluate
         evaluation.stage evaluation.selection
         evaluation.ensembles
-        models.position_tables models.synchronised_norm models.backbones
+        models.position_tables models.synchronised_norm models.image_noise
+        models.backbones
         models.mae models.moco_v3
         models.memory
         models.weights

@@ -13,7 +13,7 @@ from fairfm_core.artifacts import open_store
 
 from .chaos.__main__ import COUNTS, table
 from .chaos.commands import Ran, quick_run, real_run
-from .chaos.faults import KINDS, NEEDS_DISKS, Fault, Outcome, faults_of, try_fault
+from .chaos.faults import KINDS, NEEDS_DISKS, Fault, Outcome, faults_of, front_of, try_fault
 from .chaos.processes import strike_process
 from .chaos.study import Untouched, make_untouched
 from .chaos.verdict import (
@@ -28,6 +28,7 @@ from .chaos.verdict import (
     Stand,
     Struck,
     judged,
+    stand,
 )
 
 STAGE = "adapt/0123456789abcdef0123"
@@ -53,6 +54,7 @@ WELL = Evidence(
     [
         (IDENTICAL, {}),
         (CLEAR, {"again": REFUSED}),
+        (CLEAR, {"again": replace(REFUSED, code=143)}),
         (CLEAR, {"again": replace(DONE, code=1, stdout="  failed x: cannot be read\n")}),
         (TRACEBACK, {"again": CRASHED}),
         (TRACEBACK, {"again": replace(REFUSED, stderr="error: a\nand more\n")}),
@@ -127,6 +129,19 @@ def test_a_process_ends_well(name: str, untouched: Untouched, tmp_path: Path) ->
     fault = Fault("processes", name, 3, "empty", strike_process(name), real_run)
     outcome = try_fault(fault, untouched, tmp_path / "tried")
     assert outcome.verdict == IDENTICAL, outcome
+
+
+@pytest.mark.slow
+def test_a_front_is_compared_with_that_of_the_stages_that_are_there(untouched: Untouched) -> None:
+    every = frozenset(stand(untouched.folder / "finished").published)
+    one = min(stage for stage in every if stage.startswith("evaluate/"))
+
+    def seeds(stages: frozenset[str]) -> list[int]:
+        shown = front_of(untouched, stages)["configurations"]
+        return sorted(each["seeds"] for each in shown)  # type: ignore[attr-defined]
+
+    assert seeds(every) == [2, 2, 2]
+    assert seeds(every - {one}) == [1, 2, 2]
 
 
 def forge(folder: Path, random: Random) -> Struck:

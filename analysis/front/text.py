@@ -25,6 +25,8 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.tables import Row
 
+ORIGINS = "Rules pareto and dto are MEDFAIR's; minimax_pareto is fairfm's."
+
 
 def front_text(front: Front, settings: EvaluationSettings) -> str:
     """The front's members with test values, the configurations kept out, and how to read both."""
@@ -57,6 +59,7 @@ def choices_text(chosen: Sequence[Chosen]) -> str:
         aucs = f"AUC {with_interval(val)} on validation, {with_interval(test)} on test{gain}"
         lines.append(f"chosen by {rules}: {each.label}: {aucs}")
     lines += [f"no choice by {each.rule}: {each.reason}" for each in chosen if each.reason]
+    lines += [ORIGINS] if lines else []
     return "\n".join(lines)
 
 

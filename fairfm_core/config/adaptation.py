@@ -72,6 +72,8 @@ class LinearProbe(Frozen):
     lr: float = Field(1e-2, gt=0)
     """Peak learning rate, before scaling."""
     lr_scaling: Scaling = "absolute"
+    rate_per: Literal["step", "epoch"] = "step"
+    """How often the learning rate changes: before each step (MAE) or each epoch (MoCo v3)."""
     warmup_epochs: int = Field(10, ge=0)
     weight_decay: float = Field(0.0, ge=0)
     normalise: bool = True

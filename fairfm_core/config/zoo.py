@@ -25,6 +25,10 @@ FORMATS = {
 }
 """Readable formats of published files, with a description."""
 
+STANDARDISED = {"bit": 1e-10, "remedis": 1e-10}
+"""Epsilon of standardised kernels in the code that trained the weights, by their format, where it
+is not timm's. REMEDIS trained BiT's network."""
+
 TOKEN_POOL = {"end_to_end": "avg", "linear_probe": "token"}
 """As in MAE: fine-tune on the mean of the patches, probe the class token."""
 OWN = "own"

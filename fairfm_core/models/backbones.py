@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import timm
@@ -13,6 +14,7 @@ from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import HEADS, Backbone, default_heads
 from fairfm_core.config.zoo import TOKEN_POOL
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.models.image_noise import draw_by_image, refuse_shared_draws
 from fairfm_core.seeding import stream_seed
 
 TOKEN_FAMILIES = {"vision_transformer", "deit", "eva"}
@@ -39,29 +41,39 @@ def build_backbone(
 def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int:
     """Build a trial's network as its stages will, without allocating memory; count its parameters.
 
-    One image passes through it, on torch's meta device. Raises BadInput if the name, an option, the
-    pooling, stochastic depth or the image size does not fit.
+    Images pass through it, on torch's meta device. Raises BadInput if the name, an option, the
+    pooling, stochastic depth or the image size does not fit, and if a network that is trained draws
+    random numbers that belong to no image.
     """
-    probe = isinstance(adaptation, LinearProbe)
+    trained = isinstance(adaptation, EndToEnd)
     with torch.device("meta"):
         model = build_backbone(
             backbone,
             method=adaptation.method,
             pool=adaptation.pool,
-            classes=0 if probe else 2,
+            classes=2 if trained else 0,
             seed=0,
-            drop_path=0.0 if isinstance(adaptation, LinearProbe) else adaptation.drop_path,
-        ).eval()
-        image_1CHW = torch.empty(1, backbone.channels, backbone.image_size, backbone.image_size)
-        try:
-            model(image_1CHW)
-        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise BadInput(
-                f"backbone {backbone.name!r} cannot take images of {backbone.image_size} px: "
-                f"{reason}"
-            ) from error
+            drop_path=adaptation.drop_path if isinstance(adaptation, EndToEnd) else 0.0,
+        )
+    try:
+        _pass_images(model.eval(), backbone)
+        if trained:
+            refuse_shared_draws(backbone.name, partial(_pass_images, model.train(), backbone))
+    except BadInput:
+        raise  # also a ValueError, but its message is final
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        raise BadInput(
+            f"backbone {backbone.name!r} cannot take images of {backbone.image_size} px: "
+            f"{' '.join(str(error).split())}"
+        ) from error
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _pass_images(model: nn.Module, backbone: Backbone) -> None:
+    """Pass two images through a network on the meta device: one is too few to normalise."""
+    meta, size = torch.device("meta"), backbone.image_size
+    draw_by_image(model).draw([0, 1], meta)
+    model(torch.empty(2, backbone.channels, size, size, device=meta))
 
 
 def check_name(name: str) -> None:

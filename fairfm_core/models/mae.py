@@ -90,12 +90,16 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """Xavier-uniform matrices, the patch projection as one of them; a fixed position table."""
+        """Xavier-uniform matrices, the patch projection as one of them; a fixed position table.
+
+        As in MAE's code, the projection's bias stays as torch draws that of a convolution: uniform
+        within 1 / sqrt(P). Other biases are 0.
+        """
         for layer in self.modules():
             if isinstance(layer, nn.Linear) or layer is self.encoder.patch_embed.proj:
                 nn.init.xavier_uniform_(layer.weight.view(len(layer.weight), -1))
-                if isinstance(layer.bias, Tensor):
-                    nn.init.zeros_(layer.bias)
+            if isinstance(layer, nn.Linear) and isinstance(layer.bias, Tensor):
+                nn.init.zeros_(layer.bias)
         nn.init.normal_(self.encoder.cls_token, std=0.02)
         nn.init.normal_(self.mask_token, std=0.02)
         table_1ND = mae_table(math.isqrt(self.patches), self.encoder.embed_dim)

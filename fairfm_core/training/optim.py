@@ -13,6 +13,9 @@ from torch import nn
 
 from fairfm_core.config.adaptation import EndToEnd
 
+LAST_NORM = "norm."
+"""Beginning of the names of a transformer's norm after its last block."""
+
 
 def peak_lr(recipe: EndToEnd) -> float:
     """Learning rate after the warm-up: the base rate, times batch / 256 if it is scaled."""
@@ -22,12 +25,29 @@ def peak_lr(recipe: EndToEnd) -> float:
 
 def finetuning_optimizer(model: nn.Module, recipe: EndToEnd) -> torch.optim.Optimizer:
     """AdamW with layer-wise decay; no weight decay on 1-D parameters, tokens and positions."""
-    groups = GROUPS[recipe.layer_decay_granularity](model, recipe)
+    groups = _norm_beside_head(model, GROUPS[recipe.layer_decay_granularity](model, recipe))
     return torch.optim.AdamW(groups, lr=peak_lr(recipe), betas=recipe.betas)
 
 
 def _never_decayed(model: nn.Module) -> set[str]:
     return set(getattr(model, "no_weight_decay", lambda: ())())
+
+
+def _norm_beside_head(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The groups with a transformer's last norm at the head's rate, as in MAE's and BEiT's code.
+
+    timm gives it the rate of the last block. With mean pooling it is `fc_norm`, which has the
+    head's rate anyway.
+    """
+    if not hasattr(model, "patch_embed"):
+        return groups
+    norm = [p for name, p in model.named_parameters() if name.startswith(LAST_NORM)]
+    moved = set(map(id, norm))
+    kept = [
+        group | {"params": [p for p in group["params"] if id(p) not in moved]} for group in groups
+    ]
+    beside = {"params": norm, "weight_decay": 0.0, "lr_scale": 1.0}
+    return [group for group in (*kept, beside) if group["params"]]
 
 
 def _groups_by_block(model: nn.Module, recipe: EndToEnd) -> list[dict[str, Any]]:

@@ -50,9 +50,7 @@ class PretrainingNetwork:
 
 def check_pretrainings(trials: Sequence[Trial]) -> None:
     """Build each distinct network without allocating memory; raises BadInput if one fails."""
-    import torch
-
-    from fairfm_core.training.pretraining.method import implementation
+    from fairfm_core.training.pretraining.method import check_pretraining
 
     starts = {
         (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): (t.pretraining, t.backbone)
@@ -60,8 +58,7 @@ def check_pretrainings(trials: Sequence[Trial]) -> None:
         if t.pretraining is not None
     }
     for recipe, backbone in starts.values():
-        with torch.device("meta"):
-            implementation(recipe.method).build(recipe, backbone)
+        check_pretraining(recipe, backbone)
 
 
 def count_pretrainings(plan: StudyPlan) -> list[PretrainingNetwork]:

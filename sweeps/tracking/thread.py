@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import sys
 import threading
 import time
@@ -15,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fairfm_core.errors import BadInput
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.planning.records import RunRecord, TrialRecord
 from sweeps.planning.tracking_uri import redacted
@@ -37,6 +37,8 @@ PERMANENT = {
     *("PERMISSION_DENIED", "UNAUTHENTICATED"),
 }
 """MLflow's error codes that another attempt would not change."""
+DRIVER = re.compile(r"^\((?:\w+\.)+\w+\) ")
+"""What SQLAlchemy puts before the text of a database's own error."""
 OPERATIONAL = "OperationalError"
 """Name that every database driver gives to a lock or a lost connection."""
 OPENING = ""
@@ -65,9 +67,13 @@ def is_temporary(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """An error in one line of at most 200 characters, without passwords."""
+    """An error in one line of at most 200 characters, without passwords.
+
+    Text of one word or none says too little without the error's type.
+    """
     text = redacted(" ".join(str(error).split("\n")[0].split()))
-    return text[:200] if isinstance(error, BadInput) else f"{type(error).__name__}: {text[:200]}"
+    text = DRIVER.sub("", text)[:200]
+    return text if " " in text else f"{type(error).__name__}: {text}"
 
 
 class TrackingThread:

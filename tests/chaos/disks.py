@@ -41,7 +41,7 @@ def disk(size: int = DISK_BYTES) -> Iterator[Path]:
         target.mkdir()
         with image.open("wb") as file:
             file.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
         _mount(target)
         try:
             yield target
@@ -84,14 +84,14 @@ def lose_power(folder: Path, random: Random) -> Struck:
     return Struck(f"power lost after {len(published)} stages", gone=frozenset(gone))
 
 
-def fill_disk(run: Callable[[Path], Ran]) -> Callable[[Path, Random], Struck]:
-    """The disk is full before the study is finished."""
+def fill_disk(run: Callable[[Path], Ran], most: int) -> Callable[[Path, Random], Struck]:
+    """The disk is full before the study is finished: at most so many bytes are left."""
 
     def strike(folder: Path, random: Random) -> Struck:
         with disk() as place:
             _move_results(folder, place)
             free = shutil.disk_usage(place).free
-            left = random.randrange(0, 400_000)
+            left = random.randrange(0, most)
             with (place / "ballast").open("wb") as ballast:
                 ballast.write(b"x" * max(0, free - left))
             ran = run(folder)
@@ -103,14 +103,19 @@ def fill_disk(run: Callable[[Path], Ran]) -> Callable[[Path, Random], Struck]:
 
 
 def make_read_only(folder: Path, random: Random) -> Struck:
-    """The file system is remounted read-only in mid-run."""
+    """The file system becomes read-only in mid-run, as ext4 does when its journal fails.
+
+    A plain `remount,ro` is refused while a file is open for writing, and MLflow's database always
+    is. What was not synced is gone, as after a loss of power.
+    """
     markers = random.randrange(1, 12)
     with disk() as place:
         _move_results(folder, place)
-        remount = ["mount", "-o", "remount,ro", str(place)]
-        with _when(lambda: _markers(place) >= markers, remount):
+        abort = ["mount", "-o", "remount,abort", str(place)]
+        with _when(lambda: _markers(place) >= markers, abort):
             ran = real_run(folder)
-        subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True)
+        _unmount(place)
+        _mount(place)
         _bring_back(folder, place)
     return Struck(f"read-only after {markers} stages", ran=[ran])
 
@@ -176,7 +181,7 @@ def _when(condition: Callable[[], bool], command: list[str]) -> Iterator[None]:
     def watch() -> None:
         while not over.wait(0.05):
             if condition():
-                subprocess.run(command, check=False)
+                subprocess.run(command, check=True)
                 return
 
     thread = Thread(target=watch)

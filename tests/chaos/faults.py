@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,18 @@ from .corruption import (
 from .disks import fail_every_sync, fail_sync, fill_disk, lose_power, make_read_only
 from .processes import STRIKES, strike_process
 from .study import Untouched
-from .verdict import GOOD, TRACEBACK, Evidence, Struck, judged, mlflow_state, resumed, stand, tables
+from .verdict import (
+    GOOD,
+    TRACEBACK,
+    Evidence,
+    Stand,
+    Struck,
+    judged,
+    mlflow_state,
+    resumed,
+    stand,
+    tables,
+)
 
 FIRST_SEED = 1000
 RUNS = 7
@@ -85,8 +97,8 @@ KINDS: dict[str, list[Make]] = {
     ],
     "power loss": [_made("power loss", "power loss", "empty", lose_power, quick_run)],
     "full disk": [
-        _made("full disk", "full", "unfinished", fill_disk(quick_run), quick_run),
-        _made("full disk", "full, Ray", "unfinished", fill_disk(real_run), real_run),
+        _made("full disk", "full", "unfinished", fill_disk(quick_run, 400_000), quick_run),
+        _made("full disk", "full, Ray", "empty", fill_disk(real_run, 2_000_000), real_run),
     ],
     "read-only": [_made("read-only", "read-only", "empty", make_read_only, real_run)],
     "processes": [
@@ -135,7 +147,7 @@ def try_fault(fault: Fault, untouched: Untouched, folder: Path) -> Outcome:
     results = folder / "results"
     before = stand(results)
     looks = _looks(folder, random)
-    wrong = None if struck.unfinished else _wrong_front(untouched, fault.state, looks)
+    wrong = None if struck.unfinished else _wrong_front(untouched, before, looks)
     again = fault.run(folder)
     expected = tables(untouched.folder / "finished")
     found = tables(results)
@@ -167,24 +179,30 @@ def _looks(folder: Path, random: Random) -> list[Ran]:
     return [fairfm(folder, *arguments) for arguments in chosen]
 
 
-def _wrong_front(untouched: Untouched, state: str, looks: list[Ran]) -> str | None:
-    """Whether a front shows other numbers than before without saying why."""
+def _wrong_front(untouched: Untouched, before: Stand, looks: list[Ran]) -> str | None:
+    """Whether a front shows other numbers, without saying why, than the published stages give."""
     for ran in looks:
         if not ran.command.startswith("pareto") or ran.code != 0:
             continue
         shown = json.loads(ran.stdout)
-        if not shown["left_out"] and shown != front_of(untouched, state):
+        if not shown["left_out"] and shown != front_of(untouched, frozenset(before.published)):
             return "pareto shows other numbers and leaves nothing out"
     return None
 
 
-_FRONTS: dict[tuple[Path, str], Mapping[str, object]] = {}
+_FRONTS: dict[tuple[Path, frozenset[str]], Mapping[str, object]] = {}
 
 
-def front_of(untouched: Untouched, state: str) -> Mapping[str, object]:
-    """What `fairfm pareto --json` shows of an undamaged state."""
-    key = (untouched.folder, state)
+def front_of(untouched: Untouched, published: frozenset[str]) -> Mapping[str, object]:
+    """What `fairfm pareto --json` shows of the untouched run with these of its stages alone."""
+    key = (untouched.folder, published)
     if key not in _FRONTS:
-        ran = fairfm(untouched.folder, "pareto", state, "--json", "--out", "shown")
-        _FRONTS[key] = json.loads(ran.stdout)
+        with tempfile.TemporaryDirectory(dir=untouched.folder) as scratch:
+            some = Path(scratch) / "results"
+            shutil.copytree(untouched.folder / "finished", some)
+            for marker in [*some.glob("*/*/done")]:
+                if marker.parent.relative_to(some).as_posix() not in published:
+                    shutil.rmtree(marker.parent)
+            ran = fairfm(Path(scratch), "pareto", "results", "--json", "--out", "shown")
+            _FRONTS[key] = json.loads(ran.stdout)
     return _FRONTS[key]

@@ -19,11 +19,11 @@ GOOD = (IDENTICAL, CLEAR)
 BAD = (LOST, REPEATED, SILENT, TRACEBACK)
 VERDICTS = (*GOOD, *BAD)
 
-ENDS = {0, 1, 2, 130}
-"""Exit codes of fairfm: done, some failed, bad input, interrupted."""
+ENDS = {0, 1, 2, 129, 130, 143}
+"""Exit codes of fairfm: done, some failed, bad input, ended by SIGHUP, SIGINT and SIGTERM."""
 CRASH = re.compile(r"Traceback \(most recent call last\)|\*\*\* SIG\w+ received|Fatal Python error")
-LEFT_ALONE = re.compile(r"^warning: MLflow is")
-"""Lines on stderr that no fault causes: they are printed in the untouched run too."""
+LEFT_ALONE = re.compile(r"^warning: MLflow ")
+"""Lines on stderr about MLflow, which is tried again and is never the reason of an end."""
 TABLES = ("adapt/*/predictions/*.parquet", "evaluate/*/*.parquet", f"studies/{NAME}/front.csv")
 """Predictions, metrics, gaps and the front: what has to be equal bit for bit."""
 
@@ -134,14 +134,18 @@ def resumed(folder: Path) -> dict[str, str | None]:
 
 
 def mlflow_state(results: Path, runs: int) -> str | None:
-    """What the MLflow database has twice or lacks, None if nothing."""
+    """What the MLflow database has twice or lacks, None if nothing.
+
+    Costs are left out: a damaged training is done again, and costs something else then.
+    """
     database = results / "mlflow.db"
     if not database.exists():
         return None
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         rows = connection.execute("SELECT run_uuid, name, status FROM runs").fetchall()
         twice = connection.execute(
-            "SELECT key FROM metrics GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"
+            "SELECT key FROM metrics WHERE key NOT LIKE 'cost/%' "
+            "GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"
         ).fetchall()
     connection.close()
     if twice:

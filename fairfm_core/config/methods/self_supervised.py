@@ -132,6 +132,7 @@ MOCO_V3 = SelfSupervisedMethod(
         "optimizer": "sgd",
         "lr": 3.0,
         "lr_scaling": "linear256",
+        "rate_per": "epoch",
         "warmup_epochs": 0,
         "normalise": False,
     },

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone, checkpoint_activations
+from fairfm_core.models.image_noise import draw_by_image
 from fairfm_core.models.memory.kept_activations import kept_bytes
 
 
@@ -69,6 +70,7 @@ def network_memory(
     if adaptation.checkpoint_activations:
         checkpoint_activations(model, backbone.name)
     batch = min(adaptation.micro_batch or adaptation.batch_size, adaptation.batch_size)
+    draw_by_image(model).draw(range(batch), torch.device("meta"))
     weights, all_numbers = byte_count(model.parameters()), byte_count(model.state_dict().values())
     return NetworkMemory(
         parameter_count=sum(parameter.numel() for parameter in model.parameters()),

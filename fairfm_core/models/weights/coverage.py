@@ -71,10 +71,15 @@ def shapes(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
+def classifier_names(network: nn.Module) -> tuple[str, ...]:
+    """timm's names of the classifier, of which a distilled network has two."""
+    named = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
 def head_names(network: nn.Module) -> tuple[str, ...]:
     """timm's names of the classifier's weight and bias."""
-    named = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
-    heads = (named,) if isinstance(named, str) else tuple(named)
+    heads = classifier_names(network)
     return tuple(f"{head}.{part}" for head in heads for part in ("weight", "bias"))
 
 

@@ -29,6 +29,7 @@ from fairfm_core.models.weights.coverage import (
 from fairfm_core.models.weights.diagnosis import Difference
 from fairfm_core.models.weights.hidden import refuse_hidden
 from fairfm_core.models.weights.probe import verify_after_upgrade
+from fairfm_core.models.weights.standardisation import standardise_as_published
 
 POSITIONS = "pos_embed"
 MEAN_NORM, TOKEN_NORM = "fc_norm.", "norm."
@@ -47,7 +48,8 @@ def load_weights(model: nn.Module, path: str | Path, pool: str = "auto") -> Cove
     """Fill the backbone of `model`, which `build_backbone` made, from a converted file.
 
     `pool` is the pooling that the network was built with: `avg`, `token`, or `auto` for either.
-    The head is left unchanged and, with `avg`, so is the norm before it if the file has none.
+    The head is left unchanged and, with `avg`, so is the norm before it if the file has none. With
+    BiT's weights the convolutions get BiT's epsilon.
 
     Raises:
         BadInput: the file is not converted, does not have every tensor of the backbone, or is of a
@@ -61,6 +63,7 @@ def load_weights(model: nn.Module, path: str | Path, pool: str = "auto") -> Cove
     result = model.load_state_dict(fitted.tensors, strict=False)
     assert not result.unexpected_keys
     assert set(result.missing_keys) == set(fitted.coverage.missing)
+    standardise_as_published(model, weights.about.format)
     return fitted.coverage
 
 

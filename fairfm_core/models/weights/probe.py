@@ -19,6 +19,7 @@ from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.weights.converted import ConvertedWeights
 from fairfm_core.models.weights.coverage import file_pool, meta_network
 from fairfm_core.models.weights.provenance import Probe
+from fairfm_core.models.weights.standardisation import standardise_as_published
 
 VALUES = 16
 """Number of features that are kept, evenly spaced among all."""
@@ -37,7 +38,7 @@ def probed(weights: ConvertedWeights) -> ConvertedWeights:
     if weights.about.probe is not None:
         verify_probe(weights)
         return weights
-    values = probe_features(weights.about.backbone, weights.tensors)
+    values = probe_features(weights)
     probe = Probe(timm=timm.__version__, torch=str(torch.__version__), values=values)
     about = weights.about.model_copy(update={"probe": probe})
     return ConvertedWeights(weights.path, about, weights.tensors, weights.sha256)
@@ -63,7 +64,7 @@ def refuse_other_features(
     weights: ConvertedWeights, expected: tuple[float, ...], origin: str
 ) -> None:
     """Raises BadInput if features of the fixed image are not `expected`, which is from `origin`."""
-    values = probe_features(weights.about.backbone, weights.tensors)
+    values = probe_features(weights)
     scale = max(map(abs, expected), default=0.0) or 1.0
     differences = [abs(a - b) / scale for a, b in zip(values, expected, strict=False)]
     if len(values) != len(expected) or not max(differences) <= TOLERANCE:
@@ -75,9 +76,11 @@ def refuse_other_features(
         )
 
 
-def probe_features(backbone: Backbone, tensors: dict[str, Tensor]) -> tuple[float, ...]:
+def probe_features(weights: ConvertedWeights) -> tuple[float, ...]:
     """Features of the fixed image through a file's own network, rounded; on the CPU in float32."""
-    network = _filled(backbone, tensors).eval()
+    backbone = weights.about.backbone
+    network = _filled(backbone, weights.tensors).eval()
+    standardise_as_published(network, weights.about.format)
     # Twice: torch refuses to normalise groups of one value, which a single small image may leave.
     images_2CSS = fixed_image(backbone.channels, backbone.image_size).repeat(2, 1, 1, 1)
     with torch.no_grad():

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
+from fairfm_core.seeding import splitmix, uniform
 from fairfm_core.training.augmentation.augment_pil import PilViews
 from fairfm_core.training.augmentation.augment_tensor import RandomViews
 from fairfm_core.training.augmentation.random_operations import RandomOperations
@@ -33,13 +33,6 @@ Step = Callable[[Tensor, Seeds], Tensor]
 
 PROBE_SCALE = (0.08, 1.0)
 OPERATIONS = 2
-
-# SplitMix64 (Steele, Lea, Flood 2014), whose k-th number is a hash of seed + k * GOLDEN.
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-MIXES = (
-    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
-    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
-)
 
 
 @dataclass(frozen=True)
@@ -130,12 +123,7 @@ def _mean_grey(backbone: Backbone) -> float:
 
 def uniforms(seeds: Seeds, count: int) -> Tensor:
     """float32 [count, B] in [0, 1): the first numbers of each seed's own SplitMix64 stream."""
-    steps = np.arange(1, count + 1, dtype=np.uint64)[:, None] * GOLDEN
-    z = np.array(seeds, dtype=np.uint64) + steps  # both wrap around at 2^64, as they should
-    for shift, factor in MIXES:
-        z = (z ^ (z >> shift)) * factor
-    z ^= z >> np.uint64(31)
-    return torch.from_numpy((z >> np.uint64(40)).astype(np.float32) / 2**24)
+    return torch.from_numpy(uniform(splitmix(seeds, count)))
 
 
 MakeAugmenter = Callable[[EndToEnd, Backbone], Augmenter]

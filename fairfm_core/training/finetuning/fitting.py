@@ -99,7 +99,8 @@ def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str
 
 def _step(job: Fit, state: TrainingState, batch: LabelledBatch) -> None:
     """One optimizer step at its scheduled learning rate."""
-    job.schedule.step_update(state.step + 1)
+    # As in MAE's code: the first step of a warm-up has a rate of 0.
+    job.schedule.step_update(state.step)
     state.losses.append(train_step(job.learner, state, batch))
     state.step += 1
     state.batch += 1

@@ -14,6 +14,7 @@ from fairfm_core.config.evaluation import AGE_EDGES
 from fairfm_core.config.frozen import Precision
 from fairfm_core.cores import usable_cores
 from fairfm_core.models.backbones import build_backbone, checkpoint_activations
+from fairfm_core.models.image_noise import draw_by_image
 from fairfm_core.training.adapt_data import training_loss
 from fairfm_core.training.batches import Split
 from fairfm_core.training.device import (
@@ -102,13 +103,17 @@ def finetuning_fit(
 def learner_of(
     model: nn.Module, recipe: EndToEnd, seed: int, device: torch.device, loss: Loss
 ) -> Learner:
-    """The network with its loss and the recipe's optimizer, loss scaling and moving average."""
+    """The network with its loss and the recipe's optimizer, loss scaling and moving average.
+
+    Its random layers are replaced by those that draw for each image.
+    """
+    noise = draw_by_image(model)
     forward = torch.compile(model) if recipe.compile else model
     assert isinstance(forward, nn.Module)
     average = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
     optimizer = finetuning_optimizer(model, recipe)
     scaler = grad_scaler(device, recipe.precision)
-    return Learner(model, forward, loss, optimizer, scaler, average, recipe, seed, device)
+    return Learner(model, forward, noise, loss, optimizer, scaler, average, recipe, seed, device)
 
 
 def predict_images(

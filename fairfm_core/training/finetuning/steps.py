@@ -1,7 +1,8 @@
 """One optimizer step of fine-tuning: any batch, in as few parts as memory allows.
 
-The gradient is that of the whole batch's loss, however the batch is divided; only batch
-normalisation sees the parts. When memory runs out, the parts are halved and the step is repeated.
+The gradient is that of the whole batch's loss, however the batch is divided: every image has its
+own augmentation and its own masks of stochastic depth and dropout. Only batch normalisation sees
+the parts. When memory runs out, the parts are halved and the step is repeated.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.errors import StageFailed
-from fairfm_core.seeding import stream_seed
+from fairfm_core.models.image_noise import ImageNoise
+from fairfm_core.seeding import image_seeds
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.device import autocast, free_cache, out_of_memory
 from fairfm_core.training.loading import LabelledBatch
@@ -32,6 +34,8 @@ class Learner:
     """The network itself, whose weights are saved."""
     forward: nn.Module
     """The network that images pass through: the same one, or its compiled form."""
+    noise: ImageNoise
+    """The random masks of the network's layers."""
     loss: Loss
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -79,12 +83,13 @@ def _gradients(learner: Learner, state: TrainingState, batch: LabelledBatch) -> 
 
 
 def _accumulated(learner: Learner, step: int, batch: LabelledBatch, size: int) -> Tensor:
-    # Dropout and stochastic depth draw from torch's own generator.
-    torch.manual_seed(stream_seed(learner.seed, "noise", step))
     learner.optimizer.zero_grad(set_to_none=True)
     known = known_count(batch.targets)
     total = torch.zeros((), device=batch.inputs.device)
-    for inputs_bCHW, targets_bP, groups_b in zip(*(x.split(size) for x in batch), strict=True):
+    seeds = image_seeds(learner.seed, len(batch.inputs), "noise", step)
+    parts = zip(*(x.split(size) for x in batch), strict=True)
+    for number, (inputs_bCHW, targets_bP, groups_b) in enumerate(parts):
+        learner.noise.draw(seeds[number * size : (number + 1) * size], learner.device)
         with autocast(learner.device, learner.recipe.precision):
             logits_bP = learner.forward(inputs_bCHW)
         loss = learner.loss.summed(logits_bP, targets_bP, groups_b) / known

@@ -18,7 +18,9 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.named_records import imported
 from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.models.image_noise import draw_by_image, refuse_shared_draws
 from fairfm_core.models.memory.gpu_rules import GpuRules
+from fairfm_core.models.memory.network import meta_images
 
 ParameterGroups = list[dict[str, object]]
 """Groups of parameters with their weight decay, as torch's optimizers take them."""
@@ -89,6 +91,24 @@ class SelfSupervision(ABC):
         `batch` counts the images of a step over all workers; `spread` is that of the last step.
         """
         return None
+
+
+def check_pretraining(recipe: Pretraining, backbone: Backbone) -> None:
+    """Build the network without memory and pass two images through it as a training would.
+
+    Raises BadInput for a network that cannot be built, or that draws random numbers that belong to
+    no image.
+    """
+    method, meta = implementation(recipe.method), torch.device("meta")
+    with meta:
+        network = method.build(recipe, backbone).train()
+    noise = draw_by_image(network, SELF_SUPERVISED[recipe.method].views)
+    noise.draw([0, 1], meta)
+    images_BCHW = meta_images(backbone, 2)
+    refuse_shared_draws(
+        backbone.name,
+        lambda: method.forward_on_meta(network, images_BCHW, GpuRules(half=False), workers=1),
+    )
 
 
 def implementation(method: str) -> type[SelfSupervision]:

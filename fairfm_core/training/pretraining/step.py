@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fairfm_core.errors import StageFailed
-from fairfm_core.models.synchronised_norm import worker
 from fairfm_core.seeding import stream_seed
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.device import autocast, free_cache, out_of_memory
@@ -68,13 +67,13 @@ def _accumulated(
     trainer: Pretrainer, step: int, pixels_bSS: Tensor, seeds: list[int], size: int
 ) -> tuple[Tensor, float | None]:
     """This worker's part of the batch's loss and of its gradients."""
-    rank = worker()[0]
-    # Each worker draws its own dropout; the first one draws what a single worker would.
-    torch.manual_seed(stream_seed(trainer.recipe.seed, "noise", step, *([rank] if rank else [])))
     trainer.optimizer.zero_grad(set_to_none=True)
     total, spread = torch.zeros((), device=trainer.device), None
     for start in range(0, len(seeds), size):
         part = slice(start, start + size)
+        if trainer.noise:
+            by_image = [stream_seed(seed, "noise") for seed in seeds[part]]
+            trainer.noise.draw(by_image, trainer.device)
         pixels = pixels_bSS[part].to(trainer.device, non_blocking=True)
         with autocast(trainer.device, trainer.recipe.precision):
             part_loss = trainer.method.batch_loss(pixels, seeds[part], step / trainer.steps)

@@ -13,6 +13,7 @@ import torch
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.models.image_noise import ImageNoise, draw_by_image
 from fairfm_core.models.synchronised_norm import worker
 from fairfm_core.training.device import grad_scaler
 from fairfm_core.training.pretraining.corpus_images import CorpusImages
@@ -30,6 +31,8 @@ class Pretrainer:
     method: SelfSupervision
     recipe: Pretraining
     images: CorpusImages
+    noise: ImageNoise
+    """The random masks of the network's layers, if it has any."""
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     device: torch.device
@@ -68,6 +71,6 @@ def make_pretrainer(
     method = implementation(recipe.method)(recipe, backbone, device)
     peak = recipe.base_lr * batch / 256
     optimizer = torch.optim.AdamW(method.parameter_groups(), lr=peak, betas=recipe.betas)
-    return Pretrainer(
-        method, recipe, images, optimizer, grad_scaler(device, recipe.precision), device
-    )
+    noise = draw_by_image(method.network, SELF_SUPERVISED[recipe.method].views)
+    scaler = grad_scaler(device, recipe.precision)
+    return Pretrainer(method, recipe, images, noise, optimizer, scaler, device)

@@ -27,6 +27,8 @@ SCALES: dict[str, Callable[[int], float]] = {
     "absolute": lambda batch_size: 1.0,
 }
 """Factor of the learning rate for a batch size, by the recipe's `lr_scaling`."""
+MADE: dict[str, Callable[[int], int]] = {"step": lambda step: step, "epoch": lambda step: 0}
+"""Steps of the epoch that count for the rate before step number `step`, by `rate_per`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,8 @@ def learning_rates(group: HeadGroup, epoch: int) -> NDArray[np.float64]:
     )
     rates_SK = np.empty((steps, len(peaks)))
     for step, rates_K in enumerate(rates_SK):
-        schedule.step_update(epoch * steps + step + 1)
+        # As in MAE's code: the first step of a warm-up has a rate of 0.
+        schedule.step_update(epoch * steps + MADE[recipe.rate_per](step))
         rates_K[:] = [parameter["lr"] for parameter in optimizer.param_groups]
     return rates_SK
 

@@ -18,7 +18,10 @@ from torch import Tensor
 from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.training.probing.heads import HeadWeights, batch_normalised, logits
 
-SHARED = ("epochs", "batch_size", "optimizer", "warmup_epochs", "normalise", "views", "select")
+SHARED = (
+    *("epochs", "batch_size", "optimizer", "rate_per", "warmup_epochs"),
+    *("normalise", "views", "select"),
+)
 """Fields of the recipe that must be equal for all heads of a pass."""
 
 

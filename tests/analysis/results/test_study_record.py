@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -67,6 +68,23 @@ def test_a_changed_record_is_refused_in_one_line(store: ArtifactStore, change: s
     assert refused(store).endswith(
         f"study.json is damaged (it differs from what was stored); {AGAIN}"
     )
+
+
+def test_no_flipped_bit_goes_unnoticed(store: ArtifactStore) -> None:
+    """What a flip may leave is the same content: a space that became another white space."""
+    written = path_of(store).read_bytes()
+    before, random = read_study_record(store, "tiny")[1], Random(7)
+    unnoticed = 0
+    for _ in range(300):
+        flipped = bytearray(written)
+        flipped[random.randrange(len(written))] ^= 1 << random.randrange(8)
+        path_of(store).write_bytes(bytes(flipped))
+        try:
+            assert read_study_record(store, "tiny")[1] == before
+            unnoticed += 1
+        except BadFile:
+            continue
+    assert unnoticed < 30
 
 
 def test_a_record_of_an_older_version_is_read_without_a_word(

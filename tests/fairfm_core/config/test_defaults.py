@@ -15,7 +15,7 @@ from fairfm_core.stages import REVISIONS
 
 
 def test_defaults_and_revisions_are_pinned_together() -> None:
-    assert REVISIONS == {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
+    assert REVISIONS == {"pretrain": 3, "weights": 1, "features": 1, "adapt": 3, "evaluate": 2}
     assert Backbone(name="x").model_dump() == {
         "name": "x",
         "image_size": 224,
@@ -60,6 +60,7 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "optimizer": "adamw",
         "lr": 1e-2,
         "lr_scaling": "absolute",
+        "rate_per": "step",
         "warmup_epochs": 10,
         "weight_decay": 0.0,
         "normalise": True,

@@ -288,7 +288,11 @@ def test_initialisation() -> None:
         bound = math.sqrt(6 / (rows + columns))
         assert 0.98 * bound < layer.weight.abs().max() <= bound
         assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
-        assert layer.bias.eq(0).all()
+        assert layer is model.encoder.patch_embed.proj or layer.bias.eq(0).all()
+    # The official code sets no bias of the patch projection: it keeps torch's for a convolution.
+    bias, bound = model.encoder.patch_embed.proj.bias, 1 / math.sqrt(3 * PATCH**2)
+    assert 0.9 * bound < bias.abs().max() <= bound
+    assert bias.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)
     for token in (model.encoder.cls_token, model.mask_token):
         assert token.std().item() == pytest.approx(0.02, rel=0.25)
     norms = [layer for layer in model.modules() if isinstance(layer, nn.LayerNorm)]

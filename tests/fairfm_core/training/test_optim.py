@@ -66,6 +66,36 @@ def test_layer_decay_and_weight_decay_of_a_vit() -> None:
     assert {decay[n] for n in ("pos_embed", "blocks.0.norm1.weight", "head.bias")} == {0.0}
 
 
+@pytest.mark.parametrize("granularity", ["block", "stage"])
+def test_the_class_token_s_norm_has_the_head_s_rate(granularity: str) -> None:
+    """MAE's code: what is neither embedding nor block belongs to the last layer (timm: block)."""
+    model = build_backbone(TINY, method="end_to_end", pool="token", classes=2, seed=0)
+    recipe = PAPER.model_copy(
+        update={"layer_decay": 0.55, "layer_decay_granularity": granularity, "weight_decay": 0.3}
+    )
+    scale, decay = (settings_of(model, recipe, name) for name in ("lr_scale", "weight_decay"))
+    assert scale.keys() == decay.keys() == dict(model.named_parameters()).keys()
+    layers = len(model.blocks) + 1
+
+    def layer(name: str) -> int:
+        if name in ("cls_token", "pos_embed") or name.startswith("patch_embed"):
+            return 0
+        return int(name.split(".")[1]) + 1 if name.startswith("blocks") else layers
+
+    by_hand = {name: 0.55 ** (layers - layer(name)) for name in scale}
+    assert scale == pytest.approx(by_hand)
+    assert scale["norm.weight"] == scale["norm.bias"] == 1.0
+    assert decay["norm.weight"] == 0.0
+
+
+def test_a_resnet_s_norm_keeps_timm_s_rate() -> None:
+    resnet = Backbone(name="resnetv2_50x1_bit", image_size=32)
+    with torch.device("meta"):
+        model = build_backbone(resnet, method="end_to_end", pool="auto", classes=2, seed=0)
+    scale = settings_of(model, PAPER.model_copy(update={"layer_decay": 0.5}), "lr_scale")
+    assert scale["norm.weight"] == scale["stages.3.blocks.2.conv1.weight"] == 0.5
+
+
 def test_betas_are_the_recipes() -> None:
     for betas in ((0.9, 0.95), (0.8, 0.97)):
         for granularity in ("block", "stage"):

@@ -181,7 +181,8 @@ def test_heads_trained_together_are_those_trained_alone(
 def test_a_head_that_diverges_fails_alone(phantom: PreparedData, tmp_path: Path) -> None:
     backbone = FAMILIES["efficientnet"]
     file = published(backbone, tmp_path / "w.pth")
-    grids = [planned(phantom, file, backbone, PROBE | {"lr": lr}) for lr in (1e-2, 1e39)]
+    probe = PROBE | {"warmup_epochs": 0}
+    grids = [planned(phantom, file, backbone, probe | {"lr": lr}) for lr in (1e-2, 1e39)]
     store = open_store(str(tmp_path / "results"))
     run_all(grids[0][:2], store)
     good, bad = (stages[2] for stages in grids)

@@ -176,6 +176,9 @@ def test_temporary_errors_are_recognised() -> None:
     assert not is_temporary(KeyError("x"))
     assert "hunter2" not in reason_of(OSError("http://ann:hunter2@host is down\nmore"))
     assert reason_of(OSError("first\nsecond")) == "OSError: first"
+    assert reason_of(OSError("(sqlite3.OperationalError) disk I/O error\n[SQL: INSERT]")) == (
+        "disk I/O error"
+    )
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from timm.layers import StdConv2d
 from torch import Tensor, nn
 
 from fairfm_core.config.zoo import ZOO, FoundationModel
@@ -21,8 +22,10 @@ from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.checkpoints.bit import timm_name
 from fairfm_core.models.checkpoints.registry import Converted, convert
+from fairfm_core.models.weights.converted import read_weights
 from fairfm_core.models.weights.coverage import Coverage, meta_network
 from fairfm_core.models.weights.loading import load_weights
+from fairfm_core.models.weights.probe import fixed_image
 
 from .bundle_writer import write_bundle
 from .published_layouts import (
@@ -172,6 +175,29 @@ def test_bit_arrays(tmp_path: Path, head: bool) -> None:
     check_resnet(converted, arrays, tmp_path)
     names = ("resnet/head/conv2d/kernel", "resnet/head/conv2d/bias")
     assert converted.dropped == ({"classification head": names} if head else {})
+
+
+@torch.no_grad()
+def test_bit_s_epsilon_is_that_of_bit_s_code(tmp_path: Path) -> None:
+    """Kernels of a variance near 1e-8 show it; timm's own files keep timm's epsilon."""
+    arrays = {
+        name: np.float32(1e-4) * array if "/kernel" in name else array
+        for name, array in bit_arrays().items()
+    }
+    np.savez(tmp_path / "bit.npz", **arrays)
+    converted = convert(resnet("bit"), tmp_path / "bit.npz")
+    check_resnet(converted, arrays, tmp_path)
+    weights = read_weights(tmp_path / "w.safetensors")
+    assert weights.about.probe is not None
+    features = bit_features(arrays, fixed_image(3, converted.model.image_size))[0]
+    places = torch.linspace(0, len(features) - 1, 16).round().long()
+    assert weights.about.probe.values == pytest.approx(features[places].tolist(), abs=1e-4)
+    path = saved(converted.tensors, tmp_path / "timm.pth")
+    network, _ = loaded(convert(resnet("timm"), path), tmp_path, "auto")
+    epsilons = {layer.eps for layer in network.modules() if isinstance(layer, StdConv2d)}
+    assert epsilons == {1e-8}
+    difference = (network(images(64)) - bit_features(arrays, images(64))).abs().max()
+    assert float(difference) > 0.01
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
+from fairfm_core.models.image_noise import draw_by_image
 from fairfm_core.models.memory.network import NetworkMemory, network_memory
 from fairfm_core.training.checkpoint import TrainingState
 
@@ -64,7 +65,9 @@ def test_activations_are_those_that_real_tensors_leave(backbone: Backbone) -> No
 
 @pytest.mark.slow
 def test_stochastic_depth_keeps_its_masks() -> None:
-    real = kept_on_cpu(network(VIT, drop_path=0.3), images(VIT))
+    model = network(VIT, drop_path=0.3)
+    draw_by_image(model).draw(range(BATCH), torch.device("cpu"))
+    real = kept_on_cpu(model, images(VIT))
     assert counted(VIT, drop_path=0.3).activations == real > counted(VIT).activations
 
 

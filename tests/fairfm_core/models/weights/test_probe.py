@@ -61,7 +61,7 @@ def test_the_probe_is_what_the_published_code_computes(file: Path) -> None:
 def test_a_fine_tuned_network_is_probed_as_it_pools(tmp_path: Path) -> None:
     state = fine_tuned(Random(1), STATE)
     converted = convert(vit("mae"), saved(state, tmp_path / "m.pth"))
-    values = probe_features(converted.model.network(), converted.tensors)
+    values = probe_features(converted.weights(tmp_path))
     features = vit_features(state, fixed_image(3, SIZE), "avg")[0]
     assert values[0] == pytest.approx(float(features[0]), rel=1e-3)
 

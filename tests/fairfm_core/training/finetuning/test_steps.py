@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.backbone import Backbone
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.device import compute_dtype, grad_scaler
-from fairfm_core.training.finetuning.stage import learner_of
+from fairfm_core.training.finetuning.stage import build_network, learner_of
 from fairfm_core.training.finetuning.steps import Learner, train_step
 from fairfm_core.training.loading import LabelledBatch
 from fairfm_core.training.losses import Loss, focal_cost
@@ -52,6 +53,74 @@ def batch() -> LabelledBatch:
     targets[:4] = float("nan")  # a part without any known label
     inputs = torch.randn(16, 6, generator=draw)
     return LabelledBatch(inputs, targets, torch.randint(-1, 3, (16,), generator=draw))
+
+
+TINY = {"patch_size": 8, "depth": 2, "proj_drop_rate": 0.1, "attn_drop_rate": 0.1}
+NOISY: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "checkpointed": {"checkpoint_activations": True},
+    "bf16": {"precision": "bf16"},
+    "both": {"precision": "bf16", "checkpoint_activations": True},
+}
+ROUNDING = {"plain": 2e-6, "checkpointed": 2e-6, "bf16": 1e-2, "both": 1e-2}
+"""Relative difference of gradients. In bfloat16 each part's gradient is rounded to 8 bits."""
+
+
+def gradient(
+    images: int, room: int = 10**6, device: torch.device = CPU, **fields: Any
+) -> tuple[Tensor, TrainingState]:
+    """A transformer's gradient of a step with stochastic depth and dropout, flat."""
+    recipe = EndToEnd(method="end_to_end", drop_path=0.4, **fields)
+    backbone = Backbone(name="test_vit", image_size=32, channels=1, options=TINY)
+    model = build_network(recipe, backbone, 3, 0, device).train()
+    model.register_forward_pre_hook(partial(refuse_more_than, room))
+    draw = torch.Generator().manual_seed(1)
+    drawn = (
+        torch.randn(images, 1, 32, 32, generator=draw),
+        torch.randint(0, 2, (images, 3), generator=draw).float(),
+        torch.full((images,), -1),
+    )
+    state, batch = TrainingState(step=5), LabelledBatch(*(x.to(device) for x in drawn))
+    train_step(learner_of(model, recipe, 0, device, Loss()), state, batch)
+    gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return torch.cat(gradients).cpu(), state
+
+
+def refuse_more_than(room: int, model: nn.Module, inputs: tuple[Tensor]) -> None:
+    if len(inputs[0]) > room:
+        raise torch.OutOfMemoryError("no room")
+
+
+@pytest.mark.parametrize("case", NOISY)
+def test_stochastic_depth_and_dropout_are_those_of_the_whole_in_any_parts(case: str) -> None:
+    """Drawn once for each part, as timm does, they change the gradient by a quarter and more."""
+    whole, _ = gradient(12, **NOISY[case])
+    for micro_batch in (1, 2, 4, 5):
+        parts, _ = gradient(12, micro_batch=micro_batch, **NOISY[case])
+        assert float((parts - whole).norm() / whole.norm()) < ROUNDING[case]
+    halved, state = gradient(12, room=3, **NOISY[case])
+    assert state.micro_batch == 3
+    assert float((halved - whole).norm() / whole.norm()) < ROUNDING[case]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("fields", [{}, {"checkpoint_activations": True}])
+def test_a_gpu_draws_the_masks_of_a_cpu(fields: dict[str, Any]) -> None:
+    gpu = torch.device("cuda")
+    there, here = (gradient(12, device=each, precision="fp32", **fields)[0] for each in (gpu, CPU))
+    assert float((there - here).norm() / here.norm()) < 1e-3
+    for precision, least in (("fp32", 1e-4), ("auto", 3e-2)):
+        whole, parts = (
+            gradient(12, device=gpu, micro_batch=size, precision=precision, **fields)[0]
+            for size in (12, 4)
+        )
+        assert float((parts - whole).norm() / whole.norm()) < least
+
+
+def test_recomputed_activations_see_the_same_masks() -> None:
+    plain, _ = gradient(6)
+    again, _ = gradient(6, checkpoint_activations=True, micro_batch=2)
+    assert float((again - plain).norm() / plain.norm()) < 2e-6
 
 
 LOSSES = {

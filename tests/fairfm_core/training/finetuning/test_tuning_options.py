@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from torch import Tensor
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.adaptation import EndToEnd
@@ -16,8 +18,12 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.errors import BadInput
 from fairfm_core.training.batches import take_split
+from fairfm_core.training.checkpoint import TrainingState
+from fairfm_core.training.finetuning import fitting
 from fairfm_core.training.finetuning.fitting import fit
 from fairfm_core.training.finetuning.stage import build_network, finetuning_fit
+from fairfm_core.training.finetuning.steps import Learner
+from fairfm_core.training.loading import LabelledBatch
 
 VIT = Backbone(name="test_vit", image_size=32, channels=1, options={"patch_size": 8})
 RESNET = Backbone(
@@ -51,9 +57,9 @@ def history(
 def test_savers_leave_the_loss_as_it_is(
     phantom: PreparedData, tmp_path: Path, backbone: Backbone, option: dict[str, Any]
 ) -> None:
-    # Without stochastic depth, whose draws are made for each part anew; and in steps so small that
-    # AdamW does not make large ones of rounding, which differs between processors.
-    small = {"drop_path": 0.0, "base_lr": 1e-6, "min_lr": 0.0}
+    # In steps so small that AdamW does not make large ones of rounding, which differs between
+    # processors.
+    small = {"drop_path": 0.3, "base_lr": 1e-6, "min_lr": 0.0}
     plain = history(phantom, tmp_path / "plain", backbone, **small)
     saving = history(phantom, tmp_path / "saving", backbone, **small, **option)
     assert saving[0]["loss"] == pytest.approx(plain[0]["loss"], rel=1e-4)
@@ -72,9 +78,9 @@ def test_a_compiled_network_trains_the_same(
     compiling = Mock(side_effect=partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(torch, "compile", compiling)
     small = VIT.model_copy(update={"options": {**VIT.options, "depth": 1}})
-    plain = history(phantom, tmp_path / "plain", small, drop_path=0.0)
+    plain = history(phantom, tmp_path / "plain", small)
     assert not compiling.called
-    compiled = history(phantom, tmp_path / "compiled", small, drop_path=0.0, compile=True)
+    compiled = history(phantom, tmp_path / "compiled", small, compile=True)
     assert compiling.call_count == 1
     assert compiled[0]["loss"] == pytest.approx(plain[0]["loss"], rel=1e-3)
 
@@ -91,6 +97,31 @@ def test_speed_and_memory_are_recorded(phantom: PreparedData, tmp_path: Path) ->
     assert row["images_per_second"] > 0
     assert 0 <= row["data_fraction"] <= 1
     assert row["memory_gb"] > 0.05
+
+
+def test_rates_are_those_of_mae_s_code_at_every_step(
+    phantom: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """adjust_learning_rate(i / len(loader) + epoch): the first step's rate is 0."""
+    rates: list[float] = []
+
+    def step(learner: Learner, state: TrainingState, batch: LabelledBatch) -> Tensor:
+        rates.append(learner.optimizer.param_groups[0]["lr"])
+        return torch.tensor(0.0)
+
+    monkeypatch.setattr(fitting, "train_step", step)
+    history(phantom, tmp_path, VIT, epochs=5, warmup_epochs=2, base_lr=0.3, min_lr=0.01)
+    steps = len(rates) // 5
+    epochs = [number / steps for number in range(5 * steps)]
+    assert rates == pytest.approx(
+        [
+            0.3 * epoch / 2
+            if epoch < 2
+            else 0.01 + (0.3 - 0.01) * 0.5 * (1 + math.cos(math.pi * (epoch - 2) / 3))
+            for epoch in epochs
+        ]
+    )
+    assert rates[0] == 0.0
 
 
 @pytest.mark.slow

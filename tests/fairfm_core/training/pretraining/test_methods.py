@@ -18,10 +18,18 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.errors import BadInput
+from fairfm_core.models.image_noise import ImageDropPath
 from fairfm_core.training import checkpoint
+from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.pretraining.corpus_images import CorpusImages
-from fairfm_core.training.pretraining.method import SelfSupervision, implementation
+from fairfm_core.training.pretraining.method import (
+    SelfSupervision,
+    check_pretraining,
+    implementation,
+)
 from fairfm_core.training.pretraining.stage import run
+from fairfm_core.training.pretraining.step import training_step
 from fairfm_core.training.pretraining.trainer import Pretrainer, make_pretrainer
 
 CPU = torch.device("cpu")
@@ -268,3 +276,46 @@ def test_a_training_that_goes_on_has_the_rates_of_one_that_never_stopped(
     after = rates_of(make_pretrainer(how, VIT, images(22), CPU), parts)
     assert len(before) == killed
     assert before + after == expected
+
+
+# Masks of stochastic depth and dropout
+
+NOISY = VIT.model_copy(
+    update={"options": VIT.options | {"drop_path_rate": 0.5, "proj_drop_rate": 0.2}}
+)
+
+
+def stepped(method: str, **fields: Any) -> tuple[Pretrainer, torch.Tensor]:
+    """A training after a step on 12 images, and its gradients."""
+    trainer = make_pretrainer(recipe(method, batch_size=12, **fields), NOISY, images(12), CPU)
+    trainer.method.network.train()
+    pixels, seeds = next(trainer.images.epoch(0, 12))
+    training_step(trainer, TrainingState(), pixels, seeds)
+    trained = (p.grad for p in trainer.method.network.parameters() if p.grad is not None)
+    return trainer, torch.cat([gradient.flatten() for gradient in trained])
+
+
+@pytest.mark.parametrize("micro_batch", [2, 4, 5])
+def test_masks_of_mae_do_not_depend_on_the_parts_of_a_batch(micro_batch: int) -> None:
+    trainer, whole = stepped("mae")
+    assert len(trainer.noise) > 0
+    _, parts = stepped("mae", micro_batch=micro_batch)
+    assert float((parts - whole).norm() / whole.norm()) < 2e-6
+
+
+def test_both_views_and_both_encoders_of_moco_have_masks_of_their_own() -> None:
+    trainer, first = stepped("mocov3")
+    layers = [m for m in trainer.method.network.modules() if isinstance(m, ImageDropPath)]
+    assert len({layer.layer for layer in layers}) == len(layers) == 4  # two branches, two encoders
+    assert trainer.noise.passes == 2
+    assert set(trainer.noise._calls) == {2}
+    assert torch.equal(stepped("mocov3")[1], first)
+
+
+def test_draws_that_belong_to_no_image_are_refused_before_a_pretraining() -> None:
+    for method in SMALL:
+        check_pretraining(recipe(method), NOISY)
+    options = {"drop_rate": 0.2}
+    shared = Backbone(name="test_efficientnet", image_size=32, channels=1, options=options)
+    with pytest.raises(BadInput, match="for all images together"):
+        check_pretraining(recipe("mocov3"), shared)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.recipes import pretraining_values
 from fairfm_core.errors import StageFailed
+from fairfm_core.models.image_noise import ImageNoise
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.pretraining.method import BatchLoss
 from fairfm_core.training.pretraining.step import training_step
@@ -61,7 +62,7 @@ def step(gradient: float, *, scale: float | None = None) -> tuple[TrainingState,
     recipe = read_pretraining(pretraining_values(values))
     scaler = torch.amp.GradScaler("cpu", enabled=scale is not None, init_scale=scale or 1.0)
     optimizer = torch.optim.AdamW(method.network.parameters(), lr=1e-3)
-    trainer = Pretrainer(method, recipe, images, optimizer, scaler, CPU)
+    trainer = Pretrainer(method, recipe, images, ImageNoise(), optimizer, scaler, CPU)
     state = TrainingState()
     training_step(trainer, state, torch.tensor([[[gradient]]]), [0])
     return state, trainer

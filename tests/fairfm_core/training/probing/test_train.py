@@ -23,6 +23,7 @@ from fairfm_core.training.batches import batch_count, epoch_order, index_batches
 from fairfm_core.training.finetuning.fitting import mean_auc
 from fairfm_core.training.optim import cosine_schedule
 from fairfm_core.training.probing import epochs
+from fairfm_core.training.probing.head_groups import head_groups, learning_rates
 from fairfm_core.training.probing.heads import initial_weight
 from fairfm_core.training.probing.optimizers import RULES, StepSizes
 from fairfm_core.training.probing.train import (
@@ -137,8 +138,8 @@ def slow_probe(found: ProbeFeatures, asked: ProbeTask) -> TrainedProbe:
         head.train()
         order = epoch_order(len(y_NP), asked.seed, epoch)
         for index in index_batches(order, given.batch_size):
-            step += 1
             schedule.step_update(step)
+            step += 1
             optimizer.zero_grad()
             logits_BP, y_BP = head(x_VND[epoch % len(x_VND), index]), y_NP[index]
             known_BP = ~torch.isnan(y_BP)
@@ -217,6 +218,27 @@ def test_companions_change_float32_rounding_at_most(optimizer: str) -> None:
         np.testing.assert_allclose(
             score_NP, predict_probe(alone, found.val_ND, CPU), rtol=0, atol=1e-5
         )
+
+
+def test_rates_are_those_of_the_official_codes() -> None:
+    """MAE: by i / len(loader) + epoch, with a warm-up from 0. MoCo v3: by epoch, without one."""
+    found = features()
+    for rising, rate_per, passed in ((2, "step", float), (0, "epoch", math.floor)):
+        start = recipe(lr=2.0, epochs=6, warmup_epochs=rising, rate_per=rate_per)
+        asked = task(found, start)
+        (group,) = head_groups([asked], ["x"], CPU)
+        steps = batch_count(len(asked.chosen_N), start.batch_size)
+        assert steps > 2
+        rates = [float(rate) for epoch in range(6) for (rate,) in learning_rates(group, epoch)]
+        reached = [passed(n / steps) for n in range(6 * steps)]
+        assert rates == pytest.approx([2.0 * official_rate(epoch, rising, 6) for epoch in reached])
+
+
+def official_rate(epoch: float, warmup: int, epochs: int) -> float:
+    """adjust_learning_rate of both codes, for a peak of 1 and a floor of 0."""
+    if epoch < warmup:
+        return epoch / warmup
+    return 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
 
 
 def mixed_tasks(found: ProbeFeatures, **fields: Any) -> list[ProbeTask]:
