@@ -33,7 +33,7 @@ def test_golden_fingerprints() -> None:
     assert {kind: stage.fingerprint for kind, stage in probe.items()} == {
         "features": "e7c43e0c93e350f5b218",
         "adapt": "f7d52c0b16274ad383b1",
-        "evaluate": "fd6cb394e8ac8a80f622",
+        "evaluate": "d4a61c1845bfad5db664",
     }
 
 

@@ -5,12 +5,14 @@ Array suffixes: M numbers, S seeds, B replicates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.disaggregated.extremes import Extreme
 from fairfm_core.evaluation.disaggregated.metric_frame import joined
+from fairfm_core.evaluation.metrics import Metric
 from fairfm_core.evaluation.resampling.bootstrap import (
     NO_INTERVAL,
     ONE_PATIENT,
@@ -48,3 +50,27 @@ def estimates(
             limits = {"lo": interval.lo, "hi": interval.hi}
             rows.append({"value": float(value), **limits, "reason": joined(why, note)})
     return rows
+
+
+UNSHOWN = f"{NO_INTERVAL}: not known to cover the extremes of this metric"
+FEW_REPLICATES = f"{NO_INTERVAL}: fewer than 2 replicates defined"
+
+
+def of_extreme(
+    number: Row, metric: Metric, covers: bool, extreme: Callable[[], Extreme | None]
+) -> Row:
+    """A number that is an extreme over groups: the interval of an extreme in place of the
+    percentiles, and `bias_corrected`.
+
+    Without either where it has no interval, or where none is known to cover (`covers`).
+    """
+    nothing = {"lo": None, "hi": None, "bias_corrected": None}
+    if number["lo"] is None or np.isnan(number["lo"]):
+        return number | nothing
+    if not covers:
+        return number | nothing | {"reason": joined(number["reason"], UNSHOWN)}
+    limits = extreme()
+    if limits is None:
+        return number | nothing | {"reason": joined(number["reason"], FEW_REPLICATES)}
+    limits = limits if metric.two_sided else limits.within(0.0, 1.0)
+    return number | {"lo": limits.lo, "hi": limits.hi, "bias_corrected": limits.corrected}

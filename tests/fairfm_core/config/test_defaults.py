@@ -15,7 +15,7 @@ from fairfm_core.stages import REVISIONS
 
 
 def test_defaults_and_revisions_are_pinned_together() -> None:
-    assert REVISIONS == {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 2}
+    assert REVISIONS == {"pretrain": 2, "weights": 1, "features": 1, "adapt": 2, "evaluate": 3}
     assert Backbone(name="x").model_dump() == {
         "name": "x",
         "image_size": 224,
