@@ -14,6 +14,7 @@ from analysis.results.results import StudyResults
 from analysis.wording import (
     UNDEFINED,
     aligned,
+    corrected,
     counted,
     definition_of,
     signed,
@@ -102,9 +103,8 @@ def seeds_text(row: Row) -> str:
 
 def _cell(row: Row, name: str) -> str:
     number = number_of(row, "test", name)
-    return (
-        f"{with_interval(number)} [{with_null(number)}]" if is_gap(name) else with_interval(number)
-    )
+    notes = with_null(number) if is_gap(name) else corrected(number)
+    return f"{with_interval(number)} [{notes}]" if notes else with_interval(number)
 
 
 def _reading(front: Front, settings: EvaluationSettings) -> str:

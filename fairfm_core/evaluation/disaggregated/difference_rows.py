@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats, Ints
-from fairfm_core.evaluation.disaggregated.estimates import estimates
+from fairfm_core.evaluation.disaggregated.estimates import estimates, with_trainings
 from fairfm_core.evaluation.disaggregated.gaps import two_sided
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame, MetricValues, joined
 from fairfm_core.evaluation.disaggregated.metric_rows import MEAN
@@ -73,7 +73,8 @@ def _rows(
     reference_M = _references(values.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
     reasons = [joined(_why(values, whole, pair), values.no_interval) for pair in pairs]
     patients = _patients(frame, everybody, values, pairs)
-    numbers = estimates(value_SM, replicate_BSM, reasons, patients, frame.intervals)
+    numbers = estimates(value_SM, replicate_BSM, reasons, patients, frame.confidence)
+    numbers = with_trainings(numbers, value_SM, frame, values.metric, lowest=-1.0)
     names = frame.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
         value, reference = number["value"], reference_M[m]

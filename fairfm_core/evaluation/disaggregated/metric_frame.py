@@ -18,7 +18,7 @@ from fairfm_core.evaluation.metrics import AUC, Metric
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.resampling.replicate_values import ValuesByMetric
-from fairfm_core.evaluation.resampling.trainings import IntervalMaker, Trainings
+from fairfm_core.evaluation.resampling.trainings import Trainings
 
 ANALYTIC = "no interval: DeLong's method applies only to the AUC"
 UNFIXED = "no interval: with these weights DeLong's method holds only for balanced attributes"
@@ -72,11 +72,6 @@ class MetricFrame:
     def confidence(self) -> float:
         """Confidence level of every interval."""
         return self.problem.settings.confidence
-
-    @property
-    def intervals(self) -> IntervalMaker:
-        """How every interval is made."""
-        return IntervalMaker(self.confidence, self.problem.settings.seed, self.trainings)
 
     def of(self, metric: Metric) -> MetricValues:
         """One metric, NaN wherever it is undefined."""

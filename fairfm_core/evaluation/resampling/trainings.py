@@ -6,8 +6,8 @@ each adaptation is one.
 
 The mean over a configuration's models has the variance (variance between the means of independent
 trainings) / (their number), whatever the share of either level in it: the mean of a pre-training
-holds the scatter of its adaptations too. Few trainings tell their variance badly, which is what
-Student's t is for.
+holds the scatter of its adaptations too. A few trainings hardly show how much they vary, so limits
+are those of Student's t.
 
 Array suffixes: S models of a configuration, U independent trainings, B replicates, M numbers.
 """
@@ -23,8 +23,6 @@ from scipy.special import stdtrit
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats, Ints
-from fairfm_core.evaluation.resampling.bootstrap import Interval, percentile_intervals
-from fairfm_core.seeding import stream
 
 
 @dataclass(frozen=True)
@@ -95,33 +93,9 @@ class Trainings:
         error_M: Floats = unit_UM.std(axis=0, ddof=1) / np.sqrt(self.number)
         return error_M
 
-    def with_spread(self, replicate_BM: Floats, value_SM: Floats, seed: int) -> Floats:
-        """Replicates of the mean over models in which the trainings vary as well as the patients.
-
-        Each replicate deviates by the standard error times a draw of Student's t with U - 1 degrees
-        of freedom: its quantiles, equally spaced, in random order. Percentiles of the sum are a
-        confidence interval (Fisher and Behrens), on the safe side with few trainings.
-        """
-        replicates, freedom = len(replicate_BM), self.number - 1
-        share_B = (np.arange(replicates) + 0.5) / max(replicates, 1)
-        order_B = stream(seed, "spread of trainings").permutation(replicates)
-        t_B = stdtrit(freedom, share_B)[order_B]
-        spread_BM: Floats = replicate_BM + t_B[:, None] * self.standard_error(value_SM)
-        return spread_BM
-
-
-@dataclass(frozen=True)
-class IntervalMaker:
-    """How intervals of means over a configuration's models are made from replicates."""
-
-    confidence: float
-    seed: int
-    trainings: Trainings | None = None
-    """Independent trainings whose spread the intervals cover; None for that of patients alone."""
-
-    def intervals(self, value_SM: Floats, replicate_BSM: Floats) -> list[Interval]:
-        """Percentile intervals of M numbers."""
-        replicate_BM = replicate_BSM.mean(axis=1)
-        if self.trainings is not None:
-            replicate_BM = self.trainings.with_spread(replicate_BM, value_SM, self.seed)
-        return percentile_intervals(replicate_BM, self.confidence)
+    def reach(self, value_SM: Floats, confidence: float) -> Floats:
+        """Half the width of Student's interval of the mean over models, [M], with U - 1 degrees of
+        freedom: what the spread between trainings alone leaves open."""
+        quantile = float(stdtrit(self.number - 1, (1 + confidence) / 2))
+        reach_M: Floats = quantile * self.standard_error(value_SM)
+        return reach_M

@@ -149,6 +149,7 @@ def difference_of(
     `lent` is the spread between trainings that a side with one seed is given; without it there is
     no p-value.
     """
+    spreads = {name: own_spread(side) or lent for name, side in (("a", a), ("b", b))}
     a, b = a.independent(), b.independent()
     value_a, value_b = float(a.value_S.mean()), float(b.value_S.mean())
     difference = value_a - value_b
@@ -163,7 +164,6 @@ def difference_of(
         return row | {"reason": f"undefined for {where}: see its own evaluation"}
     if len(draws_B) < 2:
         return row | {"reason": f"no interval: {len(draws_B)} replicates defined for both"}
-    spreads = {name: own_spread(side) or lent for name, side in (("a", a), ("b", b))}
     error = DifferenceError.of(draws_B, [*zip(spreads.values(), _seeds(a, b), strict=True)])
     if error.total == 0 and difference != 0:
         return row | {"reason": "no interval: the replicates do not vary"}

@@ -176,8 +176,9 @@ def test_front_and_report_say_what_shares_one_pretraining(folder: Path, tmp_path
     text = next(iter(front_output(str(folder), "tiny", tmp_path)))
     line = "zoo: published weights are one pre-training: its spread is not in the intervals"
     assert f"note: {line}" in text
-    assert "and of the spread between trainings" in text
-    assert "pre-trainings and their seeds" in " ".join(text.split())
+    words = " ".join(text.split())
+    assert "and of the spread between trainings" in words
+    assert "pre-trainings and their seeds" in words
     assert json.loads(json_front(str(folder), "tiny"))["one_pretraining"] == [line]
     page = Path(write_report(str(folder), "tiny", tmp_path)).read_text()
     assert "Zoo: published weights are one pre-training" in page

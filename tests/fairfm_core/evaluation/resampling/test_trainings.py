@@ -1,4 +1,4 @@
-"""Independent trainings: what is drawn, what is averaged, and what intervals then cover."""
+"""Independent trainings: what is drawn, and what is averaged."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.evaluate import evaluate_seeds
-from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.resampling.trainings import IntervalMaker, Trainings
+from fairfm_core.evaluation.resampling.trainings import Trainings
 
 BALANCED = ["a", "a", "a", "b", "b", "b"]
 UNEQUAL = ["a", "b", "a", "c", "a", "b"]
@@ -99,68 +96,10 @@ def test_trainings_of_one_model_each_are_drawn_as_seeds_always_were():
     assert (drawn == np.random.default_rng(5).integers(4, size=(30, 4))).all()
 
 
-def test_without_noise_of_patients_the_interval_is_students():
+def test_the_reach_is_that_of_students_interval():
     value_SM = np.random.default_rng(6).normal(size=(6, 2))
-    constant_BSM = np.broadcast_to(value_SM, (2000, 6, 2))
-    maker = IntervalMaker(0.95, 0, Trainings.of(["a", "a", "b", "b", "c", "c"]))
-    for m, interval in enumerate(maker.intervals(value_SM, constant_BSM)):
-        means = value_SM[:, m].reshape(3, 2).mean(axis=1)
-        exact = stats.ttest_1samp(means, 0).confidence_interval(0.95)
-        assert interval.lo == pytest.approx(exact.low, abs=0.02 * (exact.high - exact.low))
-        assert interval.hi == pytest.approx(exact.high, abs=0.02 * (exact.high - exact.low))
-
-
-def test_equal_trainings_leave_the_interval_of_the_patients():
-    value_SM = np.full((4, 1), 0.8)
-    replicate_BSM = np.repeat(np.random.default_rng(7).normal(0.8, 0.01, (500, 1, 1)), 4, axis=1)
-    plain = IntervalMaker(0.95, 0).intervals(value_SM, replicate_BSM)
-    both = IntervalMaker(0.95, 0, Trainings.of("aabb")).intervals(value_SM, replicate_BSM)
-    assert both == plain
-
-
-def simulated_coverage(trainings, worlds=500):
-    """How often the interval of a mean over 3 pre-trainings x 2 adaptations covers the truth, 0.
-
-    A model's value is the mean over 60 patients of pre-training + adaptation + patient + the
-    model's own error on the patient; the pre-training varies most.
-    """
-    covered = 0
-    for world in range(worlds):
-        random = np.random.default_rng(world)
-        pretraining_S = np.repeat(random.normal(0, 1.0, 3), 2)
-        model_S = pretraining_S + random.normal(0, 0.5, 6)
-        patient_N1 = random.normal(0, 4.0, (60, 1))
-        seen_NS = model_S + patient_N1 + random.normal(0, 1.5, (60, 6))
-        share_BN = random.multinomial(60, np.full(60, 1 / 60), 200) / 60
-        maker = IntervalMaker(0.95, world, trainings)
-        replicate_BSM = (share_BN @ seen_NS)[:, :, None]
-        (interval,) = maker.intervals(seen_NS.mean(axis=0)[:, None], replicate_BSM)
-        covered += interval.lo <= 0 <= interval.hi
-    return covered / worlds
-
-
-@pytest.mark.slow
-def test_the_interval_covers_where_pretrainings_vary_and_ignoring_them_does_not():
-    """Standard error of each share: 0.01 at 0.95."""
-    both = simulated_coverage(Trainings.of("aabbcc"))
-    adaptations = simulated_coverage(Trainings.apart(6))
-    patients = simulated_coverage(None)
-    assert 0.93 <= both <= 0.99
-    assert adaptations < 0.91, "adaptations of one pre-training are not independent"
-    assert patients < 0.80
-
-
-def test_values_stay_and_intervals_widen(make_frame):
-    settings = EvaluationSettings(replicates=60, permutations=10, metrics=("auc",))
-    seeds = [Predictions(make_frame(model=model)) for model in range(4)]
-    plain = evaluate_seeds(seeds, settings)
-    both = evaluate_seeds(seeds, settings, Trainings.of("aabb"))
-    for name in ("metrics", "gaps", "differences"):
-        one, other = getattr(plain, name), getattr(both, name)
-        assert one["value"].equals(other["value"])
-        defined = one["lo"].notna()
-        assert defined.any()
-        narrow, wide = ((each["hi"] - each["lo"])[defined] for each in (one, other))
-        assert wide.mean() > 1.2 * narrow.mean()
-        assert (wide > 0.9 * narrow).all()
-    assert plain.replicates["replicates"].tolist() == both.replicates["replicates"].tolist()
+    reach_M = Trainings.of(["a", "a", "b", "b", "c", "c"]).reach(value_SM, 0.9)
+    for m, reach in enumerate(reach_M):
+        exact = stats.ttest_1samp(value_SM[:, m].reshape(3, 2).mean(axis=1), 0)
+        limits = exact.confidence_interval(0.9)
+        assert reach == pytest.approx((limits.high - limits.low) / 2)
