@@ -1,11 +1,11 @@
 """How often is a comparison of two configurations significant, and is that right? By simulation.
 
-Worlds are those of `simulated.py`: two configurations with some trainings each, tested on the same
-patients. `fair`: both have an AUC of .85 in every group. `both .10`: both have the same gap of .10.
+Worlds are those of `simulated.py`: two configurations with some training runs each, tested on the
+same patients. `fair`: both have an AUC of .85 in every group. `both .10`: both have the same gap.
 `.10 against 0`: one has a gap of .10, the other none, at AUCs whose mean differs too. `before` is
 the analysis of earlier versions: the spread of seeds added to the patients' variance, which counts
-each model's own share of the patients' noise twice, and a p-value for single trainings too. `lent`:
-single trainings with the spread of four other configurations of three trainings each.
+each model's own share of the patients' noise twice, and a p-value for single training runs too.
+`lent`: single training runs with the spread of four other configurations of three runs each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.simulated import Drawn, SimulatedWorld, patient_draws, share_wit
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Replicated
-from fairfm_core.evaluation.selection.spread import Spread, lent_spread
+from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
 
 REPETITIONS = 250
 REPLICATES = 150
@@ -76,7 +76,7 @@ def bench_comparisons() -> bool:
 
 
 def grid() -> Iterator[tuple[str, SimulatedWorld]]:
-    """Worlds by seeds, spread between trainings and size of the groups."""
+    """Worlds by seeds, spread between training runs and size of the groups."""
     settings = [(SMALL, seeds, spread) for seeds in (1, 2, 3, 5) for spread in (0.0, 0.02)]
     for patients, seeds, spread in [*settings, (LARGE, 3, 0.01)]:
         for name, auc in AUCS.items():
@@ -121,8 +121,10 @@ def numbers_of(
     }
 
 
-def lent_by_others(world: SimulatedWorld, random: np.random.Generator) -> dict[str, Spread | None]:
-    """The spread of other configurations like the first, with three trainings each."""
+def lent_by_others(
+    world: SimulatedWorld, random: np.random.Generator
+) -> dict[str, TrainingSpread | None]:
+    """The spread of other configurations like the first, with three training runs each."""
     others = replace(world, auc=(world.auc[0],) * LENDERS, seeds=(3,) * LENDERS)
     drawn = others.draw(random)
     weight_BQ = patient_draws(random, drawn.patients, 50)

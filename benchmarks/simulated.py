@@ -4,7 +4,7 @@ Patients with two images each, in groups. Labels of a patient's images resemble 
 do scores. Given its label an image's score is normal with variance 1, and positives of group g lie
 d_g higher, so the true AUC of group g is Phi(d_g / sqrt 2). A training moves d_g: by a common
 amount and by one of its own for each group. Noise of the scores has three parts: one that all
-models share, one that the trainings of a configuration share, and one of each model.
+models share, one that the training runs of a configuration share, and one of each model.
 
 AUCs are means of placements found by binary search. A replicate is first order in the weights of
 the patients drawn (the infinitesimal jackknife), which agrees with a full bootstrap in groups of
@@ -29,7 +29,7 @@ CLUSTER = 0.5
 NOISE = (0.4, 0.3, 0.3)
 """Shares of all models, of a configuration and of each model in the scores' variance."""
 COMMON = 0.5
-"""Share of the variance between trainings that moves all groups alike."""
+"""Share of the variance between training runs that moves all groups alike."""
 ROOT = np.sqrt(2.0)
 
 
@@ -42,9 +42,9 @@ class SimulatedWorld:
     auc: tuple[tuple[float, ...], ...]
     """True AUC by configuration and group."""
     seeds: tuple[int, ...] = (1,)
-    """Trainings of each configuration."""
+    """Training runs of each configuration."""
     spread: float = 0.0
-    """Standard deviation of a group's AUC between trainings."""
+    """Standard deviation of a group's AUC between training runs."""
     prevalence: float = 0.3
 
     def draw(self, random: np.random.Generator) -> Drawn:

@@ -85,8 +85,8 @@ def compare_configurations(
     """Compare configurations of a study by their labels, from stored replicates.
 
     They were evaluated with the study's settings, which the returned request contains. A
-    configuration with one seed is given the spread between trainings of the others, where enough
-    of them have several seeds.
+    configuration with one seed is given the spread between training runs of the others, where
+    enough of them have several seeds.
     """
     results = open_results(location, study)
     sides = {name: _side(results, name) for pair in request.pairs for name in pair}
@@ -104,7 +104,7 @@ def comparison_text(table: pd.DataFrame, request: ComparisonRequest) -> str:
     lines = [_line(row) for _, row in shown.iterrows()]
     confidence = f"{100 * request.settings.confidence:g} %"
     head = ["a", "b", "split", "protocol", "number", "a", "b", "a - b", f"{confidence} interval"]
-    head += ["fair", "p", "p (Holm)", "spread between trainings", "note"]
+    head += ["fair", "p", "p (Holm)", "spread between training runs", "note"]
     return "\n".join([aligned([head, *lines]), _reading(shown)])
 
 
@@ -113,7 +113,7 @@ def _reading(shown: pd.DataFrame) -> str:
     how = (
         "Values are fractions, means over pathologies; gap_<attribute> is the AUC's gap_of_mean."
         " The interval is that of the difference: both models on the same draws of patients, and"
-        " the spread between trainings where it is known."
+        " the spread between training runs where it is known."
     )
     if not tested:
         return f"{how} No p-value: these differences are descriptive."
@@ -181,4 +181,4 @@ def _side(results: StudyResults, label: str) -> Side:
             raise BadInput(f"trial {trial.name}: {trial.failure}; {advice}")
     trials: Sequence[str] = [trial.evaluate for trial in known[label].finished]
     seeds = tuple(results.evaluation("evaluate", each) for each in trials)
-    return Side(label, seeds, known[label].trainings)
+    return Side(label, seeds, known[label].training_runs)

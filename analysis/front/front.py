@@ -41,7 +41,7 @@ class Front:
     no_certainty: str | None = None
     """Why there are no probabilities of being on the front."""
     both_levels: bool = False
-    """Whether the study repeats pre-trainings too: intervals then cover the spread of trainings."""
+    """Whether the study repeats pre-trainings too, so that intervals cover their spread."""
 
     @property
     def members(self) -> list[Row]:

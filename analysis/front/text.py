@@ -116,7 +116,7 @@ def _reading(front: Front, settings: EvaluationSettings) -> str:
         chosen += f", gaps are {' and '.join(gaps)}"
     return (
         f"{chosen}. Intervals: {percent}, {settings.replicates} draws of {settings.resampling}"
-        f"{' and of the spread between trainings' if front.both_levels else ''}."
+        f"{' and of the spread between training runs' if front.both_levels else ''}."
         f" Null: what a fair model would show, {settings.permutations} permutations (mean, to the"
         f" {percent} bound)."
         f" {_certainty(front, settings)}"

@@ -86,7 +86,7 @@ def _one_training(before: Row, after: Row, numbers: StudyNumbers) -> str:
         return ""
     return (
         " The step describes these trained models: there is one training of a side, and the spread"
-        " between trainings is unknown."
+        " between training runs is unknown."
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from analysis.results.results import Configuration, StudyResults
-from analysis.results.trainings import Trained, training_names
+from analysis.results.training_runs import Trained, training_names
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import Damaged
@@ -25,7 +25,7 @@ def pooled_evaluations(results: StudyResults) -> dict[str, Evaluation]:
 
     A value is the mean over the finished seeds; intervals and nulls draw the same patients for all
     seeds and configurations. Where the study lists seeds of pre-trainings too, intervals also cover
-    the spread between trainings. Earlier results are read from the results folder.
+    the spread between training runs. Earlier results are read from the results folder.
     Configurations are evaluated on several threads: most of the work releases the interpreter lock.
     """
     finished = [each for each in results.configurations if each.finished]
@@ -46,7 +46,7 @@ def _pooled(results: StudyResults, configuration: Configuration) -> Evaluation:
             pass  # computed again
     seeds = [results.predictions(trial) for trial in trials]
     with scratch_folder() as folder:
-        pooled = evaluate_seeds(seeds, results.settings, configuration.trainings)
+        pooled = evaluate_seeds(seeds, results.settings, configuration.training_runs)
         write_evaluation(pooled, folder)
         record = {"trials": [trial.name for trial in trials]}
         with suppress(OSError):  # somebody else's folder may be read-only
@@ -66,7 +66,7 @@ class Evaluated(Trained, Protocol):
 def pooled_key(trials: Sequence[Evaluated], both_levels: bool) -> str:
     """The identity of the pooled evaluation of a configuration's finished trials.
 
-    It depends on their evaluations and, where intervals cover the spread between trainings, on
+    It depends on their evaluations and, where intervals cover the spread between training runs, on
     which of them are independent.
     """
     names = training_names(trials, both_levels)

@@ -9,7 +9,7 @@ from analysis.results.results import StudyResults
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
-from fairfm_core.evaluation.selection.spread import Spread, lent_spread
+from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
 from fairfm_core.evaluation.tables import Row
 
 
@@ -35,8 +35,8 @@ class StudyNumbers:
             return None
         return difference_of(a, b, self.confidence, self.lent(key, a.pairing))
 
-    def lent(self, key: Key, pairing: str) -> Spread | None:
-        """The spread between trainings that configurations with one seed are given; None if the
+    def lent(self, key: Key, pairing: str) -> TrainingSpread | None:
+        """The spread between training runs that configurations with one seed are given; None if the
         study has too few with several seeds on the same images."""
         numbers = (of[key] for of in self.by_group.values() if key in of)
         return lent_spread(number for number in numbers if number.pairing == pairing)
@@ -53,7 +53,7 @@ def study_numbers(results: StudyResults) -> StudyNumbers:
             configuration.group: replicated(
                 [results.evaluation("evaluate", each.evaluate) for each in configuration.finished],
                 configuration.label,
-                configuration.trainings,
+                configuration.training_runs,
             )
             for configuration in results.configurations
             if configuration.finished

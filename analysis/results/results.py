@@ -26,14 +26,14 @@ from analysis.results.study_record import (
     configuration_label,
     read_study_record,
 )
-from analysis.results.trainings import Start, shared_pretrainings, trainings_of
+from analysis.results.training_runs import StartingPoint, shared_pretrainings, training_runs_of
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import join_splits
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.resampling.trainings import Trainings
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.stage import stored_evaluation, stored_predictions
 from fairfm_core.evaluation.tables import Evaluation
@@ -106,12 +106,12 @@ class Configuration:
         return len({trial.pretraining for trial in self.finished if trial.pretraining})
 
     @property
-    def trainings(self) -> Trainings | None:
-        """The independent trainings among the finished trials, whose spread intervals cover.
+    def training_runs(self) -> TrainingRuns | None:
+        """The independent training runs among the finished trials, whose spread intervals cover.
 
         None where the study lists adaptation seeds alone: intervals are then those of patients.
         """
-        return trainings_of(self.finished, self.both_levels)
+        return training_runs_of(self.finished, self.both_levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ class StudyResults:
     def shared_pretrainings(self) -> list[str]:
         """What shares one pre-training, one line each."""
         return shared_pretrainings(
-            Start(each.label, trial.pretraining, trial.published)
+            StartingPoint(each.label, trial.pretraining, trial.published)
             for each in self.configurations
             for trial in each.finished
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.results.study_record import configuration_label
-from analysis.results.trainings import Start, shared_pretrainings
+from analysis.results.training_runs import StartingPoint, shared_pretrainings
 from analysis.wording import counted
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.evaluation import GLOCKER_LABELS
@@ -152,10 +152,10 @@ class StudyPlan:
                 f"{counted(len(levels.pretraining), 'pre-training')} x "
                 f"{counted(len(levels.adaptation), 'adaptation')} for each configuration with a "
                 f"pre-training ({pairs} trials), {len(levels.adaptation)} trials for others; "
-                "intervals cover the spread between trainings"
+                "intervals cover the spread between training runs"
             )
         starts = (
-            Start(trial.label, trial.pretraining, trial.trial.weights is not None)
+            StartingPoint(trial.label, trial.pretraining, trial.trial.weights is not None)
             for trial in self.trials
         )
         return lines + shared_pretrainings(starts)

@@ -76,22 +76,23 @@ def of_extreme(
     return number | {"lo": limits.lo, "hi": limits.hi, "bias_corrected": limits.corrected}
 
 
-def with_trainings(
+def with_training_spread(
     numbers: Sequence[Row],
     value_SM: Floats,
     frame: MetricFrame,
     metric: Metric,
     lowest: float = 0.0,
 ) -> list[Row]:
-    """M numbers with intervals that also cover the spread between trainings, where the frame names
-    these; `lowest` is the smallest possible value.
+    """M numbers with intervals that also cover the spread between training runs.
+
+    Unchanged for a frame that names no training runs. `lowest` is the smallest possible value.
 
     Each limit moves to sqrt(a^2 + b^2) from the value, with a its own distance and b that of
-    Student's interval of the trainings alone (square-and-add: Zou and Donner 2008).
+    Student's interval of the training runs alone (square-and-add: Zou and Donner 2008).
     """
-    if frame.trainings is None:
+    if frame.training_runs is None:
         return list(numbers)
-    reach_M = frame.trainings.reach(value_SM, frame.confidence)
+    reach_M = frame.training_runs.reach(value_SM, frame.confidence)
     bounds = (-np.inf, np.inf) if metric.two_sided else (lowest, 1.0)
     return [
         row if row["lo"] is None or np.isnan(row["lo"]) else _widened(row, float(reach), bounds)

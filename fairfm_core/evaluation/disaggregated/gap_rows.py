@@ -9,7 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from fairfm_core.evaluation.arrays import Bools, Floats
-from fairfm_core.evaluation.disaggregated.estimates import estimates, of_extreme, with_trainings
+from fairfm_core.evaluation.disaggregated.estimates import (
+    estimates,
+    of_extreme,
+    with_training_spread,
+)
 from fairfm_core.evaluation.disaggregated.extremes import Extreme, gap_extreme
 from fairfm_core.evaluation.disaggregated.gaps import (
     EQUALIZED_ODDS_GAPS,
@@ -54,8 +58,7 @@ class Gap:
     @cached_property
     def defined_B(self) -> Bools:
         """Whether the gap is defined in each replicate, [B]."""
-        defined_B: Bools = np.isfinite(self.replicate_BS).all(axis=-1)
-        return defined_B
+        return np.asarray(np.isfinite(self.replicate_BS).all(axis=-1))
 
     @property
     def value_KSPG(self) -> Floats:
@@ -111,7 +114,7 @@ def _gap_row(frame: MetricFrame, gap: Gap) -> Row:
     null = null_of(judged, gap.null_RS.mean(axis=-1), frame.confidence)
     metric = gap.parts[0].metric
     number = of_extreme(number, metric, not metric.shifted_by_noise, lambda: _extreme(frame, gap))
-    row |= with_trainings([number], gap.value_S[:, None], frame, metric)[0]
+    row |= with_training_spread([number], gap.value_S[:, None], frame, metric)[0]
     row |= {"null_mean": null.mean, "null_hi": null.hi, "p_value": null.p_value}
     row |= {"excess": judged - null.mean, "reason": joined(row["reason"], null.note)}
     return row | _extremes(frame, gap)

@@ -8,7 +8,11 @@ import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.counts import named_reasons
-from fairfm_core.evaluation.disaggregated.estimates import estimates, of_extreme, with_trainings
+from fairfm_core.evaluation.disaggregated.estimates import (
+    estimates,
+    of_extreme,
+    with_training_spread,
+)
 from fairfm_core.evaluation.disaggregated.extremes import Extreme, worst_extreme
 from fairfm_core.evaluation.disaggregated.gaps import group_means, worst_and_best, worst_value
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame, MetricValues, joined
@@ -41,7 +45,7 @@ def _cell_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
         [counts.patients_PG[p, g] for _, p, g in cells],
         frame.confidence,
     )
-    numbers = with_trainings(numbers, _by_cell(values.value_SPG), frame, values.metric)
+    numbers = with_training_spread(numbers, _by_cell(values.value_SPG), frame, values.metric)
     for (_, p, g), number in zip(cells, numbers, strict=True):
         yield {
             "pathology": frame.sample.pathologies[p],
@@ -71,7 +75,7 @@ def _mean_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
         [frame.fewest_patients(values.places, [g]) for g in groups],
         frame.confidence,
     )
-    numbers = with_trainings(numbers, group_means(values.value_SPG), frame, values.metric)
+    numbers = with_training_spread(numbers, group_means(values.value_SPG), frame, values.metric)
     for g, number in zip(groups, numbers, strict=True):
         key = {"pathology": MEAN, "group": frame.groups.names[g], "metric": values.metric.name}
         yield key | _group_counts(frame, g) | number
@@ -96,7 +100,7 @@ def _worst_group_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]
     metric = values.metric
     covers = not (metric.shifted_by_noise or metric.two_sided)
     number = of_extreme(number, metric, covers, lambda: _worst(frame, values))
-    (number,) = with_trainings([number], value_S1, frame, metric)
+    (number,) = with_training_spread([number], value_S1, frame, metric)
     key = {"pathology": MEAN, "group": worst, "metric": f"worst_group_{metric.name}"}
     yield key | counts | number
 

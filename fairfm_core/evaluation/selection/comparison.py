@@ -2,8 +2,8 @@
 
 The difference of two models on the same patients is far better known than either value, because
 both are drawn with the same patients in every replicate. A claim about two configurations is a
-claim about trainings that have not been run, so the spread between trainings counts too. With
-several seeds on each side, the variance of the difference of the means is
+claim about training runs yet to come, so the spread between training runs counts too. With several
+seeds on each side, the variance of the difference of the means is
 
     patients  what all seeds of a side share when patients are drawn: the variance, over replicates,
               of the difference, less the share that is each model's own
@@ -15,7 +15,7 @@ Obuchowski and Rockette (1995), with seeds as readers that are nested in configu
 freedom are those of Hillis (2007, 2014), with unequal variances (Welch and Satterthwaite). With
 three seeds 1.96 standard errors are too few.
 
-With one seed the spread between trainings is unknown, so there is no p-value, unless the other
+With one seed the spread between training runs is unknown, so there is no p-value, unless the other
 configurations of the study lend theirs (`spread.py`). The interval is then that of the difference
 between these trained models.
 
@@ -37,9 +37,9 @@ from scipy.special import stdtr, stdtrit
 
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Floats
-from fairfm_core.evaluation.resampling.trainings import Trainings
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
-from fairfm_core.evaluation.selection.spread import Spread, own_spread
+from fairfm_core.evaluation.selection.spread import TrainingSpread, own_spread
 from fairfm_core.evaluation.tables import Evaluation, Row
 
 COLUMNS = (
@@ -48,8 +48,8 @@ COLUMNS = (
     *("seeds_a", "seeds_b", "spread", "reason"),
 )
 NUMBERS = ("lo", "hi", "null_difference", "se_patients", "se_seeds", "freedom", "p_value")
-UNKNOWN = "the spread between trainings is unknown"
-Lender = Callable[[Key, str], Spread | None]
+UNKNOWN = "the spread between training runs is unknown"
+Lender = Callable[[Key, str], TrainingSpread | None]
 """The spread that a study lends to a configuration with one seed, by number and pairing."""
 
 
@@ -59,8 +59,8 @@ class Side:
 
     name: str
     seeds: tuple[Evaluation, ...]
-    trainings: Trainings | None = None
-    """Which seeds are independent trainings; None means that each is."""
+    training_runs: TrainingRuns | None = None
+    """Which seeds are independent training runs; None means that each is."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Family:
         return bool(declared and row["protocol"] == protocol)
 
 
-def nothing_lent(key: Key, pairing: str) -> Spread | None:
+def nothing_lent(key: Key, pairing: str) -> TrainingSpread | None:
     """No spread: the models are not part of a study."""
     return None
 
@@ -100,7 +100,7 @@ def compared(
     if len(set(named)) < len(named):
         raise BadInput("a pair is compared twice, which would count its tests twice; give it once")
     for a, b in pairs:
-        numbers = [replicated(side.seeds, side.name, side.trainings) for side in (a, b)]
+        numbers = [replicated(side.seeds, side.name, side.training_runs) for side in (a, b)]
         rows += _pair_rows(a, b, numbers[0], numbers[1], confidence, lent)
     if not rows:
         raise BadInput("the configurations share no number; evaluate both with the same settings")
@@ -142,12 +142,12 @@ def _pair_rows(
 
 
 def difference_of(
-    a: Replicated, b: Replicated, confidence: float, lent: Spread | None = None
+    a: Replicated, b: Replicated, confidence: float, lent: TrainingSpread | None = None
 ) -> Row:
     """One number of two configurations that pair: a minus b, with its errors, interval, p-value.
 
-    `lent` is the spread between trainings that a side with one seed is given; without it there is
-    no p-value.
+    `lent` is the spread between training runs that a side with one seed is given; without it there
+    is no p-value.
     """
     spreads = {name: own_spread(side) or lent for name, side in (("a", a), ("b", b))}
     a, b = a.independent(), b.independent()
@@ -182,8 +182,8 @@ def _seeds(*sides: Replicated) -> list[int]:
     return [len(side.value_S) for side in sides]
 
 
-def _sources(spreads: Mapping[str, Spread | None]) -> str | None:
-    """Whose trainings the spread was measured on; None where that of a side is unknown."""
+def _sources(spreads: Mapping[str, TrainingSpread | None]) -> str | None:
+    """Whose training runs the spread was measured on; None where that of a side is unknown."""
     sources = {name: spread.source for name, spread in spreads.items() if spread}
     if len(sources) < len(spreads):
         return None
@@ -223,11 +223,13 @@ class DifferenceError:
     patients: float
     """Of what the seeds of a side share."""
     seeds: float | None
-    """None where the spread between trainings of neither side is known."""
+    """None where the spread between training runs of neither side is known."""
     freedom: float
 
     @classmethod
-    def of(cls, draws_B: Floats, sides: Sequence[tuple[Spread | None, int]]) -> DifferenceError:
+    def of(
+        cls, draws_B: Floats, sides: Sequence[tuple[TrainingSpread | None, int]]
+    ) -> DifferenceError:
         """From the replicates of the difference; of each side its spread and number of seeds."""
         over_replicates = float(draws_B.var(ddof=1))
         known = [(spread, count) for spread, count in sides if spread is not None]

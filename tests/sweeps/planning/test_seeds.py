@@ -131,7 +131,8 @@ def test_the_plan_counts_both_levels(plan: StudyPlan, tmp_path: Any) -> None:
     text = printed(plan, tmp_path)
     assert (
         "seeds:\n  2 pre-trainings x 3 adaptations for each configuration with a pre-training "
-        "(6 trials), 3 trials for others; intervals cover the spread between trainings\n" in text
+        "(6 trials), 3 trials for others; intervals cover the spread between training runs\n"
+        in text
     )
     assert "share one pre-training" not in text
 

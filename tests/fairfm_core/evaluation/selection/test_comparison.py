@@ -93,7 +93,7 @@ def test_interval_and_p_value_are_those_of_welch(make_frame):
 
 def world(random, seeds=3, shared=0.02, own=0.01, spread=0.01, replicates=400, difference=0.0):
     """Two configurations on the same patients: noise of patients that all models of a side share,
-    noise of each model's own, and a spread between trainings; standard deviations."""
+    noise of each model's own, and a spread between training runs; standard deviations."""
     sides = []
     for truth in (0.8 + difference, 0.8):
         noise_B = random.normal(0, shared, 1 + replicates)[:, None]
@@ -175,7 +175,7 @@ def test_the_study_lends_its_largest_spread_and_is_named():
     one, other = world(random, seeds=1)
     row = difference_of(one, other, 0.95, lent)
     assert row["p_value"] is not None
-    assert row["spread"] == "the study's: the largest of 3 configurations (9 trainings)"
+    assert row["spread"] == "the study's: the largest of 3 configurations (9 training runs)"
     assert row["se_seeds"] == pytest.approx((2 * lent.variance) ** 0.5)
     mixed = difference_of(one, configurations[0], 0.95, lent)
     assert mixed["spread"].startswith("a: the study's")
@@ -191,7 +191,7 @@ def test_an_undefined_configuration_lends_nothing():
 
 @pytest.mark.slow
 def test_a_null_comparison_is_rarely_significant():
-    """At 5 %, with and without a spread between trainings; one seed with a lent spread."""
+    """At 5 %, with and without a spread between training runs; one seed with a lent spread."""
     random = np.random.default_rng(5)
     repetitions = 800
     for spread in (0.0, 0.02):

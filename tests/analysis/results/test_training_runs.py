@@ -19,7 +19,7 @@ from analysis.results.pooled import pooled_evaluations, pooled_key
 from analysis.results.replicates import study_numbers
 from analysis.results.results import StudyResults, open_results
 from analysis.results.study_record import configuration_label
-from analysis.results.trainings import Start, shared_pretrainings, training_names
+from analysis.results.training_runs import StartingPoint, shared_pretrainings, training_names
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.storage.layout import claim_results
@@ -104,19 +104,19 @@ def test_pretrainings_with_their_adaptations_are_the_independent_trainings(
     mae, zoo, scratch = results.configurations
     assert (mae.label, zoo.label, scratch.label) == ("mae", "zoo", "scratch")
     assert [trial.seeds for trial in mae.finished] == ["p0.s0", "p0.s1", "p1.s0", "p1.s1"]
-    assert mae.trainings is not None
-    assert mae.trainings.unit_of == (0, 0, 1, 1)
+    assert mae.training_runs is not None
+    assert mae.training_runs.unit_of == (0, 0, 1, 1)
     assert (mae.pretrainings, zoo.pretrainings) == (2, 0)
     # An adaptation of published weights, and a training from scratch, is independent by itself.
-    assert zoo.trainings is not None
-    assert zoo.trainings.all_apart
-    assert scratch.trainings is not None
-    assert scratch.trainings.all_apart
+    assert zoo.training_runs is not None
+    assert zoo.training_runs.all_apart
+    assert scratch.training_runs is not None
+    assert scratch.training_runs.all_apart
 
 
 def test_a_plain_list_has_intervals_of_patients_alone(folder: Path) -> None:
     results = open_results(str(folder), "plain")
-    assert [each.trainings for each in results.configurations] == [None, None, None]
+    assert [each.training_runs for each in results.configurations] == [None, None, None]
 
 
 def test_intervals_cover_the_spread_between_pretrainings(
@@ -143,7 +143,7 @@ def test_the_key_of_a_pooled_evaluation_depends_on_what_is_independent(
 
 
 def test_a_comparison_tests_pretrainings_and_not_adaptations(folder: Path) -> None:
-    """Welch's degrees of freedom of 2 pre-trainings against 2 trainings from scratch."""
+    """Welch's degrees of freedom of 2 pre-trainings against 2 training runs from scratch."""
     request = ComparisonRequest((("mae", "scratch"),), SETTINGS, (), "test")
     _, table = compare_configurations(str(folder), "tiny", request)
     (auc,) = table[(table["name"] == "auc") & (table["split"] == "test")].to_dict("records")
@@ -177,23 +177,28 @@ def test_front_and_report_say_what_shares_one_pretraining(folder: Path, tmp_path
     line = "zoo: published weights are one pre-training: its spread is not in the intervals"
     assert f"note: {line}" in text
     words = " ".join(text.split())
-    assert "and of the spread between trainings" in words
+    assert "and of the spread between training runs" in words
     assert "pre-trainings and their seeds" in words
     assert json.loads(json_front(str(folder), "tiny"))["one_pretraining"] == [line]
     page = Path(write_report(str(folder), "tiny", tmp_path)).read_text()
     assert "Zoo: published weights are one pre-training" in page
-    assert "The intervals also cover the spread between trainings" in page
+    assert "The intervals also cover the spread between training runs" in page
     assert "seed p1.s0" in page
     assert "4 (2 pre-trainings)" in page
 
 
 def test_what_shares_one_pretraining_is_named() -> None:
-    starts = [Start(name, "one") for name in "abcde"] + [Start("f", "one"), Start("f", "two")]
-    assert shared_pretrainings([*starts, Start("g", None), Start("h", None, published=True)]) == [
+    starts = [StartingPoint(name, "one") for name in "abcde"] + [
+        StartingPoint("f", "one"),
+        StartingPoint("f", "two"),
+    ]
+    assert shared_pretrainings(
+        [*starts, StartingPoint("g", None), StartingPoint("h", None, published=True)]
+    ) == [
         "a, b, c and 2 more: all seeds share one pre-training: its spread is not in the intervals",
         "h: published weights are one pre-training: its spread is not in the intervals",
     ]
-    assert shared_pretrainings([Start("g", None)]) == []
+    assert shared_pretrainings([StartingPoint("g", None)]) == []
 
 
 def test_with_one_pretraining_the_adaptations_are_what_varies(results: StudyResults) -> None:
@@ -228,5 +233,5 @@ def test_records_of_older_versions_have_one_level(folder: Path) -> None:
         del trial["pretraining_seed"]
     store.write_json(older, "studies", "older", "study.json")
     results = open_results(str(folder), "older")
-    assert {each.trainings for each in results.configurations} == {None}
+    assert {each.training_runs for each in results.configurations} == {None}
     assert results.trials[0].pretraining == identity("pretrain", "0")

@@ -1,4 +1,4 @@
-"""Which trials of a configuration are independent trainings, and what shares one pre-training."""
+"""Which trials of a configuration are independent training runs, and which share a pre-training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fairfm_core.evaluation.resampling.trainings import Trainings
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 
 MOST_NAMED = 3
 """Configurations that are named; further ones are counted."""
@@ -40,14 +40,14 @@ def training_names(trials: Sequence[Trained], both_levels: bool) -> list[str] | 
     return names if len(set(names)) > 1 else [trial.adapt for trial in trials]
 
 
-def trainings_of(trials: Sequence[Trained], both_levels: bool) -> Trainings | None:
-    """The independent trainings of `training_names`."""
+def training_runs_of(trials: Sequence[Trained], both_levels: bool) -> TrainingRuns | None:
+    """The independent training runs of `training_names`."""
     names = training_names(trials, both_levels)
-    return None if names is None else Trainings.of(names)
+    return None if names is None else TrainingRuns.of(names)
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingPoint:
     """Where a trial of a configuration starts from."""
 
     label: str
@@ -57,7 +57,7 @@ class Start:
     published: bool = False
 
 
-def shared_pretrainings(starts: Iterable[Start]) -> list[str]:
+def shared_pretrainings(starts: Iterable[StartingPoint]) -> list[str]:
     """What shares one pre-training, whose spread no interval can cover: a line for those of the
     study, and one for published weights."""
     before: dict[str, set[str]] = {}
