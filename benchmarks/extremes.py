@@ -23,7 +23,7 @@ from fairfm_core.evaluation.disaggregated.extremes import (
     worst_extreme,
 )
 
-REPETITIONS = 300
+REPETITIONS = 200
 REPLICATES = 200
 PERMUTATIONS = 50
 PATHOLOGIES = 5
