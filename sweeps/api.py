@@ -31,7 +31,7 @@ class Study:
     study first: 2 trials
       done       probe.s0
       done       tune.s0
-    networks:
+    images:
     ...
     >>> study.run()
     <RunOutcome first: 2 of 2 trials done>

@@ -12,7 +12,7 @@ from fairfm_core.errors import Damaged
 from fairfm_core.storage.checksums import StoredFile, checksum_of, known_intact
 from fairfm_core.storage.file_store import FileStore
 from fairfm_core.storage.inspection import fault
-from fairfm_core.storage.markers import Marker, parse_object
+from fairfm_core.storage.markers import Marker, parse_measured
 from fairfm_core.storage.scratch import scratch_folder
 
 
@@ -46,9 +46,9 @@ class Artifact:
         return content
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """The JSON object in one file."""
+        """The JSON object in one file, in which undefined values are NaN."""
         try:
-            return parse_object(self.read_bytes(name))
+            return parse_measured(self.read_bytes(name))
         except Damaged:
             raise
         except ValueError as error:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,12 +85,21 @@ def is_sealed(content: Mapping[str, Any]) -> bool:
 
 def parse_object(content: bytes) -> dict[str, Any]:
     """Parse a JSON object; raises ValueError, also for NaN and for what is too long or too deep."""
+    return _parsed(content, _no_constant)
+
+
+def parse_measured(content: bytes) -> dict[str, Any]:
+    """As `parse_object`, for measured values: one that is undefined was written as NaN."""
+    return _parsed(content, float)
+
+
+def _parsed(content: bytes, constant: Callable[[str], float]) -> dict[str, Any]:
     if not content:
         raise ValueError("it is empty")
     if len(content) > LARGEST_JSON:
         raise ValueError(f"it has {len(content):,} bytes, more than is read")
     try:
-        value = json.loads(content, parse_constant=_no_constant)
+        value = json.loads(content, parse_constant=constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:

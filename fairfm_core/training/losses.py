@@ -26,6 +26,8 @@ from torch.nn import functional as F
 
 from fairfm_core.config.methods.losses import FocalSettings, GroupReweightingSettings, LossSettings
 
+DIVERGED = "lower the learning rate or check the images"
+"""What to do about a loss or scores that are not finite."""
 UNKNOWN_GROUP = -1
 """In place of a group's number, for an image whose group is not known."""
 

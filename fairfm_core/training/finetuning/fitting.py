@@ -24,6 +24,7 @@ from fairfm_core.training.checkpoint import Checkpoints, TrainingState
 from fairfm_core.training.device import peak_memory
 from fairfm_core.training.finetuning.steps import Learner, train_step
 from fairfm_core.training.loading import LabelledBatch, TrainingBatches
+from fairfm_core.training.losses import DIVERGED
 
 CHECK_EVERY = 20
 """Steps between checks of the loss: each check makes the GPU wait."""
@@ -81,7 +82,10 @@ def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str
     images = (state.batch - first) * job.learner.recipe.batch_size
     loss = float(torch.stack(state.losses).mean())
     state.epoch, state.batch, state.losses = state.epoch + 1, 0, []
-    auc_val = mean_auc(job.labels_val, job.predict_val(job.learner.predictor))
+    scores_NP = job.predict_val(job.learner.predictor)
+    if not np.isfinite(scores_NP).all():
+        raise StageFailed(f"validation scores are not finite after epoch {state.epoch}; {DIVERGED}")
+    auc_val = mean_auc(job.labels_val, scores_NP)
     state.keep_best(auc_val, job.learner.predictor)
     return {
         "epoch": float(state.epoch),
@@ -115,8 +119,7 @@ def _check_finite(losses: list[Tensor], state: TrainingState) -> None:
     bad = int((~finite).nonzero()[0])
     step = state.step - len(losses) + bad + 1
     raise StageFailed(
-        f"loss is {float(losses[bad])} at step {step} (epoch {state.epoch + 1}); "
-        "lower the learning rate or check the images"
+        f"loss is {float(losses[bad])} at step {step} (epoch {state.epoch + 1}); {DIVERGED}"
     )
 
 

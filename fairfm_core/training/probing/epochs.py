@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fairfm_core.stages import EpochValues
+from fairfm_core.training.losses import DIVERGED
 from fairfm_core.training.probing.head_groups import HeadGroup, batches, learning_rates
 from fairfm_core.training.probing.heads import (
     Heads,
@@ -42,7 +43,7 @@ def run_epoch(
     rates_SK = learning_rates(group, epoch)
     loss_SK = _train(group, heads, train_ND, rates_SK, epoch)
     _note_failures(heads, loss_SK, epoch)
-    aucs = _validate(group, heads, val_ND)
+    aucs = _validate(group, heads, val_ND, epoch)
     _keep_best(heads, aucs, epoch)
     columns = zip(loss_SK.mean(axis=0, dtype=np.float64), aucs, rates_SK[-1], strict=True)
     rows = [
@@ -94,13 +95,13 @@ def _note_failures(heads: Heads, loss_SK: NDArray[np.float32], epoch: int) -> No
         bad = int(np.flatnonzero(~np.isfinite(loss_SK[:, k]))[0])
         heads.failure[k] = (
             f"loss is {float(loss_SK[bad, k])} at step {first_step + bad} (epoch {epoch + 1}); "
-            "lower the learning rate or check the images"
+            f"{DIVERGED}"
         )
         silence(heads, int(k))
 
 
-def _validate(group: HeadGroup, heads: Heads, val_ND: Tensor) -> list[float]:
-    """Validation mean AUC of each head after an epoch."""
+def _validate(group: HeadGroup, heads: Heads, val_ND: Tensor, epoch: int) -> list[float]:
+    """Validation mean AUC of each head after an epoch; one with infinite or NaN scores fails."""
     if group.recipes[0].normalise:
         val_ND = batch_normalised(val_ND, heads.now, training=False)
     count = max(1, BLOCK // (group.y_NP.shape[1] * len(val_ND)))
@@ -109,6 +110,12 @@ def _validate(group: HeadGroup, heads: Heads, val_ND: Tensor) -> list[float]:
         parts = (tensor[begin : begin + count] for tensor in vars(heads.now).values())
         scores_KPN = logits(HeadWeights(*parts), val_ND).sigmoid_().cpu().numpy()
         aucs += mean_aucs(scores_KPN, group.known)
+        for k in np.flatnonzero(~np.isfinite(scores_KPN).all(axis=(1, 2))) + begin:
+            if heads.failure[k] is None:
+                heads.failure[k] = (
+                    f"validation scores are not finite after epoch {epoch + 1}; {DIVERGED}"
+                )
+                silence(heads, int(k))
     return aucs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from fairfm_core.storage.markers import (
     is_inner_path,
     marker_content,
     parse_marker,
+    parse_measured,
     parse_object,
 )
 
@@ -138,3 +140,11 @@ def test_older_markers_have_sizes_only() -> None:
 def test_names_that_lead_elsewhere_are_no_inner_paths(name: str) -> None:
     assert not is_inner_path(name)
     assert is_inner_path("predictions/..val.parquet")
+
+
+def test_measured_values_may_be_undefined() -> None:
+    """A validation set without positives has no AUC."""
+    content = b'{"val_auc": NaN}'
+    assert math.isnan(parse_measured(content)["val_auc"])
+    with pytest.raises(ValueError, match="undefined"):
+        parse_object(content)
