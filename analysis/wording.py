@@ -45,12 +45,20 @@ def with_interval(number: Number) -> str:
     return f"{value} ({points(number['lo'])}–{points(number['hi'])})"
 
 
+def corrected(number: Number) -> str:
+    """What an extreme is without the part that noise adds: `corrected 5.0`; empty if unknown."""
+    value = number.get("bias_corrected")
+    return "" if value is None else f"corrected {points(value)}"
+
+
 def with_null(number: Number) -> str:
-    """What a fair model would show, in points, and the p-value: `null 1.5, to 3.3; p 0.035`."""
+    """The corrected gap, what a fair model would show, and the p-value, in points: `corrected 5.0;
+    null 1.5, to 3.3; p 0.035`."""
+    start = f"{text}; " if (text := corrected(number)) else ""
     if number["null_mean"] is None:
-        return "no null"
+        return f"{start}no null"
     null = f"{points(number['null_mean'])}, to {points(number['null_hi'])}"
-    return f"null {null}; p {p_value(number)}"
+    return f"{start}null {null}; p {p_value(number)}"
 
 
 def p_value(number: Number) -> str:

@@ -11,8 +11,10 @@ from benchmarks.auc_engine import bench_delong, bench_patient_bootstrap, bench_r
 from benchmarks.auc_kernels import bench_auc_kernels
 from benchmarks.augmentation import bench_augmentation
 from benchmarks.calibration import bench_calibration
+from benchmarks.comparisons import bench_comparisons
 from benchmarks.duplicates import bench_duplicates
 from benchmarks.ensembles import bench_ensembles
+from benchmarks.extremes import bench_extremes
 from benchmarks.finetuning_step import bench_finetuning_step
 from benchmarks.image_noise import bench_image_noise
 from benchmarks.image_store import bench_image_store
@@ -34,6 +36,8 @@ BENCHMARKS = (
     bench_thousand_trials,
     bench_ensembles,
     bench_calibration,
+    bench_comparisons,
+    bench_extremes,
     bench_augmentation,
     bench_finetuning_step,
     bench_image_noise,

@@ -85,7 +85,8 @@ class Study:
         A row is identified by `trial`, `protocol`, `split`, `metric`, and for a metric by
         `pathology`, `attribute` and `group` (`mean` over pathologies, `overall` for everybody), for
         a gap by `attribute` and `definition`, which is null for metrics. Columns named after the
-        study's axes, and `seed`, say what the trial is. `value` and its interval `lo`, `hi` are
+        study's axes, and `seed` (with `pretraining_seed` where the study lists seeds of both), say
+        what the trial is. `value` and its interval `lo`, `hi` are
         fractions; an undefined value is null and has a `reason`. Gaps also have their null
         (`null_mean`, `null_hi`, `p_value`) and `excess` over it; docs/metrics.md defines them all.
 
@@ -117,5 +118,7 @@ def _tidy(results: StudyResults, trial: TrialResult) -> pd.DataFrame:
     evaluation = results.evaluation("evaluate", trial.evaluate)
     rows = pd.concat([evaluation.metrics, evaluation.gaps], ignore_index=True)
     axes = {axis: trial.axes.get(axis) for axis in results.axes}
-    keys = pd.DataFrame({"trial": trial.name, **axes, "seed": trial.seed}, index=rows.index)
+    levels = {"pretraining_seed": trial.pretraining_seed} if results.stored.both_levels else {}
+    seeds = levels | {"seed": trial.seed}
+    keys = pd.DataFrame({"trial": trial.name, **axes, **seeds}, index=rows.index)
     return pd.concat([keys, rows], axis="columns")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.evaluation.evaluate import prediction_files
+from analysis.results.replicates import study_numbers
 from analysis.results.results import StudyResults, open_results
 from analysis.wording import aligned
 from fairfm_core.config.evaluation import EvaluationSettings
@@ -19,10 +21,18 @@ from fairfm_core.evaluation.evaluate import evaluate, join_splits
 from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.pairing import check_pairing
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
-from fairfm_core.evaluation.selection.comparison import COLUMNS, Family, Side, compared
+from fairfm_core.evaluation.selection.comparison import (
+    COLUMNS,
+    Family,
+    Lender,
+    Side,
+    compared,
+    nothing_lent,
+)
 
 FILE = "comparisons.parquet"
-TEXTS, COUNTS = ("a", "b", "protocol", "split", "name", "reason"), ("seeds_a", "seeds_b")
+TEXTS = ("a", "b", "protocol", "split", "name", "spread", "reason")
+COUNTS = ("seeds_a", "seeds_b")
 SCHEMA = pa.schema(
     [
         (name, pa.string() if name in TEXTS else pa.int64() if name in COUNTS else pa.float64())
@@ -74,32 +84,44 @@ def compare_configurations(
 ) -> tuple[ComparisonRequest, pd.DataFrame]:
     """Compare configurations of a study by their labels, from stored replicates.
 
-    They were evaluated with the study's settings, which the returned request contains.
+    They were evaluated with the study's settings, which the returned request contains. A
+    configuration with one seed is given the spread between training runs of the others, where
+    enough of them have several seeds.
     """
     results = open_results(location, study)
     sides = {name: _side(results, name) for pair in request.pairs for name in pair}
     request = replace(request, settings=results.settings)
     pairs = [(sides[a], sides[b]) for a, b in request.pairs]
-    return request, compared(pairs, request.declared, request.settings.confidence)
+    lent: Lender = nothing_lent
+    if any(len(side.seeds) == 1 for side in sides.values()):
+        lent = cache(study_numbers(results).lent)
+    return request, compared(pairs, request.declared, request.settings.confidence, lent)
 
 
 def comparison_text(table: pd.DataFrame, request: ComparisonRequest) -> str:
     """The declared tests as text, every number with what it is."""
     shown = table[table["p_holm"].notna() | _undefined(table, request)]
     lines = [_line(row) for _, row in shown.iterrows()]
-    tested = int(table["p_holm"].notna().sum())
     confidence = f"{100 * request.settings.confidence:g} %"
     head = ["a", "b", "split", "protocol", "number", "a", "b", "a - b", f"{confidence} interval"]
-    head += ["fair", "p", "p (Holm)", "note"]
+    head += ["fair", "p", "p (Holm)", "spread between training runs", "note"]
+    return "\n".join([aligned([head, *lines]), _reading(shown)])
+
+
+def _reading(shown: pd.DataFrame) -> str:
+    tested = int(shown["p_holm"].notna().sum())
     how = (
         "Values are fractions, means over pathologies; gap_<attribute> is the AUC's gap_of_mean."
         " The interval is that of the difference: both models on the same draws of patients, and"
-        " the spread between seeds where there are several. p (Holm) is corrected for these"
-        f" {tested} tests. fair: the difference of gaps that fair models of these accuracies would"
-        " show; p is the larger of the p-values of Student's t and of a permutation test against"
-        " it."
+        " the spread between training runs where it is known."
     )
-    return "\n".join([aligned([head, *lines]), how])
+    if not tested:
+        return f"{how} No p-value: these differences are descriptive."
+    return (
+        f"{how} p (Holm) is corrected for these {tested} tests. fair: the difference of gaps that"
+        " fair models of these accuracies would show; p is the larger of the p-values of Student's"
+        " t and of a permutation test against it."
+    )
 
 
 def _undefined(table: pd.DataFrame, request: ComparisonRequest) -> pd.Series:
@@ -118,9 +140,13 @@ def _line(row: pd.Series) -> list[str]:
         *(_number(row["value_a"], ".4f"), _number(row["value_b"], ".4f")),
         *(_number(row["difference"], "+.4f"), limits),
         "" if pd.isna(row["null_difference"]) else f"{row['null_difference']:+.4f}",
-        *(_number(row["p_value"], ".3f"), _number(row["p_holm"], ".3f")),
-        str(row["reason"] or ""),
+        *(_p_value(row["p_value"]), _p_value(row["p_holm"])),
+        *(str(row["spread"] or "unknown"), str(row["reason"] or "")),
     ]
+
+
+def _p_value(value: float | None) -> str:
+    return "none" if pd.isna(value) else format(value, ".3f")
 
 
 def _number(value: float | None, form: str) -> str:
@@ -154,4 +180,5 @@ def _side(results: StudyResults, label: str) -> Side:
             advice = "`fairfm sweep run` of the study makes it again"
             raise BadInput(f"trial {trial.name}: {trial.failure}; {advice}")
     trials: Sequence[str] = [trial.evaluate for trial in known[label].finished]
-    return Side(label, tuple(results.evaluation("evaluate", each) for each in trials))
+    seeds = tuple(results.evaluation("evaluate", each) for each in trials)
+    return Side(label, seeds, known[label].training_runs)

@@ -76,8 +76,9 @@ def _reading(settings: EvaluationSettings) -> str:
     return (
         f"Values are fractions. Intervals: {drawn}. Null: what a"
         f" fair model would show, {settings.permutations} permutations of groups over patients,"
-        f" mean and {percent} bound. The interval of a gap is biased upward and never contains 0:"
-        " compare a gap with its null. Every number is defined in docs/metrics.md."
+        f" mean and {percent} bound. A gap and the worst group are extremes, which noise"
+        " exaggerates: bias-corrected allows for it, and so do their intervals. Every number is"
+        " defined in docs/metrics.md."
     )
 
 
@@ -103,19 +104,24 @@ def _metric_line(row: pd.Series) -> list[str]:
     if row["metric"] == WORST:
         name, where = "worst-group mean AUC", str(row["attribute"])
     count = f"{row['n']} images, {row['n_patients']} patients" if pd.notna(row["n"]) else ""
-    return [*_start(row), f"{name}, {where}", *_number(row), _notes(count, row["reason"])]
+    notes = _notes(count, _corrected(row), row["reason"])
+    return [*_start(row), f"{name}, {where}", *_number(row), notes]
 
 
 def _gap_line(row: pd.Series) -> list[str]:
     of = "" if row["metric"] == "auc" else f"{metric_title(row['metric'])} "
     what = f"{row['attribute']} {of}gap ({row['definition']})"
-    null = corrected = ""
+    null = ""
     if pd.notna(row["null_mean"]):
         null = f"null {row['null_mean']:.4f} (to {row['null_hi']:.4f}), p {row['p_value']:.3f}"
-    if pd.notna(row["bias_corrected"]):
-        corrected = f"bias-corrected {row['bias_corrected']:.4f}"
     order = f"{row['worst_group']} to {row['best_group']}" if pd.notna(row["worst_group"]) else ""
-    return [*_start(row), what, *_number(row), _notes(order, null, corrected, row["reason"])]
+    return [*_start(row), what, *_number(row), _notes(order, null, _corrected(row), row["reason"])]
+
+
+def _corrected(row: pd.Series) -> str:
+    """The corrected value of an extreme; empty for any other number."""
+    corrected = row["bias_corrected"]
+    return "" if pd.isna(corrected) else f"bias-corrected {corrected:.4f}"
 
 
 def _start(row: pd.Series) -> list[str]:

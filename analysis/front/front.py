@@ -7,7 +7,7 @@ at least as good in every objective and better in one; equal ones are kept toget
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -28,7 +28,8 @@ class Front:
     """The configurations of a study, one row each, and which of them are on the front."""
 
     table: pd.DataFrame
-    """`label`, the axes, `seeds`, `missing_seeds`, `on_front`, `reason` (why it was kept out),
+    """`label`, the axes, `seeds` (trials), `pretrainings` (those they start from; only where the
+    study lists their seeds), `missing_seeds`, `on_front`, `reason` (why it was kept out),
     `val_*` and `test_*` values as fractions with `_lo`, `_hi`: the AUC's and the objectives'; gaps
     also with their null; `val_p_front`, `test_p_front`: the probability of being on the front of
     that split, with its Monte Carlo error. Front rows come first, by validation AUC."""
@@ -39,6 +40,8 @@ class Front:
     compared."""
     no_certainty: str | None = None
     """Why there are no probabilities of being on the front."""
+    both_levels: bool = False
+    """Whether the study repeats pre-trainings too, so that intervals cover their spread."""
 
     @property
     def members(self) -> list[Row]:
@@ -73,13 +76,14 @@ def study_front(
     results: StudyResults, evaluations: Mapping[str, Evaluation], numbers: StudyNumbers
 ) -> Front:
     """The front of a study's configurations from their pooled evaluations, by group."""
-    return configuration_front(
+    front = configuration_front(
         results.configurations,
         evaluations,
         results.objectives,
         results.axes,
         front_certainty(numbers, results.objectives, results.settings),
     )
+    return replace(front, both_levels=results.stored.both_levels)
 
 
 def configuration_front(

@@ -26,6 +26,7 @@ def front_output(location: str, study: str | None = None, out: Path | None = Non
         [
             front_text(front, settings),
             choices_text(chosen),
+            *(f"note: {line}" for line in analysis.results.shared_pretrainings),
             *(f"left out: {trial}: {why}" for trial, why in analysis.results.left_out.items()),
         ]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.results.numbers import Number, is_gap
+from analysis.results.numbers import Number, is_extreme, is_gap
 from analysis.results.results import Configuration
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.selection.objectives import Objective
@@ -12,6 +12,7 @@ from fairfm_core.evaluation.summary import summary_rows
 from fairfm_core.evaluation.tables import Evaluation, Row
 
 LIMITS = ("lo", "hi")
+CORRECTED = "bias_corrected"
 GAP_COLUMNS = ("null_mean", "null_hi", "p_value", "excess", "worst_group", "best_group")
 
 
@@ -31,6 +32,7 @@ def front_row(
         "group": configuration.group,
         "protocol": evaluation.protocol if evaluation else None,
         "seeds": len(configuration.finished),
+        **({"pretrainings": configuration.pretrainings} if configuration.both_levels else {}),
         "missing_seeds": " ".join(map(str, configuration.missing_seeds)) or None,
         "on_front": on_front,
         "reason": _kept_out(numbers["val"], names) if evaluation else "no finished trial",
@@ -38,7 +40,7 @@ def front_row(
     }
     for split, named in numbers.items():
         for name, number in named.items():
-            row |= _columns(f"{split}_{name}", number, is_gap(name))
+            row |= _columns(f"{split}_{name}", number, name)
     return row | _optimism(numbers, names, on_front)
 
 
@@ -46,8 +48,9 @@ def _numbers(evaluation: Evaluation | None, split: str, names: Sequence[str]) ->
     return summary_rows(evaluation, split, names) if evaluation else {}
 
 
-def _columns(start: str, number: Number, gap: bool) -> Row:
-    ends = (*LIMITS, *GAP_COLUMNS) if gap else LIMITS
+def _columns(start: str, number: Number, name: str) -> Row:
+    extreme = (CORRECTED,) if is_extreme(name) else ()
+    ends = (*LIMITS, *extreme, *(GAP_COLUMNS if is_gap(name) else ()))
     return {start: number["value"], **{f"{start}_{end}": number[end] for end in ends}}
 
 
@@ -82,5 +85,5 @@ def _difference(first: Number | None, second: Number | None) -> float | None:
 def number_of(row: Row, split: str, name: str) -> Number:
     """One number of a front's row, as `summary_rows` gives it; undefined entries are None."""
     start = f"{split}_{name}"
-    others = {end: row.get(f"{start}_{end}") for end in (*LIMITS, *GAP_COLUMNS)}
+    others = {end: row.get(f"{start}_{end}") for end in (*LIMITS, CORRECTED, *GAP_COLUMNS)}
     return {"value": row.get(start), **others}

@@ -14,6 +14,7 @@ from analysis.results.results import StudyResults
 from analysis.wording import (
     UNDEFINED,
     aligned,
+    corrected,
     counted,
     definition_of,
     signed,
@@ -44,7 +45,8 @@ def _certainty(front: Front, settings: EvaluationSettings) -> str:
         return f"No P(front): {front.no_certainty}."
     return (
         f"P(front): share of {settings.replicates} joint draws of test {settings.resampling} and of"
-        " seeds in which the configuration is on the front."
+        f" {'pre-trainings and their seeds' if front.both_levels else 'seeds'} in which the"
+        " configuration is on the front."
     )
 
 
@@ -65,7 +67,8 @@ def choices_text(chosen: Sequence[Chosen]) -> str:
 def front_json(front: Front, chosen: Sequence[Chosen], results: StudyResults) -> str:
     """The front's table and hypervolume as JSON; undefined values are null.
 
-    `left_out` holds the trials whose stored results are damaged, with the reasons.
+    `left_out` holds the trials whose stored results are damaged, with the reasons;
+    `one_pretraining` says which configurations rest on a single pre-training.
     """
     return json.dumps(
         {
@@ -76,6 +79,7 @@ def front_json(front: Front, chosen: Sequence[Chosen], results: StudyResults) ->
             "choices": {each.rule: each.label for each in chosen},
             "configurations": front.rows,
             "left_out": results.left_out,
+            "one_pretraining": results.shared_pretrainings,
         },
         indent=1,
         allow_nan=False,
@@ -83,18 +87,24 @@ def front_json(front: Front, chosen: Sequence[Chosen], results: StudyResults) ->
 
 
 def _line(place: int, row: Row, names: Sequence[str]) -> list[str]:
-    seeds = str(row["seeds"])
+    seeds = seeds_text(row)
     if row["missing_seeds"] is not None:
         seeds += f" (missing {row['missing_seeds']})"
     probability = UNDEFINED if row["test_p_front"] is None else f"{row['test_p_front']:.2f}"
     return [str(place), row["label"], seeds, *(_cell(row, name) for name in names), probability]
 
 
+def seeds_text(row: Row) -> str:
+    """How many seeds a configuration has: `6`, or `6 (2 pre-trainings)`."""
+    if not row.get("pretrainings"):
+        return str(row["seeds"])
+    return f"{row['seeds']} ({counted(row['pretrainings'], 'pre-training')})"
+
+
 def _cell(row: Row, name: str) -> str:
     number = number_of(row, "test", name)
-    return (
-        f"{with_interval(number)} [{with_null(number)}]" if is_gap(name) else with_interval(number)
-    )
+    notes = with_null(number) if is_gap(name) else corrected(number)
+    return f"{with_interval(number)} [{notes}]" if notes else with_interval(number)
 
 
 def _reading(front: Front, settings: EvaluationSettings) -> str:
@@ -105,7 +115,8 @@ def _reading(front: Front, settings: EvaluationSettings) -> str:
     if gaps:
         chosen += f", gaps are {' and '.join(gaps)}"
     return (
-        f"{chosen}. Intervals: {percent}, {settings.replicates} draws of {settings.resampling}."
+        f"{chosen}. Intervals: {percent}, {settings.replicates} draws of {settings.resampling}"
+        f"{' and of the spread between training runs' if front.both_levels else ''}."
         f" Null: what a fair model would show, {settings.permutations} permutations (mean, to the"
         f" {percent} bound)."
         f" {_certainty(front, settings)}"

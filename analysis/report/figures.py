@@ -120,7 +120,7 @@ def _null_mark(
 def training_charts(results: StudyResults, look: Mapping[str, Style]) -> list[Chart]:
     """Validation AUC by epoch: a small chart per configuration, a line per seed, equal scales."""
     runs = {
-        each.label: [(trial.seed, results.history(trial)) for trial in each.finished]
+        each.label: [(trial.seeds, results.history(trial)) for trial in each.finished]
         for each in results.configurations
         if each.finished
     }
@@ -130,7 +130,7 @@ def training_charts(results: StudyResults, look: Mapping[str, Style]) -> list[Ch
     return [_training_chart(label, lines, y, look[label]) for label, lines in curves.items()]
 
 
-def _curve(seed: int, record: Mapping[str, Any]) -> dict[str, Any]:
+def _curve(seed: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """One seed's validation AUC by epoch, in points."""
     rows = [row for row in record.get("history", ()) if row.get("val_auc") is not None]
     points = [(row["epoch"], POINTS * row["val_auc"]) for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -131,13 +131,15 @@ def report_facts(results: StudyResults) -> dict[str, str]:
     record, trials = results.record, results.trials
     failed = sum(trial.failure is not None for trial in trials)
     done = sum(trial.done for trial in trials)
-    seeds = sorted({trial.seed for trial in trials})
+    seeds = {trial.seed for trial in trials}
+    before = {trial.pretraining_seed for trial in trials} - {None}
     folders = {digest: data["folder"] for digest, data in record.get("data", {}).items()}
     settings = results.settings
     facts = {
         "Trials": f"{done} done, {failed} failed, {len(trials) - done - failed} unfinished",
         "Configurations": str(len(results.configurations)),
-        "Seeds": ", ".join(map(str, seeds)),
+        "Seeds": _numbers(seeds),
+        **({"Seeds of pre-trainings": _numbers(before)} if before else {}),
         "Data": "; ".join(f"{name} ({digest[:12]})" for digest, name in folders.items()),
         "Attributes": ", ".join(settings.attributes),
         "Protocols": f"{', '.join(settings.protocols)}; shown: {settings.protocols[0]}",
@@ -149,6 +151,10 @@ def report_facts(results: StudyResults) -> dict[str, str]:
     if (finished := results.finished_at()) is not None:
         facts["Last trial done"] = f"{datetime.fromtimestamp(finished, UTC):%Y-%m-%d %H:%M} UTC"
     return facts
+
+
+def _numbers(seeds: Iterable[int | None]) -> str:
+    return ", ".join(str(seed) for seed in sorted(seed for seed in seeds if seed is not None))
 
 
 def _intervals(settings: EvaluationSettings) -> str:

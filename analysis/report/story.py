@@ -9,6 +9,7 @@ from analysis.front.rows import number_of
 from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.wording import above_null, counted, listed, points, signed, title_of, with_interval
+from fairfm_core.evaluation.selection.comparison import UNKNOWN
 from fairfm_core.evaluation.tables import Row
 
 MOST_NAMED = 6
@@ -74,7 +75,19 @@ def _exchange(accurate: Row, fair: Row, gaps: Sequence[str], numbers: StudyNumbe
         f"{accurate['label']} is the most accurate of them on validation, {fair['label']} has the "
         f"smallest {what}. From the first to the second, on test, {listed(changes)}."
     )
+    sentence += _one_training(accurate, fair, numbers)
     return sentence + "".join(_carried_over(accurate, fair, gap) for gap in gaps)
+
+
+def _one_training(before: Row, after: Row, numbers: StudyNumbers) -> str:
+    """A sentence if the step rests on one training of a side and nothing is known of others."""
+    paired = numbers.difference(after["group"], before["group"], "test", "auc")
+    if paired is None or UNKNOWN not in (paired["reason"] or ""):
+        return ""
+    return (
+        " The step describes these trained models: there is one training of a side, and the spread"
+        " between training runs is unknown."
+    )
 
 
 def _change(before: Row, after: Row, name: str, numbers: StudyNumbers) -> str | None:

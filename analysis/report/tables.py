@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.front.choices import Chosen
 from analysis.front.front import Front
 from analysis.front.palette import Style
 from analysis.front.rows import number_of
+from analysis.front.text import seeds_text
 from analysis.results.numbers import POINTS, Number, group_numbers, is_gap
 from analysis.wording import (
     above_null,
+    corrected,
     definition_of,
     metric_title,
     p_value,
@@ -123,13 +125,15 @@ def group_lines(
 
 def _seeds(row: Row) -> TableCell:
     missing = f"missing {row['missing_seeds']}" if row["missing_seeds"] else ""
-    return TableCell(str(row["seeds"]), missing, row["seeds"], "flag" if missing else "")
+    return TableCell(seeds_text(row), missing, row["seeds"], "flag" if missing else "")
 
 
 def _front_cell(row: Row, name: str) -> TableCell:
     number = number_of(row, "test", name)
-    if not is_gap(name) or number["value"] is None:
+    if number["value"] is None:
         return _number_cell(number)
+    if not is_gap(name):
+        return TableCell(with_interval(number), corrected(number), number["value"])
     verdict = {True: "above", False: "within", None: ""}[above_null(number)]
     return TableCell(with_interval(number), with_null(number), number["value"], verdict)
 
@@ -178,26 +182,28 @@ def _gap_cells(name: str, number: Number) -> tuple[TableCell, ...]:
         return (
             *what,
             TableCell("undefined", str(number["reason"]), "", "missing"),
-            *[TableCell("–")] * 4,
+            *[TableCell("–")] * 5,
         )
     # A gap of two metrics together, equalized odds, has no worst group.
     order = f"{number['worst_group']} → {number['best_group']}" if number["worst_group"] else "–"
     null = "–" if number["null_mean"] is None else points(number["null_mean"])
     bound = "" if number["null_hi"] is None else f"to {points(number['null_hi'])}"
-    excess = (
-        TableCell("–")
-        if number["excess"] is None
-        else TableCell(signed(number["excess"]), "", number["excess"])
-    )
+    fair = (_points_cell(number, "bias_corrected", points), _points_cell(number, "excess", signed))
     p = TableCell(p_value(number), "", "" if number["p_value"] is None else number["p_value"])
     return (
         *what,
         _number_cell(number),
+        fair[0],
         TableCell(null, bound, number["null_mean"] or ""),
-        excess,
+        fair[1],
         p,
         TableCell(order),
     )
+
+
+def _points_cell(number: Number, column: str, written: Callable[[float], str]) -> TableCell:
+    value = number[column]
+    return TableCell("–") if value is None else TableCell(written(value), "", value)
 
 
 def _group_cell(number: Number | None, everybody: Number, worst: bool) -> TableCell:

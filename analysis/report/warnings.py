@@ -111,7 +111,9 @@ def _limits(results: StudyResults) -> list[str]:
             f"on {settings.permutations} permutations: with fewer than {FEWEST_REPLICATES}, their "
             "limits are rough."
         )
-    if len(seeds := {trial.seed for trial in results.trials}) < 3:
+    sentences += [f"{line[:1].upper()}{line[1:]}." for line in results.shared_pretrainings]
+    seeds = {trial.seed for trial in results.trials}
+    if len(seeds) < 3 and not results.stored.both_levels:
         sentences.append(
             f"Training used {counted(len(seeds), 'seed')}: intervals cover the sampling of "
             "patients, but hardly the variation between training runs."

@@ -13,7 +13,8 @@ POINTS = 100
 """Points in 1: files hold fractions, texts and figures show points (0.81 is 81 points)."""
 
 Number = dict[str, Any]
-"""value, lo, hi, reason; gaps also null_mean, null_hi, p_value, excess, worst_group, best_group."""
+"""value, lo, hi, reason; extremes (gaps and worst groups) also bias_corrected; gaps also null_mean,
+null_hi, p_value, excess, worst_group, best_group."""
 
 
 def group_numbers(evaluation: Evaluation, split: str) -> dict[tuple[str, str], Number]:
@@ -43,6 +44,11 @@ def thinnest(evaluation: Evaluation, split: str) -> Number | None:
 def is_gap(name: str) -> bool:
     """Whether a number is a gap between groups, so that smaller is better and it has a null."""
     return number_named(name).is_gap
+
+
+def is_extreme(name: str) -> bool:
+    """Whether a number is a maximum or a minimum over groups: a gap or the worst group."""
+    return number_named(name).kind != "overall"
 
 
 def _rows(evaluation: Evaluation, frame: pd.DataFrame, split: str) -> list[Number]:

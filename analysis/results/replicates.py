@@ -9,6 +9,7 @@ from analysis.results.results import StudyResults
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
+from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
 from fairfm_core.evaluation.tables import Row
 
 
@@ -32,7 +33,13 @@ class StudyNumbers:
             check_paired(a, b, (first, other))
         except BadInput:
             return None
-        return difference_of(a, b, self.confidence)
+        return difference_of(a, b, self.confidence, self.lent(key, a.pairing))
+
+    def lent(self, key: Key, pairing: str) -> TrainingSpread | None:
+        """The spread between training runs that configurations with one seed are given; None if the
+        study has too few with several seeds on the same images."""
+        numbers = (of[key] for of in self.by_group.values() if key in of)
+        return lent_spread(number for number in numbers if number.pairing == pairing)
 
 
 def study_numbers(results: StudyResults) -> StudyNumbers:
@@ -46,6 +53,7 @@ def study_numbers(results: StudyResults) -> StudyNumbers:
             configuration.group: replicated(
                 [results.evaluation("evaluate", each.evaluate) for each in configuration.finished],
                 configuration.label,
+                configuration.training_runs,
             )
             for configuration in results.configurations
             if configuration.finished

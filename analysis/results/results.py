@@ -23,14 +23,17 @@ from analysis.results.study_record import (
     STUDY_NAME,
     StoredStudy,
     StoredTrial,
+    configuration_label,
     read_study_record,
 )
+from analysis.results.training_runs import StartingPoint, shared_pretrainings, training_runs_of
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import join_splits
 from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.stage import stored_evaluation, stored_predictions
 from fairfm_core.evaluation.tables import Evaluation
@@ -62,16 +65,30 @@ class TrialResult:
     """Why it failed, if it did; a trial that is neither done nor failed is unfinished."""
     damaged: bool = False
     """Whether it was finished and its artifacts are damaged; `failure` then says how."""
+    pretraining_seed: int | None = None
+    """Which repetition of its pre-training it starts from; None where the study repeats none."""
+    pretraining: str | None = None
+    """Fingerprint of its pre-training; None for random or published weights."""
+    published: bool = False
+    """Whether it starts from published weights."""
+
+    @property
+    def seeds(self) -> str:
+        """Its seeds in short: `1`, or `p0.s1` for adaptation 1 of pre-training 0."""
+        before = self.pretraining_seed
+        return str(self.seed) if before is None else f"p{before}.s{self.seed}"
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The trials that differ in nothing but their seed."""
+    """The trials that differ in nothing but their seeds."""
 
     group: str
     label: str
     axes: dict[str, str]
     trials: tuple[TrialResult, ...]
+    both_levels: bool = False
+    """Whether the study lists seeds of pre-trainings beside those of adaptations."""
 
     @property
     def finished(self) -> tuple[TrialResult, ...]:
@@ -79,9 +96,22 @@ class Configuration:
         return tuple(trial for trial in self.trials if trial.done)
 
     @property
-    def missing_seeds(self) -> tuple[int, ...]:
+    def missing_seeds(self) -> tuple[str, ...]:
         """Seeds that were planned and have no evaluation."""
-        return tuple(trial.seed for trial in self.trials if not trial.done)
+        return tuple(trial.seeds for trial in self.trials if not trial.done)
+
+    @property
+    def pretrainings(self) -> int:
+        """How many pre-trainings the finished trials start from; 0 for other weights."""
+        return len({trial.pretraining for trial in self.finished if trial.pretraining})
+
+    @property
+    def training_runs(self) -> TrainingRuns | None:
+        """The independent training runs among the finished trials, whose spread intervals cover.
+
+        None where the study lists adaptation seeds alone: intervals are then those of patients.
+        """
+        return training_runs_of(self.finished, self.both_levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +146,23 @@ class StudyResults:
         groups: dict[str, list[TrialResult]] = {}
         for trial in self.trials:
             groups.setdefault(trial.group, []).append(trial)
-        return tuple(_configuration(group, trials) for group, trials in groups.items())
+        levels = self.stored.both_levels
+        return tuple(_configuration(group, trials, levels) for group, trials in groups.items())
 
     @cached_property
     def axes(self) -> tuple[str, ...]:
         """Names of the axes that vary, in the order of the study where its record has one."""
         of_trials = (axis for trial in self.trials for axis in trial.axes)
         return tuple(dict.fromkeys([*self.stored.axes, *of_trials]))
+
+    @property
+    def shared_pretrainings(self) -> list[str]:
+        """What shares one pre-training, one line each."""
+        return shared_pretrainings(
+            StartingPoint(each.label, trial.pretraining, trial.published)
+            for each in self.configurations
+            for trial in each.finished
+        )
 
     @property
     def unfinished(self) -> tuple[TrialResult, ...]:
@@ -218,6 +258,9 @@ def _trial(snapshot: Snapshot, trial: StoredTrial) -> TrialResult:
         done=done,
         failure=damage or (None if done else _failure(snapshot, trial)),
         damaged=damage is not None,
+        pretraining_seed=trial.pretraining_seed,
+        pretraining=trial.pretraining,
+        published=trial.published,
     )
 
 
@@ -255,8 +298,8 @@ def _failure(snapshot: Snapshot, trial: StoredTrial) -> str | None:
     return None
 
 
-def _configuration(group: str, trials: Sequence[TrialResult]) -> Configuration:
-    ordered = tuple(sorted(trials, key=lambda trial: trial.seed))
+def _configuration(group: str, trials: Sequence[TrialResult], both_levels: bool) -> Configuration:
+    ordered = tuple(sorted(trials, key=lambda trial: (trial.pretraining_seed or 0, trial.seed)))
     first = ordered[0]
-    label = first.name.removesuffix(f"s{first.seed}").rstrip(".") or "base"
-    return Configuration(group, label, first.axes, ordered)
+    label = configuration_label(first.name, first.seed, first.pretraining_seed)
+    return Configuration(group, label, first.axes, ordered, both_levels)

@@ -72,8 +72,21 @@ class StoredTrial(_Stored):
     features: Fingerprint | None = None
     weights: Fingerprint | None = None
     """The stage of the initial weights: `weights` or `pretrain`."""
+    pretraining_seed: int | None = None
+    """Which repetition of its pre-training it starts from; None where the study repeats none, and
+    in older records."""
     digest: Text
     config: dict[str, Any]
+
+    @property
+    def pretraining(self) -> str | None:
+        """The fingerprint of its pre-training; None for random or published weights."""
+        return self.weights if self.config.get("pretraining") else None
+
+    @property
+    def published(self) -> bool:
+        """Whether it starts from published weights."""
+        return self.weights is not None and self.pretraining is None
 
     @property
     def stages(self) -> dict[str, str]:
@@ -93,7 +106,15 @@ class _StoredTracking(_Stored):
     uri: Text | None = None
 
 
+class _StoredSeeds(_Stored):
+    """Seeds of both levels."""
+
+    adaptation: list[int] = []
+    pretraining: list[int]
+
+
 class _StoredSpec(_Stored):
+    seeds: list[int] | _StoredSeeds = []
     evaluation: EvaluationSettings
     objectives: list[Objective]
     tracking: _StoredTracking = _StoredTracking()
@@ -130,10 +151,23 @@ class StoredStudy(_Stored):
     trials: list[StoredTrial]
 
     @property
+    def both_levels(self) -> bool:
+        """Whether the study lists seeds of pre-trainings beside those of adaptations."""
+        return isinstance(self.spec.seeds, _StoredSeeds)
+
+    @property
     def objectives(self) -> tuple[Objective, ...]:
         """The study's objectives: validation metrics, each with its direction."""
         written = [objective.model_dump() for objective in self.spec.objectives]
         return parse_objectives(written, self.spec.evaluation)
+
+
+def configuration_label(name: str, seed: int, pretraining_seed: int | None = None) -> str:
+    """A trial's name without its seeds: what all trials of its configuration are called."""
+    label = name.removesuffix(f"s{seed}").rstrip(".")
+    if pretraining_seed is not None:
+        label = label.removesuffix(f"p{pretraining_seed}").rstrip(".")
+    return label or "base"
 
 
 def write_study_record(store: ArtifactStore, study: str, content: dict[str, Any]) -> None:

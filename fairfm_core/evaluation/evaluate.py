@@ -24,6 +24,7 @@ from fairfm_core.evaluation.pairing import differ
 from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import (
     TABLES,
     Evaluation,
@@ -56,12 +57,16 @@ def evaluate(
     return evaluate_seeds([join_splits(parts)], settings)
 
 
-def evaluate_seeds(seeds: Sequence[Predictions], settings: EvaluationSettings) -> Evaluation:
+def evaluate_seeds(
+    seeds: Sequence[Predictions],
+    settings: EvaluationSettings,
+    training_runs: TrainingRuns | None = None,
+) -> Evaluation:
     """Metrics and gaps of one configuration: means over its seeds, each with all its splits.
 
-    The interval is that of the mean over these seeds under resampled patients; it does not include
-    the variation between seeds. Raises BadInput if the seeds are not predictions of the same
-    images.
+    The interval is that of the mean over these seeds under resampled patients. It includes the
+    variation between training runs only if `training_runs` says which seeds are independent.
+    Raises BadInput if the seeds are not predictions of the same images.
     """
     frames = _aligned(seeds)
     pathologies = seeds[0].pathologies
@@ -75,7 +80,7 @@ def evaluate_seeds(seeds: Sequence[Predictions], settings: EvaluationSettings) -
     for protocol in settings.protocols:
         for split, sample in samples.items():
             problem = Problem(PROTOCOLS[protocol](sample, settings), request, settings)
-            for name, rows in split_rows(problem, frames[0]).items():
+            for name, rows in split_rows(problem, frames[0], training_runs).items():
                 tables[name] += [{"protocol": protocol, "split": split, **row} for row in rows]
     if has_rates(settings.metrics):
         tables["thresholds"] += threshold_rows(thresholds, pathologies)

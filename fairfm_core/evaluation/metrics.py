@@ -49,6 +49,8 @@ class Metric:
     """The value of a useless model: the fixed reference of a hypervolume."""
     two_sided: bool = False
     """Whether values fall short of the ideal on both sides."""
+    shifted_by_noise: bool = False
+    """Whether a small group's value is off on average, by more than its interval allows for."""
 
     def __post_init__(self) -> None:
         assert self.reference != self.ideal, f"{self.name}: a useless model is not an ideal one"
@@ -162,7 +164,9 @@ FAMILIES: dict[str, tuple[Metric, ...]] = {
     "rates": RATES,
     # The references are the worst values that a probability of 0.5 for every image can have.
     "brier": (Metric("brier", 0.0, (), brier, reference=0.25),),
-    "ece": (Metric("ece", 0.0, (), expected_calibration_error, reference=0.5),),
+    "ece": (
+        Metric(*("ece", 0.0, (), expected_calibration_error), reference=0.5, shifted_by_noise=True),
+    ),
     "calibration": (
         Metric("calibration_slope", 1.0, BOTH, calibration_slope, calibrated=True, two_sided=True),
         Metric(

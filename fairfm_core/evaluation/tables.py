@@ -5,7 +5,8 @@ Metrics, gaps and differences are fractions (0.81, not 81). An undefined number 
 were undefined. `n_positive` is null in rows of the mean over pathologies. Counts are of distinct
 images that have a weight under the protocol, however large it is.
 
-metrics      every metric of every pathology x group, of their mean, and of the worst group
+metrics      every metric of every pathology x group, of their mean, and of the worst group.
+             `bias_corrected` is null but for the worst group, which noise makes look worse
 gaps         best against worst group: value, interval, bias-corrected value, null, p-value, excess
 differences  each group against everybody (`reference` = overall) and against each other group, with
              the value `relative` to the reference's and a two-sided permutation p-value
@@ -49,12 +50,15 @@ DIFFERENCES_FILE = "differences.parquet"
 THRESHOLDS_FILE = "thresholds.parquet"
 REPLICATES_FILE = "replicates.parquet"
 
+LATER = ("bias_corrected",)
+"""Columns that the tables of older results lack; they are read as nulls."""
+
 METRICS_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("protocol", "split", "pathology", "attribute", "group")]
     + [("metric", pa.string())]
     + [(name, pa.float64()) for name in ("value", "lo", "hi")]
     + [(name, pa.int64()) for name in ("n", "n_patients", "n_positive")]
-    + [("reason", pa.string())]
+    + [("bias_corrected", pa.float64()), ("reason", pa.string())]
 )
 GAPS_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("protocol", "split", "metric", "attribute", "definition")]
@@ -186,6 +190,8 @@ def read_parquet(path: str | PathLike[str]) -> pa.Table:
 def _conforming(path: Path, schema: pa.Schema) -> pa.Table:
     """The table's columns in the types of the contract; BadInput where one is missing."""
     table = read_parquet(path)
+    for name in [name for name in LATER if name in schema.names and name not in table.column_names]:
+        table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
     if missing := [name for name in schema.names if name not in table.column_names]:
         raise BadInput(f"{path} has no column {missing[0]!r}")
     return table

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from analysis.results.study_record import configuration_label
 from analysis.wording import counted, listed, short_axis
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.backbone import Backbone
@@ -227,8 +228,8 @@ def _names(study: StudySpec, groups: Mapping[str, Sequence[StudyTrial]]) -> list
 
 
 def _configuration(trial: StudyTrial) -> str:
-    """The trial's name without its seed."""
-    return trial.name.removesuffix(f"s{trial.trial.seed}").rstrip(".") or "base"
+    """The trial's name without its seeds."""
+    return configuration_label(trial.name, trial.trial.seed, trial.pretraining_seed)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,11 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from analysis.results.study_record import configuration_label
+from analysis.results.training_runs import StartingPoint, shared_pretrainings
+from analysis.wording import counted
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.methods.losses import GROUP_SETTING, GroupLossSettings
 from fairfm_core.config.methods.samplings import SAMPLINGS
+from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.balancing import sampled, training_groups
@@ -27,6 +31,7 @@ from fairfm_core.stages import Stage, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.records import PretrainingRecord, TrialRecord
+from sweeps.planning.seeds import SeedLevels
 from sweeps.planning.study import StudySpec, StudyTrial, expand, settled
 
 
@@ -38,6 +43,11 @@ class PlannedTrial:
     axes: dict[str, str]
     trial: Trial
     stages: tuple[Stage, ...]
+    pretraining_seed: int | None = None
+    """Which repetition of its pre-training it starts from; None where the study repeats none."""
+    first_pretraining: Pretraining | None = None
+    """Its pre-training at the first of the study's seeds of pre-trainings. Another seed also draws
+    other patients, where `fraction` is below 1, and so has another digest."""
 
     @property
     def adapt(self) -> Stage:
@@ -64,18 +74,32 @@ class PlannedTrial:
             axes=self.axes,
             seed=self.trial.seed,
             group=self.group,
-            weights=self._fingerprint_of("weights") or self._fingerprint_of("pretrain"),
+            weights=self._fingerprint_of("weights") or self.pretraining,
             features=self._fingerprint_of("features"),
             adapt=self.adapt.fingerprint,
             evaluate=self.evaluate.fingerprint,
             digest=self.adapt.digest,
             config=config,
+            pretraining_seed=self.pretraining_seed,
         )
+
+    @property
+    def pretraining(self) -> str | None:
+        """The fingerprint of its pre-training, if it has one."""
+        return self._fingerprint_of("pretrain")
+
+    @property
+    def label(self) -> str:
+        """The name of its configuration."""
+        return configuration_label(self.name, self.trial.seed, self.pretraining_seed)
 
     @cached_property
     def group(self) -> str:
-        """Identity of the configuration: the same trial at any seed."""
-        content = self.trial.content()
+        """Identity of the configuration: the same trial at any seed, of both levels."""
+        trial = self.trial
+        if self.first_pretraining is not None:
+            trial = trial.model_copy(update={"pretraining": self.first_pretraining})
+        content = trial.content()
         content.pop("seed", None)
         content["data"].pop("dataset")
         for name in ("file", "heads", "model"):
@@ -116,6 +140,25 @@ class StudyPlan:
             if trial.trial.pretraining is not None
         }
         return [_pretraining_record(fingerprint, trial) for fingerprint, trial in first.items()]
+
+    @cached_property
+    def seed_lines(self) -> list[str]:
+        """How many trials the seeds of both levels make, and what shares one pre-training."""
+        levels = self.spec.levels
+        lines = []
+        if levels.pretraining is not None:
+            pairs = len(levels.pretraining) * len(levels.adaptation)
+            lines.append(
+                f"{counted(len(levels.pretraining), 'pre-training')} x "
+                f"{counted(len(levels.adaptation), 'adaptation')} for each configuration with a "
+                f"pre-training ({pairs} trials), {len(levels.adaptation)} trials for others; "
+                "intervals cover the spread between training runs"
+            )
+        starts = (
+            StartingPoint(trial.label, trial.pretraining, trial.trial.weights is not None)
+            for trial in self.trials
+        )
+        return lines + shared_pretrainings(starts)
 
     def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
@@ -172,6 +215,7 @@ def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRec
     recipe = config["pretraining"]
     share = "" if recipe["fraction"] == 1 else f".{recipe['fraction']:.0%}"
     name = f"pretrain.{recipe['method']}.{'+'.join(recipe['corpora'])}{share}.{recipe['epochs']}e"
+    name += "" if trial.pretraining_seed is None else f".p{trial.pretraining_seed}"
     return PretrainingRecord(name, fingerprint, {**recipe, "backbone": config["backbone"]})
 
 
@@ -196,7 +240,18 @@ def _planned(
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
-    return PlannedTrial(trial.name, trial.axes, resolved, tuple(stages))
+    first = _first_pretraining(resolved, study.levels)
+    return PlannedTrial(
+        trial.name, trial.axes, resolved, tuple(stages), trial.pretraining_seed, first
+    )
+
+
+def _first_pretraining(trial: Trial, levels: SeedLevels) -> Pretraining | None:
+    """The trial's pre-training at the first listed seed of pre-trainings; None without such."""
+    if trial.pretraining is None or levels.pretraining is None:
+        return None
+    first = trial.pretraining.model_copy(update={"seed": levels.pretraining[0]})
+    return planned_corpus(trial.model_copy(update={"pretraining": first}))
 
 
 def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) -> None:

@@ -17,7 +17,7 @@ class TrialRecord:
     axes: dict[str, str]
     seed: int
     group: str
-    """Identity of the configuration: the same trial at any seed."""
+    """Identity of the configuration: the same trial at any seed, of both levels."""
     features: str | None
     adapt: str
     """Fingerprint of the stage that ends in predictions: the trial's identity."""
@@ -28,6 +28,8 @@ class TrialRecord:
     """The resolved trial."""
     weights: str | None = None
     """Fingerprint of the stage that provides the initial weights; None for random ones."""
+    pretraining_seed: int | None = None
+    """Which repetition of its pre-training it starts from; None where the study repeats none."""
 
     @property
     def identity(self) -> str:

@@ -18,6 +18,15 @@ from fairfm_core.config.yaml_input import read_yaml, validated
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from sweeps.planning.seeds import (
+    SeedLevels,
+    StudySeeds,
+    at_pretraining_seed,
+    check_pretraining_seeds,
+    checked_seeds,
+    distinct_seeds,
+    trial_seeds,
+)
 from sweeps.planning.shared_settings import (
     Budget,
     Cell,
@@ -81,7 +90,9 @@ class StudySpec(Frozen):
     """Additional trials, each a partial trial over `base`, with an optional `name`."""
     exclude: tuple[dict[str, Any], ...] = ()
     """Cells of the matrix to leave out, each a mapping of axes to labels."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: StudySeeds = (0,)
+    """Seeds of the adaptations; `{adaptation: [...], pretraining: [...]}` also repeats every
+    pre-training of the study, and intervals then cover both kinds of repetition."""
     objectives: tuple[Objective, ...] = ()
     """Objectives of the front; by default AUC and the gap of every evaluated attribute."""
     images: StudyImages = StudyImages()
@@ -105,12 +116,17 @@ class StudySpec(Frozen):
             )
         return name
 
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _numbers(cls, seeds: Any) -> Any:
+        return checked_seeds(seeds)
+
     @field_validator("seeds")
     @classmethod
-    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if not seeds or len(set(seeds)) != len(seeds):
-            raise BadInput(f"give at least one seed, and each only once, not {list(seeds)}")
-        return seeds
+    def _usable_seeds(cls, seeds: tuple[int, ...] | SeedLevels) -> tuple[int, ...] | SeedLevels:
+        if not isinstance(seeds, SeedLevels):
+            return distinct_seeds(seeds)
+        return seeds.adaptation if seeds.pretraining is None else seeds
 
     @field_validator("evaluation")
     @classmethod
@@ -145,9 +161,18 @@ class StudySpec(Frozen):
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
         check_base(self.base, self.images)
+        if (listed := self.levels.pretraining) is not None:
+            check_pretraining_seeds(listed, self.matrix, (values for _, values in _cells(self)))
         given = [objective.model_dump() for objective in self.objectives]
         parse_objectives(given, self.evaluation)
         return self
+
+    @property
+    def levels(self) -> SeedLevels:
+        """The seeds of both levels."""
+        if isinstance(self.seeds, SeedLevels):
+            return self.seeds
+        return SeedLevels(adaptation=self.seeds)
 
 
 @dataclass(frozen=True)
@@ -158,6 +183,8 @@ class StudyTrial:
     axes: dict[str, str]
     """Axis -> label of this trial's value."""
     trial: Trial
+    pretraining_seed: int | None = None
+    """Which repetition of its pre-training it starts from; None where the study repeats none."""
 
 
 def read_study(path: Path) -> StudySpec:
@@ -166,18 +193,25 @@ def read_study(path: Path) -> StudySpec:
 
 
 def expand(study: StudySpec) -> list[StudyTrial]:
-    """All trials of the study: every cell of the matrix and every included trial at every seed."""
+    """All trials of the study: every cell of the matrix and every included trial at every seed.
+
+    Where the study lists seeds of pre-trainings, a trial with one runs at every pair of seeds.
+    """
     return [
-        _study_trial(study, axes, values, seed)
+        _study_trial(study, axes, values, before, seed)
         for axes, values in settled(study).cells
-        for seed in study.seeds
+        for before, seed in trial_seeds(study.levels, values)
     ]
 
 
 def settled(study: StudySpec) -> Settled:
     """The trials of one seed as raw values, with equal images and training budget."""
-    cells = [*_matrix_cells(study), *_included_cells(study)]
-    return settle(cells, study.images, study.budget)
+    return settle(_cells(study), study.images, study.budget)
+
+
+def _cells(study: StudySpec) -> list[Cell]:
+    """The cells of the matrix, then the included trials."""
+    return [*_matrix_cells(study), *_included_cells(study)]
 
 
 def _matrix_cells(study: StudySpec) -> Iterator[Cell]:
@@ -201,11 +235,13 @@ def _included_cells(study: StudySpec) -> Iterator[Cell]:
 
 
 def _study_trial(
-    study: StudySpec, axes: dict[str, str], values: dict[str, Any], seed: int
+    study: StudySpec, axes: dict[str, str], values: dict[str, Any], before: int | None, seed: int
 ) -> StudyTrial:
-    name = ".".join([*axes.values(), f"s{seed}"])
+    seeds = [f"s{seed}"] if before is None else [f"p{before}", f"s{seed}"]
+    name = ".".join([*axes.values(), *seeds])
+    values = values if before is None else at_pretraining_seed(values, before)
     trial = validated(Trial, {**values, "seed": seed}, f"study {study.study}, trial {name}")
-    return StudyTrial(name, axes, trial)
+    return StudyTrial(name, axes, trial, before)
 
 
 def _labelled(values: list[Any] | dict[str, Any]) -> dict[str, Any]:

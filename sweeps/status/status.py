@@ -110,6 +110,8 @@ class StudyStatus:
         lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
         unsealed = self._unsealed()
         lines += ["data:", *(f"  {line}" for line in unsealed)] if unsealed else []
+        if seeds := self.plan.seed_lines:
+            lines += ["seeds:", *(f"  {line}" for line in seeds)]
         lines += self.plan.terms.text()
         lines += ["networks:", *(f"  {network.text()}" for network in self.networks)]
         if self.pretrainings:
@@ -147,6 +149,7 @@ class StudyStatus:
             "networks": [network.as_json() for network in self.networks],
             "pretrainings": [each.as_json() for each in self.pretrainings],
             "corpora": self._corpora(),
+            "seeds": self.plan.seed_lines,
             "comparison": self.plan.terms.as_json(),
         }
 

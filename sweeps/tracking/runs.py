@@ -133,7 +133,10 @@ def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
     writer.start(trial.adapt, trial.name, "trial", {"fairfm.group": trial.group})
     axes = {axis.rsplit(".", 1)[-1]: label for axis, label in trial.axes.items()}
     terms = terms_of(trial.config)
-    writer.params(trial.adapt, {**axes, "seed": str(trial.seed), **terms})
+    seeds = {"seed": str(trial.seed)}
+    if trial.pretraining_seed is not None:
+        seeds["pretraining_seed"] = str(trial.pretraining_seed)
+    writer.params(trial.adapt, {**axes, **seeds, **terms})
 
 
 def log_trial(

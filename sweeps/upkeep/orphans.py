@@ -145,12 +145,14 @@ def _stages(
 
 def _pooled(studies: Sequence[StoredStudy], snapshot: Snapshot) -> set[str]:
     """Keys of the evaluations of all finished seeds of a configuration together."""
-    groups: dict[tuple[str, str], list[StoredTrial]] = {}
+    keys = set()
     for study in studies:
+        groups: dict[str, list[StoredTrial]] = {}
         for trial in study.trials:
             if {trial.adapt, trial.evaluate} <= snapshot.done:
-                groups.setdefault((study.study, trial.group), []).append(trial)
-    return {pooled_key([trial.evaluate for trial in trials]) for trials in groups.values()}
+                groups.setdefault(trial.group, []).append(trial)
+        keys |= {pooled_key(trials, study.both_levels) for trials in groups.values()}
+    return keys
 
 
 def _checkpoints(

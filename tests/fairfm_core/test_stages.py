@@ -33,7 +33,7 @@ def test_golden_fingerprints() -> None:
     assert {kind: stage.fingerprint for kind, stage in probe.items()} == {
         "features": "e7c43e0c93e350f5b218",
         "adapt": "137fdb0827373204624d",
-        "evaluate": "d5fd60898b53a8666a07",
+        "evaluate": "ea651a69826106fe9c5f",
     }
 
 

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats, Ints
-from fairfm_core.evaluation.disaggregated.estimates import estimates
+from fairfm_core.evaluation.disaggregated.estimates import estimates, with_training_spread
 from fairfm_core.evaluation.disaggregated.gaps import two_sided
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame, MetricValues, joined
 from fairfm_core.evaluation.disaggregated.metric_rows import MEAN
@@ -74,6 +74,7 @@ def _rows(
     reasons = [joined(_why(values, whole, pair), values.no_interval) for pair in pairs]
     patients = _patients(frame, everybody, values, pairs)
     numbers = estimates(value_SM, replicate_BSM, reasons, patients, frame.confidence)
+    numbers = with_training_spread(numbers, value_SM, frame, values.metric, lowest=-1.0)
     names = frame.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
         value, reference = number["value"], reference_M[m]

@@ -8,11 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
-from fairfm_core.evaluation.arrays import Floats
-from fairfm_core.evaluation.disaggregated.estimates import estimates
+from fairfm_core.evaluation.arrays import Bools, Floats
+from fairfm_core.evaluation.disaggregated.estimates import (
+    estimates,
+    of_extreme,
+    with_training_spread,
+)
+from fairfm_core.evaluation.disaggregated.extremes import Extreme, gap_extreme
 from fairfm_core.evaluation.disaggregated.gaps import (
     EQUALIZED_ODDS_GAPS,
     GAP_DEFINITIONS,
+    LEVELS,
     null_of,
     worst_and_best,
 )
@@ -50,6 +56,24 @@ class Gap:
         return self.between(*(part.replicate_BSPG for part in self.parts))
 
     @cached_property
+    def defined_B(self) -> Bools:
+        """Whether the gap is defined in each replicate, [B]."""
+        return np.asarray(np.isfinite(self.replicate_BS).all(axis=-1))
+
+    @property
+    def value_KSPG(self) -> Floats:
+        """The values that the extremes are taken of: K parts, P pathologies or their mean."""
+        level = LEVELS[self.definition]
+        return np.stack([level(part.value_SPG) for part in self.parts])
+
+    @property
+    def replicate_BKSPG(self) -> Floats:
+        """The same of the replicates in which the gap is defined."""
+        level = LEVELS[self.definition]
+        parts = [level(part.replicate_BSPG[self.defined_B]) for part in self.parts]
+        return np.stack(parts, axis=1)
+
+    @cached_property
     def null_RS(self) -> Floats:
         """The gap of every permutation, by seed."""
         return self.between(*(part.null_RSPG for part in self.parts))
@@ -79,30 +103,28 @@ def _gap_row(frame: MetricFrame, gap: Gap) -> Row:
     if why := _no_gap(frame, gap):
         nothing = dict.fromkeys((*NUMBERS, "worst_group", "best_group"))
         return row | nothing | {"reason": joined(why, frame.left_out)}
-    replicate_BS = gap.replicate_BS
     (number,) = estimates(
         gap.value_S[:, None],
-        replicate_BS[:, :, None],
+        gap.replicate_BS[:, :, None],
         [joined(frame.left_out, gap.parts[0].no_interval)],
         [min(frame.fewest_patients(part.places) for part in gap.parts)],
         frame.confidence,
     )
-    value = number["value"]
     judged = float(gap.judged_S.mean())
     null = null_of(judged, gap.null_RS.mean(axis=-1), frame.confidence)
-    row |= number | {"bias_corrected": bias_corrected(value, replicate_BS.mean(axis=-1))}
+    metric = gap.parts[0].metric
+    number = of_extreme(number, metric, not metric.shifted_by_noise, lambda: _extreme(frame, gap))
+    row |= with_training_spread([number], gap.value_S[:, None], frame, metric)[0]
     row |= {"null_mean": null.mean, "null_hi": null.hi, "p_value": null.p_value}
-    row |= {"excess": judged - null.mean, "reason": joined(number["reason"], null.note)}
+    row |= {"excess": judged - null.mean, "reason": joined(row["reason"], null.note)}
     return row | _extremes(frame, gap)
 
 
-def bias_corrected(value: float, replicate_B: Floats) -> float | None:
-    """2 x value - mean of the replicates: a gap minus its upward bias, estimated by the bootstrap.
-
-    It may be negative. None without a defined replicate (Efron and Tibshirani 1993, section 10.2).
-    """
-    defined = replicate_B[np.isfinite(replicate_B)]
-    return 2 * value - float(defined.mean()) if defined.size else None
+def _extreme(frame: MetricFrame, gap: Gap) -> Extreme | None:
+    """The corrected gap and its interval; None with fewer than two defined replicates."""
+    if gap.defined_B.sum() < 2:
+        return None
+    return gap_extreme(gap.value_KSPG, gap.replicate_BKSPG, frame.confidence)
 
 
 def _no_gap(frame: MetricFrame, gap: Gap) -> str | None:

@@ -51,6 +51,14 @@ GAP_DEFINITIONS: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
+LEVELS: dict[str, Callable[[Floats], Floats]] = {
+    "gap_of_mean": lambda value_PG: value_PG.mean(axis=-2, keepdims=True),
+    "mean_of_gaps": lambda value_PG: value_PG,
+}
+"""What the extremes of a definition are taken of: the mean over pathologies, as one pathology, or
+each of them."""
+
+
 EQUALIZED_ODDS_GAPS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "gap_of_mean": lambda tpr_PG, fpr_PG: np.maximum(gap_of_mean(tpr_PG), gap_of_mean(fpr_PG)),
     "mean_of_gaps": lambda tpr_PG, fpr_PG: np.maximum(

@@ -18,6 +18,7 @@ from fairfm_core.evaluation.metrics import AUC, Metric
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.resampling.replicate_values import ValuesByMetric
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 
 ANALYTIC = "no interval: DeLong's method applies only to the AUC"
 UNFIXED = "no interval: with these weights DeLong's method holds only for balanced attributes"
@@ -54,6 +55,8 @@ class MetricFrame:
     """[1 + B, S, P, G]: the data as they are, then the replicates."""
     null: ValuesByMetric
     """[R + 1, S, P, G], the unpermuted groups last; empty for an attribute without a null."""
+    training_runs: TrainingRuns | None = None
+    """Independent training runs whose spread intervals cover; None for that of patients alone."""
 
     @property
     def sample(self) -> Sample:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.counts import named_reasons
-from fairfm_core.evaluation.disaggregated.estimates import estimates
+from fairfm_core.evaluation.disaggregated.estimates import (
+    estimates,
+    of_extreme,
+    with_training_spread,
+)
+from fairfm_core.evaluation.disaggregated.extremes import Extreme, worst_extreme
 from fairfm_core.evaluation.disaggregated.gaps import group_means, worst_and_best, worst_value
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame, MetricValues, joined
 from fairfm_core.evaluation.tables import Row
@@ -24,7 +31,7 @@ def metric_rows(frame: MetricFrame) -> list[Row]:
         if metric.only is None:
             rows += _mean_rows(frame, values)
             rows += _worst_group_rows(frame, values)
-    return [{"attribute": frame.groups.attribute, **row} for row in rows]
+    return [{"attribute": frame.groups.attribute, "bias_corrected": None, **row} for row in rows]
 
 
 def _cell_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
@@ -38,6 +45,7 @@ def _cell_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
         [counts.patients_PG[p, g] for _, p, g in cells],
         frame.confidence,
     )
+    numbers = with_training_spread(numbers, _by_cell(values.value_SPG), frame, values.metric)
     for (_, p, g), number in zip(cells, numbers, strict=True):
         yield {
             "pathology": frame.sample.pathologies[p],
@@ -67,6 +75,7 @@ def _mean_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]:
         [frame.fewest_patients(values.places, [g]) for g in groups],
         frame.confidence,
     )
+    numbers = with_training_spread(numbers, group_means(values.value_SPG), frame, values.metric)
     for g, number in zip(groups, numbers, strict=True):
         key = {"pathology": MEAN, "group": frame.groups.names[g], "metric": values.metric.name}
         yield key | _group_counts(frame, g) | number
@@ -80,15 +89,33 @@ def _worst_group_rows(frame: MetricFrame, values: MetricValues) -> Iterator[Row]
     extremes = worst_and_best(values.value_SPG.mean(axis=0), names, ideal)
     worst = extremes[0] if extremes else None
     counts = _group_counts(frame, names.index(worst)) if worst else NOBODY
+    value_S1 = worst_value(values.value_SPG, ideal)[..., None]
     (number,) = estimates(
-        worst_value(values.value_SPG, ideal)[..., None],
+        value_S1,
         worst_value(values.replicate_BSPG, ideal)[..., None],
         [joined(why_undefined(frame, values), values.no_interval)],
         [frame.fewest_patients(values.places)],
         frame.confidence,
     )
-    metric = f"worst_group_{values.metric.name}"
-    yield {"pathology": MEAN, "group": worst, "metric": metric, **counts, **number}
+    metric = values.metric
+    covers = not (metric.shifted_by_noise or metric.two_sided)
+    number = of_extreme(number, metric, covers, lambda: _worst(frame, values))
+    (number,) = with_training_spread([number], value_S1, frame, metric)
+    key = {"pathology": MEAN, "group": worst, "metric": f"worst_group_{metric.name}"}
+    yield key | counts | number
+
+
+def _worst(frame: MetricFrame, values: MetricValues) -> Extreme | None:
+    """The corrected value of the worst group and its interval; None with fewer than two defined
+    replicates."""
+    replicate_BSG = group_means(values.replicate_BSPG)
+    replicate_BSG = replicate_BSG[np.isfinite(replicate_BSG).all(axis=(1, 2))]
+    if len(replicate_BSG) < 2:
+        return None
+    sign = 1.0 if values.metric.ideal > values.metric.reference else -1.0
+    mean_SG = sign * group_means(values.value_SPG)
+    limits = worst_extreme(mean_SG, sign * replicate_BSG, frame.confidence)
+    return limits if sign > 0 else limits.mirrored
 
 
 def why_undefined(frame: MetricFrame, values: MetricValues) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,12 +34,19 @@ from fairfm_core.evaluation.resampling.replicate_values import (
     ValuesByMetric,
     bootstrap_values,
 )
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import Row
 
 
-def split_rows(problem: Problem, all_splits: pd.DataFrame) -> dict[str, list[Row]]:
-    """Rows by table; groups are those of `all_splits`, even where this split has none of one."""
-    whole, *attributes = metric_frames(problem, all_splits)
+def split_rows(
+    problem: Problem, all_splits: pd.DataFrame, training_runs: TrainingRuns | None = None
+) -> dict[str, list[Row]]:
+    """Rows by table; groups are those of `all_splits`, even where this split has none of one.
+
+    Intervals cover the spread of `training_runs` if they are given.
+    """
+    frames = metric_frames(problem, all_splits)
+    whole, *attributes = (replace(frame, training_runs=training_runs) for frame in frames)
     weighting, pairing = problem.weighting, pairing_of(problem.sample, problem.settings)
     rows: dict[str, list[Row]] = {
         "metrics": metric_rows(whole),

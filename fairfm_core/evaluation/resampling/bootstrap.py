@@ -2,8 +2,8 @@
 
 The unit is the patient, because images of one patient are not independent, and one draw serves all
 pathologies, groups, seeds and models, so that comparisons are paired by construction. A percentile
-interval of a gap (a maximum minus a minimum) leans upward, may lie wholly above the gap itself and
-can never contain 0: compare the gap with its null, not its interval with 0.
+interval of an extreme, such as a gap or the worst group, does not cover, because a bootstrap adds
+the noise once more: `disaggregated/extremes.py` has the intervals of these.
 """
 
 from __future__ import annotations

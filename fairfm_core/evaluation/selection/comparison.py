@@ -1,25 +1,34 @@
 """Paired comparison of two configurations: is one more accurate, or fairer, than the other?
 
 The difference of two models on the same patients is far better known than either value, because
-both are drawn with the same patients in every replicate. A configuration may have several seeds.
-Then two sources of error count, and are kept apart:
+both are drawn with the same patients in every replicate. A claim about two configurations is a
+claim about training runs yet to come, so the spread between training runs counts too. With several
+seeds on each side, the variance of the difference of the means is
 
-    patients  the variance, over replicates, of the difference of the means over seeds
-    seeds     (variance between the seeds' values) / (number of seeds), summed over both sides
+    patients  what all seeds of a side share when patients are drawn: the variance, over replicates,
+              of the difference, less the share that is each model's own
+    seeds     (variance between the seeds' values) / (number of seeds), summed over both sides; each
+              model's own share of the patients' noise is part of it
 
-Their sum is the variance of the difference. The interval is that of Student's t, with the degrees
-of freedom of Welch and Satterthwaite: with three seeds 1.96 standard errors are too few. The spread
-of seeds contains some of the patients' noise too, so the interval is slightly too wide.
+and never less than the variance over replicates. This is the analysis of readers and cases by
+Obuchowski and Rockette (1995), with seeds as readers that are nested in configurations; degrees of
+freedom are those of Hillis (2007, 2014), with unequal variances (Welch and Satterthwaite). With
+three seeds 1.96 standard errors are too few.
+
+With one seed the spread between training runs is unknown, so there is no p-value, unless the other
+configurations of the study lend theirs (`spread.py`). The interval is then that of the difference
+between these trained models.
 
 A gap is shifted upward by noise, and by more for the noisier model: two perfectly fair models of
 different accuracy differ in their gaps. So the gaps of both are also computed with groups permuted,
 the same permutations for both: `null_difference` is what fair models of this accuracy would show,
-and `p_value` is the larger of those of Student's t and of that permutation test.
+and `p_value` is the larger of those of Student's t and of that permutation test. Type-I errors and
+power of all this are simulated in `benchmarks/comparisons.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,15 +37,20 @@ from scipy.special import stdtr, stdtrit
 
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
+from fairfm_core.evaluation.selection.spread import TrainingSpread, own_spread
 from fairfm_core.evaluation.tables import Evaluation, Row
 
 COLUMNS = (
     *("a", "b", "protocol", "split", "name", "value_a", "value_b", "difference", "lo", "hi"),
     *("null_difference", "se_patients", "se_seeds", "freedom", "p_value", "p_holm"),
-    *("seeds_a", "seeds_b", "reason"),
+    *("seeds_a", "seeds_b", "spread", "reason"),
 )
 NUMBERS = ("lo", "hi", "null_difference", "se_patients", "se_seeds", "freedom", "p_value")
+UNKNOWN = "the spread between training runs is unknown"
+Lender = Callable[[Key, str], TrainingSpread | None]
+"""The spread that a study lends to a configuration with one seed, by number and pairing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +59,8 @@ class Side:
 
     name: str
     seeds: tuple[Evaluation, ...]
+    training_runs: TrainingRuns | None = None
+    """Which seeds are independent training runs; None means that each is."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +77,31 @@ class Family:
         return bool(declared and row["protocol"] == protocol)
 
 
+def nothing_lent(key: Key, pairing: str) -> TrainingSpread | None:
+    """No spread: the models are not part of a study."""
+    return None
+
+
 def compared(
-    pairs: Sequence[tuple[Side, Side]], family: Family, confidence: float = 0.95
+    pairs: Sequence[tuple[Side, Side]],
+    family: Family,
+    confidence: float = 0.95,
+    lent: Lender = nothing_lent,
 ) -> pd.DataFrame:
     """Every number of each pair of configurations: a minus b, with interval and p-value.
 
-    `p_holm` is the p-value corrected for all tests of the family in all pairs (Holm 1979), under
-    the first protocol; other rows have none. Raises BadInput for configurations that cannot be
-    paired, for a pair that is given twice, and for a family that names an unknown number.
+    `p_holm` is the p-value corrected for all tests of the family in all pairs that have a p-value
+    (Holm 1979), under the first protocol; other rows have none. Raises BadInput for configurations
+    that cannot be paired, for a pair that is given twice, and for a family that names an unknown
+    number.
     """
     rows: list[Row] = []
     named = [frozenset((a.name, b.name)) for a, b in pairs]
     if len(set(named)) < len(named):
         raise BadInput("a pair is compared twice, which would count its tests twice; give it once")
     for a, b in pairs:
-        numbers = [replicated(side.seeds, side.name) for side in (a, b)]
-        rows += _pair_rows(a, b, numbers[0], numbers[1], confidence)
+        numbers = [replicated(side.seeds, side.name, side.training_runs) for side in (a, b)]
+        rows += _pair_rows(a, b, numbers[0], numbers[1], confidence, lent)
     if not rows:
         raise BadInput("the configurations share no number; evaluate both with the same settings")
     protocol = rows[0]["protocol"]
@@ -103,6 +128,7 @@ def _pair_rows(
     first: Mapping[Key, Replicated],
     other: Mapping[Key, Replicated],
     confidence: float,
+    lent: Lender,
 ) -> list[Row]:
     rows = []
     for key in [key for key in first if key in other]:
@@ -110,16 +136,25 @@ def _pair_rows(
         protocol, split, name = key
         row: Row = {"a": a.name, "b": b.name, "protocol": protocol, "split": split, "name": name}
         row |= {"seeds_a": len(a.seeds), "seeds_b": len(b.seeds), "p_holm": None}
-        rows.append(row | difference_of(first[key], other[key], confidence))
+        spread = lent(key, first[key].pairing)
+        rows.append(row | difference_of(first[key], other[key], confidence, spread))
     return rows
 
 
-def difference_of(a: Replicated, b: Replicated, confidence: float) -> Row:
-    """One number of two configurations that pair: a minus b, with its errors, interval, p-value."""
+def difference_of(
+    a: Replicated, b: Replicated, confidence: float, lent: TrainingSpread | None = None
+) -> Row:
+    """One number of two configurations that pair: a minus b, with its errors, interval, p-value.
+
+    `lent` is the spread between training runs that a side with one seed is given; without it there
+    is no p-value.
+    """
+    spreads = {name: own_spread(side) or lent for name, side in (("a", a), ("b", b))}
+    a, b = a.independent(), b.independent()
     value_a, value_b = float(a.value_S.mean()), float(b.value_S.mean())
     difference = value_a - value_b
-    row: Row = dict.fromkeys(NUMBERS)
-    row |= {"value_a": value_a, "value_b": value_b, "difference": difference, "reason": None}
+    row: Row = dict.fromkeys(NUMBERS) | {"spread": None, "reason": None}
+    row |= {"value_a": value_a, "value_b": value_b, "difference": difference}
     all_B = a.replicate_BS.mean(axis=1) - b.replicate_BS.mean(axis=1)
     draws_B = all_B[np.isfinite(all_B)]
     lost = len(all_B) - len(draws_B)
@@ -129,26 +164,50 @@ def difference_of(a: Replicated, b: Replicated, confidence: float) -> Row:
         return row | {"reason": f"undefined for {where}: see its own evaluation"}
     if len(draws_B) < 2:
         return row | {"reason": f"no interval: {len(draws_B)} replicates defined for both"}
-    error = _Error.of(draws_B, a.value_S, b.value_S)
+    error = DifferenceError.of(draws_B, [*zip(spreads.values(), _seeds(a, b), strict=True)])
     if error.total == 0 and difference != 0:
         return row | {"reason": "no interval: the replicates do not vary"}
     reach = error.total * float(stdtrit(error.freedom, (1 + confidence) / 2))
-    notes = [error.note, f"{lost} of {len(all_B)} replicates undefined" if lost else None]
-    row |= {"lo": difference - reach, "hi": difference + reach}
+    row |= {"lo": difference - reach, "hi": difference + reach, "spread": _sources(spreads)}
     row |= {"se_patients": error.patients, "se_seeds": error.seeds, "freedom": error.freedom}
-    row["p_value"] = error.p_value(difference)
-    if a.null_RS is not None and b.null_RS is not None:
-        null_difference, p_null = _under_null(difference, a.null_RS, b.null_RS)
-        row |= {"null_difference": null_difference, "p_value": max(row["p_value"], p_null)}
+    row["null_difference"], p_null = _under_null(difference, a, b)
+    why = _no_p_value([name for name, spread in spreads.items() if spread is None])
+    if why is None:
+        row["p_value"] = max(error.p_value(difference), p_null)
+    notes = [why, f"{lost} of {len(all_B)} replicates undefined" if lost else None]
     return row | {"reason": "; ".join(note for note in notes if note) or None}
 
 
-def _under_null(difference: float, a_RS: Floats, b_RS: Floats) -> tuple[float | None, float]:
+def _seeds(*sides: Replicated) -> list[int]:
+    return [len(side.value_S) for side in sides]
+
+
+def _sources(spreads: Mapping[str, TrainingSpread | None]) -> str | None:
+    """Whose training runs the spread was measured on; None where that of a side is unknown."""
+    sources = {name: spread.source for name, spread in spreads.items() if spread}
+    if len(sources) < len(spreads):
+        return None
+    if len(set(sources.values())) == 1:
+        return next(iter(sources.values()))
+    return "; ".join(f"{name}: {source}" for name, source in sources.items())
+
+
+def _no_p_value(alone: Sequence[str]) -> str | None:
+    """Why there is no p-value: the sides whose only training has no known spread."""
+    if not alone:
+        return None
+    who = "one training each" if len(alone) > 1 else f"{alone[0]} has one training"
+    return f"no p-value: {who}: {UNKNOWN}; the interval leaves it out"
+
+
+def _under_null(difference: float, a: Replicated, b: Replicated) -> tuple[float | None, float]:
     """Mean difference of two gaps under permuted groups, and its permutation p-value.
 
-    Without a defined permutation they are None and 1.
+    None and 0 for numbers without a null; None and 1 without a defined permutation.
     """
-    null_R = a_RS.mean(axis=1) - b_RS.mean(axis=1)
+    if a.null_RS is None or b.null_RS is None:
+        return None, 0.0
+    null_R = a.null_RS.mean(axis=1) - b.null_RS.mean(axis=1)
     null_R = null_R[np.isfinite(null_R)]
     if not null_R.size:
         return None, 1.0
@@ -158,31 +217,29 @@ def _under_null(difference: float, a_RS: Floats, b_RS: Floats) -> tuple[float | 
 
 
 @dataclass(frozen=True)
-class _Error:
+class DifferenceError:
     """Standard errors of a difference, in the unit of the number, and their degrees of freedom."""
 
     patients: float
+    """Of what the seeds of a side share."""
     seeds: float | None
-    """None where neither side has two seeds."""
+    """None where the spread between training runs of neither side is known."""
     freedom: float
-    note: str | None
 
     @classmethod
-    def of(cls, draws_B: Floats, a_S: Floats, b_S: Floats) -> _Error:
-        """From the replicates of the difference, and the seeds' values of both sides."""
-        patients = float(draws_B.var(ddof=1))
-        parts = [
-            (float(x_S.var(ddof=1)) / len(x_S), len(x_S) - 1) for x_S in (a_S, b_S) if len(x_S) > 1
-        ]
+    def of(
+        cls, draws_B: Floats, sides: Sequence[tuple[TrainingSpread | None, int]]
+    ) -> DifferenceError:
+        """From the replicates of the difference; of each side its spread and number of seeds."""
+        over_replicates = float(draws_B.var(ddof=1))
+        known = [(spread, count) for spread, count in sides if spread is not None]
+        parts = [(spread.variance / count, spread.freedom) for spread, count in known]
         seeds = sum(part for part, _ in parts)
+        own = sum(spread.of_patients / count for spread, count in known)
+        shared = max(0.0, over_replicates - own, over_replicates - seeds)
         bottom = sum(part**2 / freedom for part, freedom in parts)
-        freedom = (patients + seeds) ** 2 / bottom if bottom > 0 else np.inf
-        note = None
-        if len(parts) < 2:
-            note = (
-                "the interval leaves out the spread between training runs of a side with one seed"
-            )
-        return cls(patients**0.5, seeds**0.5 if parts else None, freedom, note)
+        freedom = (shared + seeds) ** 2 / bottom if bottom > 0 else np.inf
+        return cls(shared**0.5, seeds**0.5 if parts else None, freedom)
 
     @property
     def total(self) -> float:

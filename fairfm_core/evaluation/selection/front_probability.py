@@ -1,7 +1,8 @@
 """How certain a front is: the probability that each configuration is on it.
 
 In every replicate patients are drawn, the same for all configurations, and for each configuration
-as many of its seeds as it has, with replacement. The objectives are computed again and the
+as many of its seeds as it has, with replacement: pre-trainings first where it has several, then
+adaptations within them. The objectives are computed again and the
 non-dominated configurations found; the share of replicates in which a configuration is among them
 is its probability. Of two configurations on a front of point values one may have a probability of
 0.9 and the other of 0.4, and one that is not on the front may have 0.4 too.
@@ -84,8 +85,7 @@ def _drawn(
     numbers: Mapping[Key, Replicated], keys: Sequence[Key], random: np.random.Generator
 ) -> Floats:
     """Objectives [B, K] of a configuration, means over the seeds drawn in each replicate."""
-    replicates, seeds = numbers[keys[0]].replicate_BS.shape
-    drawn_BS = random.integers(seeds, size=(replicates, seeds))
+    drawn_BS = numbers[keys[0]].drawn_seeds(random)
     columns = [np.take_along_axis(numbers[key].replicate_BS, drawn_BS, axis=1) for key in keys]
     objective_BK: Floats = np.stack([column.mean(axis=1) for column in columns], axis=1)
     return objective_BK

@@ -6,12 +6,13 @@ Array suffixes: S seeds of a configuration (each a model with its own evaluation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import Evaluation
 
 Key = tuple[str, str, str]
@@ -28,11 +29,34 @@ class Replicated:
     """Digest of the images and draws: only numbers with the same pairing may be subtracted."""
     null_RS: Floats | None = None
     """For a gap, its value in each of R permutations of the groups, the same for all models."""
+    training_runs: TrainingRuns | None = None
+    """Which seeds are independent training runs; None means that each is."""
+
+    def independent(self) -> Replicated:
+        """The number by independent training instead of by seed; the mean stays the same.
+
+        The mean squares of a nested design are those of the means of its topmost level.
+        """
+        if self.training_runs is None:
+            return self
+        means = self.training_runs.means
+        replicate_BU = means(self.replicate_BS.T).T
+        null_RU = None if self.null_RS is None else means(self.null_RS.T).T
+        return Replicated(means(self.value_S), replicate_BU, self.pairing, null_RU)
+
+    def drawn_seeds(self, random: np.random.Generator) -> Ints:
+        """Seeds in each replicate, [B, S], with replacement: training runs, then seeds within."""
+        replicates, seeds = self.replicate_BS.shape
+        training_runs = self.training_runs or TrainingRuns.apart(seeds)
+        return training_runs.drawn_models(replicates, random)
 
 
-def replicated(seeds: Sequence[Evaluation], who: str) -> dict[Key, Replicated]:
+def replicated(
+    seeds: Sequence[Evaluation], who: str, training_runs: TrainingRuns | None = None
+) -> dict[Key, Replicated]:
     """The numbers that every seed of a configuration has, by protocol, split and name.
 
+    `training_runs` says which seeds are independent; None means that each is.
     Raises BadInput if there are none, or if the seeds did not draw the same patients.
     """
     if not seeds:
@@ -41,7 +65,8 @@ def replicated(seeds: Sequence[Evaluation], who: str) -> dict[Key, Replicated]:
     keys = [key for key in tables[0] if all(key in table for table in tables)]
     if not keys:
         raise BadInput(f"{who} has no stored replicates; evaluate its predictions again")
-    return {key: _joined([table[key] for table in tables], who) for key in keys}
+    joined = {key: _joined([table[key] for table in tables], who) for key in keys}
+    return {key: replace(number, training_runs=training_runs) for key, number in joined.items()}
 
 
 def check_paired(first: Replicated, other: Replicated, names: Sequence[str]) -> None:

@@ -74,8 +74,9 @@ def test_one_file_against_another_and_a_declared_family(models: Path) -> None:
     pairs = ("--compare", good, bad, "--compare", good, good)
     done = run(*pairs, "--family", "auc", "--out", models / "out", *FEW)
     assert done.exit_code == 0, done.output
-    assert "corrected for these 2 tests" in done.output
-    assert "one seed" in done.output
+    assert "corrected for these" not in done.output
+    assert "these differences are descriptive" in done.output
+    assert "no p-value: one training each" in done.output
 
 
 def test_configurations_of_a_study_by_label(results_folder: Path, tmp_path: Path) -> None:
@@ -85,6 +86,9 @@ def test_configurations_of_a_study_by_label(results_folder: Path, tmp_path: Path
     auc = table[(table["name"] == "auc") & (table["split"] == "test")].iloc[0]
     assert (auc["seeds_a"], auc["seeds_b"]) == (2, 1)
     assert auc["lo"] < auc["difference"] < auc["hi"]
+    assert auc["spread"].startswith("a: own seeds; b: the study's: the largest of")
+    assert auc["spread"] in done.output, "a spread that is lent is named"
+    assert 0 < auc["p_value"] <= auc["p_holm"]
 
 
 @pytest.mark.parametrize(

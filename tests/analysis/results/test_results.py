@@ -26,7 +26,7 @@ def test_unfinished_trials_keep_their_reason(results_folder: Path) -> None:
     (failed,) = results.unfinished
     assert (failed.name, failed.failure) == ("cnn.tune.s1", "adapt: loss is NaN after step 7")
     last = results.configurations[-1]
-    assert last.missing_seeds == (1,)
+    assert last.missing_seeds == ("1",)
     assert [trial.seed for trial in last.finished] == [0]
 
 

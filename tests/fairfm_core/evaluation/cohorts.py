@@ -162,16 +162,17 @@ def permuted_aucs(weighting, groups, permutations, seed=0):
 
 
 def aucs_of(frame, attribute, kind, count):
-    """AUCs [.., P, G] of the replicates or of the permutations of a table."""
+    """AUCs [.., P, G] of the replicates, of the permutations, or of the table itself (`data`)."""
     sample = sample_of([frame], "test", ("Edema", "Fracture"))
     groups = everybody(len(frame))
     if attribute != "overall":
         groups = groups_of(frame, attribute, (40,))
     if kind == "null":
         return permuted_aucs(unweighted(sample), groups, count, seed=0)[:, 0]
-    return cell_aucs(unweighted(sample), groups, patient_draws(sample.patient_ids, count, seed=0))[
-        :, 0
-    ]
+    weights = np.ones((1, len(sample.patient_ids)), dtype=np.uint16)
+    if kind != "data":
+        weights = patient_draws(sample.patient_ids, count, seed=0)
+    return cell_aucs(unweighted(sample), groups, weights)[:, 0]
 
 
 def val_and_test(make_frame, images=400, **changes):
