@@ -102,7 +102,7 @@ def _auc_and_auprc(table: Table) -> float:
 
 def _permutations(table: Table) -> float:
     """6 permuted groups: one pass for all, or membership as weights, group by group."""
-    cases, problem = _cases(table), problem_of(table.sample, permutations=WEIGHTINGS)
+    cases, problem = _cases(table), problem_of(table.sample)
     groups = table.attributes[-1]
     permuted = permuted_groups(problem, groups)
     images = sorted_images(cases, permuted.unit_N)

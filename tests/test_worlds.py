@@ -20,7 +20,7 @@ from fairfm_core.running import run_stage
 from fairfm_core.stages import stages_of
 from fairfm_core.training.device import make_deterministic
 
-SETTINGS = EvaluationSettings(replicates=100, permutations=200)
+SETTINGS = EvaluationSettings(replicates=100)
 
 
 def evaluation_in(world: str, folder: Path) -> Evaluation:

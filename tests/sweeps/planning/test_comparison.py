@@ -16,7 +16,13 @@ MOCO = {"model": "mocov3", "file": "moco.pth.tar"}
 
 
 def manifest(size: int = 256, **changes: Any) -> Manifest:
-    fields = {"kind": "table", "size": size, "interpolation": "bicubic", "counts": {"images": 1}, "notes": {}}
+    fields = {
+        "kind": "table",
+        "size": size,
+        "interpolation": "bicubic",
+        "counts": {"images": 1},
+        "notes": {},
+    }
     digests = Digests(images="0", cohort="0")
     return Manifest.model_validate(
         {**fields, "origin": {}, "digests": digests, "request": "", **changes}

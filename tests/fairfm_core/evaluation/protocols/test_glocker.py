@@ -10,9 +10,7 @@ from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from tests.fairfm_core.evaluation.cohorts import image_weights, pick, unequal_races
 
-SETTINGS = EvaluationSettings(
-    protocols=("resample", "glocker"), replicates=10, permutations=10, metrics=("auc",)
-)
+SETTINGS = EvaluationSettings(protocols=("resample", "glocker"), replicates=10, metrics=("auc",))
 PATHOLOGIES = ("No Finding", "Pleural Effusion", "Edema")
 
 
