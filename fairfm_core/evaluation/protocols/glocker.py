@@ -67,21 +67,15 @@ class Drawable:
 
 def glocker(sample: Sample, settings: EvaluationSettings) -> DrawnWeighting:
     """The three draws for a split; BadInput without race, age or one of the two labels."""
-    race, age = balancing_groups(sample, (RACE, AGE), settings.age_edges)
-    if not pd.api.types.is_numeric_dtype(sample.frame[AGE]):
-        raise BadInput("protocol glocker draws by age in years, but column 'age' is not numeric")
-    disease_N = _diseases(sample)
-    place_n = np.flatnonzero((race.code_N >= 0) & (age.code_N >= 0) & (disease_N >= 0))
-    years_n = sample.frame[AGE].to_numpy(dtype=np.float64, na_value=np.nan)[place_n]
-    age_bin_n = np.searchsorted(AGE_TOPS, years_n)
-    drawable = Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
-    multiplicity_N = np.zeros(len(disease_N), dtype=np.int64)
+    drawable = drawable_images(sample, settings)
+    place_n, images = drawable.place_n, len(sample.frame)
+    multiplicity_N = np.zeros(images, dtype=np.int64)
     if len(place_n):
         random = stream(settings.resample_seed, "glocker")
-        drawn_n = drawable.three_draws(race.code_N[place_n], settings.resample_factor, random)
+        drawn_n = drawable.three_draws(drawable.race_n, settings.resample_factor, random)
         multiplicity_N[place_n] = drawn_n
     nobody = None if len(place_n) else "no draw: no image has a race, an age and both labels"
-    without = len(disease_N) - len(place_n)
+    without = images - len(place_n)
     return DrawnWeighting(
         sample,
         (multiplicity_N > 0) & ~np.isnan(sample.label_PN),
@@ -90,6 +84,18 @@ def glocker(sample: Sample, settings: EvaluationSettings) -> DrawnWeighting:
         f"{without} images without race, age or a label of the draw weigh 0" if without else None,
         multiplicity_PN=np.tile(multiplicity_N, (len(sample.pathologies), 1)),
     )
+
+
+def drawable_images(sample: Sample, settings: EvaluationSettings) -> Drawable:
+    """The images of a split that have all that the draws look at."""
+    race, age = balancing_groups(sample, (RACE, AGE), settings.age_edges)
+    if not pd.api.types.is_numeric_dtype(sample.frame[AGE]):
+        raise BadInput("protocol glocker draws by age in years, but column 'age' is not numeric")
+    disease_N = _diseases(sample)
+    place_n = np.flatnonzero((race.code_N >= 0) & (age.code_N >= 0) & (disease_N >= 0))
+    years_n = sample.frame[AGE].to_numpy(dtype=np.float64, na_value=np.nan)[place_n]
+    age_bin_n = np.searchsorted(AGE_TOPS, years_n)
+    return Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
 
 
 def _diseases(sample: Sample) -> Ints:

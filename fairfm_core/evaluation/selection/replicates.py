@@ -120,8 +120,8 @@ def _numbers(evaluation: Evaluation) -> dict[Key, Replicated]:
 
 def _withheld(evaluation: Evaluation) -> dict[Key, str | None]:
     """Why each gap has no p-value, None where it has one."""
-    reasons = {}
-    for row in evaluation.gaps.to_dict("records"):
+    reasons: dict[Key, str | None] = {}
+    for row in evaluation.gaps.fillna({"reason": ""}).to_dict("records"):
         name = gap_name(row["metric"], row["definition"], row["attribute"])
         reasons[(row["protocol"], row["split"], name)] = no_p_value(row["reason"])
     return reasons

@@ -118,7 +118,7 @@ def test_min_cases_and_undefined_replicates(make_frame):
 
 
 def test_images_without_a_group_are_counted(make_frame):
-    frame = make_frame()
+    frame = make_frame(800)
     frame.loc[:9, "race"] = None
     gap = pick(
         evaluate(Predictions(frame), SETTINGS).gaps, attribute="race", definition="gap_of_mean"

@@ -52,7 +52,7 @@ def test_a_model_and_itself_differ_by_nothing(make_frame):
 
 
 def test_seeds_and_themselves_have_the_p_value_1(make_frame):
-    frames = make_frame(), make_frame(model=1)
+    frames = make_frame(800), make_frame(800, model=1)
     table = compared([(side("a", *frames), side("b", *frames))], FAMILY)
     assert (table["difference"] == 0).all()
     assert (table["p_value"] == 1).all()
