@@ -159,3 +159,13 @@ def test_a_look_in_words() -> None:
     assert look_text(trial.trial.backbone) == (
         "whole image, bilinear to 224 x 224 px, mean 0.53, std 0.2 0.3 0.4"
     )
+
+
+def test_permutations_of_an_earlier_version_are_read_and_said_to_have_no_effect() -> None:
+    plain = study({"mae": MAE})
+    old = study({"mae": MAE}, evaluation={"permutations": 500})
+    assert compared(plain).warnings == ()
+    (warning,) = compared(old).warnings
+    assert warning.startswith("evaluation.permutations has no effect")
+    assert warning.endswith("remove the key")
+    assert old.evaluation.content() == plain.evaluation.content() == {}
