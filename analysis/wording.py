@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.results.numbers import POINTS, Number
 from fairfm_core.evaluation.numbers import number_named
+from fairfm_core.evaluation.tables import NO_P_VALUE, no_p_value
 
 UNDEFINED = "undefined"
 MEAN = "mean over pathologies"
@@ -52,23 +53,29 @@ def corrected(number: Number) -> str:
 
 
 def with_null(number: Number) -> str:
-    """The corrected gap, what a fair model would show, and the p-value, in points: `corrected 5.0;
-    null 1.5, to 3.3; p 0.035`."""
+    """The corrected gap, what a fair model would show, and the p-value or why there is none, in
+    points: `corrected 5.0; null 1.5, to 3.3; p 0.035`."""
     start = f"{text}; " if (text := corrected(number)) else ""
     if number["null_mean"] is None:
         return f"{start}no null"
     null = f"{points(number['null_mean'])}, to {points(number['null_hi'])}"
-    return f"{start}null {null}; p {p_value(number)}"
+    p = f"p {p_value(number)}" if number["p_value"] is not None else why_no_p_value(number)
+    return f"{start}null {null}; {p}"
 
 
 def p_value(number: Number) -> str:
-    """The permutation p-value with three decimals."""
+    """The p-value with three decimals."""
     return UNDEFINED if number["p_value"] is None else f"{number['p_value']:.3f}"
 
 
+def why_no_p_value(number: Number) -> str:
+    """Why a gap has no p-value: `no p-value: fewer than 20 patients with Edema in Black`."""
+    return no_p_value(number["reason"]) or NO_P_VALUE
+
+
 def above_null(number: Number) -> bool | None:
-    """Whether a gap exceeds its null's upper bound; None where either is undefined."""
-    if number["value"] is None or number["null_hi"] is None:
+    """Whether a gap exceeds its null's upper bound; None where it has no p-value."""
+    if number["value"] is None or number["p_value"] is None:
         return None
     return bool(number["value"] > number["null_hi"])
 

@@ -19,6 +19,7 @@ from benchmarks.finetuning_step import bench_finetuning_step
 from benchmarks.image_noise import bench_image_noise
 from benchmarks.image_store import bench_image_store
 from benchmarks.mae_masking import bench_mae_masking
+from benchmarks.null import bench_null
 from benchmarks.overhead import bench_overhead
 from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
@@ -38,6 +39,7 @@ BENCHMARKS = (
     bench_calibration,
     bench_comparisons,
     bench_extremes,
+    bench_null,
     bench_augmentation,
     bench_finetuning_step,
     bench_image_noise,

@@ -200,7 +200,7 @@ def _draws(table: Table) -> Array:
 def _engine_patients(table: Table, draws_BQ: Array) -> Array:
     """AUCs [B, P, G] when each patient counts as often as it is drawn."""
     problem, unit_N = problem_of(table.sample), table.sample.patient_N
-    by_attribute = bootstrap_values(problem, table.attributes, draws_BQ, unit_N).values
+    by_attribute = bootstrap_values(problem, table.attributes, draws_BQ, unit_N)
     return np.concatenate([values["auc"][:, 0] for values in by_attribute], axis=-1)
 
 

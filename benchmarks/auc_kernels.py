@@ -15,18 +15,16 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cohorts import Array, Table, problem_of, shared_table
+from benchmarks.cohorts import Array, Table, shared_table
 from fairfm_core.evaluation.auc import auc, rank_cases, ranked_auc
 from fairfm_core.evaluation.kernels.blocks import Block, blocks_of
 from fairfm_core.evaluation.kernels.cases import Cases
-from fairfm_core.evaluation.kernels.group_auc import group_auc
+from fairfm_core.evaluation.kernels.group_auc import group_auc, sorted_images
 from fairfm_core.evaluation.kernels.pairwise_auc import cell_visits, pairwise_wins
 from fairfm_core.evaluation.kernels.partition import partition_plan
-from fairfm_core.evaluation.kernels.permuted_auc import permuted_auc, sorted_images
 from fairfm_core.evaluation.kernels.ranking import ranked
 from fairfm_core.evaluation.kernels.weighted_auprc import sorted_cells, weighted_auprc
 from fairfm_core.evaluation.resampling.bootstrap import unit_draws
-from fairfm_core.evaluation.resampling.permutation import permuted_groups
 
 WEIGHTINGS = 512
 ROUNDS = 7
@@ -38,7 +36,7 @@ def bench_auc_kernels() -> bool:
     with threadpool_limits(1):
         table = shared_table()
         ratios = [
-            *(_auc_alone(table), _auc_and_auprc(table), _permutations(table), _one_value(table)),
+            *(_auc_alone(table), _auc_and_auprc(table), _one_value(table)),
         ]
     return min(ratios) > 1
 
@@ -98,28 +96,6 @@ def _auc_and_auprc(table: Table) -> float:
 
     both = lambda: group_auc(images, group_nA, groups, block, total)[1]  # noqa: E731
     return _compare("AUC and AUPRC, 12 groups: group_auc / one scan each", both, separate)
-
-
-def _permutations(table: Table) -> float:
-    """6 permuted groups: one pass for all, or membership as weights, group by group."""
-    cases, problem = _cases(table), problem_of(table.sample, permutations=WEIGHTINGS)
-    groups = table.attributes[-1]
-    permuted = permuted_groups(problem, groups)
-    images = sorted_images(cases, permuted.unit_N)
-    (codes,) = blocks_of(permuted.code_BU)
-    members = [next(iter(blocks_of((permuted.code_BU == g).astype(np.uint8)))) for g in range(6)]
-    everybody_nA = np.zeros((len(images.case_n), 1), dtype=np.int16)
-
-    def separate(k: int) -> Array:
-        total = len(images.case_n)
-        each = [group_auc(images, everybody_nA, 1, block, total)[k][:, 0] for block in members]
-        return np.stack(each, axis=1)
-
-    return _compare(
-        "AUC and AUPRC, 6 permuted groups: permuted_auc / group_auc for each",
-        lambda: permuted_auc(images, codes, 6, with_auprc=True)[0],
-        lambda: separate(0),
-    )
 
 
 def _one_value(table: Table) -> float:

@@ -30,21 +30,22 @@ from fairfm_core.data.splits import random_split
 from fairfm_core.data.synthetic.phantom import IMAGES_PER_PATIENT, draw_phantom, phantom_cohort
 from fairfm_core.data.synthetic.phantom_world import PhantomWorld
 from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.disaggregated.counts import count_cells
+from fairfm_core.evaluation.disaggregated.fair_draws import fair_deviations
 from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, null_of
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import Groups, everybody
+from fairfm_core.evaluation.metrics import AUC
 from fairfm_core.evaluation.predictions import Predictions, Sample
 from fairfm_core.evaluation.resampling.bootstrap import percentile_intervals, unit_draws
 from fairfm_core.evaluation.resampling.delong import influences
-from fairfm_core.evaluation.resampling.permutation import permuted_groups
-from fairfm_core.evaluation.resampling.permutation_values import permuted_values
 from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
 REPETITIONS = 1000
 POWER_REPETITIONS = 200
 REPLICATES = 400
-PERMUTATIONS = 199
+DRAWS = 199
 CONFIDENCE = 0.95
 COVERED = (0.93, 0.97)
 KOLMOGOROV = 1.358
@@ -107,7 +108,7 @@ class Simulated:
     def auc_BPG(self, weights_BU: npt.NDArray[Any], unit_N: Ints) -> Floats:
         """AUCs of everybody, A and B when units have these weights."""
         problem = problem_of(self.sample)
-        by_attribute = bootstrap_values(problem, self.attributes, weights_BU, unit_N).values
+        by_attribute = bootstrap_values(problem, self.attributes, weights_BU, unit_N)
         return np.concatenate([values["auc"][:, 0] for values in by_attribute], axis=-1)
 
     def bootstrap(self, seed: int, unit: str) -> Floats:
@@ -130,14 +131,16 @@ class Simulated:
         return limits_24
 
     def p_value(self, seed: int) -> float:
-        """Permutation p-value of the gap of the mean AUC between A and B."""
-        once_1Q = np.ones((1, len(self.sample.patient_ids)), dtype=np.uint8)
-        gap = gap_of_mean(self.auc_BPG(once_1Q, self.sample.patient_N)[0, :, 1:])
-        problem = problem_of(self.sample, permutations=PERMUTATIONS, seed=seed)
-        permuted_RSPG = permuted_values(problem, permuted_groups(problem, self.attributes[1]))[
-            "auc"
-        ]
-        return null_of(float(gap), gap_of_mean(permuted_RSPG[:, 0]), CONFIDENCE).p_value
+        """P-value of the gap of the mean AUC between A and B."""
+        patients = len(self.sample.patient_ids)
+        draws_BU = np.concatenate([np.ones((1, patients)), unit_draws(patients, DRAWS, seed)])
+        unit_N = self.sample.patient_N
+        auc_BPG = self.auc_BPG(draws_BU.astype(np.uint16), unit_N)[..., 1:]
+        counts = count_cells(problem_of(self.sample), self.attributes[1])
+        value_SPG, replicate_BSPG = auc_BPG[:1], auc_BPG[1:, None]
+        fair_BSPG = fair_deviations(AUC, value_SPG, replicate_BSPG, counts.effective_PG2)
+        gap = float(gap_of_mean(value_SPG[0]))
+        return null_of(gap, gap_of_mean(fair_BSPG[:, 0]), CONFIDENCE).p_value
 
 
 METHODS: dict[str, Callable[[Simulated, int], Floats]] = {
@@ -185,7 +188,7 @@ def _p_values() -> bool:
     fair = World(400, (0.85, 0.85))
     p_R = np.array([fair.draw(seed).p_value(seed) for seed in range(REPETITIONS)])
     distance, bound = float(kstest(p_R, "uniform").statistic), KOLMOGOROV / np.sqrt(len(p_R))
-    print(f"p-values of the gap, {PERMUTATIONS} permutations, {len(p_R):,} repetitions of {fair}:")
+    print(f"p-values of the gap, {DRAWS} draws, {len(p_R):,} repetitions of {fair}:")
     print(f"  distance from uniform {distance:.3f} (Kolmogorov; goal: at most {bound:.3f})", end="")
     print(f", {np.mean(p_R <= 0.05):.1%} at most 0.05")
     for unfair in (World(400, (0.85, 0.80)), World(2000, (0.85, 0.80), pathologies=5)):
@@ -198,7 +201,7 @@ def _phantom() -> bool:
     """Whether planted groups are the worst with a gap above its null, where there is an effect."""
     as_planted = []
     for effect in (1.0, 0.0):
-        settings = EvaluationSettings(metrics=("auc",), permutations=1000)
+        settings = EvaluationSettings(metrics=("auc",), replicates=1000)
         gaps = evaluate(_pixel_scores(effect), settings).gaps
         for _, gap in gaps[gaps["definition"] == "gap_of_mean"].iterrows():
             planted = PLANTED[gap["attribute"]]

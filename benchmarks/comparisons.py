@@ -26,7 +26,6 @@ from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
 
 REPETITIONS = 250
 REPLICATES = 150
-PERMUTATIONS = 100
 LENDERS = 4
 LEVEL = 0.05
 MOST = 0.085
@@ -91,8 +90,7 @@ def simulated(world: SimulatedWorld, repetitions: int) -> Cell:
         random = np.random.default_rng([repetition, *world.seeds])
         drawn = world.draw(random)
         weight_BQ = patient_draws(random, drawn.patients, REPLICATES)
-        group_RQ = random.permuted(np.tile(_groups(world), (PERMUTATIONS, 1)), axis=1)
-        sides = [numbers_of(drawn, c, weight_BQ, group_RQ) for c in range(2)]
+        sides = [numbers_of(drawn, c, weight_BQ) for c in range(2)]
         lent = lent_by_others(world, random) if world.seeds[0] == 1 else {}
         for number in NUMBERS:
             a, b = sides[0][number], sides[1][number]
@@ -104,19 +102,17 @@ def simulated(world: SimulatedWorld, repetitions: int) -> Cell:
     return cell
 
 
-def numbers_of(
-    drawn: Drawn, c: int, weight_BQ: Floats, group_RQ: Floats | None = None
-) -> dict[str, Replicated]:
+def numbers_of(drawn: Drawn, c: int, weight_BQ: Floats) -> dict[str, Replicated]:
     """The AUC and the gap of a configuration, with replicates, and the gap's null."""
     auc_SK, replicate_BSK = drawn.replicates(c, weight_BQ)
-    null_RS = None if group_RQ is None else np.ptp(drawn.permuted(c, group_RQ), axis=-1)
+    null_BS = np.ptp((replicate_BSK - auc_SK)[..., :-1], axis=-1)
     return {
         "auc": Replicated(auc_SK[:, -1], replicate_BSK[..., -1], "same"),
         "gap": Replicated(
             np.ptp(auc_SK[:, :-1], axis=-1),
             np.ptp(replicate_BSK[..., :-1], axis=-1),
             "same",
-            null_RS,
+            null_BS,
         ),
     }
 
@@ -149,10 +145,6 @@ def p_before(a: Replicated, b: Replicated) -> float:
     null_R = a.null_RS.mean(axis=1) - b.null_RS.mean(axis=1)
     as_far = np.abs(null_R - null_R.mean()) >= abs(difference - null_R.mean())
     return max(float(p_t), float((1 + as_far.sum()) / (1 + len(null_R))))
-
-
-def _groups(world: SimulatedWorld) -> Floats:
-    return np.repeat(np.arange(len(world.patients)), world.patients)
 
 
 def _within(cell: Cell) -> bool:

@@ -55,7 +55,7 @@ def _plan(dataset: Path, trials: int) -> StudyPlan:
                 "adaptation": {"method": "linear_probe", "recipe": "smoke", "epochs": 2},
             },
             "matrix": {"adaptation.lr": rates},
-            "evaluation": {"replicates": 10, "permutations": 10, "attributes": ["sex"]},
+            "evaluation": {"replicates": 10, "attributes": ["sex"]},
             "objectives": [{"metric": "val/auc", "goal": "maximize"}],
         }
     )

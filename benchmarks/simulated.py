@@ -107,25 +107,6 @@ class Drawn:
             influence_QSK[:, s, k] = np.bincount(self.patient_N, influence_N, self.patients)
         return auc_SK, auc_SK + np.tensordot(weight_BQ - 1.0, influence_QSK, 1)
 
-    def permuted(self, c: int, group_RQ: Ints) -> Floats:
-        """AUCs of permuted groups [R, S, K], to first order about that of everybody."""
-        groups, everybody = int(self.group_N.max()) + 1, self.members()[-1]
-        null_RSK = np.empty((len(group_RQ), len(self.scores[c]), groups))
-        for s, score_N in enumerate(self.scores[c]):
-            auc, influence_N = influences(self.label_N, score_N, everybody)
-            totals_Q4 = np.stack(
-                [
-                    np.bincount(self.patient_N, weight_N * class_N, self.patients)
-                    for class_N in (self.label_N, ~self.label_N)
-                    for weight_N in (influence_N * class_N.sum(), np.ones(len(influence_N)))
-                ],
-                axis=1,
-            )
-            for k in range(groups):
-                placed, ones, other, zeros = ((group_RQ == k).astype(float) @ totals_Q4).T
-                null_RSK[:, s, k] = auc + placed / ones + other / zeros
-        return null_RSK
-
 
 def influences(label_N: Bools, score_N: Floats, member_N: Bools) -> tuple[float, Floats]:
     """AUC of some images, and each image's influence on it; ties count one half."""

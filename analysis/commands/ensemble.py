@@ -45,21 +45,14 @@ import click
     default=200,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Bootstrap replicates.",
-)
-@click.option(
-    "--permutations",
-    default=200,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Permutations of groups over patients, for the null of a gap.",
+    help="Bootstrap replicates, for intervals and for the null of a gap.",
 )
 @click.option(
     "--seed",
     default=0,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Random seed for bootstrap and permutations.",
+    help="Random seed for the bootstrap.",
 )
 def ensemble(
     members: tuple[str, ...],
@@ -70,7 +63,6 @@ def ensemble(
     most: int | None,
     table3: bool,
     replicates: int,
-    permutations: int,
     seed: int,
 ) -> None:
     """Build ensembles from the stored predictions of two or more models; no model is run.
@@ -96,7 +88,6 @@ def ensemble(
         "attributes": tuple(dict.fromkeys(n.strip() for n in attributes.split(",") if n.strip())),
         "metrics": ("auc",),
         "replicates": replicates,
-        "permutations": permutations,
         "seed": seed,
     }
     settings = validated(EvaluationSettings, given, "ensemble")

@@ -35,11 +35,10 @@ LISTS = {
     ),
 }
 NUMBERS: dict[str, tuple[Any, Any, str]] = {
-    "replicates": (200, click.IntRange(min=0), "Bootstrap replicates."),
-    "permutations": (
+    "replicates": (
         200,
         click.IntRange(min=0),
-        "Permutations of groups over patients, for the null of a gap.",
+        "Bootstrap replicates, for intervals and for the null of a gap.",
     ),
     "confidence": (0.95, click.FloatRange(0, 1, True, True), "Confidence level."),
     "min-cases": (
@@ -47,7 +46,7 @@ NUMBERS: dict[str, tuple[Any, Any, str]] = {
         click.IntRange(min=1),
         "Smallest number of positives and of negatives in a group.",
     ),
-    "seed": (0, click.IntRange(min=0), "Random seed for bootstrap and permutations."),
+    "seed": (0, click.IntRange(min=0), "Random seed for the bootstrap."),
     "resampling": ("patients", click.Choice(["patients", "images"]), "Bootstrap unit."),
     "intervals": (
         "bootstrap",
@@ -166,7 +165,7 @@ def _settings(options: dict[str, Any]) -> EvaluationSettings:
     from fairfm_core.config.yaml_input import validated
 
     unchanged = (
-        *("replicates", "permutations", "confidence", "min_cases", "seed"),
+        *("replicates", "confidence", "min_cases", "seed"),
         *("resampling", "intervals", "resample_factor", "resample_seed"),
     )
     given = {name: options[name] for name in unchanged} | {

@@ -88,5 +88,5 @@ def _reading(combine: str, split: str, settings: EvaluationSettings) -> str:
         f"Split {split}, protocol full, in points (1 point = 0.01); AUC is the mean over"
         f" pathologies, gaps are gap_of_mean. Mean {combine} of the members. Intervals: {percent},"
         f" {settings.replicates} draws of {settings.resampling}. Null: what a fair model would"
-        f" show, {settings.permutations} permutations (mean, to the {percent} bound)."
+        f" show in the same draws (mean, to the {percent} bound)."
     )

@@ -72,7 +72,8 @@ def _note(name: str, number: Number | None) -> str:
         notes.append(f"{number['worst_group']} to {number['best_group']}")
     if is_gap(name) and number["null_mean"] is not None:
         null = f"null {number['null_mean']:.4f} (to {number['null_hi']:.4f})"
-        notes.append(f"{null}, p {number['p_value']:.3f}")
+        p = "" if number["p_value"] is None else f", p {number['p_value']:.3f}"
+        notes.append(f"{null}{p}")
     return "; ".join([*notes, *([number["reason"]] if number["reason"] else [])])
 
 
@@ -85,6 +86,6 @@ def _reading(settings: EvaluationSettings) -> str:
         " better in one. Only the front and the best member were evaluated on test. Where val -"
         " test is above 0 for an AUC, or below 0 for a gap, the validation value was optimistic."
         f" Intervals: {percent}, {settings.replicates} draws of {settings.resampling}; they do not"
-        " account for the choice. Null: what a fair model would show,"
-        f" {settings.permutations} permutations of groups over patients, mean and {percent} bound."
+        " account for the choice. Null: what a fair model would show in the same draws, mean and"
+        f" {percent} bound."
     )

@@ -120,7 +120,7 @@ def _reading(shown: pd.DataFrame) -> str:
     return (
         f"{how} p (Holm) is corrected for these {tested} tests. fair: the difference of gaps that"
         " fair models of these accuracies would show; p is the larger of the p-values of Student's"
-        " t and of a permutation test against it."
+        " t and of the draws of fair models against it."
     )
 
 

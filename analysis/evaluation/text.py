@@ -75,10 +75,9 @@ def _reading(settings: EvaluationSettings) -> str:
         drawn = f"DeLong's covariance by {settings.resampling}, {settings.replicates} normal draws"
     return (
         f"Values are fractions. Intervals: {drawn}. Null: what a"
-        f" fair model would show, {settings.permutations} permutations of groups over patients,"
-        f" mean and {percent} bound. A gap and the worst group are extremes, which noise"
-        " exaggerates: bias-corrected allows for it, and so do their intervals. Every number is"
-        " defined in docs/metrics.md."
+        f" fair model would show in the same draws, mean and {percent} bound. A gap and the worst"
+        " group are extremes, which noise exaggerates: bias-corrected allows for it, and so do"
+        " their intervals. Every number is defined in docs/metrics.md."
     )
 
 
@@ -113,7 +112,8 @@ def _gap_line(row: pd.Series) -> list[str]:
     what = f"{row['attribute']} {of}gap ({row['definition']})"
     null = ""
     if pd.notna(row["null_mean"]):
-        null = f"null {row['null_mean']:.4f} (to {row['null_hi']:.4f}), p {row['p_value']:.3f}"
+        p = f", p {row['p_value']:.3f}" if pd.notna(row["p_value"]) else ""
+        null = f"null {row['null_mean']:.4f} (to {row['null_hi']:.4f}){p}"
     order = f"{row['worst_group']} to {row['best_group']}" if pd.notna(row["worst_group"]) else ""
     return [*_start(row), what, *_number(row), _notes(order, null, _corrected(row), row["reason"])]
 

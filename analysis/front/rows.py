@@ -9,11 +9,13 @@ from analysis.results.results import Configuration
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.summary import summary_rows
-from fairfm_core.evaluation.tables import Evaluation, Row
+from fairfm_core.evaluation.tables import Evaluation, Row, no_p_value
 
 LIMITS = ("lo", "hi")
 CORRECTED = "bias_corrected"
 GAP_COLUMNS = ("null_mean", "null_hi", "p_value", "excess", "worst_group", "best_group")
+WHY = "no_p_value"
+"""Column of the reason why a gap has no p-value."""
 
 
 def front_row(
@@ -51,7 +53,8 @@ def _numbers(evaluation: Evaluation | None, split: str, names: Sequence[str]) ->
 def _columns(start: str, number: Number, name: str) -> Row:
     extreme = (CORRECTED,) if is_extreme(name) else ()
     ends = (*LIMITS, *extreme, *(GAP_COLUMNS if is_gap(name) else ()))
-    return {start: number["value"], **{f"{start}_{end}": number[end] for end in ends}}
+    row = {start: number["value"], **{f"{start}_{end}": number[end] for end in ends}}
+    return row | ({f"{start}_{WHY}": no_p_value(number["reason"])} if is_gap(name) else {})
 
 
 def _kept_out(numbers: Mapping[str, Number], names: Sequence[str]) -> str | None:
@@ -86,4 +89,4 @@ def number_of(row: Row, split: str, name: str) -> Number:
     """One number of a front's row, as `summary_rows` gives it; undefined entries are None."""
     start = f"{split}_{name}"
     others = {end: row.get(f"{start}_{end}") for end in (*LIMITS, CORRECTED, *GAP_COLUMNS)}
-    return {"value": row.get(start), **others}
+    return {"value": row.get(start), "reason": row.get(f"{start}_{WHY}"), **others}

@@ -117,8 +117,7 @@ def _reading(front: Front, settings: EvaluationSettings) -> str:
     return (
         f"{chosen}. Intervals: {percent}, {settings.replicates} draws of {settings.resampling}"
         f"{' and of the spread between training runs' if front.both_levels else ''}."
-        f" Null: what a fair model would show, {settings.permutations} permutations (mean, to the"
-        f" {percent} bound)."
+        f" Null: what a fair model would show in the same draws (mean, to the {percent} bound)."
         f" {_certainty(front, settings)}"
         f" Hypervolume on validation: {front.hypervolume:.4g} (reference {front.reference})."
     )

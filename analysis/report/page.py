@@ -144,7 +144,7 @@ def report_facts(results: StudyResults) -> dict[str, str]:
         "Attributes": ", ".join(settings.attributes),
         "Protocols": f"{', '.join(settings.protocols)}; shown: {settings.protocols[0]}",
         "Intervals": _intervals(settings),
-        "Null": f"{settings.permutations} permutations of groups over patients",
+        "Null": "the same draws, recentred to equal groups",
         "Specification": str(record.get("spec_sha", "unknown")),
         "Code": str(record.get("code_version", "unknown")),
     }

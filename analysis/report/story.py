@@ -10,7 +10,7 @@ from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.wording import above_null, counted, listed, points, signed, title_of, with_interval
 from fairfm_core.evaluation.selection.comparison import UNKNOWN
-from fairfm_core.evaluation.tables import Row
+from fairfm_core.evaluation.tables import Row, no_p_value
 
 MOST_NAMED = 6
 ALPHA = 0.05
@@ -116,13 +116,16 @@ def _carried_over(before: Row, after: Row, gap: str) -> str:
 
 
 def _signal(front: Front, gap: str) -> str | None:
-    """Whether the members' gaps exceed what a fair model would show; None without a null."""
+    """Whether the members' gaps exceed what a fair model would show, or why that is not tested;
+    None without a null."""
     what = title_of(gap)
     numbers = [(row, number_of(row, "test", gap)) for row in front.members]
     judged = [(row, each) for row, each in numbers if above_null(each) is not None]
     above = [(row, each) for row, each in judged if above_null(each)]
     if not judged:
-        return None
+        whys = (no_p_value(each["reason"]) for _, each in numbers)
+        why = next((why for why in whys if why), None)
+        return f"The test {what} is not tested against noise ({why})." if why else None
     if not above:
         return (
             f"The test {what} of every front member lies within what a fair model would show: taken"

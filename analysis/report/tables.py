@@ -19,6 +19,7 @@ from analysis.wording import (
     p_value,
     points,
     signed,
+    why_no_p_value,
     with_interval,
     with_null,
 )
@@ -189,7 +190,9 @@ def _gap_cells(name: str, number: Number) -> tuple[TableCell, ...]:
     null = "–" if number["null_mean"] is None else points(number["null_mean"])
     bound = "" if number["null_hi"] is None else f"to {points(number['null_hi'])}"
     fair = (_points_cell(number, "bias_corrected", points), _points_cell(number, "excess", signed))
-    p = TableCell(p_value(number), "", "" if number["p_value"] is None else number["p_value"])
+    p = TableCell(p_value(number), "", number["p_value"])
+    if number["p_value"] is None:
+        p = TableCell("–", why_no_p_value(number), "")
     return (
         *what,
         _number_cell(number),

@@ -105,11 +105,10 @@ def _noise(front: Front) -> list[str]:
 def _limits(results: StudyResults) -> list[str]:
     sentences = []
     settings = results.settings
-    if min(settings.replicates, settings.permutations) < FEWEST_REPLICATES:
+    if settings.replicates < FEWEST_REPLICATES:
         sentences.append(
-            f"Intervals are based on {settings.replicates} draws of {settings.resampling}, nulls "
-            f"on {settings.permutations} permutations: with fewer than {FEWEST_REPLICATES}, their "
-            "limits are rough."
+            f"Intervals and nulls are based on {settings.replicates} draws of "
+            f"{settings.resampling}: with fewer than {FEWEST_REPLICATES}, their limits are rough."
         )
     sentences += [f"{line[:1].upper()}{line[1:]}." for line in results.shared_pretrainings]
     seeds = {trial.seed for trial in results.trials}

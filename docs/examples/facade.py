@@ -26,7 +26,7 @@ matrix:
   adaptation:
     probe: {method: linear_probe, recipe: smoke, epochs: 3}
     tune: {method: end_to_end, recipe: smoke, epochs: 2}
-evaluation: {attributes: [sex], replicates: 50, permutations: 50}
+evaluation: {attributes: [sex], replicates: 50}
 """)
 study = Study.read("study.yaml", results="results")
 

@@ -36,21 +36,19 @@ class EvaluationSettings(Frozen):
     age_edges: tuple[float, ...] = AGE_EDGES
     """Inner age-bin edges in years: (40, 60) gives <40, 40-59 and 60+."""
     replicates: int = Field(200, ge=0)
-    """Bootstrap replicates."""
+    """Bootstrap replicates, for intervals and for the null of a gap."""
     resampling: Literal["patients", "images"] = "patients"
     """Bootstrap unit. Images of one patient are not independent: `images` is for comparison with
     published intervals, and is too narrow."""
     intervals: Literal["bootstrap", "delong"] = "bootstrap"
     """`delong`: the AUC's replicates are drawn from the normal approximation with DeLong's
     covariance by patients; analytic, for the AUC and its gaps only."""
-    permutations: int = Field(200, ge=0)
-    """Permutations of the group labels over patients for the null of a gap."""
     confidence: float = Field(0.95, gt=0, lt=1)
     """Confidence level of every interval."""
     min_cases: int = Field(1, ge=1)
     """Fewest positives and fewest negatives for an AUC to be defined."""
     seed: int = Field(0, ge=0)
-    """Random seed for bootstrap and permutations."""
+    """Random seed for the bootstrap."""
     balance: tuple[str, ...] = ("race", "sex")
     """Attributes to balance: `balanced` and `resample` give their combinations equal size and
     prevalence."""
@@ -58,6 +56,8 @@ class EvaluationSettings(Frozen):
     """Size of a drawn test set, as a multiple of the split's images."""
     resample_seed: int = Field(42, ge=0)
     """Random seed for drawn test sets."""
+    permutations: int | None = Field(None, ge=0, exclude=True)
+    """Without effect since nulls are made of the replicates; studies of earlier versions set it."""
 
     @property
     def weighed_by(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Predictions in, tables out: metrics of every group with intervals, gaps with their null.
 
 With several seeds of one configuration each value is the mean over seeds of the one-seed value, and
-intervals and nulls apply the same patient draws and permutations to all seeds jointly. One seed is
+intervals and nulls apply the same patient draws to all seeds jointly. One seed is
 the special case; there is no second path.
 """
 

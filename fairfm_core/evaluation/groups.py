@@ -1,45 +1,22 @@
-"""Groups of a protected attribute among the images of a split, and what combinations are made of.
+"""Groups of a protected attribute among the images of a split.
 
-Names, age bins and combinations come from `data/groups.py`; this module adds what an
-evaluation needs: groups that occur only in another split, and the attributes that a combination of
-groups is made of.
+Names, age bins and combinations come from `data/groups.py`; this module adds what an evaluation
+needs: groups that occur only in another split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from fairfm_core.data.groups import TIMES, Grouping, combinations, grouping
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.predictions import KEYS
 
-
-@dataclass(frozen=True, eq=False)
-class Groups(Grouping):
-    """The groups of one attribute, or the combinations of several, and the group of each image."""
-
-    parts: tuple[Grouping, ...] = ()
-    """For combinations, the attributes that they combine."""
-    part_GA: Ints | None = None
-    """For combinations, the group of each part that each combination belongs to."""
-
-    def level(self, attribute: str) -> Ints | None:
-        """The group of `attribute` that each group belongs to, [G]; None if that is not determined.
-
-        A group of sex determines sex alone, a group of `race x sex` both.
-        """
-        if self.part_GA is None:
-            return np.arange(len(self.names)) if attribute == self.attribute else None
-        for a, part in enumerate(self.parts):
-            if part.attribute == attribute:
-                level_G: Ints = self.part_GA[:, a]
-                return level_G
-        return None
+Groups = Grouping
+"""The groups of one attribute, or the combinations of several, and the group of each image."""
 
 
 def groups_of(
@@ -71,8 +48,7 @@ def joint_groups(parts: Sequence[Grouping], images: int) -> Groups:
     """
     if not parts:
         return everybody(images)
-    joint = combinations(parts)
-    return Groups(joint.attribute, joint.names, joint.code_N)
+    return combinations(parts)
 
 
 def everybody(images: int) -> Groups:
@@ -104,9 +80,7 @@ def _combinations(
     place = np.full(len(joint.names) + 1, -1, dtype=np.int64)
     place[present] = np.arange(len(present))
     names = tuple(joint.names[c] for c in present)
-    sizes = [len(part.names) for part in parts]
-    part_GA = np.stack(np.unravel_index(present, sizes), axis=1).reshape(len(present), len(parts))
-    return Groups(joint.attribute, names, place[joint.code_N], tuple(parts), part_GA)
+    return Groups(joint.attribute, names, place[joint.code_N])
 
 
 def _named_as(groups: Grouping, whole: Grouping) -> Groups:

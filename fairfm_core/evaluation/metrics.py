@@ -26,6 +26,28 @@ BOTH = ("positives", "negatives")
 NO_FINDING = "No Finding"
 
 
+Variance = Callable[[Floats, Floats, Floats], Floats]
+"""Sampling variance, up to a factor, from value, positives and negatives; all of one shape."""
+
+
+def variance_of_auc(value: Floats, positives: Floats, negatives: Floats) -> Floats:
+    """Variance of an AUC A with m positives and n negatives (Hanley and McNeil, Radiology 1982).
+
+    (A (1 - A) + (m - 1) (A / (2 - A) - A^2) + (n - 1) (2 A^2 / (1 + A) - A^2)) / (m n)
+    """
+    of_positives = value / (2 - value) - value**2
+    of_negatives = 2 * value**2 / (1 + value) - value**2
+    terms = (positives - 1) * of_positives + (negatives - 1) * of_negatives
+    variance: Floats = (value * (1 - value) + terms) / (positives * negatives)
+    return variance
+
+
+def variance_of_share(value: Floats, positives: Floats, negatives: Floats) -> Floats:
+    """Variance of a share q, up to its number of cases: q (1 - q)."""
+    variance: Floats = value * (1 - value)
+    return variance
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric of a group."""
@@ -51,6 +73,8 @@ class Metric:
     """Whether values fall short of the ideal on both sides."""
     shifted_by_noise: bool = False
     """Whether a small group's value is off on average, by more than its interval allows for."""
+    variance: Variance | None = None
+    """Its sampling variance at a value, up to a factor; None where the value does not tell."""
 
     def __post_init__(self) -> None:
         assert self.reference != self.ideal, f"{self.name}: a useless model is not an ideal one"
@@ -138,9 +162,9 @@ def false_negative_rate(sums: WeightedSums) -> Floats:
     return 1.0 - true_positive_rate(sums)
 
 
-AUC = Metric("auc", ideal=1.0, reference=0.5)
-AUPRC = Metric("auprc", ideal=1.0)
-Rate = partial(Metric, at_points=True)
+AUC = Metric("auc", ideal=1.0, reference=0.5, variance=variance_of_auc)
+AUPRC = Metric("auprc", ideal=1.0, variance=variance_of_share)
+Rate = partial(Metric, at_points=True, variance=variance_of_share)
 RATES = (
     Rate("tpr", 1.0, ("positives",), true_positive_rate),
     Rate("fpr", 0.0, ("negatives",), false_positive_rate, reference=1.0),

@@ -21,7 +21,7 @@ def pairing_of(sample: Sample, settings: EvaluationSettings) -> str:
     drawn = settings.resampling, settings.intervals, settings.replicates, settings.seed
     order = sorted(range(len(sample.pathologies)), key=sample.pathologies.__getitem__)
     names = [sample.pathologies[p] for p in order]
-    digest = hashlib.blake2b(repr((names, settings.permutations, *drawn)).encode(), digest_size=10)
+    digest = hashlib.blake2b(repr((names, *drawn)).encode(), digest_size=10)
     for column in ("image_id", "patient_id", *_held(sample, settings)):
         digest.update(_joined(sample.frame[column]).encode())
     digest.update(sample.label_PN[order].tobytes())

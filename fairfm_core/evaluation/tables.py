@@ -9,7 +9,7 @@ metrics      every metric of every pathology x group, of their mean, and of the 
              `bias_corrected` is null but for the worst group, which noise makes look worse
 gaps         best against worst group: value, interval, bias-corrected value, null, p-value, excess
 differences  each group against everybody (`reference` = overall) and against each other group, with
-             the value `relative` to the reference's and a two-sided permutation p-value
+             the value `relative` to the reference's and a two-sided p-value
 thresholds   the operating points chosen on validation, by pathology and seed, with what they reach
 weights      for each protocol, split, pathology and group, how many `images` it has and how many
              are `labelled`, how many of these have a weight (`unique_images`), the sum of their
@@ -19,8 +19,8 @@ weights      for each protocol, split, pathology and group, how many `images` it
              Rows of the attribute `overall` describe everybody, those of one such as `race x sex`
              the cells that a protocol balances
 replicates   the numbers of a summary in every bootstrap replicate, and gaps under the null, as
-             lists. Two evaluations with the same `pairing` drew the same patients and permuted the
-             same groups: their replicates can be subtracted
+             lists. Two evaluations with the same `pairing` drew the same patients: their replicates
+             can be subtracted
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ WEIGHTS_FILE = "weights.parquet"
 DIFFERENCES_FILE = "differences.parquet"
 THRESHOLDS_FILE = "thresholds.parquet"
 REPLICATES_FILE = "replicates.parquet"
+
+NO_P_VALUE = "no p-value"
 
 LATER = ("bias_corrected",)
 """Columns that the tables of older results lack; they are read as nulls."""
@@ -166,6 +168,12 @@ def read_evaluation(folder: Path) -> Evaluation:
             how = f"make it with `fairfm evaluate --out {folder}`"
             raise BadInput(f"{folder} has no {kept.file}; {how}")
     return Evaluation(**tables)
+
+
+def no_p_value(reason: str | None) -> str | None:
+    """The part of a row's reason that says why it has no p-value; None if it has one."""
+    notes = (reason or "").split("; ")
+    return next((note for note in notes if note.startswith(NO_P_VALUE)), None)
 
 
 def read_parquet(path: str | PathLike[str]) -> pa.Table:

@@ -188,9 +188,17 @@ class UnnamedDifference:
         )
 
 
+NO_PERMUTATIONS = (
+    "evaluation.permutations has no effect: the null of a gap is made of the bootstrap's "
+    "replicates; remove the key"
+)
+
+
 def _warnings(
     study: StudySpec, trials: Sequence[StudyTrial], stores: Mapping[str, Manifest]
 ) -> Iterator[str]:
+    if study.evaluation.permutations is not None:
+        yield NO_PERMUTATIONS
     axes = {axis: _written(axis, values) for axis, values in study.matrix.items()}
     included = dict(_included(study))
     for compared in COMPARED:

@@ -18,7 +18,7 @@ from fairfm_core.evaluation.evaluate import evaluate, write_evaluation
 from fairfm_core.evaluation.predictions import Predictions, write_predictions
 from fairfm_core.storage.layout import claim_results
 
-SETTINGS = EvaluationSettings(replicates=30, permutations=30)
+SETTINGS = EvaluationSettings(replicates=30)
 STUDY = "tiny"
 CLAIM = "Does <script>alert('claim')</script> pre-training help & is it fair?"
 SKILL = {"vit.probe": 1.6, "vit.tune": 3.2, "cnn.probe": 1.0, "cnn.tune": 0.8}

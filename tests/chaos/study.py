@@ -46,7 +46,7 @@ STUDY = {
         {"metric": "val/auc", "goal": "maximize"},
         {"metric": "val/gap_sex", "goal": "minimize"},
     ],
-    "evaluation": {"attributes": ["sex"], "replicates": 20, "permutations": 20},
+    "evaluation": {"attributes": ["sex"], "replicates": 20},
     "resources": {"cpus": 1},
 }
 RUN = ("sweep", "run", "study.yaml")

@@ -34,7 +34,7 @@ STUDY: dict[str, Any] = {
         {"metric": "val/auc", "goal": "maximize"},
         {"metric": "val/gap_sex", "goal": "minimize"},
     ],
-    "evaluation": {"attributes": ["sex"], "replicates": 20, "permutations": 20},
+    "evaluation": {"attributes": ["sex"], "replicates": 20},
 }
 
 

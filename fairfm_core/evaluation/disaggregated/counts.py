@@ -1,6 +1,7 @@
 """The table of pathologies x groups: how many cases a cell holds, and why a metric is undefined.
 
-Array suffixes: P pathologies, N images, n some of them, G groups, Q patients.
+Array suffixes: P pathologies, N images, n some of them, G groups, Q patients, 2 the classes
+(negatives first).
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.errors import first_ten
-from fairfm_core.evaluation.arrays import Ints
+from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.problem import Problem
+from fairfm_core.evaluation.protocols.effective_size import effective_size
 
 Reasons = npt.NDArray[np.object_]
 
@@ -29,6 +31,11 @@ class CellCounts:
     protocol_P: tuple[str | None, ...]
     """Why the protocol has no weights for a pathology; None where it has."""
     min_cases: int
+    class_patients_PG2: Ints
+    """Patients with images of each class, negatives first."""
+    effective_PG2: Floats
+    """Effective number of patients of each class, negatives first: (sum of w)^2 / sum of w^2, with
+    w the mean weight of a patient's images of the class. Where all count once, the patients."""
 
     def reasons(self, needs: tuple[str, ...]) -> Reasons:
         """Why a metric that needs these classes is undefined, [P, G]; None where it is not."""
@@ -45,15 +52,31 @@ def count_cells(problem: Problem, groups: Groups) -> CellCounts:
     sample, weighting = problem.sample, problem.weighting
     shape = (len(sample.pathologies), len(groups.names))
     images, patients, positives = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    class_patients_PG2, effective_PG2 = np.zeros((*shape, 2), np.int64), np.zeros((*shape, 2))
     members = [np.flatnonzero(groups.code_N == g) for g in range(len(groups.names))]
+    weights = [weighting.weights_N(p) for p in range(shape[0])]
     for p, g in np.ndindex(shape):
         case_n = members[g][weighting.counted_PN[p, members[g]]]
         images[p, g] = len(case_n)
         patients[p, g] = count_patients(sample, case_n)
-        positives[p, g] = np.count_nonzero(sample.label_PN[p, case_n] == 1)
+        positive_n = sample.label_PN[p, case_n] == 1
+        positives[p, g] = np.count_nonzero(positive_n)
+        for c, of_class_n in enumerate((case_n[~positive_n], case_n[positive_n])):
+            class_patients_PG2[p, g, c] = count_patients(sample, of_class_n)
+            weight_n = weights[p][of_class_n]
+            effective_PG2[p, g, c] = effective_patients(sample.patient_N[of_class_n], weight_n)
     return CellCounts(
-        images, patients, positives, weighting.undefined_P, problem.settings.min_cases
+        *(images, patients, positives, weighting.undefined_P),
+        *(problem.settings.min_cases, class_patients_PG2, effective_PG2),
     )
+
+
+def effective_patients(patient_n: Ints, weight_n: Floats) -> float:
+    """Kish's effective number of patients with these images; images of weight 0 do not count."""
+    patient_n, weight_n = patient_n[weight_n > 0], weight_n[weight_n > 0]
+    _, place_n, images_Q = np.unique(patient_n, return_inverse=True, return_counts=True)
+    mean_Q = np.bincount(place_n, weight_n, len(images_Q)) / images_Q
+    return effective_size(mean_Q)
 
 
 def count_patients(sample: Sample, case_n: Ints) -> int:

@@ -67,9 +67,9 @@ def _rows(
     # DeLong may give everybody replicates but an attribute none: then there are none here.
     shared = slice(len(values.replicate_BSPG))
     replicate_BSM = _differences(values.replicate_BSPG, whole.replicate_BSPG[shared], pairs)
-    null_RM = _differences(values.null_RSPG, whole.value_SPG, pairs).mean(axis=1)
-    judged_M = _differences(values.judged_SPG, whole.value_SPG, pairs).mean(axis=0)
-    p_M = two_sided(judged_M, null_RM).tolist()
+    null_of_all_BSP1 = values.null_of_everybody_BSP(whole)[..., None]
+    null_BM = _differences(values.null_BSPG, null_of_all_BSP1, pairs).mean(axis=1)
+    p_M = two_sided(value_SM.mean(axis=0), null_BM).tolist()
     reference_M = _references(values.value_SPG, whole.value_SPG, pairs).mean(axis=0).tolist()
     reasons = [joined(_why(values, whole, pair), values.no_interval) for pair in pairs]
     patients = _patients(frame, everybody, values, pairs)
@@ -78,6 +78,7 @@ def _rows(
     names = frame.groups.names
     for m, (pair, number) in enumerate(zip(pairs, numbers, strict=True)):
         value, reference = number["value"], reference_M[m]
+        why = None if value is None or np.isnan(p_M[m]) else _no_p_value(values, pair)
         yield {
             "pathology": pair.pathology,
             "attribute": frame.groups.attribute,
@@ -85,8 +86,9 @@ def _rows(
             "reference": OVERALL if pair.reference is None else names[pair.reference],
             "metric": values.metric.name,
             "relative": value / reference if value is not None and reference else None,
-            "p_value": None if value is None else p_M[m],
+            "p_value": None if value is None or why else p_M[m],
             **number,
+            "reason": joined(number["reason"], why),
         }
 
 
@@ -128,6 +130,13 @@ def _why(values: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
         return joined(*dict.fromkeys(reason_P[pair.place] for reason_P in reasons))
     lost = sum(any(reason_P[p] is not None for reason_P in reasons) for p in range(len(other_P)))
     return f"undefined for {lost} of {len(other_P)} pathologies" if lost else None
+
+
+def _no_p_value(values: MetricValues, pair: Pair) -> str | None:
+    """Why a difference has no p-value; None where it has one."""
+    places = range(len(values.places)) if pair.place is None else [pair.place]
+    groups = [pair.group] if pair.reference is None else [pair.group, pair.reference]
+    return values.withheld.first(places, groups)
 
 
 def _patients(

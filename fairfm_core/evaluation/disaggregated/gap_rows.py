@@ -44,12 +44,6 @@ class Gap:
         """The gap of the data, by seed."""
         return self.between(*(part.value_SPG for part in self.parts))
 
-    @property
-    def judged_S(self) -> Floats:
-        """The gap compared with the null, by seed: of recalibrations, one computed as the null
-        is."""
-        return self.between(*(part.judged_SPG for part in self.parts))
-
     @cached_property
     def replicate_BS(self) -> Floats:
         """The gap of every replicate, by seed."""
@@ -74,9 +68,18 @@ class Gap:
         return np.stack(parts, axis=1)
 
     @cached_property
-    def null_RS(self) -> Floats:
-        """The gap of every permutation, by seed."""
-        return self.between(*(part.null_RSPG for part in self.parts))
+    def null_BS(self) -> Floats:
+        """The gap of a fair model in every draw, by seed."""
+        return self.between(*(part.null_BSPG for part in self.parts))
+
+    @property
+    def no_p_value(self) -> str | None:
+        """Why the gap has no p-value; None where it has one."""
+        reasons = (
+            part.withheld.first(*(range(n) for n in part.value_SPG.shape[1:]))
+            for part in self.parts
+        )
+        return next((reason for reason in reasons if reason), None)
 
 
 def gaps_of(frame: MetricFrame) -> Iterator[Gap]:
@@ -110,13 +113,14 @@ def _gap_row(frame: MetricFrame, gap: Gap) -> Row:
         [min(frame.fewest_patients(part.places) for part in gap.parts)],
         frame.confidence,
     )
-    judged = float(gap.judged_S.mean())
-    null = null_of(judged, gap.null_RS.mean(axis=-1), frame.confidence)
+    value = float(gap.value_S.mean())
+    null = null_of(value, gap.null_BS.mean(axis=-1), frame.confidence)
+    why = null.note or gap.no_p_value
     metric = gap.parts[0].metric
     number = of_extreme(number, metric, not metric.shifted_by_noise, lambda: _extreme(frame, gap))
     row |= with_training_spread([number], gap.value_S[:, None], frame, metric)[0]
-    row |= {"null_mean": null.mean, "null_hi": null.hi, "p_value": null.p_value}
-    row |= {"excess": judged - null.mean, "reason": joined(row["reason"], null.note)}
+    row |= {"null_mean": null.mean, "null_hi": null.hi, "p_value": None if why else null.p_value}
+    row |= {"excess": value - null.mean, "reason": joined(row["reason"], why)}
     return row | _extremes(frame, gap)
 
 

@@ -1,7 +1,8 @@
-"""Fairness gaps of subgroup AUCs, and the gap that a fair model would show: the permutation null.
+"""Fairness gaps of subgroup AUCs, and the gap that a fair model would show: its null.
 
 Gaps are in AUC (0.01 is one point). A maximum minus a minimum of noisy AUCs is above 0 even for a
-perfectly fair model, more so with more and smaller groups; the null measures by how much.
+perfectly fair model, more so with more and smaller groups; the null (`fair_draws.py`) measures by
+how much.
 """
 
 from __future__ import annotations
@@ -118,38 +119,35 @@ class Null:
     hi: float
     p_value: float
     defined: int
-    permutations: int
+    draws: int
 
     @property
     def note(self) -> str | None:
-        """A note for the reader; None if every permutation was defined."""
-        if self.defined == self.permutations > 0:
-            return None
-        if self.permutations == 0:
-            return "no null: 0 permutations"
-        lost = self.permutations - self.defined
-        return f"{lost} of {self.permutations} permutations undefined (a group lost a class)"
+        """Why there is no null; None where there is one."""
+        if self.draws == 0:
+            return "no null: 0 replicates"
+        return None if self.defined else "no null: fewer than 2 replicates defined"
 
 
-def null_of(value: float, permuted_B: Floats, confidence: float) -> Null:
+def null_of(value: float, draw_B: Floats, confidence: float) -> Null:
     """Mean and upper bound of the null gap, and p = (1 + #{null >= value}) / (1 + #null)."""
-    null = permuted_B[np.isfinite(permuted_B)]
-    if not null.size:
-        return Null(np.nan, np.nan, np.nan, 0, len(permuted_B))
-    # The tolerance keeps a permutation that equals the data from differing in the last bit.
+    null = draw_B[np.isfinite(draw_B)]
+    if len(null) < 2:
+        return Null(np.nan, np.nan, np.nan, 0, len(draw_B))
+    # The tolerance keeps a draw that equals the data from differing in the last bit.
     as_large = int((null >= value - 1e-12).sum())
     p_value = (1 + as_large) / (1 + len(null))
     hi = float(np.quantile(null, confidence))
-    return Null(float(null.mean()), hi, p_value, len(null), len(permuted_B))
+    return Null(float(null.mean()), hi, p_value, len(null), len(draw_B))
 
 
-def two_sided(value_M: Floats, permuted_RM: Floats) -> Floats:
+def two_sided(value_M: Floats, draw_BM: Floats) -> Floats:
     """p = (1 + #{|null| >= |value|}) / (1 + #null) of M signed differences; NaN without a null."""
-    defined_RM = np.isfinite(permuted_RM)
+    defined_BM = np.isfinite(draw_BM)
     with np.errstate(invalid="ignore"):
-        large_M = (np.abs(permuted_RM) >= np.abs(value_M) - 1e-12).sum(axis=0)
-    null_M = defined_RM.sum(axis=0)
+        large_M = (np.abs(draw_BM) >= np.abs(value_M) - 1e-12).sum(axis=0)
+    null_M = defined_BM.sum(axis=0)
     p_M: Floats = np.where(
-        (null_M > 0) & np.isfinite(value_M), (1 + large_M) / (1 + null_M), np.nan
+        (null_M > 1) & np.isfinite(value_M), (1 + large_M) / (1 + null_M), np.nan
     )
     return p_M

@@ -1,6 +1,6 @@
 """The metrics of one attribute's groups: values, replicates, null, and why any is undefined.
 
-Array suffixes: S seeds, P pathologies, G groups, B bootstrap replicates, R permutations.
+Array suffixes: S seeds, P pathologies, G groups, B bootstrap replicates, 2 the classes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.disaggregated.counts import CellCounts, Reasons, count_patients
+from fairfm_core.evaluation.disaggregated.fair_draws import (
+    Withheld,
+    fair_deviations,
+    pool_weights,
+    withheld,
+)
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.metrics import AUC, Metric
 from fairfm_core.evaluation.predictions import Sample
@@ -34,14 +40,29 @@ class MetricValues:
     """The pathologies it is defined for, by their place in the sample; P runs over these."""
     value_SPG: Floats
     replicate_BSPG: Floats
-    null_RSPG: Floats
-    judged_SPG: Floats
-    """The value compared with the null; for recalibrations it is computed as the null is, by a step
-    from everybody's fit."""
+    effective_PG2: Floats
+    """Effective patients of each class, negatives first."""
     reason_PG: Reasons
     """Why a value is undefined; None where it is not."""
     no_interval: str | None
     """Why the metric has no replicates although some were requested."""
+    withheld: Withheld
+    """Where there is no p-value."""
+
+    @cached_property
+    def null_BSPG(self) -> Floats:
+        """What the groups of a fair model deviate from their common value by, in every draw."""
+        values = self.value_SPG, self.replicate_BSPG
+        return fair_deviations(self.metric, *values, self.effective_PG2)
+
+    def null_of_everybody_BSP(self, whole: MetricValues) -> Floats:
+        """What everybody (`whole`) deviates by in the same draws."""
+        draws = slice(len(self.replicate_BSPG))
+        deviation_BSP = (whole.replicate_BSPG[draws] - whole.value_SPG)[..., 0]
+        weight_PG = pool_weights(self.metric, self.effective_PG2)
+        moved_BSPG = self.null_BSPG - (self.replicate_BSPG - self.value_SPG)
+        moved_BSP: Floats = np.nansum(weight_PG * moved_BSPG, axis=-1)
+        return deviation_BSP + moved_BSP
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +74,6 @@ class MetricFrame:
     counts: CellCounts
     values: ValuesByMetric
     """[1 + B, S, P, G]: the data as they are, then the replicates."""
-    null: ValuesByMetric
-    """[R + 1, S, P, G], the unpermuted groups last; empty for an attribute without a null."""
     training_runs: TrainingRuns | None = None
     """Independent training runs whose spread intervals cover; None for that of patients alone."""
 
@@ -87,14 +106,11 @@ class MetricFrame:
         reason_PG = self._reasons(metric)[places]
         value_BSPG = self.values[metric.name][:, :, places]
         value_BSPG[:, :, reason_PG.astype(bool)] = np.nan
-        null_RSPG = self.null.get(metric.name, value_BSPG[:0])
-        null_RSPG = null_RSPG[:, :, places] if metric.name in self.null else null_RSPG
-        calibrated = metric.calibrated and len(null_RSPG)
+        names = [pathologies[p] for p in places], self.groups.names
         return MetricValues(
-            *(metric, places, value_BSPG[0], value_BSPG[1:], null_RSPG[:-1]),
-            null_RSPG[-1] if calibrated else value_BSPG[0],
-            reason_PG,
-            self._no_interval(metric),
+            *(metric, places, value_BSPG[0], value_BSPG[1:]),
+            *(self.counts.effective_PG2[places], reason_PG, self._no_interval(metric)),
+            withheld(metric, value_BSPG[1:], self.counts, places, names),
         )
 
     def _no_interval(self, metric: Metric) -> str | None:

@@ -27,7 +27,7 @@ class _Number:
     name: str
     value_S: Floats
     replicate_BS: Floats
-    null_RS: Floats | None = None
+    null_BS: Floats | None = None
     """Only for a gap."""
 
 
@@ -40,7 +40,7 @@ def replicate_rows(frame: MetricFrame, pairing: str, gaps: Sequence[Gap] = ()) -
     rows = []
     for number in _numbers(frame, gaps):
         replicate_B = number.replicate_BS.mean(axis=-1)
-        null_R = [] if number.null_RS is None else number.null_RS.mean(axis=-1).tolist()
+        null_B = [] if number.null_BS is None else number.null_BS.mean(axis=-1).tolist()
         rows.append(
             {
                 "name": number.name,
@@ -49,7 +49,7 @@ def replicate_rows(frame: MetricFrame, pairing: str, gaps: Sequence[Gap] = ()) -
                 "replicates": (
                     np.full_like(replicate_B, np.nan) if alone else replicate_B
                 ).tolist(),
-                "null": null_R,
+                "null": null_B,
             }
         )
     return rows
@@ -68,5 +68,5 @@ def _numbers(frame: MetricFrame, gaps: Sequence[Gap]) -> Iterator[_Number]:
     for gap in gaps if groups else ():
         # With a single group a gap is undefined; the formula would give 0.
         blank = np.nan if groups == 1 else 0.0
-        numbers = gap.value_S + blank, gap.replicate_BS + blank, gap.null_RS + blank
+        numbers = gap.value_S + blank, gap.replicate_BS + blank, gap.null_BS + blank
         yield _Number(gap_name(gap.metric, gap.definition, attribute), *numbers)

@@ -27,13 +27,7 @@ from fairfm_core.evaluation.protocols.effective_size import weight_rows
 from fairfm_core.evaluation.protocols.weighting import Weighting
 from fairfm_core.evaluation.resampling.bootstrap import unit_draws
 from fairfm_core.evaluation.resampling.delong import influences, normal_replicates
-from fairfm_core.evaluation.resampling.permutation import permuted_groups, with_observed
-from fairfm_core.evaluation.resampling.permutation_values import permuted_values
-from fairfm_core.evaluation.resampling.replicate_values import (
-    BootstrapValues,
-    ValuesByMetric,
-    bootstrap_values,
-)
+from fairfm_core.evaluation.resampling.replicate_values import ValuesByMetric, bootstrap_values
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import Row
 
@@ -68,34 +62,27 @@ def split_rows(
 
 
 def metric_frames(problem: Problem, all_splits: pd.DataFrame) -> list[MetricFrame]:
-    """Everybody first, then every attribute of the settings: values, replicates and null."""
+    """Everybody first, then every attribute of the settings: values and replicates."""
     sample, settings = problem.sample, problem.settings
     attributes = [everybody(len(sample.frame))]
     attributes += [
         groups_of(sample.frame, attribute, settings.age_edges, all_splits)
         for attribute in settings.attributes
     ]
-    resampled = _resampled(problem, attributes)
-    frames = []
-    for a, (groups, values) in enumerate(zip(attributes, resampled.values, strict=True)):
-        counts = count_cells(problem, groups)
-        null: ValuesByMetric = {}
-        if a > 0:  # everybody has no null
-            permuted = with_observed(permuted_groups(problem, groups))
-            null = permuted_values(problem, permuted, resampled.cases)
-        frames.append(MetricFrame(problem, groups, counts, values, null))
-    return frames
+    return [
+        MetricFrame(problem, groups, count_cells(problem, groups), values)
+        for groups, values in zip(attributes, _resampled(problem, attributes), strict=True)
+    ]
 
 
-def _resampled(problem: Problem, attributes: list[Groups]) -> BootstrapValues:
+def _resampled(problem: Problem, attributes: list[Groups]) -> list[ValuesByMetric]:
     """The data as they are, then the replicates, [1 + B, S, P, G]."""
     settings = problem.settings
     unit_N, units = _units(problem)
     once_1U = np.ones((1, units), dtype=np.uint16)
     if settings.intervals == "delong":
         observed = bootstrap_values(problem, attributes, once_1U, unit_N)
-        values = _with_normal_replicates(problem, attributes, observed.values, unit_N)
-        return BootstrapValues(values, observed.cases)
+        return _with_normal_replicates(problem, attributes, observed, unit_N)
     name = f"{settings.resampling[:-1]} bootstrap"
     draws_BU = unit_draws(units, settings.replicates, settings.seed, name)
     return bootstrap_values(problem, attributes, np.concatenate([once_1U, draws_BU]), unit_N)

@@ -43,7 +43,7 @@ def reported_on_test(
 ) -> Iterator[Reported]:
     """Evaluate some subsets of a search, such as its front, one after the other.
 
-    `settings` are those of the search, with the number of replicates and permutations to draw.
+    `settings` are those of the search, with the number of replicates to draw.
     """
     for m in subsets:
         ensemble = ensemble_of(pool, search.places(m), search.combine)

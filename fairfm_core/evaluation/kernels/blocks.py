@@ -1,10 +1,10 @@
 """Weights of patients (or other units) in many weightings, laid out for the machine.
 
-A weighting is a bootstrap replicate (how often each patient was drawn) or a permutation (whether a
-patient is in a group, or which group it is in). A block holds some of the weightings; in it the
-weights of one unit in all of them lie together, as the lanes of a vector register do, so that one
-pass over the sorted images serves the whole block. Array suffixes: U units, B weightings, L
-weightings of one block (lanes).
+A weighting is a bootstrap replicate: how often each patient was drawn. A block holds some of the
+weightings; in it the weights of one unit in all of them lie together, as the lanes of a vector
+register do, so that one pass over the sorted images serves the whole block.
+
+Array suffixes: U units, B weightings, L weightings of one block (lanes).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """AUC and AUPRC of the groups of several attributes in every weighting, by one scan from the top.
 
 An image is in one group of each attribute, so a positive costs one product and one division for
-each attribute. The AUC is made of losses as in `permuted_auc.py`. Sums of whole numbers are exact:
-the AUC is, to the last digit, that of `pairwise_auc.py`, which serves where cells are scaled and
-where the AUC alone is requested.
+each attribute. The AUC is made of losses: each positive loses to the negatives of its group that
+come before it, in ties by half. Sums of whole numbers are exact: the AUC is, to the last digit,
+that of `pairwise_auc.py`, which serves where cells are scaled and where the AUC alone is requested.
 
 Array suffixes: U units, L weightings of one block, A attributes, G groups of all attributes one
 after the other, n sorted images.
@@ -12,6 +12,7 @@ after the other, n sorted images.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,11 +21,34 @@ import numpy.typing as npt
 from numba.extending import register_jitable
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Bools, Counts, Floats, Places
+from fairfm_core.evaluation.arrays import Bools, Counts, Floats, Ints, Places
 from fairfm_core.evaluation.kernels.blocks import Block
+from fairfm_core.evaluation.kernels.cases import Cases
 from fairfm_core.evaluation.kernels.intrinsics import AHEAD, prefetch
 from fairfm_core.evaluation.kernels.pairwise_auc import SMALL
-from fairfm_core.evaluation.kernels.permuted_auc import SortedImages, areas
+from fairfm_core.evaluation.metrics import ratio
+
+
+@dataclass(frozen=True, eq=False)
+class SortedImages:
+    """The images of a scan, by ascending score: unit, class, first of its score, copies."""
+
+    case_n: npt.NDArray[np.int32]
+    unit_n: npt.NDArray[np.int32]
+    positive_n: npt.NDArray[np.bool_]
+    opens_n: npt.NDArray[np.bool_]
+    copies_n: npt.NDArray[np.uint32]
+
+
+def sorted_images(cases: Cases, unit_N: Ints) -> SortedImages:
+    """The images of a case that belong to a unit and count at least once."""
+    copies_N = np.ones(len(unit_N), dtype=np.uint32)
+    if cases.multiplicity_N is not None:
+        copies_N = cases.multiplicity_N.astype(np.uint32)
+    ranking = cases.ranking.among((unit_N >= 0) & (copies_N > 0))
+    copies_n = copies_N[ranking.case_n]
+    unit_n = unit_N[ranking.case_n].astype(np.int32)
+    return SortedImages(ranking.case_n, unit_n, ranking.positive_n, ranking.opens_n, copies_n)
 
 
 def group_auc(
@@ -43,6 +67,17 @@ def group_auc(
         *(block.weight_UL, true_GL, false_GL, lost_GL, average_GL),
     )
     return areas(true_GL, false_GL, lost_GL, average_GL, block.used)
+
+
+def areas(
+    true_GL: Any, false_GL: Any, lost_GL: Any, average_GL: Floats, used: int
+) -> tuple[Floats, Floats]:
+    """AUC and AUPRC [L, G] from the counts of a scan; NaN for a group without a class."""
+    counts = true_GL, false_GL, lost_GL
+    true_GL, false_GL, lost_GL = (each[:, :used].astype(np.float64) for each in counts)
+    pairs_GL = 2 * true_GL * false_GL
+    auc_GL = ratio(pairs_GL - lost_GL, pairs_GL)
+    return auc_GL.T, ratio(average_GL[:, :used], np.where(false_GL > 0, true_GL, 0.0)).T
 
 
 @cache

@@ -45,11 +45,6 @@ class StatisticColumns:
     """For each attribute the recalibration of its groups; none where it is not requested."""
 
     @property
-    def everybody(self) -> StatisticColumns:
-        """The first columns alone, with the recalibration of the first attribute at most."""
-        return StatisticColumns(self.points, self.fitted_AG3[:1])
-
-    @property
     def bins(self) -> int:
         """First column of the bins."""
         return len(PLAIN) + 2 * len(self.points)

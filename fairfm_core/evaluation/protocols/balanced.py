@@ -8,9 +8,8 @@ cells is then the plain mean, over its pairs of cells, of P(positive of one > ne
 other): q cancels.
 
 Images without a label or a balancing attribute have weight 0. A cell without positives or negatives
-makes the protocol undefined for the pathology. In a bootstrap replicate or a permutation the
-weights are computed anew from the patients drawn or the groups permuted, so that cells are balanced
-there too.
+makes the protocol undefined for the pathology. In a bootstrap replicate the weights are computed
+anew from the patients drawn, so that cells are balanced there too.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups, attribute_names, groups_of, joint_groups
 from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights, Weighting
+from fairfm_core.evaluation.protocols.weighting import Weighting
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,37 +63,6 @@ class Balanced(Weighting):
             return None
         return self._balancing(p, self.cells, weights_BU, unit_N)
 
-    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
-        """Scales that balance the permuted groups' cells; unchanged for another attribute."""
-        if self.undefined_P[p]:
-            return PermutedWeights()
-        if self.looks_at(permuted.groups):
-            rest, scale_GBK2 = self.permuted_balance(p, permuted)
-            return PermutedWeights(None, rest, scale_GBK2)
-        scale_1K2 = self._as_observed(p)
-        assert scale_1K2 is not None, "a defined pathology has weights"
-        scale_BK2 = np.repeat(scale_1K2, len(permuted.code_BU), axis=0)
-        return PermutedWeights(None, self.cells, [scale_BK2] * len(permuted.groups.names))
-
-    def looks_at(self, groups: Groups) -> bool:
-        """Whether the cells depend on an attribute, or on a part of combined ones."""
-        return any(groups.level(name) is not None for name in self.attributes)
-
-    def permuted_balance(self, p: int, permuted: Permuted) -> tuple[Groups, list[Floats]]:
-        """The cells of the other attributes, and for each permuted group their balancing scale.
-
-        Combinations such as `sex x age` share the cells of their sex, whatever their age.
-        """
-        groups = permuted.groups
-        levels = {name: groups.level(name) for name in self.attributes}
-        others = [part for part in self.parts if levels[part.attribute] is None]
-        rest = joint_groups(others, len(self.sample.frame))
-        level_AG = [level_G for level_G in levels.values() if level_G is not None]
-        return rest, [
-            self._balancing(p, rest, np.isin(permuted.code_BU, agreeing), permuted.unit_N)
-            for agreeing in _agreeing(np.stack(level_AG, axis=1))
-        ]
-
     def _as_observed(self, p: int) -> Floats | None:
         once_Q = np.ones((1, len(self.sample.patient_ids)))
         return self.scale_BK2(p, once_Q, self.sample.patient_N)
@@ -102,11 +70,8 @@ class Balanced(Weighting):
     def _balancing(
         self, p: int, cells: Groups, weights_BU: npt.NDArray[Any], unit_N: Ints
     ) -> Floats:
-        """Target weight / actual weight of every cell and class; NaN where one of them has none.
-
-        Images without a unit (-1), which no permutation puts into a group, hold no weight.
-        """
-        counted_n = np.flatnonzero(self.counted_PN[p] & (unit_N >= 0))
+        """Target weight / actual weight of every cell and class; NaN where one of them has none."""
+        counted_n = np.flatnonzero(self.counted_PN[p])
         positive_n = (self.sample.label_PN[p, counted_n] == 1).astype(np.int64)
         strata, units = 2 * len(cells.names), weights_BU.shape[1]
         place_n = unit_N[counted_n] * strata + 2 * cells.code_N[counted_n] + positive_n
@@ -121,11 +86,6 @@ class Balanced(Weighting):
         positives = np.count_nonzero(label_n == 1)
         totals_2 = np.array([len(label_n) - positives, positives], dtype=np.float64)
         return totals_2 / len(self.cells.names)
-
-
-def _agreeing(level_GA: Ints) -> list[Ints]:
-    """For each group the groups that agree with it in every level."""
-    return [np.flatnonzero((level_GA == level_A).all(axis=1)) for level_A in level_GA]
 
 
 def balanced(sample: Sample, settings: EvaluationSettings) -> Balanced:

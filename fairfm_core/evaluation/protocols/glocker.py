@@ -12,19 +12,16 @@ the seed and the images by id, so that only the distribution is the published on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from fairfm_core.config.evaluation import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, EvaluationSettings
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Bools, Ints
+from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.balanced import balancing_groups
 from fairfm_core.evaluation.protocols.resample import DrawnWeighting, draw
-from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights
 from fairfm_core.seeding import stream
 
 RACE, AGE = GLOCKER_ATTRIBUTES
@@ -68,44 +65,29 @@ class Drawable:
         drawn_n[member_m] = random.multinomial(copies_m.sum(), weight_m / weight_m.sum())
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Glocker(DrawnWeighting):
-    """One test set in three draws, the same for all pathologies."""
-
-    drawable: Drawable
-    settings: EvaluationSettings
-
-    def candidates_N(self, p: int) -> Bools:
-        """Images that could have been drawn and have a label."""
-        candidate_N = np.zeros(len(self.sample.frame), dtype=np.bool_)
-        candidate_N[self.drawable.place_n] = True
-        return candidate_N & ~np.isnan(self.sample.label_PN[p])
-
-    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
-        """Drawn anew with the permuted races; other attributes do not affect the draws."""
-        if permuted.groups.level(RACE) is None or not len(self.drawable.place_n):
-            return super().permuted(p, permuted)
-        return PermutedWeights(drawn_BN=_drawn_anew(self, permuted))
-
-
-@lru_cache(maxsize=1)
-def _drawn_anew(weighting: Glocker, permuted: Permuted) -> npt.NDArray[np.uint16]:
-    """One test set for all pathologies in each permutation; kept from one pathology to the next."""
-    random = stream(weighting.settings.resample_seed, "glocker", "null")
-    place_n, size_factor = weighting.drawable.place_n, weighting.settings.resample_factor
-    drawn_BN = np.zeros((len(permuted.code_BU), len(permuted.unit_N)), dtype=np.uint16)
-    level_G = permuted.groups.level(RACE)
-    assert level_G is not None, "drawn anew for groups that say the race"
-    unit_n = permuted.unit_N[place_n]
-    for drawn_N, code_U in zip(drawn_BN, permuted.code_BU, strict=True):
-        # An image that is in no combination keeps its race.
-        race_n = np.where(unit_n >= 0, level_G[code_U[unit_n]], weighting.drawable.race_n)
-        drawn_N[place_n] = weighting.drawable.three_draws(race_n, size_factor, random)
-    return drawn_BN
-
-
-def glocker(sample: Sample, settings: EvaluationSettings) -> Glocker:
+def glocker(sample: Sample, settings: EvaluationSettings) -> DrawnWeighting:
     """The three draws for a split; BadInput without race, age or one of the two labels."""
+    drawable = drawable_images(sample, settings)
+    place_n, images = drawable.place_n, len(sample.frame)
+    multiplicity_N = np.zeros(images, dtype=np.int64)
+    if len(place_n):
+        random = stream(settings.resample_seed, "glocker")
+        drawn_n = drawable.three_draws(drawable.race_n, settings.resample_factor, random)
+        multiplicity_N[place_n] = drawn_n
+    nobody = None if len(place_n) else "no draw: no image has a race, an age and both labels"
+    without = images - len(place_n)
+    return DrawnWeighting(
+        sample,
+        (multiplicity_N > 0) & ~np.isnan(sample.label_PN),
+        (nobody,) * len(sample.pathologies),
+        None,
+        f"{without} images without race, age or a label of the draw weigh 0" if without else None,
+        multiplicity_PN=np.tile(multiplicity_N, (len(sample.pathologies), 1)),
+    )
+
+
+def drawable_images(sample: Sample, settings: EvaluationSettings) -> Drawable:
+    """The images of a split that have all that the draws look at."""
     race, age = balancing_groups(sample, (RACE, AGE), settings.age_edges)
     if not pd.api.types.is_numeric_dtype(sample.frame[AGE]):
         raise BadInput("protocol glocker draws by age in years, but column 'age' is not numeric")
@@ -113,24 +95,7 @@ def glocker(sample: Sample, settings: EvaluationSettings) -> Glocker:
     place_n = np.flatnonzero((race.code_N >= 0) & (age.code_N >= 0) & (disease_N >= 0))
     years_n = sample.frame[AGE].to_numpy(dtype=np.float64, na_value=np.nan)[place_n]
     age_bin_n = np.searchsorted(AGE_TOPS, years_n)
-    drawable = Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
-    multiplicity_N = np.zeros(len(disease_N), dtype=np.int64)
-    if len(place_n):
-        random = stream(settings.resample_seed, "glocker")
-        drawn_n = drawable.three_draws(race.code_N[place_n], settings.resample_factor, random)
-        multiplicity_N[place_n] = drawn_n
-    nobody = None if len(place_n) else "no draw: no image has a race, an age and both labels"
-    without = len(disease_N) - len(place_n)
-    return Glocker(
-        sample,
-        (multiplicity_N > 0) & ~np.isnan(sample.label_PN),
-        (nobody,) * len(sample.pathologies),
-        None,
-        f"{without} images without race, age or a label of the draw weigh 0" if without else None,
-        multiplicity_PN=np.tile(multiplicity_N, (len(sample.pathologies), 1)),
-        drawable=drawable,
-        settings=settings,
-    )
+    return Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
 
 
 def _diseases(sample: Sample) -> Ints:

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.protocols.balanced import Balanced, balanced
-from fairfm_core.evaluation.protocols.weighting import Permuted, PermutedWeights, Weighting
+from fairfm_core.evaluation.protocols.balanced import balanced
+from fairfm_core.evaluation.protocols.weighting import Weighting
 from fairfm_core.seeding import stream
 
 
@@ -48,50 +48,7 @@ class DrawnWeighting(Weighting):
         return multiplicity_N
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Resampled(DrawnWeighting):
-    """One draw per pathology with the probabilities of the balanced weights."""
-
-    source: Balanced
-    size_factor: float
-    seed: int
-
-    def candidates_N(self, p: int) -> Bools:
-        """Images that could have been drawn."""
-        return self.source.counted_PN[p]
-
-    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
-        """Drawn anew in each permutation, where the balance depends on the permuted attribute.
-
-        For another attribute the multiplicities are unchanged: the draw does not depend on it.
-        """
-        if not self.source.looks_at(permuted.groups) or self.undefined_P[p]:
-            return super().permuted(p, permuted)
-        names = "resample", self.sample.pathologies[p], "null", permuted.groups.attribute
-        random = stream(self.seed, *names)
-        drawn_BN = self._permuted_weights(p, permuted)
-        for weight_N in drawn_BN:
-            lost = np.isnan(weight_N).any()  # a cell lost a class: nobody is drawn
-            weight_N[:] = 0 if lost else draw(weight_N, self.size_factor, random)
-        return PermutedWeights(drawn_BN=drawn_BN)
-
-    def _permuted_weights(self, p: int, permuted: Permuted) -> npt.NDArray[np.float32]:
-        """Balanced weights of the images in every permutation, [B, N]; NaN where undefined."""
-        case_n = np.flatnonzero(self.source.counted_PN[p])
-        code_Bn = permuted.code_BU[:, permuted.unit_N[case_n]]
-        weight_Bn = np.zeros(code_Bn.shape, dtype=np.float32)
-        rest, scale_GBK2 = self.source.permuted_balance(p, permuted)
-        stratum_n = 2 * rest.code_N[case_n] + (self.sample.label_PN[p, case_n] == 1)
-        for g, scale_BK2 in enumerate(scale_GBK2):
-            scale_BC = scale_BK2.reshape(len(scale_BK2), 2 * len(rest.names))
-            of_group_Bn = scale_BC.take(stratum_n, axis=1)
-            np.copyto(weight_Bn, of_group_Bn, where=code_Bn == g, casting="same_kind")
-        weight_BN = np.zeros((len(code_Bn), len(permuted.unit_N)), dtype=np.float32)
-        weight_BN[:, case_n] = weight_Bn
-        return weight_BN
-
-
-def resampled(sample: Sample, settings: EvaluationSettings) -> Resampled:
+def resampled(sample: Sample, settings: EvaluationSettings) -> DrawnWeighting:
     """Multiplicities of one draw per pathology, `resample_factor` times as large as the split."""
     source = balanced(sample, settings)
     multiplicity_PN = np.zeros(sample.label_PN.shape, dtype=np.int64)
@@ -99,16 +56,13 @@ def resampled(sample: Sample, settings: EvaluationSettings) -> Resampled:
         if not source.undefined_P[p]:
             random = stream(settings.resample_seed, "resample", pathology)
             multiplicity_PN[p] = draw(source.weights_N(p), settings.resample_factor, random)
-    return Resampled(
+    return DrawnWeighting(
         sample,
         multiplicity_PN > 0,
         source.undefined_P,
         source.cells,
         source.note,
         multiplicity_PN=multiplicity_PN,
-        source=source,
-        size_factor=settings.resample_factor,
-        seed=settings.resample_seed,
     )
 
 

@@ -1,18 +1,16 @@
 """How much each image of a split counts: the part of a test protocol that the AUCs see.
 
 A protocol never changes predictions, it weights the images. Image n of pathology p in weighting b
-has the weight of its patient (a bootstrap count, or membership in a permuted group) times a
-multiplicity, the same in every weighting, times a scale that depends on its cell, class and the
-weighting. The class here has neither; `balanced.py` adds scales, the drawn protocols
-multiplicities.
+has the weight of its patient (a bootstrap count) times a multiplicity, the same in every weighting,
+times a scale that depends on its cell, class and the weighting. The class here has neither;
+`balanced.py` adds scales, the drawn protocols multiplicities.
 
 Array suffixes: P pathologies, N images, B weightings, U units that carry a weight, K cells of the
-protocol, 2 the classes (negatives first), G groups.
+protocol, 2 the classes (negatives first).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,35 +20,6 @@ import numpy.typing as npt
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups
 from fairfm_core.evaluation.predictions import Sample
-
-
-@dataclass(frozen=True, eq=False)
-class Permuted:
-    """Group labels of one attribute permuted over units, B times; images of no group have none."""
-
-    groups: Groups
-    unit_N: Ints
-    """Unit of each image: its patient, or its patient in one group; -1 for one of no group."""
-    code_BU: npt.NDArray[np.int16]
-    """Index into `groups.names` that each unit has in each permutation."""
-
-
-@dataclass(frozen=True, eq=False)
-class PermutedWeights:
-    """The weights of the images of one pathology as members of permuted groups."""
-
-    multiplicity_N: Ints | None = None
-    """Whole-number weights, the same in every permutation; None for 1."""
-    cells: Groups | None = None
-    """The cells that the scale balances within a permuted group."""
-    scale_GBK2: Sequence[Floats] | None = None
-    """For each permuted group, the scale of its cells in every permutation."""
-    drawn_BN: npt.NDArray[Any] | None = None
-    """How often each image is drawn in each permutation, where the draw looks at the group."""
-
-    def scale_of(self, g: int) -> Floats | None:
-        """The scale of the cells of permuted group g in every permutation; None for 1."""
-        return None if self.scale_GBK2 is None else self.scale_GBK2[g]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +59,6 @@ class Weighting:
         NaN in the rows in which the protocol is undefined.
         """
         return None
-
-    def candidates_N(self, p: int) -> Bools:
-        """Images that may have a weight for pathology `p` if groups are permuted."""
-        return self.counted_PN[p]
-
-    def permuted(self, p: int, permuted: Permuted) -> PermutedWeights:
-        """Weights of the images of pathology `p` as members of the permuted groups."""
-        return PermutedWeights(self.multiplicity_N(p))
 
 
 def unweighted(sample: Sample) -> Weighting:

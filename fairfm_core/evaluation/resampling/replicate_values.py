@@ -1,13 +1,12 @@
 """Every metric of every group in many weightings: the engine behind intervals and nulls.
 
-A weighting gives each patient (or other unit) a whole-number weight: the data as they are, a
-bootstrap replicate, or membership in a permuted group. The images of one seed and one pathology are
-sorted once; then, for each block of weightings, one scan computes the AUC and the AUPRC of all
-groups, and one matrix product the weighted sums that all other metrics follow from. Where a
-permuted group has no weights of its own, `permutation_values.py` is faster still.
+A weighting gives each patient (or other unit) a whole-number weight: the data as they are, or a
+bootstrap replicate. The images of one seed and one pathology are sorted once; then, for each block
+of weightings, one scan computes the AUC and the AUPRC of all groups, and one matrix product the
+weighted sums that all other metrics follow from.
 
 From the top down: `bootstrap_values` prepares the cases of a problem, `weighted_values` goes over
-the blocks, `BlockValues` computes the metrics of one pathology in one block, `sums_of_blocks` the
+the blocks, `BlockValues` computes the metrics of one pathology in one block, `sums_of_block` the
 weighted sums of a block.
 
 Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings, U
@@ -19,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,10 +34,9 @@ from fairfm_core.evaluation.kernels.cases import (
     all_cases,
     weight_bounds,
 )
-from fairfm_core.evaluation.kernels.group_auc import group_auc
+from fairfm_core.evaluation.kernels.group_auc import SortedImages, group_auc, sorted_images
 from fairfm_core.evaluation.kernels.pairwise_auc import CellVisits, cell_visits, pairwise_wins
 from fairfm_core.evaluation.kernels.partition import Partition, PartitionPlan, partition_plan
-from fairfm_core.evaluation.kernels.permuted_auc import SortedImages, sorted_images
 from fairfm_core.evaluation.kernels.sufficient_statistics import StatisticColumns
 from fairfm_core.evaluation.kernels.weighted_auprc import SortedCells, sorted_cells, weighted_auprc
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces, weighted_sums
@@ -52,17 +49,9 @@ GroupValues = tuple[int, str, Floats]
 """Place of an attribute, name of a metric, its values [L, G]."""
 
 
-@dataclass(frozen=True, eq=False)
-class BootstrapValues:
-    """The values of each attribute, and the cases that they were computed from."""
-
-    values: list[ValuesByMetric]
-    cases: list[Cases]
-
-
 def bootstrap_values(
     problem: Problem, attributes: Sequence[Groups], weights_BU: npt.NDArray[Any], unit_N: Ints
-) -> BootstrapValues:
+) -> list[ValuesByMetric]:
     """The metrics of each attribute's groups when unit u has the weight `weights_BU[:, u]`.
 
     `unit_N` is the unit of each image: its patient, as a rule.
@@ -79,8 +68,7 @@ def bootstrap_values(
         for p, some_N in enumerate(weighting.counted_PN)
     }
     cases = all_cases(problem, plan, counted, weightings.units)
-    (values,) = weighted_values(problem, plan, cases, [weightings])
-    return BootstrapValues(values, cases)
+    return weighted_values(problem, plan, cases, weightings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,34 +88,22 @@ class Weightings:
 
 
 def weighted_values(
-    problem: Problem,
-    plan: PartitionPlan,
-    cases: Sequence[Cases],
-    weightings: Sequence[Weightings],
-    exhaustive: bool = False,
-) -> list[list[ValuesByMetric]]:
-    """For each of the weightings the metrics of each attribute of a plan.
-
-    The weightings are of the same units and are computed side by side, block by block. Pathologies
-    without cases stay NaN. `exhaustive` says that each unit has weight 1 in exactly one of the
-    weightings, so that the sums of the last one are what the others leave.
-    """
-    values = [_undefined_values(problem, plan, len(each.weights_BU)) for each in weightings]
-    scales = [{p: each.scale_BK2(p) for p in {one.p for one in cases}} for each in weightings]
+    problem: Problem, plan: PartitionPlan, cases: Sequence[Cases], weightings: Weightings
+) -> list[ValuesByMetric]:
+    """The metrics of each attribute of a plan, block by block; NaN for pathologies without
+    cases."""
+    values = _undefined_values(problem, plan, len(weightings.weights_BU))
+    scale = {p: weightings.scale_BK2(p) for p in {one.p for one in cases}}
     start = 0
-    for blocks in zip(*(blocks_of(each.weights_BU) for each in weightings), strict=True):
-        rows = slice(start, start + blocks[0].used)
+    for block in blocks_of(weightings.weights_BU):
+        rows = slice(start, start + block.used)
         start = rows.stop
-        sums = sums_of_blocks(cases, blocks, exhaustive)
-        computed = [
-            BlockValues(plan, block, scale, some, weight_bounds(cases, block), rows)
-            for block, scale, some in zip(blocks, scales, sums, strict=True)
-        ]
+        sums, bounds = sums_of_block(cases, block), weight_bounds(cases, block)
+        computed = BlockValues(plan, block, scale, sums, bounds, rows)
         for each in cases:
-            order = VisitOrder(plan, each, weightings[0].unit_N)
-            for attribute_values, block_values in zip(values, computed, strict=True):
-                for a, name, value_LG in block_values.of(order, problem.metrics_of(each.p)):
-                    attribute_values[a][name][rows, each.s, each.p] = value_LG
+            order = VisitOrder(plan, each, weightings.unit_N)
+            for a, name, value_LG in computed.of(order, problem.metrics_of(each.p)):
+                values[a][name][rows, each.s, each.p] = value_LG
     return values
 
 
@@ -256,32 +232,17 @@ def _scale_of(scale_LK2: Floats | None, partition: Partition) -> Floats | None:
     return None if scale_LK2 is None else scale_LK2[:, partition.balance_K]
 
 
-def sums_of_blocks(
-    cases: Sequence[Cases], blocks: Sequence[Block], exhaustive: bool
-) -> list[dict[SummedStatistics, Floats]]:
-    """The weighted sum of every statistic over every cell, [L, K, T], of each case in each block.
+def sums_of_block(cases: Sequence[Cases], block: Block) -> dict[SummedStatistics, Floats]:
+    """The weighted sum of every statistic over every cell, [L, K, T], of each case in a block.
 
-    By matrix product, one for all cases that share their pieces. Where each unit has weight 1 in
-    exactly one of the blocks (`exhaustive`: permuted groups), the sums of the last block are what
-    the others leave: sums are exact, so nothing is lost by subtracting.
+    By matrix product, one for all cases that share their pieces.
     """
     sharing: dict[Pieces, list[SummedStatistics]] = {}
     for each in cases:
         if each.summed is not None:
             sharing.setdefault(each.summed.pieces, []).append(each.summed)
-    left = 1 if exhaustive and len(blocks) > 1 else 0
-    sums: list[dict[SummedStatistics, Floats]] = [{} for _ in blocks]
+    sums: dict[SummedStatistics, Floats] = {}
     for pieces, together in sharing.items():
-        for block, of_block in zip(blocks[: len(blocks) - left], sums, strict=False):
-            summed = weighted_sums(pieces, block, [each.statistic_PT for each in together])
-            of_block |= dict(zip(together, summed, strict=True))
-    if left:
-        *others, last = sums
-        last |= {each: _sum_of_all(each) - sum(some[each] for some in others) for each in sums[0]}
+        summed = weighted_sums(pieces, block, [each.statistic_PT for each in together])
+        sums |= dict(zip(together, summed, strict=True))
     return sums
-
-
-def _sum_of_all(summed: SummedStatistics) -> Floats:
-    """The sum over all pieces of a cell, [1, K, T]."""
-    parts = pairwise(summed.pieces.bounds_K)
-    return np.array([[summed.statistic_PT[start:stop].sum(axis=0) for start, stop in parts]])

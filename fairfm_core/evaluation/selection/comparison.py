@@ -20,10 +20,11 @@ configurations of the study lend theirs (`spread.py`). The interval is then that
 between these trained models.
 
 A gap is shifted upward by noise, and by more for the noisier model: two perfectly fair models of
-different accuracy differ in their gaps. So the gaps of both are also computed with groups permuted,
-the same permutations for both: `null_difference` is what fair models of this accuracy would show,
-and `p_value` is the larger of those of Student's t and of that permutation test. Type-I errors and
-power of all this are simulated in `benchmarks/comparisons.py`.
+different accuracy differ in their gaps. So both are compared with the gaps of fair models in the
+same draws (`disaggregated/fair_draws.py`): `null_difference` is what fair models of this accuracy
+would show, and `p_value` is the larger of those of Student's t and of the draws against it. Where a
+gap has no p-value of its own there is none here. Type-I errors and power of all this are simulated
+in `benchmarks/comparisons.py`.
 """
 
 from __future__ import annotations
@@ -171,7 +172,8 @@ def difference_of(
     row |= {"lo": difference - reach, "hi": difference + reach, "spread": _sources(spreads)}
     row |= {"se_patients": error.patients, "se_seeds": error.seeds, "freedom": error.freedom}
     row["null_difference"], p_null = _under_null(difference, a, b)
-    why = _no_p_value([name for name, spread in spreads.items() if spread is None])
+    why = a.no_p_value or b.no_p_value
+    why = why or _no_p_value([name for name, spread in spreads.items() if spread is None])
     if why is None:
         row["p_value"] = max(error.p_value(difference), p_null)
     notes = [why, f"{lost} of {len(all_B)} replicates undefined" if lost else None]
@@ -201,9 +203,9 @@ def _no_p_value(alone: Sequence[str]) -> str | None:
 
 
 def _under_null(difference: float, a: Replicated, b: Replicated) -> tuple[float | None, float]:
-    """Mean difference of two gaps under permuted groups, and its permutation p-value.
+    """Mean difference of the gaps of two fair models, and the p-value of the draws against it.
 
-    None and 0 for numbers without a null; None and 1 without a defined permutation.
+    None and 0 for numbers without a null; None and 1 without a defined draw.
     """
     if a.null_RS is None or b.null_RS is None:
         return None, 0.0

@@ -12,8 +12,9 @@ import numpy as np
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
-from fairfm_core.evaluation.tables import Evaluation
+from fairfm_core.evaluation.tables import Evaluation, no_p_value
 
 Key = tuple[str, str, str]
 """Protocol, split and name of a number."""
@@ -28,9 +29,11 @@ class Replicated:
     pairing: str
     """Digest of the images and draws: only numbers with the same pairing may be subtracted."""
     null_RS: Floats | None = None
-    """For a gap, its value in each of R permutations of the groups, the same for all models."""
+    """For a gap, that of a fair model in each of R draws of patients, the same for all models."""
     training_runs: TrainingRuns | None = None
     """Which seeds are independent training runs; None means that each is."""
+    no_p_value: str | None = None
+    """Why a gap has no p-value of its own, and hence none in a comparison."""
 
     def independent(self) -> Replicated:
         """The number by independent training instead of by seed; the mean stays the same.
@@ -42,7 +45,13 @@ class Replicated:
         means = self.training_runs.means
         replicate_BU = means(self.replicate_BS.T).T
         null_RU = None if self.null_RS is None else means(self.null_RS.T).T
-        return Replicated(means(self.value_S), replicate_BU, self.pairing, null_RU)
+        return replace(
+            self,
+            value_S=means(self.value_S),
+            replicate_BS=replicate_BU,
+            null_RS=null_RU,
+            training_runs=None,
+        )
 
     def drawn_seeds(self, random: np.random.Generator) -> Ints:
         """Seeds in each replicate, [B, S], with replacement: training runs, then seeds within."""
@@ -89,18 +98,30 @@ def _joined(seeds: Sequence[Replicated], who: str) -> Replicated:
         np.concatenate([seed.replicate_BS for seed in seeds], axis=1),
         seeds[0].pairing,
         np.concatenate(nulls, axis=1) if len(nulls) == len(seeds) else None,
+        no_p_value=next((seed.no_p_value for seed in seeds if seed.no_p_value), None),
     )
 
 
 def _numbers(evaluation: Evaluation) -> dict[Key, Replicated]:
     """The numbers of one seed."""
-    numbers = {}
+    numbers, withheld = {}, _withheld(evaluation)
     for row in evaluation.replicates.to_dict("records"):
         null_R = np.asarray(row["null"], dtype=np.float64)
-        numbers[(row["protocol"], row["split"], row["name"])] = Replicated(
+        key = row["protocol"], row["split"], row["name"]
+        numbers[key] = Replicated(
             np.array([row["value"]], dtype=np.float64),
             np.asarray(row["replicates"], dtype=np.float64)[:, None],
             row["pairing"],
             null_R[:, None] if null_R.size else None,
+            no_p_value=withheld.get(key),
         )
     return numbers
+
+
+def _withheld(evaluation: Evaluation) -> dict[Key, str | None]:
+    """Why each gap has no p-value, None where it has one."""
+    reasons: dict[Key, str | None] = {}
+    for row in evaluation.gaps.fillna({"reason": ""}).to_dict("records"):
+        name = gap_name(row["metric"], row["definition"], row["attribute"])
+        reasons[(row["protocol"], row["split"], name)] = no_p_value(row["reason"])
+    return reasons

@@ -14,7 +14,7 @@ from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import read_predictions, write_predictions
 from fairfm_core.evaluation.summary import final_metrics
 
-FEW = ("--attributes", "sex", "--replicates", 10, "--permutations", 10)
+FEW = ("--attributes", "sex", "--replicates", 10)
 
 
 @pytest.fixture
@@ -74,9 +74,7 @@ def test_the_search_chooses_on_validation_and_shows_test(folder):
     front = subsets[subsets["on_front"]].sort_values("front")
     assert f"front: {len(front)} of 7 ensembles of 3 members, mean logit" in done.output
     assert front["front"].tolist() == list(range(1, len(front) + 1))
-    settings = EvaluationSettings(
-        attributes=("sex",), replicates=10, permutations=10, metrics=("auc",)
-    )
+    settings = EvaluationSettings(attributes=("sex",), replicates=10, metrics=("auc",))
     for _, row in front.iterrows():
         written = read_predictions(out / "front" / f"{int(row['front'])}.parquet")
         numbers = final_metrics(evaluate(written, settings))

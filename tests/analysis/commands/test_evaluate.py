@@ -38,7 +38,7 @@ def _run(*args):
 
 
 def test_writes_tables_and_prints_what_each_number_is(folder):
-    few = ("--attributes", "sex,age", "--replicates", 20, "--permutations", 10)
+    few = ("--attributes", "sex,age", "--replicates", 20)
     files = (folder / "val.parquet", folder / "test.parquet")
     done = _run(*files, "--out", folder / "out", "--age-edges", "40,60", *few)
     assert done.exit_code == 0, done.output
@@ -57,7 +57,7 @@ def test_writes_tables_and_prints_what_each_number_is(folder):
 
 
 def test_protocols_stand_side_by_side(folder):
-    few = ("--attributes", "sex", "--balance", "sex", "--replicates", 10, "--permutations", 10)
+    few = ("--attributes", "sex", "--balance", "sex", "--replicates", 10)
     done = _run(folder, "--out", folder / "both", "--protocol", "full,balanced,resample", *few)
     assert done.exit_code == 0, done.output
     result = read_evaluation(folder / "both")

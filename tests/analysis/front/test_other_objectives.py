@@ -119,7 +119,7 @@ def test_only_panels_of_auc_gaps_have_a_fairness_score(
 def test_objectives_without_replicates_have_a_front_and_no_probability(
     tmp_path: Path, write_trials: Callable[..., None], study_json: Record
 ) -> None:
-    settings = EvaluationSettings(intervals="delong", replicates=10, permutations=10)
+    settings = EvaluationSettings(intervals="delong", replicates=10)
     write_trials(open_store(str(tmp_path)), settings=settings)
     goals = {"val/auc": "maximize", "val/gap_ece_sex": "minimize"}
     location = write_objectives(tmp_path, study_json, goals, settings)

@@ -19,7 +19,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 def test_the_first_protocol_is_shown_and_named(
     tmp_path: Path, results_folder: Path, write_trials: Callable[..., None]
 ) -> None:
-    settings = EvaluationSettings(protocols=("balanced", "full"), replicates=10, permutations=10)
+    settings = EvaluationSettings(protocols=("balanced", "full"), replicates=10)
     write_trials(open_store(str(tmp_path)), settings=settings)
     found, plain = analyse_study(str(tmp_path), None), analyse_study(str(results_folder), None)
     for each, protocol in ((found, "balanced"), (plain, "full")):

@@ -26,7 +26,7 @@ from fairfm_core.storage.layout import claim_results
 
 from ..conftest import cohort, identity, study_record, write_trial
 
-SETTINGS = EvaluationSettings(replicates=30, permutations=10, metrics=("auc",), attributes=("sex",))
+SETTINGS = EvaluationSettings(replicates=30, metrics=("auc",), attributes=("sex",))
 PAIRS = [(before, seed) for before in (0, 1) for seed in (0, 1)]
 TRIALS: dict[str, tuple[str, int | None, int]] = {
     **{f"mae.p{p}.s{s}": ("mae", p, s) for p, s in PAIRS},

@@ -111,7 +111,7 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
     assert {
         name: settings[name]
         for name in (
-            *("protocols", "attributes", "age_edges", "replicates", "permutations"),
+            *("protocols", "attributes", "age_edges", "replicates"),
             *("metrics", "operating_points", "resampling", "intervals"),
         )
     } == {
@@ -119,7 +119,6 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "attributes": ("sex", "race"),
         "age_edges": (40.0, 60.0, 80.0),
         "replicates": 200,
-        "permutations": 200,
         "metrics": METRIC_FAMILIES,
         "operating_points": ("fpr=0.2",),
         "resampling": "patients",

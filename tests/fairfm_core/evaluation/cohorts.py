@@ -6,8 +6,6 @@ in the table that it gets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -20,8 +18,6 @@ from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.evaluation.resampling.bootstrap import unit_draws
 from fairfm_core.evaluation.resampling.delong import influences
-from fairfm_core.evaluation.resampling.permutation import permuted_groups
-from fairfm_core.evaluation.resampling.permutation_values import permuted_values
 from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 
 AUC_ONLY = MetricRequest()
@@ -135,7 +131,7 @@ def group_values(weighting, attributes, weights_BU, unit_N=None, request=AUC_ONL
     """
     unit_N = weighting.sample.patient_N if unit_N is None else unit_N
     problem = Problem(weighting, request, EvaluationSettings())
-    return bootstrap_values(problem, attributes, weights_BU, unit_N).values
+    return bootstrap_values(problem, attributes, weights_BU, unit_N)
 
 
 def cell_aucs(weighting, groups, weights_BQ):
@@ -144,35 +140,68 @@ def cell_aucs(weighting, groups, weights_BQ):
     return values["auc"]
 
 
-def shuffled_groups(sample, groups, permutations, seed=0):
-    """The group labels permuted over patients."""
-    settings = EvaluationSettings(permutations=permutations, seed=seed)
-    return permuted_groups(Problem(unweighted(sample), AUC_ONLY, settings), groups)
-
-
-def null_values(weighting, permuted, request=AUC_ONLY, cases: Sequence = ()):
-    """The metrics of the permuted groups, [R, S, P, G]."""
-    return permuted_values(Problem(weighting, request, EvaluationSettings()), permuted, cases)
-
-
-def permuted_aucs(weighting, groups, permutations, seed=0):
-    """Subgroup AUCs with group labels permuted, [permutations, S, P, G]."""
-    permuted = shuffled_groups(weighting.sample, groups, permutations, seed)
-    return null_values(weighting, permuted)["auc"]
-
-
 def aucs_of(frame, attribute, kind, count):
-    """AUCs [.., P, G] of the replicates, of the permutations, or of the table itself (`data`)."""
+    """AUCs [.., P, G] of the replicates, or of the table itself (`data`)."""
     sample = sample_of([frame], "test", ("Edema", "Fracture"))
     groups = everybody(len(frame))
     if attribute != "overall":
         groups = groups_of(frame, attribute, (40,))
-    if kind == "null":
-        return permuted_aucs(unweighted(sample), groups, count, seed=0)[:, 0]
     weights = np.ones((1, len(sample.patient_ids)), dtype=np.uint16)
     if kind != "data":
         weights = patient_draws(sample.patient_ids, count, seed=0)
     return cell_aucs(unweighted(sample), groups, weights)[:, 0]
+
+
+def patients_by_class(frame, attribute, pathologies=("Edema", "Fracture")):
+    """Patients with negatives and with positives of every cell, [P, G, 2], by pandas."""
+    names = ["all"] if attribute == "overall" else sorted(frame[attribute].unique())
+    table = []
+    for pathology in pathologies:
+        row = []
+        for name in names:
+            of = frame if attribute == "overall" else frame[frame[attribute] == name]
+            label = of[f"y_{pathology}"]
+            row.append([of.loc[label == c, "patient_id"].nunique() for c in (0, 1)])
+        table.append(row)
+    return table
+
+
+def auc_variance_by_loop(auc, positives, negatives):
+    """Hanley and McNeil (1982), as their equation 2 writes it."""
+    q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    top = auc * (1 - auc) + (positives - 1) * (q1 - auc * auc) + (negatives - 1) * (q2 - auc * auc)
+    return top / (positives * negatives)
+
+
+def fair_aucs_by_loops(value_PG, replicate_BPG, patients_PG2):
+    """What the groups of a fair model deviate by in every draw, [B, P, G], cell by cell."""
+    fair_BPG = np.empty(np.shape(replicate_BPG))
+    for p, patients_G2 in enumerate(patients_PG2):
+        weights = [1 / (1 / n + 1 / m) for n, m in patients_G2]
+        common = sum(w * v for w, v in zip(weights, value_PG[p], strict=True)) / sum(weights)
+        for g, (negatives, positives) in enumerate(patients_G2):
+            own, at_common = (
+                auc_variance_by_loop(value, positives, negatives)
+                for value in (value_PG[p][g], common)
+            )
+            few = min(negatives, positives)
+            factor = (few / (few - 1)) ** 0.5 * (at_common / own) ** 0.5
+            for b in range(len(replicate_BPG)):
+                fair_BPG[b, p, g] = factor * (replicate_BPG[b][p][g] - value_PG[p][g])
+    return fair_BPG
+
+
+def fair_everybody_by_loops(whole_P, whole_BP, value_PG, replicate_BPG, patients_PG2):
+    """What everybody deviates by where the groups deviate as those of a fair model, [B, P]."""
+    fair_BPG = fair_aucs_by_loops(value_PG, replicate_BPG, patients_PG2)
+    moved_BP = np.empty(np.shape(whole_BP))
+    for b, p in np.ndindex(moved_BP.shape):
+        weights = [1 / (1 / n + 1 / m) for n, m in patients_PG2[p]]
+        moved_BP[b, p] = whole_BP[b][p] - whole_P[p]
+        for g, weight in enumerate(weights):
+            plain = replicate_BPG[b][p][g] - value_PG[p][g]
+            moved_BP[b, p] += weight / sum(weights) * (fair_BPG[b, p, g] - plain)
+    return moved_BP
 
 
 def val_and_test(make_frame, images=400, **changes):

@@ -25,8 +25,6 @@ def test_values_as_they_are_and_null_is_no_group():
     assert list(groups.code_N) == [0, 1, -1, 0, 1]
     assert groups.without == 1
     assert groups_of(FRAME, "site", (40,)).names == ("1", "2")
-    assert groups.level("sex").tolist() == [0, 1]
-    assert groups.level("site") is None
 
 
 def test_age_has_named_bins_in_order():
@@ -49,8 +47,6 @@ def test_a_group_of_another_split_is_a_group_without_images():
     joint = groups_of(part, "sex x site", (40,), FRAME)
     assert joint.names == ("F x 1", "M x 1", "M x 2")
     assert list(joint.code_N) == [2, 0]
-    assert list(joint.level("site")) == [0, 0, 1]
-    assert joint.level("age") is None
 
 
 def test_an_image_without_one_of_the_attributes_is_in_no_combination():

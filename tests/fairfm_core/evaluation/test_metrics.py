@@ -19,8 +19,8 @@ def test_a_new_row_is_all_that_a_new_metric_needs(monkeypatch):
 
     row = (Metric("prevalence", 0.0, (), prevalence, reference=1.0),)
     monkeypatch.setitem(FAMILIES, "prevalence", row)
-    settings = EvaluationSettings(metrics=("auc", "prevalence"), replicates=20, permutations=20)
-    frame = cohort(300)
+    settings = EvaluationSettings(metrics=("auc", "prevalence"), replicates=20)
+    frame = cohort(600)
     result = evaluate(Predictions(frame), settings)
     where = {"pathology": "Edema", "attribute": "race", "metric": "prevalence"}
     for group, rows in frame.groupby("race"):

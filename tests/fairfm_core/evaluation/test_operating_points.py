@@ -19,9 +19,7 @@ from fairfm_core.evaluation.operating_points import chosen_threshold
 from fairfm_core.evaluation.predictions import Predictions
 
 POINTS = ("fpr=0.2", "sensitivity=0.8", "f1")
-SETTINGS = EvaluationSettings(
-    metrics=("rates",), operating_points=POINTS, replicates=10, permutations=10
-)
+SETTINGS = EvaluationSettings(metrics=("rates",), operating_points=POINTS, replicates=10)
 
 
 def counts_at(threshold, scores, labels):

@@ -9,7 +9,7 @@ from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.selection import validation_table
 from fairfm_core.evaluation.summary import final_metrics, number_rows, validation_metrics
 
-SETTINGS = EvaluationSettings(replicates=20, permutations=20)
+SETTINGS = EvaluationSettings(replicates=20)
 USUAL = (
     "auc",
     *("worst_group_auc_sex", "gap_sex", "mean_of_gaps_sex"),

@@ -25,7 +25,7 @@ from fairfm_core.training.finetuning import fitting
 TUNE = {"method": "end_to_end", "recipe": "smoke", "epochs": 3, "drop_path": 0.1}
 PROBE = {"method": "linear_probe", "recipe": "smoke", "epochs": 4}
 VIT = {"name": "test_vit", "image_size": 32, "channels": 1, "options": {"patch_size": 8}}
-SETTINGS = EvaluationSettings(replicates=10, permutations=10)
+SETTINGS = EvaluationSettings(replicates=10)
 CNN = {"name": "test_efficientnet", "image_size": 48, "channels": 3}
 
 

@@ -64,7 +64,7 @@ def planned(
     )
     assert trial.weights is not None
     trial = trial.model_copy(update={"weights": located(trial.weights)})
-    settings = EvaluationSettings(replicates=5, permutations=5)
+    settings = EvaluationSettings(replicates=5)
     return stages_of(trial, phantom.digest, phantom.pathologies, settings)
 
 

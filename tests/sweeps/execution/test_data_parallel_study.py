@@ -45,7 +45,7 @@ def write(folder: Path, phantom: Path, workers: int, **fields: Any) -> Path:
             "data": {"dataset": str(phantom)},
         },
         "resources": {"workers": workers},
-        "evaluation": {"attributes": ["sex"], "replicates": 10, "permutations": 10},
+        "evaluation": {"attributes": ["sex"], "replicates": 10},
     }
     path = folder / f"study{workers}.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False))

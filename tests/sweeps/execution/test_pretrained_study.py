@@ -42,7 +42,7 @@ def write(folder: Path, phantom: Path, weights: dict[str, Any]) -> Path:
                 "tune": {"method": "end_to_end", "recipe": "smoke", "epochs": 1},
             },
         },
-        "evaluation": {"attributes": ["sex"], "replicates": 10, "permutations": 10},
+        "evaluation": {"attributes": ["sex"], "replicates": 10},
     }
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False))

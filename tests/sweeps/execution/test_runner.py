@@ -163,7 +163,7 @@ def test_a_longer_evaluation_repeats_no_training(
 ) -> None:
     _, results, _ = finished
     adapted = sorted((results / "adapt").iterdir())
-    study = write_study(evaluation={"attributes": ["sex"], "replicates": 21, "permutations": 20})
+    study = write_study(evaluation={"attributes": ["sex"], "replicates": 21})
     done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
     assert done.returncode == 0, done.stderr
     assert sorted((results / "adapt").iterdir()) == adapted

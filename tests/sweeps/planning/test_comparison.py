@@ -17,17 +17,8 @@ MOCO = {"model": "mocov3", "file": "moco.pth.tar"}
 
 def manifest(size: int = 256, **changes: Any) -> Manifest:
     fields = {"kind": "table", "size": size, "interpolation": "bicubic", "notes": {}}
-    digests = Digests(images="0", cohort="0")
-    return Manifest.model_validate(
-        {
-            **fields,
-            "counts": {"images": 1},
-            "origin": {},
-            "digests": digests,
-            "request": "",
-            **changes,
-        }
-    )
+    made = {"counts": {"images": 1}, "origin": {}, "digests": Digests(images="0", cohort="0")}
+    return Manifest.model_validate({**fields, **made, "request": "", **changes})
 
 
 STORES = {"d": manifest(), "corpus": manifest()}

@@ -25,7 +25,7 @@ from sweeps.tracking.run_writer import RunWriter
 from ..conftest import NewDatabase
 
 STUDY = "tiny"
-SETTINGS = EvaluationSettings(attributes=("sex",), replicates=5, permutations=5)
+SETTINGS = EvaluationSettings(attributes=("sex",), replicates=5)
 IDENTITIES = {"probe.s0": "a" * 20, "tune.s0": "b" * 20}
 EPOCHS = 3
 

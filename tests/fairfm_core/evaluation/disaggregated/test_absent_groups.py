@@ -13,9 +13,7 @@ from tests.fairfm_core.evaluation.cohorts import cohort
 def test_the_gap_of_a_split_without_a_group_is_null_with_its_reason() -> None:
     val, test = (cohort(split=split) for split in ("val", "test"))
     parts = [Predictions(val[val["race"] != "Black"]), Predictions(test)]
-    settings = EvaluationSettings(
-        attributes=("race",), replicates=5, permutations=5, metrics=("auc",)
-    )
+    settings = EvaluationSettings(attributes=("race",), replicates=5, metrics=("auc",))
     evaluation = evaluate(parts, settings)
     gaps = evaluation.gaps.set_index(["split", "definition"])
     assert gaps.loc[("test", "gap_of_mean"), "value"] > 0

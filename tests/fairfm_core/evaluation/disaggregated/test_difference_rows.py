@@ -10,9 +10,16 @@ from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import everybody
 from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.protocols.weighting import unweighted
-from tests.fairfm_core.evaluation.cohorts import aucs_of, cell_aucs, val_and_test
+from tests.fairfm_core.evaluation.cohorts import (
+    aucs_of,
+    cell_aucs,
+    fair_aucs_by_loops,
+    fair_everybody_by_loops,
+    patients_by_class,
+    val_and_test,
+)
 
-SETTINGS = EvaluationSettings(attributes=("sex", "race"), replicates=60, permutations=80)
+SETTINGS = EvaluationSettings(attributes=("sex", "race"), replicates=60)
 AUC_ONLY = SETTINGS.model_copy(update={"metrics": ("auc",)})
 PAIRS = {"sex": [("F", "M")], "race": [("Asian", "Black"), ("Asian", "White"), ("Black", "White")]}
 
@@ -43,7 +50,7 @@ def test_differences_are_signed_relative_and_complete(make_frame):
 
 
 def test_intervals_and_p_values_of_differences_equal_loops(make_frame):
-    frame = make_frame(300).sort_values("image_id")
+    frame = make_frame(500).sort_values("image_id")
     rows = evaluate(Predictions(frame), AUC_ONLY).differences
     whole_BP = aucs_of(frame, "overall", "bootstrap", 60)[..., 0]
     once = cell_aucs(
@@ -53,23 +60,25 @@ def test_intervals_and_p_values_of_differences_equal_loops(make_frame):
     )[0, 0, :, 0]
     for attribute in ("sex", "race"):
         names = sorted(frame[attribute].unique())
-        draws_BPG, null_RPG = (
-            aucs_of(frame, attribute, *kind) for kind in (("bootstrap", 60), ("null", 80))
-        )
+        draws_BPG = aucs_of(frame, attribute, "bootstrap", 60)
+        value_PG = aucs_of(frame, attribute, "data", 1)[0]
+        groups = value_PG, draws_BPG, patients_by_class(frame, attribute)
+        null_BPG = fair_aucs_by_loops(*groups)
+        null_of_all_BP = fair_everybody_by_loops(once, whole_BP, *groups)
         for _, row in rows[rows["attribute"] == attribute].iterrows():
             g = names.index(row["group"])
-            drawn, null = draws_BPG[..., g], null_RPG[..., g]
+            drawn, null = draws_BPG[..., g], null_BPG[..., g]
             if row["reference"] == "overall":
-                drawn, null = drawn - whole_BP, null - once
+                drawn, null = drawn - whole_BP, null - null_of_all_BP
             else:
                 h = names.index(row["reference"])
-                drawn, null = drawn - draws_BPG[..., h], null - null_RPG[..., h]
+                drawn, null = drawn - draws_BPG[..., h], null - null_BPG[..., h]
             place = {"Edema": [0], "Fracture": [1], "mean": [0, 1]}[row["pathology"]]
             drawn, null = drawn[:, place].mean(axis=1), null[:, place].mean(axis=1)
             assert row["lo"] == pytest.approx(np.quantile(drawn, 0.025), abs=1e-12)
             assert row["hi"] == pytest.approx(np.quantile(drawn, 0.975), abs=1e-12)
             as_large = sum(1 for each in null if abs(each) >= abs(row["value"]) - 1e-12)
-            assert row["p_value"] == (1 + as_large) / 81
+            assert row["p_value"] == (1 + as_large) / 61
 
 
 def test_a_difference_the_other_way_round_is_its_negative(make_frame):
@@ -92,7 +101,7 @@ def test_a_difference_the_other_way_round_is_its_negative(make_frame):
 
 
 def test_an_undefined_side_makes_a_difference_null_with_its_reason(make_frame):
-    frame = make_frame(300)
+    frame = make_frame(500)
     frame.loc[frame["race"] == "Black", "y_Fracture"] = 0.0
     rows = evaluate(Predictions(frame), AUC_ONLY).differences
     race = rows[rows["attribute"] == "race"]

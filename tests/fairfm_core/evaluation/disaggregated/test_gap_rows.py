@@ -13,19 +13,17 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.disaggregated.extremes import gap_extreme
 from fairfm_core.evaluation.disaggregated.gaps import fairness_scores, worst_and_best, worst_value
 from fairfm_core.evaluation.evaluate import evaluate
-from fairfm_core.evaluation.groups import groups_of
-from fairfm_core.evaluation.metrics import MetricRequest
-from fairfm_core.evaluation.predictions import Predictions, sample_of
+from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
 from tests.fairfm_core.evaluation.cohorts import (
     aucs_of,
-    null_values,
+    fair_aucs_by_loops,
+    patients_by_class,
     pick,
-    shuffled_groups,
     val_and_test,
 )
 
-SETTINGS = EvaluationSettings(attributes=("sex", "race"), replicates=60, permutations=80)
+SETTINGS = EvaluationSettings(attributes=("sex", "race"), replicates=60)
 AUC_ONLY = SETTINGS.model_copy(update={"metrics": ("auc",)})
 IDEAL = {
     **{"auc": 1, "auprc": 1, "tpr": 1, "fpr": 0, "fnr": 0, "brier": 0, "ece": 0},
@@ -45,12 +43,15 @@ def gap_by_loops(table_PG, definition):
 @pytest.mark.parametrize("definition", ["gap_of_mean", "mean_of_gaps"])
 @pytest.mark.parametrize("attribute", ["sex", "race"])
 def test_every_column_of_a_gap_is_what_it_says(make_frame, attribute, definition):
-    frame = make_frame(300).sort_values("image_id")
+    frame = make_frame(500).sort_values("image_id")
     gaps = evaluate(Predictions(frame), AUC_ONLY).gaps
     row = pick(gaps, attribute=attribute, definition=definition)
-    null = np.array(
-        [gap_by_loops(table, definition) for table in aucs_of(frame, attribute, "null", 80)]
+    fair = fair_aucs_by_loops(
+        aucs_of(frame, attribute, "data", 1)[0],
+        aucs_of(frame, attribute, "bootstrap", 60),
+        patients_by_class(frame, attribute),
     )
+    null = np.array([gap_by_loops(table, definition) for table in fair])
     tables = [*aucs_of(frame, attribute, "data", 1), *aucs_of(frame, attribute, "bootstrap", 60)]
     if definition == "gap_of_mean":
         tables = [table.mean(axis=0, keepdims=True) for table in tables]
@@ -65,8 +66,8 @@ def test_every_column_of_a_gap_is_what_it_says(make_frame, attribute, definition
     assert row["null_hi"] == pytest.approx(np.quantile(null, 0.95), abs=1e-12)
     assert row["excess"] == pytest.approx(row["value"] - null.mean(), abs=1e-12)
     as_large = sum(1 for gap in null if gap >= row["value"] - 1e-12)
-    assert row["p_value"] == (1 + as_large) / 81
-    assert 1 / 81 <= row["p_value"] <= 1
+    assert row["p_value"] == (1 + as_large) / 61
+    assert 1 / 61 <= row["p_value"] <= 1
 
 
 def off_by_loops(table_PG, ideal):
@@ -149,25 +150,7 @@ def test_an_undefined_gap_has_no_fairness_score_and_spoils_no_other():
     assert np.isnan(scores[1])
 
 
-def test_permutations_that_are_the_data_or_its_mirror_have_p_value_1(make_frame):
-    """One patient whose images are of two groups: every permutation shows the same gap."""
-    frame = make_frame(80).assign(patient_id="only")
-    frame["race"] = ["A", "B"] * 40
-    settings = SETTINGS.model_copy(
-        update={
-            "attributes": ("race",),
-            "metrics": ("auc", "auprc", "brier", "ece", "calibration"),
-        }
-    )
-    gaps = evaluate(Predictions(frame), settings).gaps.set_index(["metric", "definition"])
-    # A recalibration is judged as its null is made, by a step from everybody's fit.
-    plain = ~gaps.index.get_level_values("metric").str.startswith("calibration")
-    np.testing.assert_allclose(gaps["null_mean"][plain], gaps["value"][plain], atol=1e-9)
-    np.testing.assert_allclose(gaps["excess"], 0.0, atol=1e-9)
-    assert (gaps["p_value"] == 1).all()
-
-
-def fair_cohort(seed, patients=60, pathologies=1):
+def fair_cohort(seed, patients=400, pathologies=1):
     """Two images a patient with a patient's effect; three unequal groups that do not matter."""
     rng = np.random.default_rng([seed, 7])
     patient_N = np.repeat(np.arange(patients), 2)
@@ -195,9 +178,7 @@ def distance_from_uniform(p_values):
 
 @pytest.mark.slow
 def test_p_values_are_uniform_where_groups_do_not_matter():
-    settings = EvaluationSettings(
-        attributes=("race",), replicates=0, permutations=99, metrics=("auc", "brier")
-    )
+    settings = EvaluationSettings(attributes=("race",), replicates=99, metrics=("auc", "brier"))
     found: dict[tuple[str, ...], list[float]] = {}
     for seed in range(200):
         result = evaluate(Predictions(fair_cohort(seed)), settings)
@@ -218,14 +199,14 @@ def test_a_planted_gap_is_found_by_gap_and_differences(make_frame):
     result = evaluate(Predictions(frame), AUC_ONLY)
     for definition in ("gap_of_mean", "mean_of_gaps"):
         gap = pick(result.gaps, attribute="race", definition=definition)
-        assert gap["p_value"] == pytest.approx(1 / 81)
+        assert gap["p_value"] == pytest.approx(1 / 61)
         assert gap["bias_corrected"] > gap["null_hi"]
         assert gap["worst_group"] == "Black"
     for group, reference in (("Black", "overall"), ("Asian", "Black"), ("Black", "White")):
         row = pick(result.differences, group=group, reference=reference, pathology="mean")
         sign = -1 if group == "Black" else 1
         assert sign * row["value"] > 0.05
-        assert row["p_value"] == pytest.approx(1 / 81)
+        assert row["p_value"] == pytest.approx(1 / 61)
         assert row["lo"] * row["hi"] > 0, "the interval excludes 0"
     row = pick(result.differences, group="F", reference="M", pathology="mean")
     assert row["lo"] < 0 < row["hi"]
@@ -239,10 +220,10 @@ def test_a_planted_gap_in_calibration_is_found(make_frame):
             logit = np.log(part.frame[name] / (1 - part.frame[name])) + 1.0 * black
             part.frame[name] = (1 / (1 + np.exp(-logit))).astype(np.float32)
     result = evaluate(parts, SETTINGS)
-    for metric in ("fpr@fpr=0.2", "brier", "ece", "calibration_intercept"):
+    for metric in ("fpr@fpr=0.2", "brier", "calibration_intercept"):
         where = {"split": "test", "attribute": "race", "metric": metric}
         gap = pick(result.gaps, definition="gap_of_mean", **where)
-        assert gap["p_value"] == pytest.approx(1 / 81), metric
+        assert gap["p_value"] == pytest.approx(1 / 61), metric
         assert gap["worst_group"] == "Black", metric
     auc = {"split": "test", "attribute": "race", "metric": "auc", "definition": "gap_of_mean"}
     assert pick(result.gaps, **auc)["p_value"] > 0.05, "the order of scores is as it was"
@@ -287,7 +268,7 @@ CELLS = ("sex", "race", "race x sex")
 def test_the_noise_floor_of_a_fair_model_is_the_published_one():
     """Points of AUC on drawn balanced sets: means over simulations, within 40 %."""
     settings = EvaluationSettings(
-        protocols=("resample",), attributes=CELLS, replicates=0, permutations=1,
+        protocols=("resample",), attributes=CELLS, replicates=0,
         metrics=("auc",), resample_factor=1.0,
     )  # fmt: skip
     tables = []
@@ -310,7 +291,7 @@ def test_the_noise_floor_of_a_fair_model_is_the_published_one():
 def test_a_fair_model_shows_what_its_null_shows(protocol):
     """Also where the protocol weighs the groups: means of 24 simulations within 20 %."""
     settings = EvaluationSettings(
-        protocols=(protocol,), attributes=CELLS, replicates=0, permutations=8, metrics=("auc",)
+        protocols=(protocol,), attributes=CELLS, replicates=20, metrics=("auc",)
     )
     tables = []
     for seed in range(24):
@@ -321,31 +302,3 @@ def test_a_fair_model_shows_what_its_null_shows(protocol):
     mean = sum(tables) / len(tables)
     ratio = mean["value"] / mean["null_mean"]
     assert ratio.between(0.8, 1.2).all(), ratio.to_dict()
-
-
-def test_a_joint_attribute_of_balanced_ones_is_balanced_anew_in_its_null(make_frame):
-    """As the null of one balanced attribute is: cells are alike in every permutation."""
-    frame = make_frame(600)
-    sample = sample_of([frame], "test", ("Edema", "Fracture"))
-    weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-    groups = groups_of(frame, "race x sex", (40,))
-    permuted = shuffled_groups(sample, groups, 1, seed=0)
-    values = null_values(weighting, permuted, MetricRequest(("auc", "brier")))
-    races, sexes = zip(*(name.split(" x ") for name in groups.names), strict=True)
-    code_N = permuted.code_BU[0, permuted.unit_N]
-    shuffled = frame.assign(race=np.array(races)[code_N], sex=np.array(sexes)[code_N])
-    wanted = evaluate(
-        Predictions(shuffled),
-        EvaluationSettings(
-            protocols=("balanced",), attributes=("race x sex",), replicates=0, permutations=0,
-            metrics=("auc", "brier"),
-        ),
-    ).metrics  # fmt: skip
-    for p, pathology in enumerate(sample.pathologies):
-        for g, group in enumerate(groups.names):
-            for metric in ("auc", "brier"):
-                row = pick(
-                    wanted, pathology=pathology, group=group, metric=metric, attribute="race x sex"
-                )
-                got = values[metric][0, 0, p, g]
-                assert got == pytest.approx(row["value"], abs=1e-9), (pathology, group, metric)

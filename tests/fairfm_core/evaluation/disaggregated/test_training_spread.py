@@ -90,7 +90,7 @@ def test_the_interval_covers_where_pretrainings_vary_and_ignoring_them_does_not(
 
 
 def test_values_stay_and_intervals_widen(make_frame):
-    settings = EvaluationSettings(replicates=60, permutations=10, metrics=("auc",))
+    settings = EvaluationSettings(replicates=60, metrics=("auc",))
     seeds = [Predictions(make_frame(model=model)) for model in range(4)]
     plain = evaluate_seeds(seeds, settings)
     both = evaluate_seeds(seeds, settings, TrainingRuns.of("aabb"))

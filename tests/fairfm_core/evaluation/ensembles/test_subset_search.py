@@ -17,7 +17,7 @@ from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.summary import final_metrics, validation_metrics
 
-SETTINGS = EvaluationSettings(replicates=5, permutations=5, metrics=("auc",))
+SETTINGS = EvaluationSettings(replicates=5, metrics=("auc",))
 SEX = SETTINGS.model_copy(update={"attributes": ("sex",)})
 
 

@@ -349,7 +349,6 @@ for intervals in ("bootstrap", "delong"):
         protocols=("full", "balanced", "resample"),
         attributes=("race", "age"),
         replicates=96,
-        permutations=32,
         intervals=intervals,
     )
     write_evaluation(evaluate(predictions, settings), out / intervals)

@@ -24,7 +24,7 @@ from fairfm_core.evaluation.resampling.bootstrap import percentile_interval
 from tests.fairfm_core.evaluation.cohorts import cohort, group_values, image_weights, patient_draws
 
 METRICS = ("calibration_slope", "calibration_intercept")
-SETTINGS = EvaluationSettings(replicates=0, permutations=1, metrics=("calibration",))
+SETTINGS = EvaluationSettings(replicates=0, metrics=("calibration",))
 
 
 def miscalibrated(images=1500, seed=0, slope=0.7, shift=-0.4):

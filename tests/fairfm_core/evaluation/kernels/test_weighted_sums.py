@@ -26,7 +26,6 @@ from sklearn.metrics import (
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import everybody, groups_of
-from fairfm_core.evaluation.kernels import blocks
 from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.operating_points import Threshold
 from fairfm_core.evaluation.predictions import Predictions, sample_of
@@ -36,10 +35,8 @@ from tests.fairfm_core.evaluation.cohorts import (
     cohort,
     group_values,
     image_weights,
-    null_values,
     patient_draws,
     pick,
-    shuffled_groups,
 )
 
 PATHOLOGIES = ("No Finding", "Edema")
@@ -150,74 +147,6 @@ def test_every_metric_of_every_replicate_equals_scikit_learn(protocol):
                     assert_expected(frame, values, (b, 0, p, g), pathology, *data)
 
 
-def permuted_weights(weighting, permuted, shuffled, b, p, protocol):
-    """Weights of the images in permutation b: those of the protocol for the shuffled table."""
-    if protocol == "balanced":
-        return image_weights(shuffled, "balanced", SETTINGS)[p]
-    if protocol == "resample" and permuted.groups.attribute == "race":
-        return weighting.permuted(p, permuted).drawn_BN[b].astype(float)
-    return weighting.weights_N(p)
-
-
-@pytest.mark.parametrize("attribute", ["race", "age"])
-@pytest.mark.parametrize("protocol", PROTOCOL_NAMES)
-def test_every_metric_of_every_permutation_equals_scikit_learn(protocol, attribute):
-    frame = two_labels(images=600, seed=1)
-    sample = sample_of([frame], "test", PATHOLOGIES)
-    groups = groups_of(frame, attribute, EDGES)
-    permuted = shuffled_groups(sample, groups, 2, seed=0)
-    weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    values = null_values(weighting, permuted, REQUEST)
-    names = np.array([*groups.names, None], dtype=object)
-    for b in range(2):
-        code_N = np.where(permuted.unit_N < 0, -1, permuted.code_BU[b, permuted.unit_N])
-        assert (code_N != groups.code_N).mean() > 0.3
-        shuffled = frame.assign(race=names[code_N]) if attribute == "race" else frame
-        for p, pathology in enumerate(PATHOLOGIES):
-            known_N = frame[f"y_{pathology}"].notna().to_numpy()
-            weight_N = permuted_weights(weighting, permuted, shuffled, b, p, protocol)
-            for g in range(len(groups.names)):
-                case_n = np.flatnonzero(known_N & (code_N == g))
-                assert_expected(frame, values, (b, 0, p, g), pathology, case_n, weight_N[case_n])
-
-
-def test_a_pathology_that_cannot_be_balanced_leaves_the_others_null_alone():
-    frame = two_labels(images=600, seed=1)
-    cell_N = (frame["race"] == "Black") & (frame["sex"] == "F")
-    undone = frame.assign(**{"y_No Finding": frame["y_No Finding"].mask(cell_N, 0.0)})
-
-    def null(of, pathologies):
-        sample = sample_of([of], "test", pathologies)
-        weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-        permuted = shuffled_groups(sample, groups_of(of, "race", EDGES), 3, seed=0)
-        return null_values(weighting, permuted, MetricRequest(("auc", "auprc", "brier")))
-
-    alone = null(frame, ("Edema",))
-    for order in (("Edema", "No Finding"), ("No Finding", "Edema")):
-        beside = null(undone, order)
-        for name, value_BSPG in alone.items():
-            got_BSG = beside[name][:, :, order.index("Edema")]
-            np.testing.assert_array_equal(got_BSG, value_BSPG[:, :, 0], err_msg=f"{name} {order}")
-
-
-@pytest.mark.parametrize("protocol", PROTOCOL_NAMES)
-def test_blocks_change_no_bit_of_a_permutation(protocol, monkeypatch):
-    frame = two_labels(images=300, seed=1)
-    other = frame.assign(**{"p_Edema": frame["p_No Finding"], "p_No Finding": frame["p_Edema"]})
-    sample = sample_of([frame, other], "test", PATHOLOGIES)
-    request = MetricRequest(
-        (*REQUEST.families, "calibration"),
-        {point: found * 2 for point, found in REQUEST.thresholds.items()},
-    )
-    permuted = shuffled_groups(sample, groups_of(frame, "race", EDGES), 20, seed=0)
-    weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    whole = null_values(weighting, permuted, request)
-    assert all(np.isfinite(value).any() for value in whole.values())
-    monkeypatch.setattr(blocks, "BLOCK_SIZE", 7)
-    for name, value in null_values(weighting, permuted, request).items():
-        np.testing.assert_array_equal(value, whole[name], err_msg=name)
-
-
 NEEDS = {
     "auc": ("positives", "negatives"),
     "auprc": ("positives", "negatives"),
@@ -289,7 +218,7 @@ def test_tiny_tied_samples_equal_scikit_learn(rows):
 
 def test_equalized_odds_is_the_larger_gap_of_two_rates():
     predictions = [Predictions(two_labels(seed=2, split=split)) for split in ("val", "test")]
-    settings = EvaluationSettings(replicates=0, permutations=0, metrics=("rates",))
+    settings = EvaluationSettings(replicates=0, metrics=("rates",))
     result = evaluate(predictions, settings)
     cells = result.metrics[
         (result.metrics["split"] == "test") & (result.metrics["attribute"] == "race")
@@ -327,9 +256,7 @@ def test_fairlearn_says_the_same(protocol, attribute):
         two_labels(images=800, seed=3, split=split).drop(columns=["y_No Finding", "p_No Finding"])
         for split in ("val", "test")
     )
-    settings = EvaluationSettings(
-        protocols=(protocol,), replicates=0, permutations=0, metrics=("auc", "rates")
-    )
+    settings = EvaluationSettings(protocols=(protocol,), replicates=0, metrics=("auc", "rates"))
     result = evaluate([Predictions(val), Predictions(test)], settings)
     cut = result.thresholds.iloc[0]["threshold"]
     weights = image_weights(test, protocol, settings)[0]

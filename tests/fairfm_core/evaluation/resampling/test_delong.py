@@ -229,7 +229,7 @@ def test_the_interval_of_a_gap_is_that_of_the_bootstrap():
 
 def test_delong_intervals_from_end_to_end():
     frame = clustered(1200, seed=5, pathologies=2)
-    settings = EvaluationSettings(replicates=1000, permutations=20, metrics=("auc", "brier"))
+    settings = EvaluationSettings(replicates=1000, metrics=("auc", "brier"))
     delong, bootstrap = (
         evaluate(Predictions(frame), settings.model_copy(update={"intervals": kind}))
         for kind in ("delong", "bootstrap")
@@ -262,9 +262,7 @@ def test_delong_intervals_from_end_to_end():
 def test_rows_of_a_drawn_set_are_no_people():
     """A set drawn with replacement, bootstrapped row by row: copies are taken for people."""
     frame = clustered(3000, seed=6, images=2)
-    settings = EvaluationSettings(
-        protocols=("resample",), replicates=400, permutations=1, metrics=("auc",)
-    )
+    settings = EvaluationSettings(protocols=("resample",), replicates=400, metrics=("auc",))
     patients = evaluate(Predictions(frame), settings)
     copies = image_weights(frame, "resample", settings)[0].astype(int)
     drawn = frame.loc[np.repeat(frame.index, copies)].reset_index(drop=True)
@@ -293,7 +291,6 @@ def test_under_balanced_weights_a_group_that_cuts_cells_has_no_delong_interval()
     )
     settings = EvaluationSettings(
         protocols=("balanced",), intervals="delong", attributes=("race", "age"), metrics=("auc",),
-        permutations=10,
     )  # fmt: skip
     found = evaluate(Predictions(frame), settings)
     metrics = found.metrics[found.metrics["metric"] == "auc"].set_index("attribute")

@@ -83,7 +83,7 @@ def test_an_undefined_replicate_is_not_on_the_front():
 
 
 def test_stored_replicates_draw_the_same_patients(make_frame):
-    settings = EvaluationSettings(replicates=60, permutations=0, metrics=("auc",))
+    settings = EvaluationSettings(replicates=60, metrics=("auc",))
     models = {
         f"m{k}": replicated([evaluate(Predictions(make_frame(model=k)), settings)], f"m{k}")
         for k in range(3)

@@ -156,7 +156,7 @@ def test_bad_requests():
 
 @pytest.mark.slow
 def test_changing_test_values_never_changes_the_choice(make_frame):
-    settings = EvaluationSettings(replicates=0, permutations=0)
+    settings = EvaluationSettings(replicates=0)
 
     def table(spoil):
         evaluations = {}

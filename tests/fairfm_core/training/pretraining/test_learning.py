@@ -26,7 +26,7 @@ from fairfm_core.stages import stages_of
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = EvaluationSettings(attributes=("sex",), metrics=("auc",), replicates=500, permutations=0)
+SETTINGS = EvaluationSettings(attributes=("sex",), metrics=("auc",), replicates=500)
 
 
 class World(NamedTuple):
