@@ -9,6 +9,10 @@ from analysis.results.numbers import POINTS, Number
 from fairfm_core.evaluation.numbers import number_named
 
 UNDEFINED = "undefined"
+EXTREMES = (
+    "A gap and the worst group are extremes, which noise exaggerates: the corrected value allows"
+    " for it, and so does the interval."
+)
 MEAN = "mean over pathologies"
 ABBREVIATIONS = ("auc", "auprc", "tpr", "fpr", "fnr", "ece")
 """Metrics that are written in capitals."""

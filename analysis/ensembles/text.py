@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from analysis.results.numbers import Number, is_gap
-from analysis.wording import UNDEFINED, aligned, definition_of
+from analysis.wording import EXTREMES, UNDEFINED, aligned, definition_of
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.ensembles.report import Reported
 from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch
@@ -73,6 +73,8 @@ def _note(name: str, number: Number | None) -> str:
     if is_gap(name) and number["null_mean"] is not None:
         null = f"null {number['null_mean']:.4f} (to {number['null_hi']:.4f})"
         notes.append(f"{null}, p {number['p_value']:.3f}")
+    if number["bias_corrected"] is not None:
+        notes.append(f"bias-corrected {number['bias_corrected']:.4f}")
     return "; ".join([*notes, *([number["reason"]] if number["reason"] else [])])
 
 
@@ -87,4 +89,5 @@ def _reading(settings: EvaluationSettings) -> str:
         f" Intervals: {percent}, {settings.replicates} draws of {settings.resampling}; they do not"
         " account for the choice. Null: what a fair model would show,"
         f" {settings.permutations} permutations of groups over patients, mean and {percent} bound."
+        f" {EXTREMES}"
     )
