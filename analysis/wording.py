@@ -10,6 +10,10 @@ from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.tables import NO_P_VALUE, no_p_value
 
 UNDEFINED = "undefined"
+EXTREMES = (
+    "A gap and the worst group are extremes, which noise exaggerates: the corrected value allows"
+    " for it, and so does the interval."
+)
 MEAN = "mean over pathologies"
 ABBREVIATIONS = ("auc", "auprc", "tpr", "fpr", "fnr", "ece")
 """Metrics that are written in capitals."""

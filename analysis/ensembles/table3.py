@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.ensembles.members import Files, check_not_read, read_pool
-from analysis.wording import aligned, title_of, with_interval, with_null
+from analysis.wording import EXTREMES, aligned, title_of, with_interval, with_null
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.ensembles.ensemble import (
@@ -88,5 +88,5 @@ def _reading(combine: str, split: str, settings: EvaluationSettings) -> str:
         f"Split {split}, protocol full, in points (1 point = 0.01); AUC is the mean over"
         f" pathologies, gaps are gap_of_mean. Mean {combine} of the members. Intervals: {percent},"
         f" {settings.replicates} draws of {settings.resampling}. Null: what a fair model would"
-        f" show in the same draws (mean, to the {percent} bound)."
+        f" show in the same draws (mean, to the {percent} bound). {EXTREMES}"
     )

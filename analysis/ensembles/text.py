@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from analysis.results.numbers import Number, is_gap
-from analysis.wording import UNDEFINED, aligned, definition_of
+from analysis.wording import EXTREMES, UNDEFINED, aligned, definition_of
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.ensembles.report import Reported
 from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch
@@ -74,6 +74,8 @@ def _note(name: str, number: Number | None) -> str:
         null = f"null {number['null_mean']:.4f} (to {number['null_hi']:.4f})"
         p = "" if number["p_value"] is None else f", p {number['p_value']:.3f}"
         notes.append(f"{null}{p}")
+    if number["bias_corrected"] is not None:
+        notes.append(f"bias-corrected {number['bias_corrected']:.4f}")
     return "; ".join([*notes, *([number["reason"]] if number["reason"] else [])])
 
 
@@ -87,5 +89,5 @@ def _reading(settings: EvaluationSettings) -> str:
         " test is above 0 for an AUC, or below 0 for a gap, the validation value was optimistic."
         f" Intervals: {percent}, {settings.replicates} draws of {settings.resampling}; they do not"
         " account for the choice. Null: what a fair model would show in the same draws, mean and"
-        f" {percent} bound."
+        f" {percent} bound. {EXTREMES}"
     )

@@ -141,8 +141,13 @@ def _line(row: pd.Series) -> list[str]:
         *(_number(row["difference"], "+.4f"), limits),
         "" if pd.isna(row["null_difference"]) else f"{row['null_difference']:+.4f}",
         *(_p_value(row["p_value"]), _p_value(row["p_holm"])),
-        *(str(row["spread"] or "unknown"), str(row["reason"] or "")),
+        *(_text(row["spread"], "unknown"), _text(row["reason"], "")),
     ]
+
+
+def _text(value: str | float | None, missing: str) -> str:
+    """A column of text that is empty in every row holds NaN instead of None."""
+    return missing if pd.isna(value) else str(value)
 
 
 def _p_value(value: float | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.wording import UNDEFINED, aligned, metric_title
+from analysis.wording import EXTREMES, UNDEFINED, aligned, counted, metric_title
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.tables import Evaluation
 
@@ -75,9 +75,8 @@ def _reading(settings: EvaluationSettings) -> str:
         drawn = f"DeLong's covariance by {settings.resampling}, {settings.replicates} normal draws"
     return (
         f"Values are fractions. Intervals: {drawn}. Null: what a"
-        f" fair model would show in the same draws, mean and {percent} bound. A gap and the worst"
-        " group are extremes, which noise exaggerates: bias-corrected allows for it, and so do"
-        " their intervals. Every number is defined in docs/metrics.md."
+        f" fair model would show in the same draws, mean and {percent} bound. {EXTREMES} Every number"
+        " is defined in docs/metrics.md."
     )
 
 
@@ -87,22 +86,23 @@ def _effective_samples(weights: pd.DataFrame) -> list[str]:
     lines = []
     for (protocol, split), rows in shown.groupby(["protocol", "split"], sort=False):
         row = rows.sort_values("ess").iloc[0]
+        where = f"{row['pathology']}, {_group(row)}"
         lines.append(
             f"{protocol}, {split}: smallest effective sample {row['ess']:.0f} of"
-            f" {row['unique_images']} images ({row['pathology']}, {row['attribute']}="
-            f"{row['group']}); see weights.parquet"
+            f" {counted(row['unique_images'], 'image')} ({where}); see weights.parquet"
         )
     return lines
 
 
 def _metric_line(row: pd.Series) -> list[str]:
-    where = "all images" if row["attribute"] == "overall" else f"{row['attribute']}={row['group']}"
+    where = _group(row)
     name = f"mean {metric_title(row['metric'])}"
     if row["pathology"] != "mean":
         name = f"{metric_title(row['metric'])} of {row['pathology']}"
     if row["metric"] == WORST:
-        name, where = "worst-group mean AUC", str(row["attribute"])
-    count = f"{row['n']} images, {row['n_patients']} patients" if pd.notna(row["n"]) else ""
+        name = "worst-group mean AUC"
+        where = where if pd.notna(row["group"]) else str(row["attribute"])
+    count = _counts(row) if pd.notna(row["n"]) else ""
     notes = _notes(count, _corrected(row), row["reason"])
     return [*_start(row), f"{name}, {where}", *_number(row), notes]
 
@@ -116,6 +116,14 @@ def _gap_line(row: pd.Series) -> list[str]:
         null = f"null {row['null_mean']:.4f} (to {row['null_hi']:.4f}){p}"
     order = f"{row['worst_group']} to {row['best_group']}" if pd.notna(row["worst_group"]) else ""
     return [*_start(row), what, *_number(row), _notes(order, null, _corrected(row), row["reason"])]
+
+
+def _group(row: pd.Series) -> str:
+    return "all images" if row["attribute"] == "overall" else f"{row['attribute']}={row['group']}"
+
+
+def _counts(row: pd.Series) -> str:
+    return f"{counted(row['n'], 'image')}, {counted(row['n_patients'], 'patient')}"
 
 
 def _corrected(row: pd.Series) -> str:

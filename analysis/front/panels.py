@@ -18,6 +18,7 @@ from analysis.results.numbers import Number, is_gap
 from analysis.wording import (
     better,
     configuration_title,
+    corrected,
     counted,
     definition_of,
     points,
@@ -134,7 +135,8 @@ def _point(
     score: float | None,
 ) -> Point:
     x, y = number_of(row, "test", name), number_of(row, "test", "auc")
-    note = f"; {with_null(x)}" if is_gap(name) else ""
+    allowed_for = with_null(x) if is_gap(name) else corrected(x)
+    note = f"; {allowed_for}" if allowed_for else ""
     note += "" if score is None else f"; fairness score {points(score)}"
     details = (
         f"{row['label']} ({configuration_title(row, axes)}), {counted(row['seeds'], 'seed')}; "

@@ -12,6 +12,7 @@ from analysis.front.rows import number_of
 from analysis.results.numbers import is_gap
 from analysis.results.results import StudyResults
 from analysis.wording import (
+    EXTREMES,
     UNDEFINED,
     aligned,
     corrected,
@@ -118,6 +119,7 @@ def _reading(front: Front, settings: EvaluationSettings) -> str:
         f"{chosen}. Intervals: {percent}, {settings.replicates} draws of {settings.resampling}"
         f"{' and of the spread between training runs' if front.both_levels else ''}."
         f" Null: what a fair model would show in the same draws (mean, to the {percent} bound)."
+        f" {EXTREMES}"
         f" {_certainty(front, settings)}"
         f" Hypervolume on validation: {front.hypervolume:.4g} (reference {front.reference})."
     )

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 
 from analysis.front.front import Front
 from analysis.front.rows import number_of
-from analysis.results.numbers import is_gap
+from analysis.results.numbers import Number, is_gap
 from analysis.results.replicates import StudyNumbers
-from analysis.wording import above_null, counted, listed, points, signed, title_of, with_interval
+from analysis.wording import (
+    above_null,
+    corrected,
+    counted,
+    listed,
+    points,
+    signed,
+    title_of,
+    with_interval,
+)
 from fairfm_core.evaluation.selection.comparison import UNKNOWN
 from fairfm_core.evaluation.tables import Row, no_p_value
 
@@ -115,6 +124,11 @@ def _carried_over(before: Row, after: Row, gap: str) -> str:
     return f" The smaller {title_of(gap)} of validation does not carry over to test."
 
 
+def _less(gap: Number) -> str:
+    """`, corrected 5.0`: a gap without the part that noise adds; empty if unknown."""
+    return f", {text}" if (text := corrected(gap)) else ""
+
+
 def _signal(front: Front, gap: str) -> str | None:
     """Whether the members' gaps exceed what a fair model would show, or why that is not tested;
     None without a null."""
@@ -141,7 +155,7 @@ def _signal(front: Front, gap: str) -> str | None:
     )
     return (
         f"The test {what} exceeds what a fair model would show in {len(above)} of {len(judged)} "
-        f"front members: {strength}. The largest is {with_interval(largest)} "
+        f"front members: {strength}. The largest is {with_interval(largest)}{_less(largest)} "
         f"({row['label']}{worst}), where a fair model would show "
         f"{points(largest['null_mean'])} (up to {points(largest['null_hi'])})."
     )

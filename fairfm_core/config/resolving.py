@@ -155,9 +155,10 @@ def _backbone(values: dict[str, Any], record: FoundationModel | None, weights: A
     given = values.get("backbone")
     if record is None:
         return given
-    if record.id not in ZOO:
-        return _with_heads(_mapping(given, "backbone"), weights["heads"])[0]
     given = _mapping(given, "backbone")
+    if record.id not in ZOO:
+        network = given if "name" in given else {**weights["network"], **given}
+        return _with_heads(network, weights["heads"])[0]
     official = record.official_normalisation if _recipe(values) == OFFICIAL else None
     seen = {"crop_pct": record.crop_pct, "normalisation": official or record.normalisation}
     below = record.network().content() | seen

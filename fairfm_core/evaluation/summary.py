@@ -2,9 +2,11 @@
 
 Keys have exactly one slash: `<split>/auc` (mean over pathologies, everybody), `<split>/gap_<a>`
 (gap_of_mean), `<split>/mean_of_gaps_<a>`, `<split>/worst_group_auc_<a>`, and the limits of the
-test interval, `test_ci/auc_lo`, `test_ci/gap_<a>_hi` and so on. All are of the first protocol of
-the evaluation's settings; numbers of the other protocols are in its tables only. Numbers of
-metrics other than the AUC, such as `<split>/gap_ece_<a>`, are included if they are named.
+test interval, `test_ci/auc_lo`, `test_ci/gap_<a>_hi` and so on. Gaps and worst groups are extremes,
+which noise exaggerates: beside them stands the corrected value, `test_corrected/gap_<a>`. All are
+of the first protocol of the evaluation's settings; numbers of the other protocols are in its tables
+only. Numbers of metrics other than the AUC, such as `<split>/gap_ece_<a>`, are included if they are
+named.
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ def final_metrics(evaluation: Evaluation, more: Iterable[str] = ()) -> dict[str,
     present = set(evaluation.metrics["split"])
     for split in [name for name in EVALUATION_SPLITS if name in present]:
         for name, row in summary_rows(evaluation, split, named).items():
-            limits = {f"test_ci/{name}_{end}": row[end] for end in ("lo", "hi") if split == "test"}
-            numbers = {f"{split}/{name}": row["value"]} | limits
+            numbers = {f"{split}/{name}": row["value"]}
+            if split == "test":
+                numbers |= {f"test_ci/{name}_{end}": row[end] for end in ("lo", "hi")}
+                numbers[f"test_corrected/{name}"] = row.get("bias_corrected")
             flat |= {key: float(number) for key, number in numbers.items() if number is not None}
     cells = _of_first_protocol(evaluation, evaluation.metrics)
     cells = cells[(cells["metric"] == "auc") & (cells["pathology"] != "mean")]

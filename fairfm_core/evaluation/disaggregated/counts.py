@@ -96,7 +96,8 @@ def undefined_reason(
     for name in needs:
         if cases[name] < min_cases:
             least = f" (at least {min_cases} needed)" if min_cases > 1 else ""
-            return f"{cases[name]} {name} among {images} images{least}"
+            few = f"{cases[name]} {name.removesuffix('s') if cases[name] == 1 else name}"
+            return f"{few} among {images} {'image' if images == 1 else 'images'}{least}"
     return None
 
 

@@ -16,6 +16,7 @@ from fairfm_core.evaluation.metrics import Metric
 from fairfm_core.evaluation.resampling.bootstrap import (
     NO_INTERVAL,
     ONE_PATIENT,
+    UNVARYING,
     percentile_intervals,
 )
 from fairfm_core.evaluation.tables import Row
@@ -31,7 +32,8 @@ def estimates(
     """`value`, `lo`, `hi` and `reason` of M numbers: means over seeds with percentile intervals.
 
     An undefined value has no interval, nor has one that rests on a single patient: drawing that
-    patient once or three times gives the same value.
+    patient once or three times gives the same value. Nor one that no draw changes, such as an AUC
+    of 1: an interval of no width would claim to know it exactly.
     """
     value_M = value_SM.mean(axis=0)
     intervals = percentile_intervals(replicate_BSM.mean(axis=1), confidence)
@@ -41,6 +43,9 @@ def estimates(
             rows.append({"value": None, "lo": None, "hi": None, "reason": why})
         elif count < 2 and interval.replicates:
             note = joined(why, ONE_PATIENT)
+            rows.append({"value": float(value), "lo": None, "hi": None, "reason": note})
+        elif interval.defined and not interval.varies:
+            note = joined(why, UNVARYING, interval.note)
             rows.append({"value": float(value), "lo": None, "hi": None, "reason": note})
         else:
             # A known reason for the missing interval says more than that there are no replicates.

@@ -55,9 +55,9 @@ def fitted_groups(
     for g in range(groups):
         some_n = np.flatnonzero(code_n == g)
         data = logit_n[some_n], label_n[some_n], weight_n[some_n]
-        with np.errstate(over="ignore", invalid="ignore"):  # far from the fit: the other way then
+        with np.errstate(over="ignore", invalid="ignore"):  # where there is no fit, steps overflow
             fit_3 = np.append(_joint_newton(*data, *start_3[:2]), _offset_newton(*data, start_3[2]))
-        fitted_G3[g] = fit_3 if np.isfinite(fit_3).all() else _careful_fit(*data)
+            fitted_G3[g] = fit_3 if np.isfinite(fit_3).all() else _careful_fit(*data)
     fitted_G3[np.abs(fitted_G3[:, 1]) > STEEPEST, :2] = np.nan
     return fitted_G3
 
@@ -184,7 +184,8 @@ def _joint_fit(
         information_22 = (
             design_2n * (weight_n * probability_n * (1 - probability_n))
         ) @ design_2n.T
-        if not np.linalg.cond(information_22) < 1e14:
+        # The condition number of steps that overflowed is no number, and numpy raises.
+        if not (np.isfinite(information_22).all() and np.linalg.cond(information_22) < 1e14):
             break
         step_2 = np.linalg.solve(information_22, score_2)
         step_2 = step_2 * min(1.0, longest / max(np.abs(step_2 @ design_2n).max(), 1e-300))

@@ -20,6 +20,9 @@ from fairfm_core.seeding import stream
 
 NO_INTERVAL = "no interval"
 ONE_PATIENT = f"{NO_INTERVAL}: one patient only"
+UNVARYING = f"{NO_INTERVAL}: the replicates do not vary"
+SMALLEST_SPREAD = 1e-12
+"""Limits that are this close differ by rounding alone."""
 
 
 @lru_cache(maxsize=4)
@@ -48,6 +51,12 @@ class Interval:
     hi: float
     defined: int
     replicates: int
+
+    @property
+    def varies(self) -> bool:
+        """Whether the limits differ; they coincide where no draw can change the value, as for an
+        AUC of 1, and say nothing about its error then."""
+        return self.hi - self.lo > SMALLEST_SPREAD
 
     @property
     def note(self) -> str | None:

@@ -38,6 +38,8 @@ from scipy.special import stdtr, stdtrit
 
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.numbers import number_named
+from fairfm_core.evaluation.resampling.bootstrap import UNVARYING
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
 from fairfm_core.evaluation.selection.spread import TrainingSpread, own_spread
@@ -138,8 +140,16 @@ def _pair_rows(
         row: Row = {"a": a.name, "b": b.name, "protocol": protocol, "split": split, "name": name}
         row |= {"seeds_a": len(a.seeds), "seeds_b": len(b.seeds), "p_holm": None}
         spread = lent(key, first[key].pairing)
-        rows.append(row | difference_of(first[key], other[key], confidence, spread))
+        found = difference_of(first[key], other[key], confidence, spread)
+        rows.append(row | _possible(name, found))
     return rows
+
+
+def _possible(name: str, row: Row) -> Row:
+    """The difference with its limits cut at -1 and 1 if its number lies in 0..1."""
+    if row["lo"] is None or number_named(name).metric.two_sided:
+        return row
+    return row | {"lo": max(row["lo"], -1.0), "hi": min(row["hi"], 1.0)}
 
 
 def difference_of(
@@ -162,12 +172,12 @@ def difference_of(
     if not np.isfinite(difference):
         sides = {"a": value_a, "b": value_b}
         where = " and ".join(name for name, value in sides.items() if not np.isfinite(value))
-        return row | {"reason": f"undefined for {where}: see its own evaluation"}
+        return row | {"reason": f"undefined for {where}: the evaluation of each says why"}
     if len(draws_B) < 2:
         return row | {"reason": f"no interval: {len(draws_B)} replicates defined for both"}
     error = DifferenceError.of(draws_B, [*zip(spreads.values(), _seeds(a, b), strict=True)])
     if error.total == 0 and difference != 0:
-        return row | {"reason": "no interval: the replicates do not vary"}
+        return row | {"reason": UNVARYING}
     reach = error.total * float(stdtrit(error.freedom, (1 + confidence) / 2))
     row |= {"lo": difference - reach, "hi": difference + reach, "spread": _sources(spreads)}
     row |= {"se_patients": error.patients, "se_seeds": error.seeds, "freedom": error.freedom}

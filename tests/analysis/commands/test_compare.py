@@ -79,6 +79,23 @@ def test_one_file_against_another_and_a_declared_family(models: Path) -> None:
     assert "no p-value: one training each" in done.output
 
 
+def test_nothing_missing_is_told_as_nan(models: Path) -> None:
+    """Columns that are empty in every row, and two seeds that differ as much as models can."""
+    for seed, score in enumerate((frame(0, 9.0)["y_Edema"], 0.5)):
+        (models / "far" / f"s{seed}").mkdir(parents=True)
+        told = frame(0, 1.0).assign(p_Edema=score)
+        write_predictions(told, models / "far" / f"s{seed}" / "test.parquet")
+    for seed in range(2):
+        (models / "bad" / f"s{seed}" / "val.parquet").unlink()
+    done = run("--compare", models / "bad", models / "far", "--out", models / "out", *FEW)
+    assert done.exit_code == 0, done.output
+    assert " nan" not in done.output
+    assert "None" not in done.output
+    table = pd.read_parquet(models / "out" / "comparisons.parquet")
+    auc = table[table["name"] == "auc"].iloc[0]
+    assert (auc["lo"], auc["hi"]) == (-1.0, 1.0), "an AUC cannot differ by more than 1"
+
+
 def test_configurations_of_a_study_by_label(results_folder: Path, tmp_path: Path) -> None:
     done = run(results_folder, "--compare", "vit.tune", "cnn.tune", "--out", tmp_path)
     assert done.exit_code == 0, done.output

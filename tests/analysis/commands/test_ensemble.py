@@ -89,6 +89,7 @@ def test_the_search_chooses_on_validation_and_shows_test(folder):
             line = rf"^{int(row['front'])} +full +{re.escape(what)} .* {value:.4f}  {interval} "
             (shown,) = re.findall(line + ".*$", done.output, re.MULTILINE)
             assert ("null" in shown) == (name == "gap_sex")
+            assert ("bias-corrected 0." in shown) == (name == "gap_sex")
     best = subsets[subsets["size"] == 1].sort_values("val_auc").iloc[-1]
     assert f"best  {best['members'][0]} (the single member" in done.output
 

@@ -26,7 +26,7 @@ def folder(tmp_path):
                 "sex": np.where(np.arange(120) // 2 % 2, "F", "M"),
                 "age": rng.uniform(20, 90, size=120),
                 "y_Edema": label,
-                "p_Edema": (label + rng.random(120)) / 2,
+                "p_Edema": (label + 1.5 * rng.random(120)) / 2.5,
             }
         )
         write_predictions(frame, tmp_path / f"{split}.parquet")
@@ -43,17 +43,69 @@ def test_writes_tables_and_prints_what_each_number_is(folder):
     done = _run(*files, "--out", folder / "out", "--age-edges", "40,60", *few)
     assert done.exit_code == 0, done.output
     result = read_evaluation(folder / "out")
-    # Scores that separate the classes have no recalibration, and so no worst group of it.
     assert set(result.metrics["group"].dropna()) == {"all", "F", "M", "<40", "40-59", "60+"}
     head = done.output.splitlines()[0].split()
     assert head[:5] == ["split", "protocol", "what", "value", "95"]
     line = next(text for text in done.output.splitlines() if "age gap (mean_of_gaps)" in text)
     assert line.startswith("val")
     assert all(word in line for word in ("full", "[", "null", "p "))
+    line = next(text for text in done.output.splitlines()[::-1] if "worst-group" in text)
+    assert line.startswith("test")
+    worst = result.metrics.query("metric == 'worst_group_auc' and attribute == 'age'").iloc[-1]
+    assert f"worst-group mean AUC, age={worst['group']}" in line
     assert _run(folder, "--out", folder / "again", "--age-edges", "40,60", *few).exit_code == 0
     for name in ("metrics.parquet", "gaps.parquet"):
         same = (folder / "out" / name).read_bytes() == (folder / "again" / name).read_bytes()
         assert same
+
+
+def table_of(path, **columns):
+    """Predictions of one pathology on test."""
+    frame = pd.DataFrame(columns).assign(split="test")
+    frame["image_id"] = [f"i{n}" for n in range(len(frame))]
+    path.mkdir()
+    write_predictions(frame, path / "test.parquet")
+    return path
+
+
+def test_a_small_table_is_told_in_whole_words(tmp_path):
+    """One patient is no `1 patients`, and groups that lack the same share one reason."""
+    folder = table_of(
+        tmp_path / "small",
+        patient_id=["a", "a", "a", "b", "c"],
+        sex=["F", "F", "F", "M", "M"],
+        race=["Black", "Black", "Black", "White", "Asian"],
+        y_Edema=[0, 1, 0, 1, 1],
+        p_Edema=[0.2, 0.7, 0.8, 0.6, 0.7],
+    )
+    done = _run(folder, "--out", tmp_path / "out", "--metrics", "auc", "--replicates", 20)
+    assert done.exit_code == 0, done.output
+    assert "3 images, 1 patient; no interval: one patient only" in done.output
+    shared = "race=Asian, race=White undefined for Edema: 0 negatives among 1 image"
+    assert shared in done.output
+    for wrong in ("1 patients", "1 images", "nan", "None"):
+        assert wrong not in done.output
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scores", ["constant", "right"])
+def test_a_value_that_no_draw_changes_has_no_interval(tmp_path, scores):
+    label = np.arange(80) % 4 < 2
+    folder = table_of(
+        tmp_path / scores,
+        patient_id=[f"p{n}" for n in range(80)],
+        sex=np.where(np.arange(80) % 2, "F", "M"),
+        y_Edema=label.astype(float),
+        p_Edema=np.full(80, 0.5) if scores == "constant" else label.astype(float),
+    )
+    few = ("--attributes", "sex", "--replicates", 20, "--permutations", 20)
+    done = _run(folder, "--out", tmp_path / "out", *few)
+    assert done.exit_code == 0, done.output
+    result = read_evaluation(tmp_path / "out")
+    for table in (result.metrics.query("metric.str.endswith('auc')"), result.gaps.head(2)):
+        assert table["value"].isin([0.0, 0.5, 1.0]).all()
+        assert table[["lo", "hi"]].isna().all(axis=None)
+        assert table["reason"].str.contains("no interval: the replicates do not vary").all()
 
 
 def test_protocols_stand_side_by_side(folder):

@@ -19,6 +19,7 @@ from analysis.front.outputs import json_front, write_front
 from analysis.front.panels import front_panels
 from analysis.front.study_analysis import analyse_study
 from analysis.report.page import write_report
+from analysis.wording import points
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
@@ -113,6 +114,25 @@ def test_only_panels_of_auc_gaps_have_a_fairness_score(
     worst = max(auc_gap.points, key=lambda point: point.x)
     assert "fairness score 1.0" in worst.details
     assert "eq. 1" in Path(write_report(str(other_study))).read_text()
+
+
+@pytest.mark.slow
+def test_an_extreme_stands_beside_its_corrected_value_wherever_it_is_shown(
+    other_study: Path, study_json: Record
+) -> None:
+    goals = {"val/auc": "maximize", "val/worst_group_auc_race": "maximize"}
+    location = write_objectives(other_study, study_json, goals)
+    front = analyse_study(location).front
+    name = "test_worst_group_auc_race"
+    texts = {f"corrected {points(row[f'{name}_bias_corrected'])}" for row in front.members}
+    assert texts
+    (panel,) = front_panels(front, ("sex", "race"))
+    details = " ".join(point.details for point in panel.points)
+    printed = " ".join(write_front(location).split())
+    page = Path(write_report(location)).read_text()
+    for shown in (details, printed, page):
+        assert all(text in shown for text in texts)
+    assert "A gap and the worst group are extremes" in printed
 
 
 @pytest.mark.slow

@@ -230,6 +230,17 @@ def own(heads: int | None, backbone: dict[str, Any] = SMALL, **fields: Any) -> T
     return trial(given if heads is None else given | {"heads": heads}, PROBE, backbone=backbone)
 
 
+def test_a_network_that_only_the_file_names_is_the_backbone() -> None:
+    network = {"name": "vit_small_patch16_224", "image_size": 96}
+    weights = {"file": FILE, "format": "timm", "heads": 12, "network": network}
+    for backbone in ({}, {"backbone": {"crop_pct": 0.9}}):
+        found = trial(weights, PROBE, **backbone)
+        assert found.backbone.name == "vit_small_patch16_224"
+        assert found.backbone.image_size == 96
+        assert found.backbone.options == {"num_heads": 12}
+    assert found.backbone.crop_pct == 0.9
+
+
 def test_heads_of_a_users_own_file_are_those_of_both_networks() -> None:
     twelve = own(12)
     assert twelve.weights is not None

@@ -28,7 +28,10 @@ def test_flat_keys(make_frame):
     numbers = USUAL
     wanted = {f"{split}/{name}" for split in ("val", "test") for name in numbers}
     wanted |= {f"test_ci/{name}_{end}" for name in numbers for end in ("lo", "hi")}
+    wanted |= {f"test_corrected/{name}" for name in numbers if name != "auc"}
     assert set(flat) == wanted | {"quality/undefined_auc"}
+    assert flat["test_corrected/gap_sex"] < flat["test/gap_sex"]
+    assert flat["test_corrected/worst_group_auc_sex"] > flat["test/worst_group_auc_sex"]
     assert all(key.count("/") == 1 for key in flat)
     assert all(type(value) is float for value in flat.values())
     assert flat["test_ci/auc_lo"] < flat["test/auc"] < flat["test_ci/auc_hi"]

@@ -16,7 +16,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.disaggregated.metric_frame import NOT_CALIBRATED
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import everybody, groups_of
-from fairfm_core.evaluation.kernels.recalibration import fitted_groups
+from fairfm_core.evaluation.kernels.recalibration import SMALLEST, fitted_groups
 from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.protocols.registry import PROTOCOLS
@@ -172,6 +172,15 @@ def test_what_cannot_be_recalibrated_is_null_with_its_reason(how):
     # Where there is a fit, the others' failure does not change it.
     alone, _ = rows_of(frame[frame["sex"] == "M"])
     np.testing.assert_allclose(cells.loc["M", "value"], alone.loc["M", "value"], atol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_certain_scores_that_are_all_right_have_no_fit():
+    """Probabilities of 0 and 1, as their labels: every step of the fit overflows."""
+    label_n = np.arange(60) % 2 == 1
+    logit_n = logit(np.where(label_n, 1 - SMALLEST, SMALLEST))
+    fitted_G3 = fitted_groups(logit_n, label_n, np.ones(60), np.arange(60) % 3, 3)
+    assert np.isnan(fitted_G3[:, :2]).all()
 
 
 def test_a_replicate_that_drew_one_score_alone_has_no_slope():

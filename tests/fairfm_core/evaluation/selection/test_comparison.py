@@ -275,7 +275,7 @@ def test_an_undefined_number_is_null_with_its_reason(make_frame):
     table = compared([(side("a", frame), side("b", frame))], Family(("auc", "gap_race")))
     row = row_of(table, "gap_race")
     assert pd.isna(row["p_value"])
-    assert row["reason"] == "undefined for a and b: see its own evaluation"
+    assert row["reason"] == "undefined for a and b: the evaluation of each says why"
     none = SETTINGS.model_copy(update={"replicates": 0})
     table = compared([(side("a", frame, settings=none), side("b", frame, settings=none))], FAMILY)
     assert table["reason"].str.contains("no interval|undefined").all()
