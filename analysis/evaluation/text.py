@@ -75,8 +75,8 @@ def _reading(settings: EvaluationSettings) -> str:
         drawn = f"DeLong's covariance by {settings.resampling}, {settings.replicates} normal draws"
     return (
         f"Values are fractions. Intervals: {drawn}. Null: what a"
-        f" fair model would show in the same draws, mean and {percent} bound. {EXTREMES} Every number"
-        " is defined in docs/metrics.md."
+        f" fair model would show in the same draws, mean and {percent} bound. {EXTREMES}"
+        " Every number is defined in docs/metrics.md."
     )
 
 
