@@ -4,7 +4,9 @@ Patients with two images each, in groups. Labels of a patient's images resemble 
 do scores. Given its label an image's score is normal with variance 1, and positives of group g lie
 d_g higher, so the true AUC of group g is Phi(d_g / sqrt 2). A training moves d_g: by a common
 amount and by one of its own for each group. Noise of the scores has three parts: one that all
-models share, one that the training runs of a configuration share, and one of each model.
+models share, one that the training runs of a configuration share, and one of each model. Where
+training runs are adaptations of a few pre-trainings, a pre-training moves d_g for all of its own,
+and half of the last part is its.
 
 AUCs are means of placements found by binary search. A replicate is first order in the weights of
 the patients drawn (the infinitesimal jackknife), which agrees with a full bootstrap in groups of
@@ -30,6 +32,8 @@ NOISE = (0.4, 0.3, 0.3)
 """Shares of all models, of a configuration and of each model in the scores' variance."""
 COMMON = 0.5
 """Share of the variance between training runs that moves all groups alike."""
+OF_PRETRAINING = 0.5
+"""Share of a model's own noise that the adaptations of its pre-training have in common."""
 ROOT = np.sqrt(2.0)
 
 
@@ -46,6 +50,20 @@ class SimulatedWorld:
     spread: float = 0.0
     """Standard deviation of a group's AUC between training runs."""
     prevalence: float = 0.3
+    pretrainings: int = 0
+    """Pre-trainings of each configuration, with equally many of its training runs each, one after
+    the other; 0: each training run stands alone."""
+    pretraining_spread: float = 0.0
+    """Standard deviation of a group's AUC between pre-trainings."""
+
+    @property
+    def expected(self) -> Floats:
+        """The AUC to expect of another training run, [configurations, K]: E Phi(x + s Z) is
+        Phi(x / sqrt(1 + s^2)) where training runs move x by s."""
+        x_CK = ndtri(np.array(self.auc))
+        moved_CK = np.hypot(self.spread, self.pretraining_spread) / _density(x_CK)
+        expected_CK: Floats = ndtr(x_CK / np.sqrt(1 + moved_CK**2))
+        return expected_CK
 
     def draw(self, random: np.random.Generator) -> Drawn:
         """A test set with the scores of every training."""
@@ -58,7 +76,7 @@ class SimulatedWorld:
         for auc, seeds in zip(self.auc, self.seeds, strict=True):
             own_N = _noise(patient_N, random)
             distance_SK = self._distances(np.array(auc), seeds, random)
-            noise_SN = np.array([_noise(patient_N, random) for _ in range(seeds)])
+            noise_SN = self._noise_of_models(patient_N, seeds, random)
             parts = np.sqrt(NOISE[0]) * shared_N + np.sqrt(NOISE[1]) * own_N
             score_SN = parts + np.sqrt(NOISE[2]) * noise_SN
             scores.append(score_SN + label_N * distance_SK[:, group_N])
@@ -66,15 +84,25 @@ class SimulatedWorld:
 
     def _distances(self, auc_K: Floats, seeds: int, random: np.random.Generator) -> Floats:
         """How far positives lie above negatives, by training and group."""
-        distance_K = ROOT * ndtri(auc_K)
-        slope_K = np.exp(-((distance_K / ROOT) ** 2) / 2) / np.sqrt(2 * np.pi) / ROOT
-        common_S1, own_SK = (
-            random.standard_normal((seeds, 1)),
-            random.standard_normal((seeds, len(auc_K))),
+        x_K = ndtri(auc_K)
+        slope_K, groups = _density(x_K) / ROOT, len(auc_K)
+        distance_SK: Floats = ROOT * x_K + self.spread / slope_K * _moves(seeds, groups, random)
+        if self.pretrainings:
+            moved_UK = self.pretraining_spread / slope_K * _moves(self.pretrainings, groups, random)
+            distance_SK = distance_SK + moved_UK.repeat(seeds // self.pretrainings, axis=0)
+        return distance_SK
+
+    def _noise_of_models(self, patient_N: Ints, seeds: int, random: np.random.Generator) -> Floats:
+        """The part of the scores' noise that is each model's own, [S, N], with variance 1."""
+        own_SN = np.array([_noise(patient_N, random) for _ in range(seeds)])
+        if not self.pretrainings:
+            return own_SN
+        shared_UN = np.array([_noise(patient_N, random) for _ in range(self.pretrainings)])
+        shared_SN = shared_UN.repeat(seeds // self.pretrainings, axis=0)
+        noise_SN: Floats = (
+            np.sqrt(OF_PRETRAINING) * shared_SN + np.sqrt(1 - OF_PRETRAINING) * own_SN
         )
-        moved_SK = np.sqrt(COMMON) * common_S1 + np.sqrt(1 - COMMON) * own_SK
-        distances: Floats = distance_K + self.spread / slope_K * moved_SK
-        return distances
+        return noise_SN
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +192,18 @@ def _share_below(score_n: Floats, other_n: Floats) -> Floats:
     below, up_to = (np.searchsorted(sorted_n, score_n, side) for side in ("left", "right"))
     share_n: Floats = (below + up_to) / (2 * len(other_n))
     return share_n
+
+
+def _density(x: Floats) -> Floats:
+    density: Floats = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    return density
+
+
+def _moves(runs: int, groups: int, random: np.random.Generator) -> Floats:
+    """By how many standard deviations each run moves each group, [runs, groups]."""
+    common, own = random.standard_normal((runs, 1)), random.standard_normal((runs, groups))
+    moves: Floats = np.sqrt(COMMON) * common + np.sqrt(1 - COMMON) * own
+    return moves
 
 
 def _noise(patient_N: Ints, random: np.random.Generator) -> Floats:

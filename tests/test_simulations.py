@@ -1,4 +1,4 @@
-"""The short version of the simulations of `make bench`: comparisons and extremes.
+"""The short version of the simulations of `make bench`: comparisons, extremes, seed levels.
 
 Bounds are wide, at three standard errors: what they catch is a method that does not hold at all.
 """
@@ -8,8 +8,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import comparisons, extremes
-from benchmarks.simulated import SimulatedWorld, influences, patient_draws, resampled
+from benchmarks import comparisons, extremes, seed_levels
+from benchmarks.simulated import (
+    SimulatedWorld,
+    influences,
+    patient_draws,
+    resampled,
+    true_auc,
+)
 
 REPETITIONS = 100
 MOST = 0.05 + 3 * np.sqrt(0.05 * 0.95 / REPETITIONS)
@@ -72,3 +78,26 @@ def test_intervals_of_extremes_cover(name: str) -> None:
         plain = np.mean([row.plain - row.truth for row in of_kind])
         now = np.mean([row.now.corrected - row.truth for row in of_kind])
         assert abs(now) < abs(plain) or abs(plain) < 0.004, kind
+
+
+@pytest.mark.slow
+def test_intervals_and_comparisons_hold_where_pretrainings_vary_most() -> None:
+    """Taking adaptations of one pre-training as independent does not hold there."""
+    world = next(w for w in seed_levels.grid() if w.pretraining_spread == 0.03)
+    outcomes = seed_levels.simulated(world, REPETITIONS)
+    for number in seed_levels.NUMBERS:
+        assert np.mean(seed_levels.coverage(outcomes, number, "now")) >= 1 - MOST, number
+        assert np.mean(seed_levels.significant(outcomes, number, "now")) <= MOST, number
+    assert np.mean(seed_levels.coverage(outcomes, "auc", "patients")) < 1 - MOST
+    assert np.mean(seed_levels.significant(outcomes, "auc", "adaptations")) > MOST
+
+
+def test_the_expected_auc_is_the_mean_over_training_runs() -> None:
+    """Standard error of the mean: 0.0004."""
+    world = SimulatedWorld(
+        (2, 2), ((0.75, 0.9),), (20_000,), 0.03, pretrainings=10_000, pretraining_spread=0.05
+    )
+    distances = world._distances(np.array(world.auc[0]), 20_000, np.random.default_rng(0))
+    found = np.array([[true_auc(d) for d in each] for each in distances]).mean(axis=0)
+    np.testing.assert_allclose(found, world.expected[0], atol=0.0016)
+    assert (np.abs(world.expected[0] - world.auc[0]) > 0.001).all()

@@ -46,7 +46,7 @@ def warnings_found(
 
 def _unequal(results: StudyResults) -> list[str]:
     """What the plan warned of: differences that would be attributed to something else."""
-    return [f"{line[:1].upper()}{line[1:]}." for line in results.stored.comparison.warnings]
+    return [f"{line}." for line in results.stored.comparison.warnings]
 
 
 def _trials(results: StudyResults) -> list[str]:
@@ -110,7 +110,7 @@ def _limits(results: StudyResults) -> list[str]:
             f"Intervals and nulls are based on {settings.replicates} draws of "
             f"{settings.resampling}: with fewer than {FEWEST_REPLICATES}, their limits are rough."
         )
-    sentences += [f"{line[:1].upper()}{line[1:]}." for line in results.shared_pretrainings]
+    sentences += [f"{line}." for line in results.shared_pretrainings]
     seeds = {trial.seed for trial in results.trials}
     if len(seeds) < 3 and not results.stored.both_levels:
         sentences.append(

@@ -131,7 +131,7 @@ def test_hostile_names_are_escaped(
     assert "img" not in page.tags
     assert hostile in page.words
     assert f"Images: whole image. Training: tune: 3 epochs; {hostile}." in page.words
-    assert "Differences that no axis namesEpochs differ." in page.words.replace("\n", "")
+    assert "Differences that no axis namesepochs differ." in page.words.replace("\n", "")
 
 
 @pytest.mark.browser

@@ -181,7 +181,7 @@ def test_front_and_report_say_what_shares_one_pretraining(folder: Path, tmp_path
     assert "pre-trainings and their seeds" in words
     assert json.loads(json_front(str(folder), "tiny"))["one_pretraining"] == [line]
     page = Path(write_report(str(folder), "tiny", tmp_path)).read_text()
-    assert "Zoo: published weights are one pre-training" in page
+    assert "zoo: published weights are one pre-training" in page
     assert "The intervals also cover the spread between training runs" in page
     assert "but hardly the variation between training runs" not in page
     assert "seed p1.s0" in page
