@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -108,12 +109,12 @@ def main() -> None:
 
 def _run() -> int:
     """Run the command; returns its exit code."""
-    from fairfm_core.errors import BadInput
+    from fairfm_core.errors import BadInput, in_words
 
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _say(_usage(error))
         return BAD_INPUT
     except click.Abort:  # a question that was not answered, or the end of its input
         if first_signal():
@@ -123,11 +124,20 @@ def _run() -> int:
     except (BadInput, OSError) as error:
         if first_signal():
             raise
-        _say(str(error))
+        _say(in_words(error) if isinstance(error, OSError) else str(error))
         if isinstance(error, RayLost):
             os._exit(BAD_INPUT)  # the interpreter would wait for Ray
         return BAD_INPUT
     return code if isinstance(code, int) else DONE
+
+
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with the arguments, and where to read what they may be."""
+    message = re.sub(r"\. Did you mean (.+)\?$", r" (did you mean \1?)", error.format_message())
+    message = message.rstrip(".")
+    context = getattr(error, "ctx", None)
+    where = f"; see: {context.command_path} --help" if context else ""
+    return f"{message[:1].lower()}{message[1:]}{where}"
 
 
 def _say(message: str) -> None:

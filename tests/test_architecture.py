@@ -84,6 +84,7 @@ ORDER = {
         __main__
         planning
         status tracking upkeep
+        preflight
         execution
         api commands
     """,

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.errors import BadInput, did_you_mean, in_words
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -89,8 +89,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise BadInput(f"{in_words(error)}; give the path of a YAML file") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     except BadInput as error:

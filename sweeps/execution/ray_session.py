@@ -26,8 +26,8 @@ from fairfm_core.cores import allowed_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
 from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
-from sweeps.execution.resources import Cluster
 from sweeps.interrupts import first_signal, handlers_kept, keep_handlers, stderr_unless
+from sweeps.preflight.resources import Cluster
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""

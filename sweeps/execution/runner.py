@@ -26,6 +26,8 @@ from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import StudySpec
 from sweeps.planning.study_lock import study_lock
+from sweeps.preflight.checks import preflight
+from sweeps.preflight.results_folder import folder_findings
 from sweeps.status.damage import set_aside_damaged
 from sweeps.status.network_check import networks_checked
 from sweeps.status.progress import Progress
@@ -78,6 +80,7 @@ def run_study(
     """
     store = open_store(results)
     uri = tracking_uri(study.tracking.uri, store)
+    folder_findings(store).check()
     claim_results(store)
     plan = make_plan(study)
     with study_lock(store, study.study):
@@ -119,12 +122,13 @@ def _run_missing(
     """Check, then run what is missing: a refused study leaves the folder as it was."""
     from sweeps.execution.jobs import make_jobs
     from sweeps.execution.ray_session import ray_session
-    from sweeps.execution.resources import concurrent_stages, stage_bundle
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import DISK_ERRORS
     from sweeps.execution.tuning import fit_jobs, tune_scratch
+    from sweeps.preflight.resources import concurrent_stages, stage_bundle
 
     plan = before.plan
+    _check_before(before, out)
     jobs = make_jobs(plan.stages, before.missing)
     trials = [trial.trial for trial in plan.trials]
     with (
@@ -168,6 +172,18 @@ def _run_missing(
             "again"
         )
     return tracker
+
+
+def _check_before(before: StudyStatus, out: TextIO) -> None:
+    """Print what the user should know; raises BadInput for a study that is refused.
+
+    Resources are checked when Ray has started, the memory of networks while it starts.
+    """
+    findings = preflight(before, None)
+    findings.check()
+    for warning in findings.warnings:
+        if warning not in before.plan.terms.warnings:  # which are printed at the end
+            print(f"warning: {warning}", file=out)
 
 
 def _finished(listeners: Sequence[Listener], stage: Stage) -> None:

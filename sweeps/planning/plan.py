@@ -160,6 +160,10 @@ class StudyPlan:
         )
         return lines + shared_pretrainings(starts)
 
+    def data_of(self, trial: PlannedTrial) -> PreparedData:
+        """The prepared data of one of its trials."""
+        return next(data for data in self.data.values() if data.digest == trial.adapt.digest)
+
     def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
 

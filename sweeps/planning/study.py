@@ -15,9 +15,10 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.yaml_input import read_yaml, validated
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.errors import BadInput, did_you_mean, shortened
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from sweeps.planning.axes import check_axes
 from sweeps.planning.seeds import (
     SeedLevels,
     StudySeeds,
@@ -36,6 +37,9 @@ from sweeps.planning.shared_settings import (
     settle,
 )
 from sweeps.planning.tracking_uri import checked_uri, without_password
+
+LONGEST_NAME = 100
+"""Most characters of a study's name."""
 
 
 class Resources(Frozen):
@@ -111,8 +115,13 @@ class StudySpec(Frozen):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             usable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "my-study"
             raise BadInput(
-                f"{name!r} cannot name a folder of results: use letters, digits, - and _, starting "
-                f"with a letter or a digit, such as {usable!r}"
+                f"{shortened(name)!r} cannot name a folder of results: use letters, digits, - and "
+                f"_, starting with a letter or a digit, such as {usable[:LONGEST_NAME]!r}"
+            )
+        if len(name) > LONGEST_NAME:
+            raise BadInput(
+                f"a study's name has at most {LONGEST_NAME} characters, not {len(name)}: it names "
+                "a folder and an experiment; the claim may be longer"
             )
         return name
 
@@ -142,6 +151,7 @@ class StudySpec(Frozen):
         for axis, values in matrix.items():
             if not values:
                 raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")
+        check_axes(matrix)
         return matrix
 
     @model_validator(mode="before")
