@@ -95,7 +95,7 @@ def main() -> None:
     """Run the command line; an error that the user can fix is one line and exit code 2."""
     raise_on_signals()
     try:
-        code = _run()
+        code = run()
     except BaseException:
         # Whatever a signal has caused on its way: a KeyboardInterrupt, or an error made of it.
         number = first_signal()
@@ -107,12 +107,15 @@ def main() -> None:
     _leave(code)
 
 
-def _run() -> int:
+def run() -> int:
     """Run the command; returns its exit code."""
     from fairfm_core.errors import BadInput, in_words
 
     try:
         code = cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return BAD_INPUT
     except click.ClickException as error:
         _say(_usage(error))
         return BAD_INPUT
