@@ -44,13 +44,17 @@ COMMANDS = {
     ),
     "track": ("sweeps.commands.track:track", "Bring MLflow up to date with stored results."),
     "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),
+    "doctor": (
+        "sweeps.commands.doctor:doctor",
+        "Check installation, devices, disks and services, and say what to do.",
+    ),
 }
 
 DONE, SOME_FAILED, BAD_INPUT = 0, 1, 2
 """Exit codes: all done; some trials failed; an error that the user can fix."""
 SIGNALLED = 128
 """Exit code of a command that a signal has ended, to which the signal's number is added: 130 for
-Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP)."""
+Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP), 138 for SIGUSR1."""
 
 
 class LazyGroup(click.Group):

@@ -86,6 +86,7 @@ ORDER = {
         status tracking upkeep
         preflight
         execution
+        doctor
         api commands
     """,
 }

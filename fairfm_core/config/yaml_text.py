@@ -34,8 +34,8 @@ FAULTS = (
         "its indentation fits no line before it; entries of one list or mapping begin in one "
         "column",
     ),
-    (r"quoted scalar|unexpected end of stream", "a quotation mark is not closed"),
     (r"unknown escape character", "a backslash in double quotes; use single quotes"),
+    (r"quoted scalar|unexpected end of stream", "a quotation mark is not closed"),
     (r"expected a single document", "--- begins a second document; give one"),
     (r"found unhashable key", "a key is a list or a mapping; a key is text"),
     (r"for merging", "<<: takes a mapping, or a list of mappings"),
@@ -74,6 +74,7 @@ StrictLoader.add_implicit_resolver(
 class YamlLines:
     """The line of each value of a YAML file; where values stand makes no two files differ."""
 
+    path: Path = field(compare=False)
     root: yaml.Node | None = field(compare=False, repr=False)
 
     def of(self, place: Sequence[str]) -> int | None:
@@ -136,7 +137,7 @@ def read_yaml_lines(path: Path) -> tuple[dict[str, Any], YamlLines]:
         raise BadInput(f"{path} must hold a mapping of keys to values, and holds {held}")
     if odd := [key for key in values if not isinstance(key, str)]:
         raise BadInput(f"{path}: the key {odd[0]!r} is not text; put it in quotes")
-    return values, YamlLines(root)
+    return values, YamlLines(path, root)
 
 
 def _text(path: Path) -> str:

@@ -263,7 +263,8 @@ def _study_trial(
     seeds = [f"s{seed}"] if before is None else [f"p{before}", f"s{seed}"]
     name = ".".join([*axes.values(), *seeds])
     values = values if before is None else at_pretraining_seed(values, before)
-    source = f"study {study.study}, trial {name}"
+    whose = f"study {study.study}" if study._lines is None else study._lines.path
+    source = f"{whose}, trial {name}"
     trial = validated(Trial, {**values, "seed": seed}, source, partial(_line_of, study, axes))
     return StudyTrial(name, axes, trial, before)
 
