@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -13,6 +14,21 @@ Axis = Sequence[Any] | Mapping[str, Any]
 """Values, or values by label."""
 LONGEST_LABEL = 100
 """Most characters of a label: it is a part of the names of trials."""
+
+
+MOST_TRIALS = 10_000
+"""Trials of one study: a few seconds of planning for each thousand."""
+
+
+def check_size(lengths: Sequence[int], seeds: int) -> None:
+    """Raises BadInput, before anything is expanded, for axes that make too many trials."""
+    cells = math.prod(lengths)
+    if cells * seeds > MOST_TRIALS:
+        each = f" at {seeds} seeds each" if seeds > 1 else ""
+        raise BadInput(
+            f"the matrix has {cells:,} cells{each}, and a study at most {MOST_TRIALS:,} trials: "
+            "give the axes fewer values, or make several studies"
+        )
 
 
 def check_axes(matrix: Mapping[str, Axis]) -> None:

@@ -27,7 +27,7 @@ from fairfm_core.config.yaml_text import YamlLines
 from fairfm_core.errors import BadInput, did_you_mean, shortened
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
-from sweeps.planning.axes import check_axes
+from sweeps.planning.axes import check_axes, check_size
 from sweeps.planning.seeds import (
     SeedLevels,
     StudySeeds,
@@ -181,6 +181,7 @@ class StudySpec(Frozen):
         for cell in self.exclude:
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
+        check_size([len(values) for values in self.matrix.values()], len(self.levels.adaptation))
         check_base(self.base, self.images)
         if (listed := self.levels.pretraining) is not None:
             check_pretraining_seeds(listed, self.matrix, (values for _, values in _cells(self)))
