@@ -27,9 +27,9 @@ from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import StudySpec
 from sweeps.planning.study_lock import study_lock
 from sweeps.preflight.checks import preflight
+from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.preflight.results_folder import folder_findings
 from sweeps.status.damage import set_aside_damaged
-from sweeps.status.network_check import networks_checked
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
 from sweeps.tracking.destination import tracking_uri
@@ -131,9 +131,10 @@ def _run_missing(
     _check_before(before, out)
     jobs = make_jobs(plan.stages, before.missing)
     trials = [trial.trial for trial in plan.trials]
+    here = None if address else Here(plan.spec.resources, cpus)
     with (
         interrupts_noted() as check_interrupt,
-        networks_checked(trials) as wait_for_check,
+        networks_checked(trials, here) as wait_for_check,
         ray_session(address, cpus) as (cluster, watch),
     ):
 
