@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fairfm_core.config.yaml_text import YamlLines, read_yaml_lines
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.yaml_text import YamlLines, read_yaml_lines
 
 Record = TypeVar("Record", bound=BaseModel)
 

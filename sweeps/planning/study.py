@@ -23,10 +23,10 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.yaml_input import read_record, validated
-from fairfm_core.config.yaml_text import YamlLines
 from fairfm_core.errors import BadInput, did_you_mean, shortened
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from fairfm_core.yaml_text import YamlLines
 from sweeps.planning.axes import check_axes, check_size
 from sweeps.planning.seeds import (
     SeedLevels,

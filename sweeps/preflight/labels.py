@@ -89,8 +89,8 @@ def _refusal(labelled: LabelledData, objective: Objective, cells: Sequence[Cell]
 
 def _on_test(labelled: LabelledData, objective: Objective, cells: Sequence[Cell]) -> str:
     return (
-        f"{objective.name} will be undefined on test of {labelled.name}, so the front has no such "
-        f"number: {_some(cells)}"
+        f"{objective.name} will be undefined on test of {labelled.name}, and missing from the "
+        f"front: {_some(cells)}"
     )
 
 
@@ -117,7 +117,7 @@ def _only_in_training(
         if absent := [name for name in everywhere.names if name not in evaluated.names]:
             yield (
                 f"{part} {first_ten(absent)} is in the training split of {labelled.name} alone: "
-                "no number will speak of it"
+                "it is trained on and never evaluated"
             )
 
 
