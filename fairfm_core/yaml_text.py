@@ -40,7 +40,10 @@ FAULTS = (
     (r"found unhashable key", "a key is a list or a mapping; a key is text"),
     (r"for merging", "<<: takes a mapping, or a list of mappings"),
     (r"special characters are not allowed", "it holds a control character; remove it"),
-    (r"found duplicate anchor '(.+?)'", r"&\1 is defined twice; give each anchor a name of its own"),
+    (
+        r"found duplicate anchor '(.+?)'",
+        r"&\1 is defined twice; give each anchor a name of its own",
+    ),
     (r"cannot start any token", "a value may not begin like this; put it in quotes"),
 )
 """Faults of YAML's syntax: a pattern in the library's words, and what to write instead."""
