@@ -57,6 +57,9 @@ SIGNALLED = 128
 Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP), 138 for SIGUSR1."""
 
 
+INTERRUPTED = "interrupted; finished work is kept, run the same command again to resume"
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -106,7 +109,7 @@ def main() -> None:
         if number is None:
             raise
         ignore_signals()
-        _say("interrupted; finished work is kept, run the same command again to resume")
+        _say(INTERRUPTED)
         code = SIGNALLED + number
     _leave(code)
 

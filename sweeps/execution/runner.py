@@ -19,8 +19,8 @@ from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
-from sweeps.cli import BAD_INPUT
-from sweeps.interrupts import interrupts_noted
+from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
+from sweeps.interrupts import first_signal, interrupts_noted
 from sweeps.planning.claims import Claims
 from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
@@ -193,10 +193,14 @@ def _finished(listeners: Sequence[Listener], stage: Stage) -> None:
 
 
 def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
-    """End the process although its main thread is blocked inside Ray, which has died."""
+    """End the process although its main thread is blocked inside Ray, which has died.
+
+    A scheduler sends its signals to Ray's servers too: then the signal is the reason.
+    """
     tracker.close(killed=True, seconds=ABANDON_SECONDS)
-    print(f"error: {reason}", file=sys.stderr, flush=True)
-    os._exit(BAD_INPUT)
+    number = first_signal()
+    print(f"error: {reason if number is None else INTERRUPTED}", file=sys.stderr, flush=True)
+    os._exit(BAD_INPUT if number is None else SIGNALLED + number)
 
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
