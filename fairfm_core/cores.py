@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
 
 from fairfm_core.control_groups import cpu_quota
 
+SCHEDULERS = {
+    "SLURM_CPUS_PER_TASK": "SLURM",
+    "SLURM_CPUS_ON_NODE": "SLURM",
+    "PBS_NCPUS": "PBS",
+    "NSLOTS": "Grid Engine",
+    "LSB_DJOB_NUMPROC": "LSF",
+}
+"""Variables in which batch systems say how many cores a job has on this node, the narrower first;
+not every site confines a job to its cores."""
+
 
 def allowed_cores() -> int:
-    """The cores this process may run on: those of its CPU set, no more than its group's quota."""
+    """The cores this process may run on: the fewest that any limit of `core_limits` allows."""
+    return min(core_limits().values())
+
+
+def core_limits() -> dict[str, int]:
+    """What limits the cores of this process: its CPU set, its group's quota, its batch job."""
     has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    limits = {"CPU set": len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1}
     quota = cpu_quota()
-    return cores if quota is None else max(1, min(cores, int(quota)))
+    if quota is not None:
+        limits["quota"] = max(1, int(quota))
+    named = ((variable, os.environ.get(variable, "")) for variable in SCHEDULERS)
+    job = next(((name, int(text)) for name, text in named if re.fullmatch(r"[1-9]\d*", text)), None)
+    if job is not None:
+        limits[f"{SCHEDULERS[job[0]]} ({job[0]})"] = job[1]
+    return limits
 
 
 def usable_cores() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 
@@ -41,6 +43,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for the known name nearest to `name`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def in_words(error: OSError) -> str:
+    """An error of the system as `path: reason`, without its number.
+
+    Some libraries put path and reason into one text, the path in quotes.
+    """
+    quoted = re.search(r"'([^']+)'", str(error))
+    path = error.filename or (quoted[1] if quoted else "")
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return f"{shortened(str(path))}: {reason}" if path else reason
+
+
+def shortened(text: str, longest: int = 120) -> str:
+    """A text with its middle left out if it is long."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}...{text[-longest // 2 :]}"
 
 
 def first_ten(items: Iterable[object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -43,13 +44,20 @@ COMMANDS = {
     ),
     "track": ("sweeps.commands.track:track", "Bring MLflow up to date with stored results."),
     "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),
+    "doctor": (
+        "sweeps.commands.doctor:doctor",
+        "Check installation, devices, disks and services, and say what to do.",
+    ),
 }
 
 DONE, SOME_FAILED, BAD_INPUT = 0, 1, 2
 """Exit codes: all done; some trials failed; an error that the user can fix."""
 SIGNALLED = 128
 """Exit code of a command that a signal has ended, to which the signal's number is added: 130 for
-Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP)."""
+Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP), 138 for SIGUSR1."""
+
+
+INTERRUPTED = "interrupted; finished work is kept, run the same command again to resume"
 
 
 class LazyGroup(click.Group):
@@ -94,26 +102,29 @@ def main() -> None:
     """Run the command line; an error that the user can fix is one line and exit code 2."""
     raise_on_signals()
     try:
-        code = _run()
+        code = run()
     except BaseException:
         # Whatever a signal has caused on its way: a KeyboardInterrupt, or an error made of it.
         number = first_signal()
         if number is None:
             raise
         ignore_signals()
-        _say("interrupted; finished work is kept, run the same command again to resume")
+        _say(INTERRUPTED)
         code = SIGNALLED + number
     _leave(code)
 
 
-def _run() -> int:
+def run() -> int:
     """Run the command; returns its exit code."""
-    from fairfm_core.errors import BadInput
+    from fairfm_core.errors import BadInput, in_words
 
     try:
         code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return BAD_INPUT
+    except click.ClickException as error:
+        _say(_usage(error))
         return BAD_INPUT
     except click.Abort:  # a question that was not answered, or the end of its input
         if first_signal():
@@ -123,11 +134,20 @@ def _run() -> int:
     except (BadInput, OSError) as error:
         if first_signal():
             raise
-        _say(str(error))
+        _say(in_words(error) if isinstance(error, OSError) else str(error))
         if isinstance(error, RayLost):
             os._exit(BAD_INPUT)  # the interpreter would wait for Ray
         return BAD_INPUT
     return code if isinstance(code, int) else DONE
+
+
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with the arguments, and where to read what they may be."""
+    message = re.sub(r"\. Did you mean (.+)\?$", r" (did you mean \1?)", error.format_message())
+    message = message.rstrip(".")
+    context = getattr(error, "ctx", None)
+    where = f"; see: {context.command_path} --help" if context else ""
+    return f"{message[:1].lower()}{message[1:]}{where}"
 
 
 def _say(message: str) -> None:

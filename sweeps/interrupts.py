@@ -20,8 +20,9 @@ from typing import Any
 
 from fairfm_core.errors import BadInput
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command: Ctrl-C, a scheduler's request to stop, a closed terminal."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that end a command: Ctrl-C, a scheduler's request to stop, a closed terminal, and a
+scheduler's warning that a job's time is nearly up (`sbatch --signal=USR1@120`)."""
 
 Check = Callable[[], None]
 """Raises an exception if the run is to end, and does nothing else."""

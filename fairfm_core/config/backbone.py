@@ -114,6 +114,8 @@ FILE_OPTIONS = (
     "url",
 )
 """Arguments by which timm loads weights that no identity would know."""
+SMALLEST_IMAGE = 16
+"""Smallest height and width of an input, in pixels."""
 HEADS = "num_heads"
 """timm's option for the number of attention heads."""
 STANDARD_VIT = re.compile(
@@ -127,7 +129,7 @@ class Backbone(Frozen):
     """A network from timm and the images it takes."""
 
     name: str
-    image_size: int = Field(224, ge=16)
+    image_size: int = Field(224, ge=SMALLEST_IMAGE)
     """Height and width of the input, in pixels."""
     channels: Literal[1, 3] = 3
     """Grey images are repeated to three channels where a backbone expects colour."""

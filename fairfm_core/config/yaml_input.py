@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import types
 import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.yaml_text import YamlLines, read_yaml_lines
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -55,57 +55,43 @@ WORDS = {
 """Errors of pydantic in our words, completed from their context."""
 
 
-class StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads `1e-4` as a number."""
-
-
-def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys: list[Any] = []
-    for key_node, _ in node.value:
-        if key_node.tag == MERGE:
-            continue
-        key = loader.construct_object(key_node, deep=True)
-        if key in keys:
-            line = key_node.start_mark.line + 1
-            raise BadInput(f"key {str(key)!r} is repeated at line {line}; give each key once")
-        keys.append(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-MERGE = "tag:yaml.org,2002:merge"
-"""Tag of the key `<<`, which takes over the keys of another mapping; keys beside it come first."""
-
-
-StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-# YAML 1.1 reads a number without a dot, such as 1e-4, as a string.
-StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises BadInput if it is missing, invalid or not a mapping."""
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
-    if not isinstance(values, dict):
-        raise BadInput(f"{path} must hold a mapping of keys to values")
+    values, _ = read_yaml_lines(path)
     return values
 
 
-def validated(model: type[Record], values: Any, source: str) -> Record:
-    """`values` as a record; raises BadInput, one line that names every wrong key."""
+def read_record(model: type[Record], path: Path) -> tuple[Record, YamlLines]:
+    """The record in a YAML file, and the lines of its values.
+
+    Raises BadInput, one line that names the file and every wrong key with its line.
+    """
+    values, lines = read_yaml_lines(path)
+    return validated(model, values, str(path), lines), lines
+
+
+LineOf = Callable[[Sequence[str]], int | None]
+"""The line of a file that writes the value at a place, or None."""
+
+
+def validated(
+    model: type[Record], values: Any, source: str, lines: LineOf | YamlLines | None = None
+) -> Record:
+    """`values` as a record; raises BadInput, one line that names every wrong key.
+
+    `lines` says where in the file `source` a value stands.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise BadInput(f"{source}: " + "; ".join(faults_of(model, error))) from error
+        line_of = lines.of if isinstance(lines, YamlLines) else lines
+        faults = _placed_faults(model, error)
+        numbers = [line_of(place) if line_of and place else None for place in faults]
+        texts = [
+            f"{text} (line {line})" if line else text
+            for text, line in zip(faults.values(), numbers, strict=True)
+        ]
+        raise BadInput(f"{source}: " + "; ".join(texts)) from error
 
 
 def faults_of(model: type[BaseModel], error: ValidationError) -> list[str]:
@@ -113,11 +99,15 @@ def faults_of(model: type[BaseModel], error: ValidationError) -> list[str]:
 
     One fault for each place, however many members of a union refused what is there.
     """
+    return list(_placed_faults(model, error).values())
+
+
+def _placed_faults(model: type[BaseModel], error: ValidationError) -> dict[tuple[str, ...], str]:
     places: dict[tuple[str, ...], list[tuple[ErrorDetails, Any]]] = {}
     for detail in error.errors():
         written, parent = _followed(model, detail["loc"])
         places.setdefault(tuple(written), []).append((detail, parent))
-    return [_fault(written, refused) for written, refused in places.items()]
+    return {written: _fault(written, refused) for written, refused in places.items()}
 
 
 def _fault(written: tuple[str, ...], refused: list[tuple[ErrorDetails, Any]]) -> str:

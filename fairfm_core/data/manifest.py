@@ -99,7 +99,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a prepared folder; BadInput where there is none, or of another schema."""
     path = Path(folder) / MANIFEST
     if not path.is_file():
-        state = "is not a prepared data set" if Path(folder).is_dir() else "does not exist"
+        exists = Path(folder).exists()
+        state = "is not a prepared data set" if exists else "does not exist"
         raise BadInput(f"{folder} {state}; make one with: {PREPARE} {folder}")
     try:
         fields = parse_object(path.read_bytes())

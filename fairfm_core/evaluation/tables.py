@@ -191,6 +191,8 @@ def read_parquet(path: str | PathLike[str]) -> pa.Table:
         raise
     except (pa.ArrowException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "magic bytes" in reason or "file size is 0" in reason:
+            reason = "it is of another format, or cut off"
         raise BadInput(f"cannot read {path} as a parquet file: {reason}") from error
     raise BadInput(f"{path} has {rows:,} rows, more than are read ({MOST_ROWS:,})")
 

@@ -11,7 +11,7 @@ from timm.models import model_entrypoint
 from torch import nn
 
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
-from fairfm_core.config.backbone import HEADS, Backbone, default_heads
+from fairfm_core.config.backbone import HEADS, SMALLEST_IMAGE, Backbone, default_heads
 from fairfm_core.config.zoo import TOKEN_POOL
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.image_noise import draw_by_image, refuse_shared_draws
@@ -55,6 +55,7 @@ def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int
             seed=0,
             drop_path=adaptation.drop_path if isinstance(adaptation, EndToEnd) else 0.0,
         )
+    _check_patches(model, backbone)
     try:
         _pass_images(model.eval(), backbone)
         if trained:
@@ -67,6 +68,28 @@ def check_network(backbone: Backbone, adaptation: EndToEnd | LinearProbe) -> int
             f"{' '.join(str(error).split())}"
         ) from error
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _check_patches(model: nn.Module, backbone: Backbone) -> None:
+    """Raise BadInput if patches do not cover the image: its last pixels would never be seen."""
+    first = next((each for each in model.modules() if isinstance(each, nn.Conv2d)), None)
+    if first is None or first.kernel_size != first.stride or isinstance(first.padding, str):
+        return
+    patch, side = first.stride[0], backbone.image_size
+    if any(first.padding) or side % patch == 0 or _pads(model):
+        return
+    lower = side - side % patch
+    sizes = [size for size in (lower, lower + patch) if size >= SMALLEST_IMAGE]
+    raise BadInput(
+        f"backbone.image_size {side} is not a multiple of {patch}, the patch size of "
+        f"{backbone.name!r}, so the last {side % patch} px of each side would never be seen; use "
+        f"{' or '.join(map(str, sizes))}"
+    )
+
+
+def _pads(model: nn.Module) -> bool:
+    """Whether the network pads images to whole patches itself."""
+    return any(getattr(each, "dynamic_img_pad", False) for each in model.modules())
 
 
 def _pass_images(model: nn.Module, backbone: Backbone) -> None:

@@ -13,6 +13,7 @@ from sweeps.cli import SOME_FAILED
 
 if TYPE_CHECKING:
     from sweeps.execution.runner import RunOutcome
+    from sweeps.preflight.findings import StudyFindings
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RESULTS = click.option(
@@ -36,19 +37,52 @@ def sweep() -> None:
 @sweep.command()
 @STUDY
 @RESULTS
+@click.option(
+    "--elsewhere",
+    is_flag=True,
+    help="The study will run on a cluster: do not compare it with this machine.",
+)
 @AS_JSON
-def plan(study: Path, results: str, as_json: bool) -> None:
+def plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> None:
     """Show what a study would run and what it costs.
 
     Lists the trials, the distinct stages and how many of them are done, the networks with their
     parameters and memory, and the corpora of pre-trainings. Starts nothing.
+
+    Ends with a verdict: runs, runs with warnings, or refused (exit code 2).
     """
+    from fairfm_core.errors import BadInput
+
+    try:
+        findings = _print_plan(study, results, elsewhere, as_json)
+    except BadInput as error:
+        if as_json:
+            click.echo(json.dumps({"verdict": "refused", "refusals": [str(error)]}, indent=1))
+        else:
+            click.echo("verdict: refused")
+        raise
+    findings.check()
+
+
+def _print_plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> StudyFindings:
+    """Print the plan with its verdict; returns what speaks against it."""
     from fairfm_core.artifacts import open_store
     from sweeps.planning.study import read_study
+    from sweeps.preflight.checks import preflight
+    from sweeps.preflight.machine import this_machine
     from sweeps.status.status import study_cost
 
     summary = study_cost(read_study(study), open_store(results))
-    click.echo(json.dumps(summary.as_json(), indent=1) if as_json else summary.plan_text())
+    findings = preflight(summary, None if elsewhere else this_machine())
+    if as_json:
+        click.echo(json.dumps(summary.as_json() | findings.as_json(), indent=1))
+        return findings
+    click.echo(summary.plan_text())
+    for warning in findings.warnings:
+        if warning not in summary.plan.terms.warnings:  # which stand beside the terms
+            click.echo(f"warning: {warning}")
+    click.echo(f"verdict: {findings.verdict}")
+    return findings
 
 
 @sweep.command()

@@ -26,7 +26,7 @@ from ray.util.placement_group import (
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.stages import Stage
-from sweeps.execution.resources import WORKERS
+from sweeps.preflight.resources import WORKERS
 
 ENVIRONMENT = {
     # Waiting for resources is not a failure; nothing else takes long at start-up.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import signal
 import tempfile
@@ -25,9 +24,10 @@ from ray._private import worker as ray_worker
 from fairfm_core.cores import allowed_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
-from sweeps.execution.ray_processes import RayProcesses, RayWatch, is_reachable
-from sweeps.execution.resources import Cluster
+from sweeps.execution.ray_address import check_address
+from sweeps.execution.ray_processes import RayProcesses, RayWatch
 from sweeps.interrupts import first_signal, handlers_kept, keep_handlers, stderr_unless
+from sweeps.preflight.resources import Cluster
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""
@@ -122,8 +122,7 @@ def _nothing(*arguments: object, **options: object) -> None:
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
     """The cluster at `address`."""
-    if re.search(r"^[^/]+:\d+$", address) and not is_reachable(address):
-        raise BadInput(f"nothing answers at {address}; give the address of a running Ray's head")
+    check_address(address)
     try:
         with handlers_kept():
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)

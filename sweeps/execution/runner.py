@@ -19,15 +19,17 @@ from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
-from sweeps.cli import BAD_INPUT
-from sweeps.interrupts import interrupts_noted
+from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
+from sweeps.interrupts import first_signal, interrupts_noted
 from sweeps.planning.claims import Claims
 from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import StudySpec
 from sweeps.planning.study_lock import study_lock
+from sweeps.preflight.checks import preflight
+from sweeps.preflight.network_process import Here, networks_checked
+from sweeps.preflight.results_folder import folder_findings
 from sweeps.status.damage import set_aside_damaged
-from sweeps.status.network_check import networks_checked
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
 from sweeps.tracking.destination import tracking_uri
@@ -78,6 +80,7 @@ def run_study(
     """
     store = open_store(results)
     uri = tracking_uri(study.tracking.uri, store)
+    folder_findings(store).check()
     claim_results(store)
     plan = make_plan(study)
     with study_lock(store, study.study):
@@ -119,17 +122,19 @@ def _run_missing(
     """Check, then run what is missing: a refused study leaves the folder as it was."""
     from sweeps.execution.jobs import make_jobs
     from sweeps.execution.ray_session import ray_session
-    from sweeps.execution.resources import concurrent_stages, stage_bundle
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import DISK_ERRORS
     from sweeps.execution.tuning import fit_jobs, tune_scratch
+    from sweeps.preflight.resources import concurrent_stages, stage_bundle
 
     plan = before.plan
+    _check_before(before, out)
     jobs = make_jobs(plan.stages, before.missing)
     trials = [trial.trial for trial in plan.trials]
+    here = None if address else Here(plan.spec.resources, cpus)
     with (
         interrupts_noted() as check_interrupt,
-        networks_checked(trials) as wait_for_check,
+        networks_checked(trials, here) as wait_for_check,
         ray_session(address, cpus) as (cluster, watch),
     ):
 
@@ -170,16 +175,32 @@ def _run_missing(
     return tracker
 
 
+def _check_before(before: StudyStatus, out: TextIO) -> None:
+    """Print what the user should know; raises BadInput for a study that is refused.
+
+    Resources are checked when Ray has started, the memory of networks while it starts.
+    """
+    findings = preflight(before, None)
+    findings.check()
+    for warning in findings.warnings:
+        if warning not in before.plan.terms.warnings:  # which are printed at the end
+            print(f"warning: {warning}", file=out)
+
+
 def _finished(listeners: Sequence[Listener], stage: Stage) -> None:
     for listener in listeners:
         listener.stage_finished(stage)
 
 
 def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
-    """End the process although its main thread is blocked inside Ray, which has died."""
+    """End the process although its main thread is blocked inside Ray, which has died.
+
+    A scheduler sends its signals to Ray's servers too: then the signal is the reason.
+    """
     tracker.close(killed=True, seconds=ABANDON_SECONDS)
-    print(f"error: {reason}", file=sys.stderr, flush=True)
-    os._exit(BAD_INPUT)
+    number = first_signal()
+    print(f"error: {reason if number is None else INTERRUPTED}", file=sys.stderr, flush=True)
+    os._exit(BAD_INPUT if number is None else SIGNALLED + number)
 
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:

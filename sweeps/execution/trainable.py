@@ -17,8 +17,8 @@ from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.running import run_stage, run_together
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
-from sweeps.execution.resources import WORKERS
 from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, UNWRITABLE
+from sweeps.preflight.resources import WORKERS
 
 log = logging.getLogger(__name__)
 

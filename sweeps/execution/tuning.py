@@ -12,11 +12,11 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
 from sweeps.execution.events import Listener, RunEnded, StageEvents
 from sweeps.execution.jobs import Job
-from sweeps.execution.resources import held
 from sweeps.execution.shared_work import SharedWork
 from sweeps.execution.stage_scheduler import StageSearcher
 from sweeps.execution.trainable import run_as_trial
 from sweeps.interrupts import Check
+from sweeps.preflight.resources import held
 
 MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""

@@ -160,6 +160,10 @@ class StudyPlan:
         )
         return lines + shared_pretrainings(starts)
 
+    def data_of(self, trial: PlannedTrial) -> PreparedData:
+        """The prepared data of one of its trials."""
+        return next(data for data in self.data.values() if data.digest == trial.adapt.digest)
+
     def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
 
@@ -191,7 +195,12 @@ def make_plan(study: StudySpec) -> StudyPlan:
     sources = _sources(trials)
     planned: dict[str, PlannedTrial] = {}
     same: list[tuple[str, str]] = []
+    checked: set[str] = set()
     for trial in trials:
+        prepared = data[trial.trial.data.dataset]
+        if (asked := _asked_of_data(trial.trial)) not in checked:
+            _check_data(trial.trial, prepared, study.evaluation.age_edges)
+            checked.add(asked)
         weights = sources.get(_key(trial.trial.weights))
         one = _planned(trial, weights, data[trial.trial.data.dataset], study)
         first = planned.setdefault(one.adapt.fingerprint, one)
@@ -236,7 +245,6 @@ def _planned(
     resolved = trial.trial.model_copy(update={"data": absolute, "weights": weights})
     if resolved.pretraining is not None:
         resolved = resolved.model_copy(update={"pretraining": planned_corpus(resolved)})
-    _check_data(resolved, data, study.evaluation.age_edges)
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
@@ -254,6 +262,12 @@ def _first_pretraining(trial: Trial, levels: SeedLevels) -> Pretraining | None:
     return planned_corpus(trial.model_copy(update={"pretraining": first}))
 
 
+def _asked_of_data(trial: Trial) -> str:
+    """What `_check_data` depends on, so that no two trials ask the same of a large cohort."""
+    loss = trial.adaptation.loss
+    return repr((trial.data, loss if isinstance(loss, GroupLossSettings) else None))
+
+
 def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) -> None:
     for label in trial.data.pathologies or ():
         if label not in data.pathologies:
@@ -266,7 +280,10 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
             raise BadInput(
                 f"{data.folder} has no images in split {split!r}; prepare it with all splits"
             )
-    training, sampling = data.frame[data.frame["split"] == "train"], trial.data.sampling
+    sampling, grouped = trial.data.sampling, isinstance(trial.adaptation.loss, GroupLossSettings)
+    if not (SAMPLINGS[sampling].by_group or grouped):
+        return
+    training = data.frame[data.frame["split"] == "train"]
     if SAMPLINGS[sampling].by_group:
         sampled(sampling, training, trial.data.balance, age_edges, trial.seed)
     if isinstance(trial.adaptation.loss, GroupLossSettings):

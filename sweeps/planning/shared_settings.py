@@ -177,9 +177,10 @@ class Scope:
     @property
     def changed(self) -> list[int]:
         """Numbers of the trials whose value is not yet the chosen one."""
-        if self.chosen is None:
+        chosen = self.chosen  # looks at all trials: once, not for each of them
+        if chosen is None:
             return []
-        return [number for number, value in self.present.items() if value != self.chosen]
+        return [number for number, value in self.present.items() if value != chosen]
 
     @property
     def present(self) -> dict[int, Any]:

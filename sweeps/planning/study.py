@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.trial import Trial
-from fairfm_core.config.yaml_input import read_yaml, validated
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.config.yaml_input import read_record, validated
+from fairfm_core.errors import BadInput, did_you_mean, shortened
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from fairfm_core.yaml_text import YamlLines
+from sweeps.planning.axes import check_axes, check_size
 from sweeps.planning.seeds import (
     SeedLevels,
     StudySeeds,
@@ -36,6 +46,9 @@ from sweeps.planning.shared_settings import (
     settle,
 )
 from sweeps.planning.tracking_uri import checked_uri, without_password
+
+LONGEST_NAME = 100
+"""Most characters of a study's name."""
 
 
 class Resources(Frozen):
@@ -104,6 +117,8 @@ class StudySpec(Frozen):
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     evaluation: EvaluationSettings = EvaluationSettings()
+    _lines: YamlLines | None = PrivateAttr(None)
+    """The lines of its file, for messages; None for a study that was not read from one."""
 
     @field_validator("study")
     @classmethod
@@ -111,8 +126,13 @@ class StudySpec(Frozen):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             usable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "my-study"
             raise BadInput(
-                f"{name!r} cannot name a folder of results: use letters, digits, - and _, starting "
-                f"with a letter or a digit, such as {usable!r}"
+                f"{shortened(name)!r} cannot name a folder of results: use letters, digits, - and "
+                f"_, starting with a letter or a digit, such as {usable[:LONGEST_NAME]!r}"
+            )
+        if len(name) > LONGEST_NAME:
+            raise BadInput(
+                f"a study's name has at most {LONGEST_NAME} characters, not {len(name)}: it names "
+                "a folder and an experiment; the claim may be longer"
             )
         return name
 
@@ -142,6 +162,7 @@ class StudySpec(Frozen):
         for axis, values in matrix.items():
             if not values:
                 raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")
+        check_axes(matrix)
         return matrix
 
     @model_validator(mode="before")
@@ -160,6 +181,7 @@ class StudySpec(Frozen):
         for cell in self.exclude:
             for axis, label in cell.items():
                 _check_excluded(self.matrix, axis, str(label))
+        check_size([len(values) for values in self.matrix.values()], len(self.levels.adaptation))
         check_base(self.base, self.images)
         if (listed := self.levels.pretraining) is not None:
             check_pretraining_seeds(listed, self.matrix, (values for _, values in _cells(self)))
@@ -189,7 +211,9 @@ class StudyTrial:
 
 def read_study(path: Path) -> StudySpec:
     """The study in a YAML file; raises BadInput, in one line, for any unknown key or value."""
-    return validated(StudySpec, read_yaml(path), str(path))
+    study, lines = read_record(StudySpec, path)
+    study._lines = lines
+    return study
 
 
 def expand(study: StudySpec) -> list[StudyTrial]:
@@ -240,8 +264,30 @@ def _study_trial(
     seeds = [f"s{seed}"] if before is None else [f"p{before}", f"s{seed}"]
     name = ".".join([*axes.values(), *seeds])
     values = values if before is None else at_pretraining_seed(values, before)
-    trial = validated(Trial, {**values, "seed": seed}, f"study {study.study}, trial {name}")
+    whose = f"study {study.study}" if study._lines is None else study._lines.path
+    source = f"{whose}, trial {name}"
+    trial = validated(Trial, {**values, "seed": seed}, source, partial(_line_of, study, axes))
     return StudyTrial(name, axes, trial, before)
+
+
+def _line_of(study: StudySpec, axes: dict[str, str], place: Sequence[str]) -> int | None:
+    """The line that writes a value of the trial with these axes: of an axis, else of the base."""
+    if study._lines is None:
+        return None
+    for axis, label in reversed(axes.items()):
+        path = axis.split(".")
+        if axis in study.matrix and list(place[: len(path)]) == path:
+            labels = list(_labelled(study.matrix[axis]))
+            key = label if isinstance(study.matrix[axis], dict) else str(labels.index(label))
+            written = ["matrix", axis, key, *place[len(path) :]]
+            if study._lines.holds(written):
+                return study._lines.of(written)
+    for number, extra in enumerate(study.include):
+        written = ["include", str(number), *place]
+        own = str(extra.get("name", f"extra{number}")) == axes.get("include")
+        if own and study._lines.holds(written):
+            return study._lines.of(written)
+    return study._lines.of(["base", *place])
 
 
 def _labelled(values: list[Any] | dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,11 @@ from sweeps.status.networks import Network
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
 from sweeps.status.time_left import work_of, worker_time
 
+MOST_LISTED = 60
+"""Trials that are listed one by one; of more, some are listed and the rest counted."""
+QUIET = ("done", "to do")
+"""States that are not worth a line where there are many trials."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StudyStatus:
@@ -106,8 +111,8 @@ class StudyStatus:
     def plan_text(self) -> str:
         """Trials, data, networks, corpora, stages by kind, and what the missing ones cost."""
         lines = [f"study {self.plan.spec.study}: {len(self.plan.trials)} trials"]
-        lines += [f"  {state:10} {name}" for name, state in self.states.items()]
-        lines += [f"  {name} is the same work as {first}" for name, first in self.plan.same]
+        lines += _some([f"  {state:10} {name}" for name, state in self.states.items()])
+        lines += _some([f"  {name} is the same work as {first}" for name, first in self.plan.same])
         unsealed = self._unsealed()
         lines += ["data:", *(f"  {line}" for line in unsealed)] if unsealed else []
         if seeds := self.plan.seed_lines:
@@ -128,7 +133,9 @@ class StudyStatus:
 
     def status_text(self) -> str:
         """The number of finished and failed trials, then one line for each trial."""
-        trials = [f"  {name}: {state}" for name, state in self.states.items()]
+        ranked = sorted(self.states.items(), key=lambda trial: trial[1] in QUIET)
+        shown = self.states.items() if len(ranked) <= MOST_LISTED else ranked
+        trials = _some([f"  {name}: {state}" for name, state in shown])
         return "\n".join([f"study {self._summary()}", *trials])
 
     def as_json(self) -> dict[str, Any]:
@@ -201,6 +208,12 @@ class StudyStatus:
         for fingerprint, stage in self.plan.stages.items():
             if fingerprint in self.done and work_of(stage) in wanted:
                 yield stage, self.snapshot.store.done_record(stage.kind, fingerprint)["seconds"]
+
+
+def _some(lines: list[str]) -> list[str]:
+    """The lines, or the first of many with the number of the rest."""
+    rest = len(lines) - MOST_LISTED
+    return lines if rest <= 0 else [*lines[:MOST_LISTED], f"  ... {rest:,} more (all: --json)"]
 
 
 def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:

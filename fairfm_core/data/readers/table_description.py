@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from fairfm_core.config.frozen import Frozen
-from fairfm_core.config.yaml_input import read_yaml, validated
+from fairfm_core.config.yaml_input import read_record, validated
 from fairfm_core.data.cohort_checks import REQUIRED
 from fairfm_core.errors import BadInput
 
@@ -140,4 +140,4 @@ class TableDescription(Frozen):
 
 def read_description(path: Path) -> TableDescription:
     """The description in a YAML file; raises BadInput for unknown keys and invalid values."""
-    return validated(TableDescription, read_yaml(path), str(path))
+    return read_record(TableDescription, path)[0]

@@ -121,12 +121,8 @@ class MetricFrame:
         return UNFIXED if len(self.values[AUC.name]) == 1 else None
 
     def _reasons(self, metric: Metric) -> Reasons:
-        """Too few cases, no weights, no threshold, or no fit."""
-        reason_PG = self.counts.reasons(metric.needs)
-        if metric.point is not None:
-            for seed in self.problem.request.thresholds[metric.point]:
-                for p, threshold in enumerate(seed):
-                    reason_PG[p][reason_PG[p] == None] = threshold.reason  # noqa: E711
+        """What the labels say, and no fit."""
+        reason_PG = reasons_by_labels(self.problem, self.counts, metric)
         if metric.calibrated:
             lost_PG = np.isnan(self.values[metric.name][0]).any(axis=0)
             reason_PG[lost_PG & (reason_PG == None)] = NOT_CALIBRATED  # noqa: E711
@@ -158,6 +154,17 @@ class MetricFrame:
         without = self.groups.without
         left_out = f"{without} images without {self.groups.attribute} left out" if without else None
         return joined(left_out, self.problem.weighting.note)
+
+
+def reasons_by_labels(problem: Problem, counts: CellCounts, metric: Metric) -> Reasons:
+    """Why a metric is undefined whatever the scores are, [P, G]; None where it is not: too few
+    cases, no weights, or no threshold."""
+    reason_PG = counts.reasons(metric.needs)
+    if metric.point is not None:
+        for seed in problem.request.thresholds[metric.point]:
+            for p, threshold in enumerate(seed):
+                reason_PG[p][reason_PG[p] == None] = threshold.reason  # noqa: E711
+    return reason_PG
 
 
 def joined(*notes: str | None) -> str | None:

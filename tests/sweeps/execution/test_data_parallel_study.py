@@ -17,10 +17,10 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.running import run_stage
 from fairfm_core.training.checkpoint import TrainingState
-from sweeps.execution.resources import Cluster, concurrent_stages, held, stage_bundle
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import Resources, read_study
+from sweeps.preflight.resources import Cluster, concurrent_stages, held, stage_bundle
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
 
 from ..conftest import Fairfm, NewDatabase

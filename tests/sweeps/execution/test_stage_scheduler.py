@@ -13,10 +13,10 @@ from ray.tune.utils import flatten_dict
 from fairfm_core.errors import BadInput
 from fairfm_core.stages import Stage
 from sweeps.execution.jobs import Job, make_jobs
-from sweeps.execution.resources import Cluster, concurrent_stages, stage_bundle
 from sweeps.execution.stage_scheduler import StageSearcher
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import Resources, StudySpec
+from sweeps.preflight.resources import Cluster, concurrent_stages, stage_bundle
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from fairfm_core.errors import BadInput
 from sweeps.planning.plan import make_plan
-from sweeps.planning.study import StudySpec
-from sweeps.status.network_check import networks_checked
+from sweeps.planning.study import Resources, StudySpec
+from sweeps.preflight.network_process import Here, networks_checked
 
 
 def nothing() -> None:
@@ -19,7 +19,7 @@ def nothing() -> None:
 
 def checkers() -> list[psutil.Process]:
     children = psutil.Process().children()
-    return [each for each in children if "sweeps.status.network_check" in each.cmdline()]
+    return [each for each in children if "sweeps.preflight.network_process" in each.cmdline()]
 
 
 def test_a_killed_check_is_one_line(study_values: dict[str, Any]) -> None:
@@ -40,3 +40,14 @@ def test_the_wait_can_be_interrupted(study_values: dict[str, Any]) -> None:
     with networks_checked(trials) as wait_for_check, pytest.raises(KeyboardInterrupt):
         wait_for_check(interrupted)
     assert not checkers()
+
+
+def test_a_network_larger_than_the_memory_is_refused(study_values: dict[str, Any]) -> None:
+    tune = {"tune": {"method": "end_to_end", "recipe": "smoke", "batch_size": 10**9}}
+    large = StudySpec.model_validate(study_values | {"matrix": {"adaptation": tune}})
+    trials = [trial.trial for trial in make_plan(large).trials]
+    refused = pytest.raises(BadInput, match=r"training takes at least .* lower image_size")
+    with networks_checked(trials, Here(Resources(), None)) as wait_for_check, refused:
+        wait_for_check(nothing)
+    with networks_checked(trials) as wait_for_check:  # elsewhere there may be more
+        wait_for_check(nothing)

@@ -62,7 +62,7 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
     wait forever, a bundle that no running node can provide or too many workers, and for a batch
     that the workers cannot share.
     """
-    method = str(stage.config.get("adaptation", {}).get("method", stage.kind))
+    method = stage_method(stage)
     gpus = asked.gpus if asked.gpus is not None else float(cluster.total("GPU") >= 1)
     gpus = gpus if method in TRAINS_NETWORK else 0.0
     bundle = {"CPU": asked.cpus or _cores_beside(gpus, cluster)}
@@ -77,6 +77,11 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
         )
     workers = asked.workers if stage.kind == "pretrain" else 1
     return bundle if workers == 1 else _shared(stage, bundle, workers, cluster)
+
+
+def stage_method(stage: Stage) -> str:
+    """What decides on a stage's resources: the method of an adaptation, else its kind."""
+    return str(stage.config.get("adaptation", {}).get("method", stage.kind))
 
 
 def _shared(
