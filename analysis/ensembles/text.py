@@ -33,7 +33,7 @@ def search_text(
             aligned([["#", "members"], *members]),
             "",
             aligned([[*head, "note, test"], *lines]),
-            *textwrap.wrap(_reading(settings), 100),
+            *textwrap.wrap(_reading(settings), 100, break_on_hyphens=False),
         ]
     )
 

@@ -38,7 +38,8 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     lines = [f"front: {len(rows)} of {counted(len(front.table), 'configuration')}"]
     lines += [aligned([head, *rows])] if rows else []
     lines += [f"kept out: {row['label']}: {row['reason']}" for row in front.kept_out]
-    return "\n".join([*lines, *textwrap.wrap(_reading(front, settings), 100)])
+    reading = textwrap.wrap(_reading(front, settings), 100, break_on_hyphens=False)
+    return "\n".join([*lines, *reading])
 
 
 def _certainty(front: Front, settings: EvaluationSettings) -> str:

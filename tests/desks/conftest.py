@@ -21,7 +21,7 @@ STUDY: dict[str, Any] = {
     "study": "asked",
     "base": {"backbone": {"name": "test_convnext", "image_size": 32, "channels": 1}},
     "matrix": {"adaptation": PROBE},
-    "evaluation": {"attributes": ["sex"], "replicates": 20, "permutations": 20},
+    "evaluation": {"attributes": ["sex"], "replicates": 20},
 }
 
 

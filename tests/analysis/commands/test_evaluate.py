@@ -98,7 +98,7 @@ def test_a_value_that_no_draw_changes_has_no_interval(tmp_path, scores):
         y_Edema=label.astype(float),
         p_Edema=np.full(80, 0.5) if scores == "constant" else label.astype(float),
     )
-    few = ("--attributes", "sex", "--replicates", 20, "--permutations", 20)
+    few = ("--attributes", "sex", "--replicates", 20)
     done = _run(folder, "--out", tmp_path / "out", *few)
     assert done.exit_code == 0, done.output
     result = read_evaluation(tmp_path / "out")

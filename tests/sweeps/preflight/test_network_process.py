@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import psutil
@@ -25,8 +26,9 @@ def checkers() -> list[psutil.Process]:
 def test_a_killed_check_is_one_line(study_values: dict[str, Any]) -> None:
     trials = [trial.trial for trial in make_plan(StudySpec.model_validate(study_values)).trials]
     with networks_checked(trials) as wait_for_check:
-        (checker,) = checkers()
-        checker.kill()
+        while not (found := checkers()):  # a new process has no command line for a moment
+            time.sleep(0.01)
+        found[0].kill()
         with pytest.raises(BadInput, match=r"ended by signal 9 .*run the same command again"):
             wait_for_check(nothing)
 
