@@ -1,15 +1,15 @@
 """The evaluations of a thousand trials on two cores.
 
 What is timed is what the evaluate stage of a trial does: read the predictions of validation and
-test, compute every metric of everybody, sex and race with intervals and nulls (200 replicates, 200
-permutations: the settings as they come), and write the tables. Two worker processes with one BLAS
-thread each share the trials. The start is apart: the processes, their imports and a first
-evaluation each, which loads or compiles machine code and draws the patients that later trials
-share. Trials read the files of a few distinct models in turn, so none waits for a disk.
+test, compute every metric of everybody, sex and race with intervals and nulls (200 replicates:
+the settings as they come), and write the tables. Two worker processes with one BLAS thread each
+share the trials. The start is apart: the processes, their imports and a first evaluation each,
+which loads or compiles machine code and draws the patients that later trials share. Trials read
+the files of a few distinct models in turn, so none waits for a disk.
 
 The other side is a loop over scikit-learn's `roc_auc_score`: the AUCs of one trial, without any
-other metric, once, times the number of replicates and permutations; the values must be equal. By
-default some trials run and the rest is extrapolated; FAIRFM_BENCH_TRIALS=1000 runs them all.
+other metric, once, times the number of replicates; the values must be equal. By default some
+trials run and the rest is extrapolated; FAIRFM_BENCH_TRIALS=1000 runs them all.
 """
 
 from __future__ import annotations
