@@ -184,7 +184,7 @@ def _joint_fit(
         information_22 = (
             design_2n * (weight_n * probability_n * (1 - probability_n))
         ) @ design_2n.T
-        # The condition number of steps that overflowed is undefined, and numpy raises.
+        # Where steps overflowed, numpy raises instead of giving a condition number.
         if not (np.isfinite(information_22).all() and np.linalg.cond(information_22) < 1e14):
             break
         step_2 = np.linalg.solve(information_22, score_2)
