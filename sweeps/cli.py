@@ -103,7 +103,7 @@ def main() -> None:
     raise_on_signals()
     try:
         code = run()
-    except BaseException:
+    except BaseException as error:
         # Whatever a signal has caused on its way: a KeyboardInterrupt, or an error made of it.
         number = first_signal()
         if number is None:
@@ -111,6 +111,8 @@ def main() -> None:
         ignore_signals()
         _say(INTERRUPTED)
         code = SIGNALLED + number
+        if isinstance(error, RayLost):
+            os._exit(code)  # the interpreter would wait for Ray
     _leave(code)
 
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sweeps.execution.memory import why_killed
-from sweeps.interrupts import RayLost
+from sweeps.interrupts import RayLost, first_signal
 from sweeps.processes import process_status
 
 TOKEN = "FAIRFM_RUN"
@@ -105,9 +105,13 @@ class RayWatch:
             raise RayLost(self._lost)
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching, after a last look: a scheduler's signal may just have ended Ray too."""
+        if first_signal() is not None:
+            time.sleep(POLL_SECONDS)
         self._closed.set()
         self._thread.join()
+        if self._lost is None and (dead := self._dead()):
+            self._lost = _ended(dead[0])
 
     def _watch(self) -> None:
         reached = looked = time.monotonic()
@@ -115,14 +119,16 @@ class RayWatch:
             if self._processes is not None and time.monotonic() - looked > FIND_SECONDS:
                 self._processes.find()
                 looked = time.monotonic()
-            dead = [name for name, pid in self._vital.items() if process_status(pid) is None]
-            if dead:
-                return self._report(f"Ray's process {dead[0]} has ended ({why_killed()})")
+            if dead := self._dead():
+                return self._report(_ended(dead[0]))
             if self._vital or self._gcs_address is None or is_reachable(self._gcs_address):
                 reached = time.monotonic()
             elif time.monotonic() - reached > CONNECTION_SECONDS:
                 return self._report(f"Ray's head node at {self._gcs_address} no longer answers")
         return None
+
+    def _dead(self) -> list[str]:
+        return [name for name, pid in self._vital.items() if process_status(pid) is None]
 
     def _report(self, what: str) -> None:
         if self._processes is not None:
@@ -130,6 +136,10 @@ class RayWatch:
         self._lost = f"{what}; finished work is kept, run the same command again to resume"
         if not self._closed.wait(LAST_RESORT_SECONDS):
             self.last_resort(self._lost)
+
+
+def _ended(name: str) -> str:
+    return f"Ray's process {name} has ended ({why_killed()})"
 
 
 def is_reachable(address: str) -> bool:

@@ -26,7 +26,14 @@ from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
 from sweeps.execution.ray_address import check_address
 from sweeps.execution.ray_processes import RayProcesses, RayWatch
-from sweeps.interrupts import first_signal, handlers_kept, keep_handlers, stderr_unless
+from sweeps.interrupts import (
+    Interrupted,
+    RayLost,
+    first_signal,
+    handlers_kept,
+    keep_handlers,
+    stderr_unless,
+)
 from sweeps.preflight.resources import Cluster
 
 OBJECT_STORE_BYTES = 200 * 1024**2
@@ -72,6 +79,11 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
         watch = RayWatch(processes, ray.get_runtime_context().gcs_address)
         try:
             yield Cluster(tuple(nodes)), watch
+        except Interrupted as error:
+            watch.close()
+            if watch.lost:  # so that the command does not wait for Ray when it ends
+                raise RayLost("Ray has ended with the signal") from error
+            raise
         finally:
             watch.close()
             if watch.lost:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from typing import Any
 
 from ray import tune
 
@@ -72,7 +75,8 @@ def fit_jobs(
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
-        tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
+        with _own_signals():
+            tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
     except RunEnded as ended:
         raise ended.cause from None
     except Exception:
@@ -89,3 +93,16 @@ def tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
         return
     with scratch_folder() as folder:
         yield str(folder)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Let Tune not answer SIGUSR1, for which no variable of its environment exists: it would end
+    its run as if all were done, and the driver would not know of the signal."""
+    run: Any = importlib.import_module("ray.tune.tune")
+    catching = run._setup_signal_catching
+    run._setup_signal_catching = threading.Event  # what it returns: the request to stop
+    try:
+        yield
+    finally:
+        run._setup_signal_catching = catching
