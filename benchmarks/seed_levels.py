@@ -29,7 +29,6 @@ from fairfm_core.evaluation.tables import Row
 
 REPETITIONS = 400
 REPLICATES = 150
-PERMUTATIONS = 100
 CONFIDENCE, LEVEL = 0.95, 0.05
 LEAST, MOST = 0.92, 0.085
 """Smallest coverage and largest share of significant null comparisons in a cell: 0.93 and 0.065,
@@ -111,7 +110,7 @@ def _outcome(world: SimulatedWorld, random: np.random.Generator) -> Outcome:
     for analysis in ANALYSES:
         for number, row in _intervals(drawn, weight_BQ, training_runs(world, analysis)).items():
             covers[number, analysis] = bool(row["lo"] <= truth[number] <= row["hi"])
-    return Outcome(covers, *_p_values(world, drawn, weight_BQ, random))
+    return Outcome(covers, *_p_values(world, drawn, weight_BQ))
 
 
 def _intervals(drawn: Drawn, weight_BQ: Floats, runs: TrainingRuns | None) -> dict[str, Row]:
@@ -132,12 +131,10 @@ def _intervals(drawn: Drawn, weight_BQ: Floats, runs: TrainingRuns | None) -> di
 
 
 def _p_values(
-    world: SimulatedWorld, drawn: Drawn, weight_BQ: Floats, random: np.random.Generator
+    world: SimulatedWorld, drawn: Drawn, weight_BQ: Floats
 ) -> list[dict[tuple[str, str], float]]:
     """p of the second and of the third configuration against the first."""
-    groups = np.repeat(np.arange(len(world.patients)), world.patients)
-    group_RQ = random.permuted(np.tile(groups, (PERMUTATIONS, 1)), axis=1)
-    first, *others = [numbers_of(drawn, c, weight_BQ, group_RQ) for c in range(3)]
+    first, *others = [numbers_of(drawn, c, weight_BQ) for c in range(3)]
     found: list[dict[tuple[str, str], float]] = []
     for other in others:
         found.append({})
