@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fairfm_core.data.dataset import PreparedData
+    from fairfm_core.data.image_store.exposure import Exposure
     from fairfm_core.data.preparation.kinds import Kind
 
 
@@ -49,6 +50,28 @@ def data() -> None:
     " side or padding the shorter one with black.",
 )
 @click.option(
+    "--grey-range",
+    type=click.Choice(["auto", "lowest-highest", "stored", "8", "10", "12", "14", "16"]),
+    default="auto",
+    show_default=True,
+    help="Black and white of files of more than 8 bits: by the values or the window of each file,"
+    " its lowest and highest value, the bits that it declares, or so many bits for all.",
+)
+@click.option(
+    "--window",
+    type=float,
+    nargs=2,
+    metavar="CENTRE WIDTH",
+    help="Window for every DICOM file instead of its own.",
+)
+@click.option(
+    "--frames",
+    type=click.Choice(["one", "first"]),
+    default="one",
+    show_default=True,
+    help="Refuse files of several frames, or read the first.",
+)
+@click.option(
     "--split-seed", type=int, default=0, show_default=True, help="Random seed of the split."
 )
 @click.option(
@@ -60,9 +83,15 @@ def data() -> None:
     help="Fractions of patients in train, val and test.",
 )
 @click.option(
+    "--stratify",
+    help="Attributes and pathologies, such as sex,race,Edema, whose shares are kept equal in random"
+    " splits [default: sex,race].",
+)
+@click.option(
     "--split-list",
     type=click.Path(),
-    help="CSV file with columns split and Image Index (chestxray14), index (chexpert) or dicom_id.",
+    help="CSV file with columns split and Image Index (chestxray14), index, Path or patient_id"
+    " (chexpert) or dicom_id.",
 )
 @click.option(
     "--random-split",
@@ -94,6 +123,21 @@ def data() -> None:
     help="Report labeller.",
 )
 @click.option(
+    "--report-section",
+    type=click.Choice(["report", "findings", "impression"]),
+    default="report",
+    show_default=True,
+    help="Part of the report that CheXpert Plus's labels come from.",
+)
+@click.option(
+    "--agreement",
+    type=click.Choice(["majority", "any", "unanimous", "each"]),
+    default="majority",
+    show_default=True,
+    help="How three readers of VinDr-CXR make one label: by majority, by any, only where all agree"
+    " (otherwise uncertain), or a label for each.",
+)
+@click.option(
     "--allow-missing",
     type=int,
     help="Maximum number of missing or unreadable images [default: 0].",
@@ -117,14 +161,20 @@ def prepare(
     out: str,
     size: int | None,
     resize: str,
+    grey_range: str,
+    window: tuple[float, float] | None,
+    frames: str,
     split_seed: int,
     fractions: tuple[float, float, float],
+    stratify: str | None,
     split_list: str | None,
     random_split: bool,
     demographics: str | None,
     no_demographics: bool,
     population: str,
     labeller: str,
+    report_section: str,
+    agreement: str,
     allow_missing: int | None,
     effect: float | None,
     patients: int | None,
@@ -138,6 +188,7 @@ def prepare(
     """
     from fairfm_core.config.evaluation import AGE_EDGES
     from fairfm_core.data.duplicates.report import duplicates
+    from fairfm_core.data.image_store.exposure import exposure_of
     from fairfm_core.data.preparation.prepare import prepare as prepare_data
     from fairfm_core.data.preparation.progress import ProgressLine
 
@@ -150,14 +201,20 @@ def prepare(
         progress=ProgressLine(sys.stderr),
         follow_symlinks=follow_symlinks,
         resize=resize,
+        grey_range=grey_range,
+        window=window,
+        frames=frames,
         split_seed=split_seed,
         fractions=fractions,
+        stratify=None if stratify is None else [name.strip() for name in stratify.split(",")],
         split_list=split_list,
         random_split=random_split,
         demographics=demographics,
         no_demographics=no_demographics,
         population=population,
         labeller=labeller,
+        report_section=report_section,
+        agreement=agreement,
         allow_missing=allow_missing,
         effect=effect,
         patients=patients,
@@ -165,6 +222,7 @@ def prepare(
         patches=patches,
     )
     _print_counts(prepared, AGE_EDGES)
+    _print_odd(prepared, exposure_of(prepared.images))
     _print_copies(duplicates(prepared))
 
 
@@ -172,7 +230,9 @@ def prepare(
 @click.argument("folder", metavar="DIR", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
-    "--figure", type=click.Path(), help="Also draw the cohort to this .pdf, .svg or .png file."
+    "--figure",
+    type=click.Path(),
+    help="Also draw the cohort and a contact sheet of its images to this .pdf, .svg or .png file.",
 )
 @click.option("--age-edges", default="40,60,80", show_default=True, help="Age-bin edges, in years.")
 @click.option(
@@ -187,13 +247,15 @@ def check(
 ) -> None:
     """Verify the prepared data set in DIR and print its cohort.
 
-    Checks the digests, patients in several splits, labels and groups, and looks for copies of
-    images: equal pixels, or one picture encoded or resized anew.
+    Checks the digests, patients in several splits, labels and groups, looks for copies of images
+    (equal pixels, or one picture encoded or resized anew), and names images that look wrong:
+    constant, of few grey levels, clipped or inverted.
     """
     import json
 
     from fairfm_core.data.dataset import open_dataset, verify
     from fairfm_core.data.duplicates.report import duplicates, shared_images, shared_text
+    from fairfm_core.data.image_store.exposure import exposure_of
     from fairfm_core.data.summary import cohort_summary, small_groups, summary_text
 
     if figure is not None:
@@ -204,23 +266,27 @@ def check(
     checked = verify(folder)
     summary = cohort_summary(checked.frame, edges)
     copies = duplicates(checked)
+    exposure = exposure_of(checked.images)
     others = [open_dataset(other) for other in against]
     shared = [(other, shared_images(checked, other)) for other in others]
     if figure is not None:
+        from fairfm_core.data.contact_sheet import contact_sheet
         from fairfm_core.data.summary_figure import write_figure
 
-        write_figure(summary, checked.manifest, figure)
+        write_figure(summary, checked.manifest, figure, contact_sheet(checked, exposure))
     if as_json:
         manifest = checked.manifest.model_dump(mode="json") | {"digest": checked.digest}
         small = small_groups(checked.frame, age_edges=edges)
         found = {
             "duplicates": _records(copies),
+            "odd_images": _odd(checked, exposure),
             "shared": {str(other.folder): _records(table) for other, table in shared},
         }
         parts = {"manifest": manifest, "cohort": _records(summary), "small_groups": small}
         click.echo(json.dumps(parts | found))
         return
     _print_counts(checked, edges)
+    _print_odd(checked, exposure)
     _print_copies(copies)
     for other, table in shared:
         click.echo(f"  {shared_text(table, checked, other)}")
@@ -257,6 +323,28 @@ def _print_copies(copies: pd.DataFrame) -> None:
 
     for line in duplicates_text(copies):
         click.echo(f"  {line}")
+
+
+def _odd(data: PreparedData, exposure: Exposure) -> dict[str, list[str]]:
+    """What is odd -> the ids of the images."""
+    from fairfm_core.data.image_store.exposure import odd_images
+
+    ids = data.frame["image_id"]
+    return {name: list(ids.iloc[rows]) for name, rows in odd_images(exposure).items()}
+
+
+def _print_odd(data: PreparedData, exposure: Exposure) -> None:
+    """Warnings of images that look wrong, and of depths that differ between files."""
+    from fairfm_core.data.image_store.grey_levels import mixed_depths
+    from fairfm_core.errors import first_ten
+
+    for name, ids in _odd(data, exposure).items():
+        click.echo(f"  warning: {len(ids):,} images {name}: {first_ten(ids)}")
+    if depths := mixed_depths(data.manifest.notes):
+        click.echo(
+            f"  warning: {', '.join(depths)}: the range follows the values of each file, so dark "
+            "images may be brightened; --grey-range BITS gives all files one range"
+        )
 
 
 def _kind_text(kind: Kind) -> str:

@@ -24,6 +24,8 @@ resized, the longer one cropped. `pad`: the longer side is resized, the shorter 
 black."""
 RESIZING = {"square": "", "crop": ", aspect kept by cropping", "pad": ", aspect kept by padding"}
 IMAGE_COUNT, SEAL = "images", "seal"
+READING = 2
+"""Raised when files that are not plain 8-bit images are read otherwise than before."""
 PREPARE = "fairfm data prepare KIND SOURCE --out"
 
 
@@ -61,6 +63,8 @@ class Manifest(Frozen):
     """How pixels were made: resized from files, or drawn at this size."""
     resize: Resize = "square"
     """How images of other shapes became squares."""
+    reading: int = 1
+    """The version of reading deep, windowed and turned image files; see `READING`."""
     counts: dict[str, int]
     notes: dict[str, int]
     origin: dict[str, Any]

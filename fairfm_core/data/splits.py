@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fairfm_core.data.cohort_checks import SPLITS
+from fairfm_core.config.evaluation import AGE_EDGES
+from fairfm_core.data.cohort_checks import KEYS, LABEL_PREFIX, SPLITS
+from fairfm_core.data.groups import AGE, binned
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.seeding import stream
 
@@ -26,14 +28,17 @@ def random_split(
 ) -> pd.Series:
     """A random split (train, val or test) of the rows of `frame`, on its index, by patient.
 
-    Patients are split within strata of their `stratify` attributes (those that the frame has). The
-    split of a patient depends on the seed and the set of patients, never on the order of rows.
+    Patients are split within strata of `stratify`: attributes and pathologies, of which sex and
+    race may be absent. Ages are in the usual bins, and a patient has a pathology if one image shows
+    it. The split of a patient depends on the seed and the set of patients, never on the order of
+    rows.
 
     Raises:
-        BadInput: `fractions` are not three shares (train, val, test) that sum to one.
+        BadInput: `fractions` are not three shares (train, val, test) that sum to one, or an unknown
+            name to stratify by.
     """
     check_fractions(fractions)
-    strata = _strata(frame, [name for name in stratify if name in frame.columns])
+    strata = _strata(*_stratified(frame, stratify))
     assigned: dict[str, str] = {}
     for stratum, patients in strata.items():
         assigned |= _divide(patients, fractions, stream(seed, "split", stratum))
@@ -79,6 +84,28 @@ def check_fractions(fractions: Sequence[float]) -> None:
             f"fractions {given}: give the shares of train, val and test, none negative, the first "
             f"above 0, with a sum of 1, such as 0.6 0.1 0.3"
         )
+
+
+def _stratified(frame: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The frame with a column of groups for each name that is not one yet, and their names."""
+    columns: dict[str, pd.Series] = {}
+    for name in (name for name in names if name in frame.columns or name not in STRATIFY):
+        label = LABEL_PREFIX + name
+        if label in frame.columns:
+            positive = frame[label].groupby(frame["patient_id"]).transform("max")
+            columns[name] = positive.map({1.0: "present", 0.0: "absent"})
+        elif name == AGE and name in frame.columns:
+            columns[name] = binned(frame[name], AGE_EDGES)
+        elif name in frame.columns and name not in KEYS:
+            columns[name] = frame[name]
+        else:
+            known = [column.removeprefix(LABEL_PREFIX) for column in frame.columns]
+            known = [column for column in known if column not in KEYS]
+            raise BadInput(
+                f"--stratify: {name!r} is neither an attribute nor a pathology"
+                f"{did_you_mean(name, known)}; known: {', '.join(known)}"
+            )
+    return frame.assign(**columns), list(columns)
 
 
 def _strata(frame: pd.DataFrame, stratify: list[str]) -> dict[str, list[str]]:

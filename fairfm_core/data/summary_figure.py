@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
+from fairfm_core.data.contact_sheet import SheetRow, draw_sheet
 from fairfm_core.data.manifest import Manifest
 from fairfm_core.errors import BadInput, did_you_mean
 
@@ -47,6 +48,9 @@ STYLE: dict[RcKeyType, Any] = {
 CELL = (0.58, 0.3)
 """Width and height of a cell in inches: room for two lines of seven digits."""
 MARGIN = (2.0, 1.7)
+SHEET_ROW = 1.0
+"""Height of a row of the contact sheet, in inches."""
+SHEET_WIDTH = 6.5
 RESOLUTION = 200
 
 SummaryRow = dict[str, Any]
@@ -83,11 +87,13 @@ class Grid:
     prevalences: tuple[tuple[GridCell, ...], ...]
 
 
-def write_figure(summary: pd.DataFrame, manifest: Manifest, path: str) -> None:
-    """Draws a data set's summary into a file, whose format follows from its name."""
+def write_figure(
+    summary: pd.DataFrame, manifest: Manifest, path: str, sheet: tuple[SheetRow, ...] = ()
+) -> None:
+    """Draws a data set's summary and contact sheet into a file, whose name tells the format."""
     counts = {name: f"{count:,}" for name, count in manifest.counts.items()}
     title = f"{manifest.kind}: {counts['images']} images of {counts['patients']} patients"
-    drawn = grid_bytes(summary_grid(summary), title, figure_form(path))
+    drawn = grid_bytes(summary_grid(summary), title, figure_form(path), sheet)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(drawn)
 
@@ -146,20 +152,34 @@ def _prevalence(row: SummaryRow, everybody: SummaryRow, pathology: str) -> GridC
     return GridCell(text, min(max(fold, -1.0), 1.0))
 
 
-def grid_bytes(grid: Grid, title: str, form: str) -> bytes:
-    """The figure as `pdf`, `svg` or `png`; equal grids and titles give equal bytes."""
+def grid_bytes(grid: Grid, title: str, form: str, sheet: tuple[SheetRow, ...] = ()) -> bytes:
+    """The figure as `pdf`, `svg` or `png`; equal grids, titles and sheets give equal bytes."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure = draw_grid(grid, title)
+        figure = draw_grid(grid, title, sheet)
         figure.savefig(buffer, format=form, metadata=UNDATED[form], dpi=RESOLUTION)
     return buffer.getvalue()
 
 
-def draw_grid(grid: Grid, title: str) -> Figure:
-    """Two blocks with the same groups as columns: sizes by split, prevalences by pathology."""
-    rows = (len(grid.splits), len(grid.pathologies))
+def draw_grid(grid: Grid, title: str, sheet: tuple[SheetRow, ...] = ()) -> Figure:
+    """Two blocks with the same groups as columns, and the contact sheet below them."""
+    height = MARGIN[1] + CELL[1] * (len(grid.splits) + len(grid.pathologies))
     width = MARGIN[0] + CELL[0] * len(grid.columns)
-    figure = Figure((width, MARGIN[1] + CELL[1] * sum(rows)), layout="constrained")
+    if not sheet:
+        figure = Figure((width, height), layout="constrained")
+        _draw_blocks(figure, grid, title)
+        return figure
+    below = SHEET_ROW * len(sheet)
+    figure = Figure((max(width, SHEET_WIDTH), height + below), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, below))[:, 0]
+    _draw_blocks(top, grid, title)
+    draw_sheet(bottom, sheet)
+    return figure
+
+
+def _draw_blocks(figure: FigureBase, grid: Grid, title: str) -> None:
+    """Sizes by split, and prevalences by pathology."""
+    rows = (len(grid.splits), len(grid.pathologies))
     figure.suptitle(_plain(title), x=0.01, ha="left")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=rows)
     _draw_block(above, grid.splits, grid.sizes, "Greys", (0.0, 2.5))
@@ -173,7 +193,6 @@ def draw_grid(grid: Grid, title: str) -> Figure:
     below.set_title(note, loc="left", fontsize=7)
     below.tick_params(bottom=False, labelbottom=False)
     _draw_key(figure, below, mesh)
-    return figure
 
 
 def _draw_block(
@@ -199,7 +218,7 @@ def _draw_block(
     return mesh
 
 
-def _draw_key(figure: Figure, axes: Axes, mesh: QuadMesh) -> None:
+def _draw_key(figure: FigureBase, axes: Axes, mesh: QuadMesh) -> None:
     key = figure.colorbar(mesh, ax=axes, location="bottom", fraction=0.03, aspect=40, shrink=0.6)
     key.ax.set_xlim(-1, 1)
     key.set_ticks([-1, 0, 1], labels=["half or less", "as in everybody", "double or more"])

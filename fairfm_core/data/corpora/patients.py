@@ -2,7 +2,8 @@
 
 A patient is identified by source and id. Two prepared folders of one source (all of CheXpert, and
 the cohort that models are tested on) hold the same people, and the same id in two sources is two
-people (every phantom world has a p000000). A described table has no source but itself and may hold
+people (every phantom world has a p000000), unless one kind has the patients of the other, as
+CheXpert Plus has those of CheXpert. A described table has no source but itself and may hold
 any patients, including CheXpert's: where either of two data sets is a table, equal ids are taken
 for the same person. Ids are compared as they are written, so a table that writes them differently
 (7 for patient00007) appears to share no patient: copies of the same images reveal it.
@@ -62,7 +63,7 @@ def evaluation_patients(
     """
     theirs, shared = np.zeros(len(patient), dtype=np.bool_), []
     for other in evaluation.values():
-        of_one_source = source_of(other) == source_of(data)
+        of_one_source = source_of(other) == source_of(data) or _same_people(data, other)
         if of_one_source or _any_patients(data) or _any_patients(other):
             same_N = patient.isin(_evaluated(other.frame)).to_numpy()
             theirs |= same_N
@@ -103,6 +104,13 @@ def _is_evaluated(frame: pd.DataFrame) -> pd.Series:
 def display_name(data: PreparedData) -> str:
     """A data set's name for the user: that of its folder, and its kind."""
     return f"{data.folder.name} ({data.manifest.kind})"
+
+
+def _same_people(data: PreparedData, other: PreparedData) -> bool:
+    """Whether one data set has the patients of the other under the same ids."""
+    kinds = {name: KINDS.get(name) for name in (data.manifest.kind, other.manifest.kind)}
+    of = {name: (kind and kind.patients_of) or name for name, kind in kinds.items()}
+    return len(kinds) == 2 and len(set(of.values())) == 1
 
 
 def _any_patients(data: PreparedData) -> bool:

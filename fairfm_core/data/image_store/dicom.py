@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,20 @@ from PIL import Image
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from fairfm_core.data.image_store.grey_levels import (
+    AS_WRITTEN,
+    GIVEN_WINDOW,
+    LOOK_UP_TABLE,
+    SPREAD,
+    WINDOW,
+    ReadImage,
+    ReadingChoices,
+    ranged,
+    spread,
+)
 from fairfm_core.data.image_store.pixels import check_pixels
 from fairfm_core.data.image_store.resizing import Grey
 
@@ -42,50 +55,91 @@ HEAD = 4096
 GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
-def decode_dicom(data: bytes) -> Grey:
-    """The single frame of a DICOM file as grey uint8 [H, W].
+DECODERS = "needs a decoder; install it with: pip install 'fairfm[dicom]'"
+"""What a file needs whose compression pydicom cannot undo alone, such as JPEG-LS."""
 
-    Without a window the lowest and the highest value of the image become 0 and 255.
+
+def decode_dicom(data: bytes) -> Grey:
+    """The single frame of a DICOM file as grey uint8 [H, W], read as it is written."""
+    return read_dicom(data, AS_WRITTEN).pixels
+
+
+def read_dicom(data: bytes, choices: ReadingChoices) -> ReadImage:
+    """A frame of a DICOM file as grey uint8 [H, W], and how it was read.
+
+    A window that is given comes first, then a range that is given, then the file's look-up table,
+    then the file's first window; without any of them the lowest and the highest value of the image
+    become 0 and 255.
 
     Raises:
-        ValueError: the file is damaged, or does not hold exactly one frame.
+        ValueError: the file is damaged, holds no pixels or several frames, or needs a decoder that
+            is not installed.
     """
     if DEFLATED in data[:HEAD]:
         raise ValueError("deflated DICOM, whose decompressed size is unknown")
     try:
-        return _shown(pydicom.dcmread(io.BytesIO(data)))
+        return _shown(pydicom.dcmread(io.BytesIO(data)), choices)
     except DAMAGED as error:
         raise ValueError(f"DICOM: {' '.join(str(error).split())}") from error
 
 
-def _shown(dataset: pydicom.Dataset) -> Grey:
+def _shown(dataset: pydicom.Dataset, choices: ReadingChoices) -> ReadImage:
+    if "PixelData" not in dataset and "Rows" not in dataset:
+        what = UID(str(dataset.get("SOPClassUID") or dataset.file_meta.MediaStorageSOPClassUID))
+        raise ValueError(f"DICOM without pixels ({what.name})")
     frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames != 1:
-        raise ValueError(f"{frames} frames")
+    if frames != 1 and choices.frames != "first":
+        raise ValueError(f"{frames} frames; --frames first reads the first of them")
     check_pixels(int(dataset.Columns), int(dataset.Rows))
-    pixels = dataset.pixel_array
+    pixels = _pixels(dataset)
     if pixels.ndim == 3:
-        return np.array(Image.fromarray(pixels).convert("L"))
+        return ReadImage(np.array(Image.fromarray(pixels).convert("L")))
     kind = str(dataset.PhotometricInterpretation)
     if kind not in GREY:
         raise ValueError(f"photometric interpretation {kind}")
-    share = _of_interest(apply_modality_lut(pixels, dataset), dataset)
-    if kind == "MONOCHROME1":
-        share = 1.0 - share
-    return np.rint(share * 255).astype(np.uint8)
+    return _of_interest(pixels, dataset, choices, kind == "MONOCHROME1")
 
 
-def _of_interest(values: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.float64]:
-    """Modality values as fractions of full brightness, 0 to 1."""
-    if dataset.get("VOILUTSequence"):
+def _pixels(dataset: pydicom.Dataset) -> NDArray[Any]:
+    """The stored values of the first frame; names what is missing to undo their compression."""
+    several = int(dataset.get("NumberOfFrames") or 1) != 1
+    try:
+        values: NDArray[Any] = pixel_array(dataset, index=0) if several else dataset.pixel_array
+        return values
+    except (NotImplementedError, RuntimeError) as error:
+        if "missing dependencies" not in str(error):
+            raise
+        syntax = dataset.file_meta.TransferSyntaxUID.name
+        raise ValueError(f"DICOM compressed as {syntax} {DECODERS}") from error
+
+
+def _of_interest(
+    pixels: NDArray[Any], dataset: pydicom.Dataset, choices: ReadingChoices, inverted: bool
+) -> ReadImage:
+    """The values that matter, from black to white."""
+    if choices.window is None and choices.grey_range not in ("auto", "lowest-highest"):
+        read = ranged(pixels, choices.grey_range, int(dataset.BitsStored))
+        return replace(read, pixels=255 - read.pixels, inverted=True) if inverted else read
+    share, how = _share(apply_modality_lut(pixels, dataset), dataset, choices)
+    share = 1.0 - share if inverted else share
+    return ReadImage(np.rint(share * 255).astype(np.uint8), how, inverted)
+
+
+def _share(
+    values: NDArray[Any], dataset: pydicom.Dataset, choices: ReadingChoices
+) -> tuple[NDArray[np.float64], int]:
+    """Modality values as fractions of full brightness, 0 to 1, and the range that made them."""
+    function = str(dataset.get("VOILUTFunction") or "LINEAR")
+    if choices.window is not None:
+        return windowed(values, *choices.window, function), GIVEN_WINDOW
+    if choices.grey_range == "auto" and dataset.get("VOILUTSequence"):
         bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
         looked_up = apply_voi(values.astype(np.int64), dataset)
-        return np.clip(looked_up / (2.0**bits - 1), 0.0, 1.0)
+        return np.clip(looked_up / (2.0**bits - 1), 0.0, 1.0), LOOK_UP_TABLE
     centre, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
-    if centre is None or width is None:
-        low, high = float(values.min()), float(values.max())
-        return (values - low) / max(high - low, 1e-12)
-    return windowed(values, centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
+    if choices.grey_range != "auto" or centre is None or width is None:
+        return spread(values), SPREAD
+    return windowed(values, centre, width, function), WINDOW
 
 
 def windowed(

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fairfm_core.data.image_store.decoding import UNREADABLE, decode_image
+from fairfm_core.data.image_store.decoding import UNREADABLE, read_square
+from fairfm_core.data.image_store.grey_levels import AS_WRITTEN, ReadImage, ReadingChoices
 from fairfm_core.data.preparation.partial import PartialStore
 
 RowNumbers = NDArray[np.int64]
@@ -27,21 +28,21 @@ class Maker:
     """Makes the pixels of rows, or gives the reason why a row cannot be made.
 
     Attributes:
-        make: row numbers -> for each a uint8 image [S, S], or the reason why there is none.
+        make: row numbers -> for each the image [S, S], or the reason why there is none.
         group: number of rows that are made together.
     """
 
-    make: Callable[[RowNumbers], Iterable[NDArray[np.uint8] | str]]
+    make: Callable[[RowNumbers], Iterable[ReadImage | str]]
     group: int
 
 
-def decoder(files: Sequence[Path], size: int, how: str = "square") -> Maker:
-    """A maker that decodes the file of each row; `how` is a key of `RESIZERS`."""
+def decoder(files: Sequence[Path], size: int, choices: ReadingChoices = AS_WRITTEN) -> Maker:
+    """A maker that decodes the file of each row."""
 
-    def decode(rows: RowNumbers) -> Iterator[NDArray[np.uint8] | str]:
+    def decode(rows: RowNumbers) -> Iterator[ReadImage | str]:
         for row in rows:
             try:
-                yield decode_image(files[row], size, how)
+                yield read_square(files[row], size, choices)
             except UNREADABLE as error:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 yield f"{files[row].name} ({reason.replace(str(files[row]), 'the file')})"
@@ -51,7 +52,7 @@ def decoder(files: Sequence[Path], size: int, how: str = "square") -> Maker:
 
 def drawer(draw: Callable[[RowNumbers], NDArray[np.uint8]]) -> Maker:
     """A maker that draws each row."""
-    return Maker(draw, 64)
+    return Maker(lambda rows: map(ReadImage, draw(rows)), 64)
 
 
 def fill_store(
@@ -106,11 +107,11 @@ def fill_store(
 def _fill_rows(partial: PartialStore, maker: Maker, rows: RowNumbers) -> dict[int, str]:
     """Makes a group of rows; returns those that cannot be made, with reasons."""
     reasons = {}
-    for row, pixels in zip(rows.tolist(), maker.make(rows), strict=True):
-        if isinstance(pixels, str):
-            reasons[row] = pixels
+    for row, made in zip(rows.tolist(), maker.make(rows), strict=True):
+        if isinstance(made, str):
+            reasons[row] = made
         else:
-            partial.keep(row, pixels)
+            partial.keep(row, made.pixels, made.code)
     return reasons
 
 

@@ -17,8 +17,8 @@ from fairfm_core.errors import BadInput, did_you_mean
 if TYPE_CHECKING:
     from fairfm_core.data.readers.source import ReadOptions, Source
 
-COMMON_OPTIONS = frozenset({"size", "split_seed", "fractions"})
-FILES = frozenset({"allow_missing", "resize"})
+COMMON_OPTIONS = frozenset({"size", "split_seed", "fractions", "stratify"})
+FILES = frozenset({"allow_missing", "resize", "grey_range", "window", "frames"})
 LISTED = FILES | {"split_list"}
 RACE = frozenset({"demographics", "no_demographics", "population"})
 
@@ -34,6 +34,7 @@ class Kind:
         distinct: from the origin in a manifest to what distinguishes sources of this kind; a public
             data set is one source, whatever its files.
         any_patients: whether it may hold the patients of any other data set.
+        patients_of: the kind whose patients it has under the same ids; its own if empty.
     """
 
     reader: str
@@ -41,6 +42,7 @@ class Kind:
     options: frozenset[str]
     distinct: Callable[[Mapping[str, Any]], str] = lambda origin: ""
     any_patients: bool = False
+    patients_of: str = ""
 
 
 KINDS = {
@@ -59,8 +61,29 @@ KINDS = {
         "folder of MIMIC-CXR-JPG",
         LISTED | RACE | {"random_split", "labeller"},
     ),
+    "chexpert-plus": Kind(
+        "fairfm_core.data.readers.chexpert_plus:read_chexpert_plus",
+        "folder of CheXpert Plus, or its table",
+        FILES | {"population", "report_section"},
+        patients_of="chexpert",
+    ),
+    "padchest": Kind(
+        "fairfm_core.data.readers.padchest:read_padchest",
+        "folder of PadChest, or its table",
+        FILES,
+    ),
+    "vindr-cxr": Kind(
+        "fairfm_core.data.readers.vindr_cxr:read_vindr_cxr",
+        "folder of VinDr-CXR",
+        FILES | {"random_split", "agreement"},
+    ),
+    "brax": Kind(
+        "fairfm_core.data.readers.brax:read_brax",
+        "folder of BRAX, or its table",
+        FILES,
+    ),
     "table": Kind(
-        "fairfm_core.data.readers.table:read_described_table",
+        "fairfm_core.data.readers.described.table:read_described_table",
         "YAML file that describes any table of images",
         FILES,
         distinct=lambda origin: str(origin["table_sha256"]),
@@ -88,6 +111,7 @@ def read_kind(kind: str, source: str, options: ReadOptions) -> Source:
         BadInput: an unknown kind, an option that this kind does not take, or as the reader.
     """
     from fairfm_core.data.cohort_checks import check_leakage
+    from fairfm_core.data.preparation.cleaning import cleaned_source
 
     if kind not in KINDS:
         raise BadInput(
@@ -102,7 +126,7 @@ def read_kind(kind: str, source: str, options: ReadOptions) -> Source:
         )
     if options.random_split and options.split_list is not None:
         raise BadInput("--random-split and --split-list cannot be combined; give one of them")
-    data = _read(kind, source, options)
+    data = cleaned_source(_read(kind, source, options))
     if "split" in data.frame.columns:
         check_leakage(data.frame)
     return data

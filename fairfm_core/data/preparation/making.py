@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from fairfm_core.data.cohort import cohort_digest, write_cohort
 from fairfm_core.data.cohort_checks import SPLITS
+from fairfm_core.data.image_store.grey_levels import ReadingChoices, reading_notes
 from fairfm_core.data.image_store.hashes import hash_images, write_hashes
 from fairfm_core.data.image_store.store import copy_rows, open_images, store_digest
 from fairfm_core.data.manifest import (
     COHORT,
     HASHES,
     IMAGES,
+    READING,
     Checksums,
     Digests,
     Manifest,
-    Resize,
     write_manifest,
 )
 from fairfm_core.data.preparation.filling import (
@@ -51,7 +52,7 @@ class PreparationRequest:
     Attributes:
         kind: kind of data set.
         size: height and width of the stored images.
-        resize: how images become squares: a key of `RESIZERS`.
+        choices: how image files are read.
         identity: identity of the whole request; a finished data set of this identity is reused.
         rows: the same without the sizes of the files, so that after a new download of one file only
             its own row is made again.
@@ -60,7 +61,7 @@ class PreparationRequest:
 
     kind: str
     size: int
-    resize: Resize
+    choices: ReadingChoices
     identity: str
     rows: str
     signatures_N: NDArray[np.uint64]
@@ -100,15 +101,16 @@ def make_dataset(
         _check_unreadable(unreadable, len(frame), data.notes.get(MISSING, 0), allow_missing)
         rows = [row for row in range(len(frame)) if row not in unreadable]
         images = _whole_store(partial, rows, request.size)
+        read = reading_notes(partial.code_N[rows])
     kept = frame.iloc[rows].assign(row=range(len(rows)))
-    _publish(out, partial.folder, images, kept, request, data, len(unreadable))
+    _publish(out, partial.folder, images, kept, request, data, _notes(data, read, len(unreadable)))
 
 
 def _maker(request: PreparationRequest, data: Source) -> Maker:
     """What draws the rows, or decodes their files."""
     if data.draw is not None:
         return drawer(data.draw)
-    return decoder(data.files, request.size, request.resize)
+    return decoder(data.files, request.size, request.choices)
 
 
 def _check_unreadable(
@@ -118,8 +120,8 @@ def _check_unreadable(
     count = len(unreadable)
     if count and count + missing > (allow_missing or 0):
         raise BadInput(
-            f"{count} of {total} images cannot be read: {first_ten(unreadable.values())}; download "
-            f"them again, or pass --allow-missing {count + missing} to leave them out"
+            f"{count} of {total} images cannot be read: {first_ten(unreadable.values())}; correct "
+            f"or download them again, or pass --allow-missing {count + missing} to leave them out"
         )
     if count == total:
         raise BadInput(f"none of the {total} images can be read: {first_ten(unreadable.values())}")
@@ -146,7 +148,7 @@ def _publish(
     frame: pd.DataFrame,
     request: PreparationRequest,
     data: Source,
-    dropped: int,
+    notes: dict[str, int],
 ) -> None:
     """Moves the finished parts into place and syncs them to disk, then writes the manifest."""
     cohort = folder / COHORT
@@ -155,9 +157,10 @@ def _publish(
         kind=request.kind,
         size=request.size,
         interpolation=data.interpolation,
-        resize=request.resize,
+        resize=request.choices.resize,
+        reading=READING,
         counts=_counts(frame),
-        notes=dict(data.notes) | ({DROPPED: dropped} if dropped else {}),
+        notes=notes,
         origin=dict(data.origin),
         digests=Digests(images=store_digest(images), cohort=cohort_digest(frame)),
         request=request.identity,
@@ -170,6 +173,11 @@ def _publish(
         sync(part)
     write_manifest(manifest, out)
     shutil.rmtree(folder)
+
+
+def _notes(data: Source, read: dict[str, int], dropped: int) -> dict[str, int]:
+    """What was found in the source, how its images were read, and how many were dropped."""
+    return dict(data.notes) | read | ({DROPPED: dropped} if dropped else {})
 
 
 def make_checksums(images: Path, cohort: Path, hashes: Path) -> Checksums:

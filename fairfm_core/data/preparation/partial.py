@@ -26,6 +26,7 @@ class PartialStore:
     Attributes:
         folder: where the store is until it is published; removed afterwards.
         done_N: whether an earlier run finished each row.
+        code_N: how the file of each finished row was read (`grey_levels.ReadImage.code`).
     """
 
     def __init__(self, folder: Path, size: int, signatures_N: NDArray[np.uint64]) -> None:
@@ -33,13 +34,14 @@ class PartialStore:
         self._signatures_N = signatures_N
         self._rows = StoreRows(folder / IMAGES, size)
         self._journal = Journal(folder / JOURNAL)
-        self.done_N = self._journal.finished(signatures_N, self._rows.read)
+        self.done_N, self.code_N = self._journal.finished(signatures_N, self._rows.read)
 
-    def keep(self, row: int, pixels: NDArray[np.uint8]) -> None:
+    def keep(self, row: int, pixels: NDArray[np.uint8], code: int = 0) -> None:
         """Writes one image, then its record in the journal."""
         data = pixels.tobytes()
         self._rows.write(row, data)
-        self._journal.record(row, int(self._signatures_N[row]), data)
+        self._journal.record(row, int(self._signatures_N[row]), data, code)
+        self.code_N[row] = code
 
     def sync(self) -> None:
         """Waits until the images are on the disk."""

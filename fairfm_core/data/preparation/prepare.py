@@ -16,14 +16,14 @@ from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.yaml_input import validated
 from fairfm_core.data.cohort import checked_cohort, cohort_digest
 from fairfm_core.data.dataset import PreparedData, open_dataset
+from fairfm_core.data.image_store.grey_levels import ReadingChoices
 from fairfm_core.data.manifest import (
     COHORT,
     HASHES,
     IMAGES,
     MANIFEST,
-    Resize,
+    READING,
     read_manifest,
-    unless_square,
 )
 from fairfm_core.data.preparation.filling import ProgressCallback
 from fairfm_core.data.preparation.kinds import read_kind
@@ -34,12 +34,14 @@ from fairfm_core.data.preparation.making import (
     row_signatures,
 )
 from fairfm_core.data.preparation.partial import PARTIAL, remove_partial
-from fairfm_core.data.readers.source import DEFAULT_SIZE, MISSING, ReadOptions, Source
-from fairfm_core.data.splits import check_fractions, random_split
+from fairfm_core.data.readers.source import DEFAULT_SIZE, MISSING, ReadOptions, Source, drawn_split
+from fairfm_core.data.splits import check_fractions
 from fairfm_core.errors import BadInput, first_ten
 
 logger = logging.getLogger(__name__)
 LOCK = ".prepare.lock"
+JPEGS = (".jpg", ".jpeg")
+"""Endings of files that have 8 bits."""
 
 
 def prepare(
@@ -80,12 +82,13 @@ def prepare(
     if not follow_symlinks:
         check_links(data.files)
     frame = _with_split(data, asked)
-    request = _request(kind, data, frame, data.size or asked.size or DEFAULT_SIZE, asked.resize)
+    request = _request(kind, data, frame, data.size or asked.size or DEFAULT_SIZE, asked.reading)
     with alone_in(out):
         if (out / MANIFEST).exists():
             _check_same_request(out, request, asked.allow_missing)
             remove_partial(out)
-            say(f"{out} already holds this data set: reused{_changed_since(out, data)}")
+            warnings = _changed_since(out, data) + _read_before(out, data)
+            say(f"{out} already holds this data set: reused{warnings}")
         else:
             make_dataset(out, request, data, frame, asked.allow_missing, say, progress)
     return open_dataset(out)
@@ -117,25 +120,25 @@ def _inside(path: str, root: str) -> bool:
 def _with_split(data: Source, asked: ReadOptions) -> pd.DataFrame:
     frame = data.frame
     if "split" not in frame.columns:
-        frame = frame.assign(split=random_split(frame, asked.split_seed, asked.fractions))
+        frame = frame.assign(split=drawn_split(frame, asked))
     return checked_cohort(frame)
 
 
 def _request(
-    kind: str, data: Source, frame: pd.DataFrame, size: int, resize: Resize
+    kind: str, data: Source, frame: pd.DataFrame, size: int, choices: ReadingChoices
 ) -> PreparationRequest:
     """The request, identified by the cohort and the names and sizes of the image files."""
     status = [file.stat() for file in data.files]
     names = [file.name for file in data.files]
     sizes = [[name, was.st_size] for name, was in zip(names, status, strict=True)]
     asked = {"kind": kind, "size": size, "origin": dict(data.origin)}
-    asked |= {"cohort": cohort_digest(frame)} | unless_square(resize)
+    asked |= {"cohort": cohort_digest(frame)} | choices.content()
     return PreparationRequest(
         kind=kind,
         size=size,
-        resize=resize,
+        choices=choices,
         identity=fingerprint(asked | {"files": sizes}),
-        rows=fingerprint(asked | {"files": names}),
+        rows=fingerprint(asked | {"files": names, "reading": READING}),
         signatures_N=row_signatures(len(frame), data.files, status),
     )
 
@@ -167,6 +170,18 @@ def _changed_since(out: Path, data: Source) -> str:
     return (
         f"; {len(newer)} source file(s) were written since ({first_ten(newer)}): if their images "
         f"changed, remove {out} and prepare it again"
+    )
+
+
+def _read_before(out: Path, data: Source) -> str:
+    """A warning if an earlier version read files that would be read otherwise now."""
+    deep = [file.name for file in data.files if file.suffix.lower() not in JPEGS]
+    if read_manifest(out).reading >= READING or not deep:
+        return ""
+    return (
+        f"; an earlier version made it: files of more than 8 bits, of several frames, or to be "
+        f"turned upright ({first_ten(deep[:1])}?) are read otherwise now; if there are any, remove "
+        f"{out} and prepare it again"
     )
 
 

@@ -12,15 +12,15 @@ import pandas as pd
 
 from fairfm_core.data.readers.image_files import index_images, match_images
 from fairfm_core.data.readers.population import without_contradictions
-from fairfm_core.data.readers.source import ReadOptions, Source, source_of_files
-from fairfm_core.data.readers.tables import (
+from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
+from fairfm_core.data.readers.tabular.ages import years
+from fairfm_core.data.readers.tabular.tables import (
     check_not_blank,
     choose_columns,
     file_sha256,
     read_text_table,
-    years,
 )
-from fairfm_core.data.splits import listed_split, random_split
+from fairfm_core.data.splits import listed_split
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
 FINDINGS = (
@@ -103,10 +103,10 @@ def read_chestxray14(source: str, options: ReadOptions) -> Source:
             split: {by_stem[stem] for stem in stems & by_stem.keys()}
             for split, stems in lists.items()
         }
-        split = listed_split(frame, named, options.split_seed, options.fractions)
+        split = listed_split(frame, named, options.split_seed, options.fractions, options.strata)
         notes["images on no split list"] = int(split.isna().sum())
     else:
-        split = random_split(frame, options.split_seed, options.fractions)
+        split = drawn_split(frame, options)
     frame["split"] = split
     image_files = index_images(_image_folders(folder))
     files = match_images(list(frame["image_id"]), image_files, folder, options.allow_missing)

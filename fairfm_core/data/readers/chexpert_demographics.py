@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-import zipfile
-import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +9,8 @@ import pandas as pd
 from fairfm_core.data.readers.population import kept
 from fairfm_core.data.readers.races import race_by_substring, with_race
 from fairfm_core.data.readers.source import ReadOptions
-from fairfm_core.data.readers.tables import check_not_blank, choose_columns, read_text_table
+from fairfm_core.data.readers.tabular.spreadsheets import read_sheets
+from fairfm_core.data.readers.tabular.tables import check_not_blank, choose_columns, read_text_table
 from fairfm_core.errors import BadInput
 
 FILE = "CHEXPERT DEMO.xlsx"
@@ -22,17 +20,6 @@ COLUMNS = {
     "ethnicity": ("ETHNICITY",),
 }
 NOT_HISPANIC = ("Non-Hispanic/Non-Latino", "Not Hispanic")
-DAMAGED = (
-    ValueError,
-    LookupError,
-    TypeError,
-    OSError,
-    EOFError,
-    SyntaxError,  # of XML
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What openpyxl raises for a damaged workbook."""
 
 
 def find_demographics(folder: Path, options: ReadOptions) -> Path | None:
@@ -86,22 +73,5 @@ def with_demographics(
 
 def _sheet(path: Path) -> pd.DataFrame:
     """The first sheet of an Excel file that has a column PATIENT, as text."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns of styles and validations
-            sheets = pd.read_excel(
-                path,
-                sheet_name=None,
-                dtype="str",
-                engine="openpyxl",
-                keep_default_na=False,
-                na_values=[""],
-            )
-    except DAMAGED as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(
-            f"{path} is not a readable Excel file ({reason}); download it again"
-        ) from error
-    tables = [sheet.rename(columns=lambda name: str(name).strip()) for sheet in sheets.values()]
-    table = next((table for table in tables if "PATIENT" in table.columns), tables[0])
-    return table.apply(lambda column: column.str.strip())
+    tables = list(read_sheets(path).values())
+    return next((table for table in tables if "PATIENT" in table.columns), tables[0])

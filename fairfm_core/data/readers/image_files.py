@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fairfm_core.errors import BadInput, first_ten
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp")
 
 
 def index_images(folders: Iterable[Path]) -> dict[str, Path]:
@@ -53,18 +53,35 @@ def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -
             f"inside it"
         )
     files = [Path(path) if os.path.isfile(path) else None for path in paths]
-    _check_missing(names, files, root, allow_missing)
+    _check_missing(names, files, root, allow_missing, _ending_hint(paths, files))
     return files
 
 
+def _ending_hint(paths: Sequence[str], files: Sequence[Path | None]) -> str:
+    """Says with which ending the first missing image is there; empty if with none."""
+    first = next((p for p, file in zip(paths, files, strict=True) if file is None), None)
+    if first is None:
+        return ""
+    stem = os.path.splitext(first)[0]
+    added = next((end for end in SUFFIXES if os.path.isfile(first + end)), None)
+    other = next((end for end in SUFFIXES if os.path.isfile(stem + end)), None)
+    if added is not None:
+        return f" (with the ending {added} the first is there: set suffix: {added})"
+    return f" (the first is there as {os.path.basename(stem)}{other})" if other else ""
+
+
 def _check_missing(
-    names: Sequence[str], files: Sequence[Path | None], source: Path, allow_missing: int | None
+    names: Sequence[str],
+    files: Sequence[Path | None],
+    source: Path,
+    allow_missing: int | None,
+    hint: str = "",
 ) -> None:
     missing = [name for name, file in zip(names, files, strict=True) if file is None]
     if len(missing) > (allow_missing or 0):
         raise BadInput(
             f"{len(missing)} of {len(names)} images are missing under {source}: "
-            f"{first_ten(missing)}; download them, or pass --allow-missing {len(missing)}"
+            f"{first_ten(missing)}{hint}; download them, or pass --allow-missing {len(missing)}"
         )
     if len(missing) == len(names):
         raise BadInput(f"none of the {len(names)} images in the table is under {source}")

@@ -18,16 +18,16 @@ from fairfm_core.data.readers.image_files import locate_images
 from fairfm_core.data.readers.mentions import LABELS, SPELLINGS, label_columns
 from fairfm_core.data.readers.population import contradictory, kept, without_patients
 from fairfm_core.data.readers.races import race_by_prefix, with_race
-from fairfm_core.data.readers.source import ReadOptions, Source, source_of_files
-from fairfm_core.data.readers.tables import (
+from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
+from fairfm_core.data.readers.tabular.ages import possible
+from fairfm_core.data.readers.tabular.tables import (
     check_not_blank,
     choose_columns,
     file_sha256,
     find_table,
-    possible,
     read_text_table,
 )
-from fairfm_core.data.splits import SPLIT_NAMES, listed_split, random_split
+from fairfm_core.data.splits import SPLIT_NAMES, listed_split
 from fairfm_core.errors import BadInput, first_ten
 
 STEM = "mimic-cxr-2.0.0-"
@@ -181,11 +181,11 @@ def _split(
     frame: pd.DataFrame, path: Path | None, options: ReadOptions, notes: dict[str, int]
 ) -> pd.Series:
     if path is None:
-        return random_split(frame, options.split_seed, options.fractions)
+        return drawn_split(frame, options)
     table = choose_columns(read_text_table(path)[0], SPLIT, f"split list {path}").dropna()
     named = table["split"].replace(SPLIT_NAMES)
     lists = {str(name): set(ids) for name, ids in table["image_id"].groupby(named)}
-    split = listed_split(frame, lists, options.split_seed, options.fractions)
+    split = listed_split(frame, lists, options.split_seed, options.fractions, options.strata)
     notes["images on no split list"] = int(split.isna().sum())
     return split
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fairfm_core.data.image_store.decoding import UNREADABLE, decode_grey
 from fairfm_core.data.image_store.resizing import Grey, resize
 from fairfm_core.data.readers.source import DEFAULT_SIZE, ReadOptions, Source
-from fairfm_core.data.readers.tables import file_sha256
+from fairfm_core.data.readers.tabular.tables import file_sha256
 from fairfm_core.data.splits import random_split
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.seeding import stream

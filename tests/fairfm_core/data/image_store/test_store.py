@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fairfm_core.data.image_store.grey_levels import ReadImage
 from fairfm_core.data.image_store.store import (
     HEADER,
     StoreRows,
@@ -134,10 +135,10 @@ def test_a_disk_that_is_too_small_is_told_before_work_begins(tmp_path: Path) -> 
 def test_an_interrupted_filling_stops_soon(tmp_path: Path) -> None:
     made: list[int] = []
 
-    def slow(rows: np.ndarray) -> np.ndarray:
+    def slow(rows: np.ndarray) -> list[ReadImage]:
         made.extend(rows)
         time.sleep(0.01)
-        return np.zeros((len(rows), 16, 16), dtype=np.uint8)
+        return [ReadImage(np.zeros((16, 16), dtype=np.uint8)) for _ in rows]
 
     def interrupt(done: int, total: int) -> None:
         if done:

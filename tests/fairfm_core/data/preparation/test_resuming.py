@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from fairfm_core.data.dataset import open_dataset, verify
+from fairfm_core.data.image_store.grey_levels import ReadImage, ReadingChoices
 from fairfm_core.data.preparation import filling, making
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.errors import BadInput
@@ -27,14 +28,14 @@ from fairfm_core.data.preparation.prepare import prepare
 
 source, out, log, seconds = sys.argv[1:]
 log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-decode = filling.decode_image
+decode = filling.read_square
 
 def slow(path, size, how):
     os.write(log, f"{path.name}\\n".encode())
     time.sleep(float(seconds))
     return decode(path, size, how)
 
-filling.decode_image = slow
+filling.read_square = slow
 filling._cores = lambda: 2
 prepare("chestxray14", source, out, 16)
 """
@@ -64,15 +65,15 @@ class Decodes:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.files: list[str] = []
         self.stop_after = 10**9
-        decode = filling.decode_image
+        decode = filling.read_square
 
-        def counted(path: Path, size: int, how: str) -> np.ndarray:
+        def counted(path: Path, size: int, how: ReadingChoices) -> ReadImage:
             if len(self.files) >= self.stop_after:
                 raise KeyboardInterrupt
             self.files.append(path.name)
             return decode(path, size, how)
 
-        monkeypatch.setattr(filling, "decode_image", counted)
+        monkeypatch.setattr(filling, "read_square", counted)
         monkeypatch.setattr(filling, "_cores", lambda: 1)
 
     def taken(self) -> list[str]:

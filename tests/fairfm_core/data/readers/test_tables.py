@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairfm_core.data.readers.chestxray14 import COLUMNS as NIH
-from fairfm_core.data.readers.tables import choose_columns, find_table, read_text_table
+from fairfm_core.data.readers.tabular.tables import choose_columns, find_table, read_text_table
 from fairfm_core.errors import BadInput
 
 

@@ -10,6 +10,8 @@ attributes: {camera: device, bmi_group: {column: bmi, bins: [18.5, 25]}}
 labels:
   Retinopathy: {column: grade, values: {0: 0, 1: 0, 2: 1, 3: 1}}
   Glaucoma: {column: glaucoma, values: {yes: 1, no: 0, maybe: uncertain, "": null}}
+rows: {field: [macula, disc]}
+join: {table: people.xlsx, on: {person: ID}}
 """
 
 from __future__ import annotations
@@ -80,24 +82,73 @@ class Label(Frozen):
 
 
 class JoinedLabels(Frozen):
-    """All labels in one column, with a separator between them."""
+    """All labels in one column, with a separator between them or as a list."""
 
     column: str
     separator: str = Field("|", min_length=1)
+    form: Literal["separated", "list"] = "separated"
+    """`list`: as Python and JSON write it, ['mass', 'nodule']."""
     names: tuple[str, ...] = Field(min_length=1)
     """Every label that may occur; each becomes a pathology."""
     ignore: tuple[str, ...] = ()
     """Further words that may occur and mean no pathology, such as "normal"."""
 
 
-JOINED = {"separator", "names", "ignore"}
+JOINED = {"separator", "names", "ignore", "form"}
 
 
-class TableDescription(Frozen):
+class ComputedAge(Frozen):
+    """The columns of two dates, or of two years, between which a patient's age is computed."""
+
+    born: str
+    at: str
+    format: str | None = None
+    """How the dates are written, such as %d/%m/%Y; by default a form that means one day only."""
+
+
+class TableForm(Frozen):
+    """How a file is written; by default as its name and its content say."""
+
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    """Character between the fields of a csv file."""
+    encoding: str | None = None
+    """Encoding of a csv file, such as latin-1."""
+    comment: str | None = Field(None, min_length=1)
+    """Start of the lines of a csv file that are left out."""
+    sheet: str | None = None
+    """Sheet of an Excel file; by default its first."""
+
+
+class Join(TableForm):
+    """A second table, with a row for each value of a column of the first."""
+
+    table: str
+    """csv, csv.gz, xlsx or parquet, beside the YAML file or as an absolute path."""
+    on: str | dict[str, str]
+    """The column that both have, or a mapping from the first table's column to the second's."""
+
+    @field_validator("on")
+    @classmethod
+    def _one(cls, on: str | dict[str, str]) -> str | dict[str, str]:
+        if isinstance(on, dict) and len(on) != 1:
+            raise BadInput("on: give one column, or one column of each table as {ours: theirs}")
+        return on
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The column of the first table and that of the second."""
+        return next(iter(self.on.items())) if isinstance(self.on, dict) else (self.on, self.on)
+
+
+class TableDescription(TableForm):
     """A table and its images."""
 
     table: str
-    """csv, csv.gz or parquet, beside the YAML file or as an absolute path."""
+    """csv, csv.gz, xlsx or parquet, beside the YAML file or as an absolute path."""
+    join: Join | None = None
+    """A second table whose columns are used as if the first had them."""
+    rows: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Column -> the values of the rows that are kept, such as {view: [PA, AP]}."""
     images: str = "."
     """Folder that the image paths are relative to."""
     image: str
@@ -108,8 +159,9 @@ class TableDescription(Frozen):
     """Column with the patient; all images of a patient are in the same split."""
     sex: ColumnValues | None = None
     race: ColumnValues | None = None
-    age: str | None = None
-    """Column with the age in years, or with a unit as in 060Y, 018M."""
+    age: str | ComputedAge | None = None
+    """Column with the age in years, with a unit as in 060Y, 018M, or as a bound as in 90+; or the
+    columns of the dates of birth and study."""
     attributes: dict[str, ColumnValues] = Field(default_factory=dict)
     """Further attributes by name."""
     labels: dict[str, Label] | JoinedLabels
@@ -127,6 +179,15 @@ class TableDescription(Frozen):
         if JOINED & given.keys():
             return validated(JoinedLabels, given, "labels")
         return {str(name): validated(Label, one, f"labels.{name}") for name, one in given.items()}
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _kept(cls, rows: Any) -> Any:
+        """A single value stands for a list of one; values are compared as text."""
+        if not isinstance(rows, dict):
+            return rows
+        lists = {k: v if isinstance(v, list | tuple) else [v] for k, v in rows.items()}
+        return {column: tuple(as_text(value) for value in v) for column, v in lists.items()}
 
     @model_validator(mode="after")
     def _names(self) -> TableDescription:

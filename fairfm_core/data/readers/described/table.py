@@ -11,35 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from fairfm_core.config.fingerprint import fingerprint
+from fairfm_core.data.attribute_values import cleaned_column
 from fairfm_core.data.cohort_checks import LABEL_PREFIX, SPLITS, UNCERTAIN_PREFIX
 from fairfm_core.data.groups import binned
-from fairfm_core.data.readers.image_files import locate_images
-from fairfm_core.data.readers.population import frequent, without_contradictions
-from fairfm_core.data.readers.source import ReadOptions, Source, source_of_files
-from fairfm_core.data.readers.table_description import (
+from fairfm_core.data.readers.described.joins import read_tables
+from fairfm_core.data.readers.described.table_description import (
     ColumnValues,
+    ComputedAge,
     JoinedLabels,
     Label,
     TableDescription,
     as_text,
     read_description,
 )
-from fairfm_core.data.readers.tables import (
-    check_not_blank,
-    choose_columns,
-    file_sha256,
-    read_text_table,
-    years,
-)
-from fairfm_core.data.splits import random_split
+from fairfm_core.data.readers.image_files import locate_images
+from fairfm_core.data.readers.population import frequent, without_contradictions
+from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
+from fairfm_core.data.readers.tabular.ages import years, years_between
+from fairfm_core.data.readers.tabular.tables import check_not_blank, file_sha256
+from fairfm_core.data.readers.tabular.words import listed_words, separated_words
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 
-SEX_NAMES = {"F": "F", "M": "M", "f": "F", "m": "M"} | {
-    name: name[0].upper() for name in ("Female", "Male", "female", "male", "FEMALE", "MALE")
-}
+SEX_NAMES = {"f": "F", "m": "M", "female": "F", "male": "M", "woman": "F", "man": "M"}
+"""Usual entries, whatever their case."""
 SPLIT_WORDS = {name: name for name in SPLITS}
 SPLIT_WORDS |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
 SPLIT_WORDS |= {"testing": "test"}
@@ -57,15 +53,17 @@ def read_described_table(source: str, options: ReadOptions) -> Source:
         raise BadInput(f"{source} is a folder: give the YAML file that describes the table")
     described = read_description(path)
     table_path = path.parent / described.table
-    table, notes = _read(table_path, described)
+    table, notes = read_tables(path.parent, described)
     frame = cohort_of(table, described, table_path, notes)
     for attribute in ("sex", "race"):
         frame = without_contradictions(frame, attribute, notes)
     if described.split is None:
-        frame["split"] = random_split(frame, options.split_seed, options.fractions)
+        frame["split"] = drawn_split(frame, options)
     root = path.parent / described.images
     files = locate_images(list(frame["image_id"]), root, options.allow_missing)
     content = described.content() | {"table": table_path.name, "images": ""}
+    if described.join is not None:
+        content["join"] |= {"table": file_sha256(path.parent / described.join.table)}
     origin: dict[str, Any] = {
         "table": table_path.name,
         "table_sha256": file_sha256(table_path),
@@ -91,7 +89,7 @@ def cohort_of(
         }
     )
     if described.age is not None:
-        frame["age"], ages = years(table[described.age])
+        frame["age"], ages = _ages(table, described.age)
         notes |= ages
     for name, values in described.attributes.items():
         frame[name] = _groups(table, values, name, notes)
@@ -99,6 +97,12 @@ def cohort_of(
     if described.split is not None:
         frame["split"] = _groups(table, described.split, "split", notes, SPLIT_WORDS)
     return frame
+
+
+def _ages(table: pd.DataFrame, age: str | ComputedAge) -> tuple[pd.Series, dict[str, int]]:
+    if isinstance(age, str):
+        return years(table[age])
+    return years_between(table[age.born], table[age.at], age.format)
 
 
 def _groups(
@@ -111,21 +115,40 @@ def _groups(
     """The group of each row; null where the column is blank or its value is not listed."""
     if values is None:
         return pd.Series(index=table.index, dtype="str")
+    named = default if values.values is None else values.values
     text = table[values.column]
     if values.bins is not None:
-        number = pd.to_numeric(text, errors="coerce")
-        groups = binned(number, values.bins)
+        groups = _binned(text, values.bins, f"{name}: {values.column}")
+    elif named is not None:
+        groups = _mapped(text, dict(named), f"{name}: {values.column}")
     else:
-        named = default if values.values is None else values.values
-        groups = text if named is None else _mapped(text, dict(named), f"{name}: {values.column}")
+        groups, changed = cleaned_column(text)
+        notes |= {f"{name}: {step}": count for step, count in changed.items()}
+        return groups
     unknown = text[text.notna() & groups.isna()].astype("str")
     notes |= frequent(unknown, lambda entry: f"{name} {entry!r}, set to null")
     return groups
 
 
+def _binned(text: pd.Series, edges: tuple[float, ...], what: str) -> pd.Series:
+    number = pd.to_numeric(text, errors="coerce")
+    if text.notna().any() and number.isna().all():
+        raise BadInput(
+            f"{what} holds no numbers, so it has no bins; it holds {first_ten(text.unique()[:3])}: "
+            "give values instead of bins"
+        )
+    return binned(number, edges)
+
+
 def _mapped(text: pd.Series, named: dict[str, Any], what: str) -> pd.Series:
+    """The group that each value names, as it is written or else whatever its case."""
     entries = text.dropna().unique()
-    groups = text.map({entry: named.get(as_text(entry)) for entry in entries}).astype("str")
+    folded = {name.casefold(): group for name, group in named.items()}
+    group_of = {
+        entry: named.get(as_text(entry), folded.get(" ".join(as_text(entry).split()).casefold()))
+        for entry in entries
+    }
+    groups = text.map(group_of).astype("str")
     if len(entries) and groups.isna().all():
         raise BadInput(
             f"{what} holds none of the listed values ({first_ten(named)}); it holds "
@@ -168,9 +191,7 @@ def _meanings(text: pd.Series, label: Label, what: str) -> pd.Series:
 def _joined(text: pd.Series, labels: JoinedLabels, path: Path) -> pd.DataFrame:
     """1 for the labels that a row lists and 0 for the others; null where the row is blank."""
     entries = text.dropna().unique()
-    sets = {
-        entry: {word.strip() for word in entry.split(labels.separator)} - {""} for entry in entries
-    }
+    sets = {entry: _words(entry, labels, path) for entry in entries}
     known = {*labels.names, *labels.ignore}
     for word in sorted(set().union(*sets.values()) - known):
         raise BadInput(
@@ -187,44 +208,10 @@ def _joined(text: pd.Series, labels: JoinedLabels, path: Path) -> pd.DataFrame:
     )
 
 
-def _read(path: Path, described: TableDescription) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The described columns of a csv or parquet file as text, and notes."""
-    notes: dict[str, int] = {}
-    if path.suffix == ".parquet":
-        table = _parquet(path)
-    else:
-        table, notes = read_text_table(path)
-    columns = _columns(described)
-    chosen = choose_columns(table, {name: (name,) for name in columns}, f"the table {path}")
-    return chosen, {"rows in the table": len(chosen), **notes}
-
-
-def _columns(described: TableDescription) -> list[str]:
-    """Every column that the description mentions, once."""
-    values = [described.sex, described.race, described.split, *described.attributes.values()]
-    labels = described.labels
-    columns = [described.image, described.patient, *([described.age] if described.age else [])]
-    columns += [one.column for one in values if one is not None]
-    columns += [label.column for label in labels.values()] if isinstance(labels, dict) else []
-    columns += [] if isinstance(labels, dict) else [labels.column]
-    return list(dict.fromkeys(columns))
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    """A parquet file as text, whole numbers without a decimal point."""
-    if not path.is_file():
-        raise BadInput(f"{path} does not exist")
+def _words(entry: str, labels: JoinedLabels, path: Path) -> frozenset[str]:
+    if labels.form == "separated":
+        return separated_words(entry, labels.separator)
     try:
-        table = pd.read_parquet(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{path} is not a readable parquet file ({reason})") from error
-    return pd.DataFrame({str(name): _text(table[name]) for name in table.columns})
-
-
-def _text(column: pd.Series) -> pd.Series:
-    values = column.dropna().unique()
-    if pd.api.types.is_float_dtype(column):
-        return column.map({value: f"{value:.15g}" for value in values}).astype("str")
-    text = column.map({value: str(value).strip() for value in values}).astype("str")
-    return text.mask(text == "")
+        return listed_words(entry)
+    except BadInput as error:
+        raise BadInput(f"{path}: column {labels.column!r}: {error}") from None

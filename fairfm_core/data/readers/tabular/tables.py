@@ -1,7 +1,6 @@
-"""Published csv tables as text, whatever their header spelling, padding and encoding.
+"""Published csv tables as text, whatever their header spelling, padding, delimiter and encoding.
 
-Readers take every cell as text and decide themselves what it means. Ages are the same in all of
-them, so they are turned into years here.
+Readers take every cell as text and decide themselves what it means.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import hashlib
 import io
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -24,32 +24,57 @@ KNOWN_BY_COLUMN = {
     "AP/PA": "CheXpert's table (kind chexpert)",
     "FrontalLateral": "CheXpert's table (kind chexpert)",
     "PRIMARY_RACE": "CheXpert's demographics",
+    "path_to_image": "a table of CheXpert Plus (kind chexpert-plus)",
+    "PatientBirth": "PadChest's table (kind padchest)",
+    "PngPath": "BRAX's table (kind brax)",
+    "rad_id": "labels of VinDr-CXR (kind vindr-cxr)",
     "dicom_id": "a table of MIMIC-CXR (kind mimic-cxr)",
     "study_id": "a table of MIMIC-CXR (kind mimic-cxr)",
     "anchor_age": "MIMIC-IV's patients",
     "admittime": "MIMIC-IV's admissions",
 }
 """A column that only one published table has -> what that table is, for error messages."""
-OLDEST = 120
-"""Age in years beyond which an entry is an error."""
-YEARS_PER_UNIT = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+DELIMITERS = (",", ";", "\t", "|")
+MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+"""Bytes at the start of a file -> its encoding."""
 
 
-def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+@dataclass(frozen=True)
+class CsvForm:
+    """How a csv file is written.
+
+    Attributes:
+        delimiter: between fields; by default the one that the header has.
+        encoding: by default UTF-8, or UTF-16 where the file starts with its mark.
+        comment: lines that start with it are left out.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    comment: str | None = None
+
+
+PLAIN = CsvForm()
+
+
+def read_text_table(path: Path, form: CsvForm = PLAIN) -> tuple[pd.DataFrame, dict[str, int]]:
     """Every named column of a csv file (.csv or .csv.gz) as text, and notes; blank is null.
 
-    A trailing comma in the header, in the rows or in both is ignored. Bytes that are not UTF-8 are
-    replaced and counted in the notes.
+    A trailing delimiter in the header, in the rows or in both is ignored. Bytes that are not UTF-8
+    are replaced and counted in the notes.
 
     Raises:
-        BadInput: no such file, not a csv file, no header, no rows, or a row of another width.
+        BadInput: no such file, not a csv file, no header, no rows, a row of another width, or an
+            encoding that is unknown or wrong.
     """
-    content = _content(path)
-    header = _header(content, path)
-    _check_whole(content, header, path)
+    content = _as_utf8(_content(path), form, path)
+    delimiter = form.delimiter or _delimiter(content)
+    header = _header(content, delimiter, path)
+    _check_whole(content, header, delimiter, path)
     try:
         rows = pd.read_csv(
             io.BytesIO(content),
+            sep=delimiter,
             header=None,
             skiprows=1,
             dtype="str",
@@ -69,6 +94,34 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     named = {name: i for i, name in enumerate(header) if name and i < rows.shape[1]}
     table = pd.DataFrame({name: rows[i].str.strip() for name, i in named.items()})
     return table.mask(table == ""), _replaced(content, path)
+
+
+def _as_utf8(content: bytes, form: CsvForm, path: Path) -> bytes:
+    """The bytes in UTF-8, without lines of comment."""
+    encoding = form.encoding or next((e for m, e in MARKS.items() if content.startswith(m)), None)
+    if encoding not in (None, "utf-8-sig"):
+        try:
+            content = content.decode(encoding).encode()
+        except LookupError:
+            raise BadInput(
+                f"{path}: encoding {encoding!r} is not known; common ones are utf-8, utf-16, "
+                f"latin-1 and cp1252"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"{path} is not written in {encoding} (byte {error.start:,}); give another encoding"
+            ) from None
+    if form.comment:
+        mark = form.comment.encode()
+        lines = content.splitlines(keepends=True)
+        content = b"".join(line for line in lines if not line.lstrip().startswith(mark))
+    return content
+
+
+def _delimiter(content: bytes) -> str:
+    """The comma if the header has one; otherwise the character that it has most often."""
+    header = content.partition(b"\n")[0].decode("utf-8", errors="replace")
+    return "," if "," in header else max(DELIMITERS, key=header.count)
 
 
 def find_table(folders: Sequence[Path], stem: str, where: str) -> Path:
@@ -120,25 +173,6 @@ def check_not_blank(column: pd.Series, name: str, path: Path) -> None:
         raise BadInput(f"{path}: {name} is blank in line(s) {first_ten(lines)}")
 
 
-def years(text: pd.Series) -> tuple[pd.Series, dict[str, int]]:
-    """Ages in years, and notes of how many became null.
-
-    An age is a number of years (57), or a number with a unit (060Y, 013M, 001D).
-    """
-    parts = text.str.upper().str.extract(r"^(\d+(?:\.\d+)?)([YMWD]?)$")
-    age = parts[0].astype("float64") * parts[1].map(YEARS_PER_UNIT)
-    return possible(age)
-
-
-def possible(age: pd.Series) -> tuple[pd.Series, dict[str, int]]:
-    """Ages outside 0 to 120 years set to null, and notes of how many ages are null."""
-    impossible = (age < 0) | (age > OLDEST)
-    return age.mask(impossible), {
-        "ages impossible, set to null": int(impossible.sum()),
-        "ages unreadable or blank, set to null": int(age.isna().sum()),
-    }
-
-
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as file:
@@ -161,13 +195,13 @@ def _content(path: Path) -> bytes:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _header(content: bytes, path: Path) -> list[str]:
+def _header(content: bytes, delimiter: str, path: Path) -> list[str]:
     if content[:4] in (b"PK\x03\x04", b"PAR1"):
         kind = "a parquet file" if content[:4] == b"PAR1" else "an Excel or zip file"
         raise BadInput(f"{path} is {kind}, not a csv file")
     lines = io.StringIO(content.partition(b"\n")[0].decode("utf-8-sig", errors="replace"))
     try:
-        header = [name.strip() for name in next(csv.reader(lines), [])]
+        header = [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
     except csv.Error as error:
         raise BadInput(f"{path} is not a readable csv file ({error}); download it again") from error
     if not header:
@@ -175,11 +209,11 @@ def _header(content: bytes, path: Path) -> list[str]:
     return header
 
 
-def _check_whole(content: bytes, header: list[str], path: Path) -> None:
+def _check_whole(content: bytes, header: list[str], delimiter: str, path: Path) -> None:
     """Raises BadInput unless every row has one field per name; one trailing comma is allowed."""
     names = len(header) - (header[-1] == "")
     lines = io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")
-    rows = csv.reader(lines)
+    rows = csv.reader(lines, delimiter=delimiter)
     next(rows)
     try:
         odd = [
