@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/fairfm data prepare phantom unfair --out demo/phantom --size 64 --patients 1800 --fractions 0.5 0.2 0.3
+	$(BIN)/fairfm data prepare phantom unfair --out demo/phantom --size 64 --patients 2400 --fractions 0.4 0.2 0.4
 	$(BIN)/fairfm data prepare phantom skewed --out demo/radiographs --size 64 --patients 1000
 	$(BIN)/fairfm data prepare photographs sklearn --out demo/photographs --size 64 --patches 2000
 	$(BIN)/fairfm sweep run sweeps/studies/quickstart.yaml --results demo/results
