@@ -24,9 +24,10 @@ from fairfm_core.data.readers.tabular.tables import (
     check_not_blank,
     choose_columns,
     file_sha256,
+    only_table,
     read_text_table,
 )
-from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.errors import BadInput
 
 COLUMNS = {
     "image_id": ("path_to_image",),
@@ -59,7 +60,7 @@ def read_chexpert_plus(source: str, options: ReadOptions) -> Source:
     Raises:
         BadInput: tables or images that are absent or damaged.
     """
-    path = _find_table(Path(source))
+    path = only_table(Path(source), TABLE, WHERE)
     frame, notes = read_chexpert_plus_table(path)
     frame = without_contradictions(frame, "sex", notes)
     frame = without_contradictions(frame, "race", notes)
@@ -131,20 +132,6 @@ def _present(folder: Path, tops: Sequence[Path], stem: str) -> str | None:
     candidates = (top / f"{stem}{end}" for top in tops for end in ENDINGS)
     found = next((file for file in candidates if file.is_file()), None)
     return None if found is None else str(found.relative_to(folder))
-
-
-def _find_table(source: Path) -> Path:
-    if source.is_file():
-        return source
-    tables = sorted(source.glob(TABLE))
-    if not tables:
-        raise BadInput(f"no {TABLE} in {source}; {WHERE}")
-    if len(tables) > 1:
-        raise BadInput(
-            f"{source} holds several tables ({first_ten(table.name for table in tables)}): give "
-            "the path of one of them"
-        )
-    return tables[0]
 
 
 def _find_labels(folder: Path, section: str) -> Path:

@@ -19,10 +19,11 @@ from fairfm_core.data.readers.tabular.tables import (
     check_not_blank,
     choose_columns,
     file_sha256,
+    only_table,
     read_text_table,
 )
 from fairfm_core.data.readers.tabular.words import listed_words
-from fairfm_core.errors import BadInput, first_ten
+from fairfm_core.errors import BadInput
 
 COLUMNS = {
     "image_id": ("ImageID",),
@@ -75,7 +76,7 @@ def read_padchest(source: str, options: ReadOptions) -> Source:
     Raises:
         BadInput: a table or images that are absent or damaged.
     """
-    path = _find_table(Path(source))
+    path = only_table(Path(source), TABLE, WHERE)
     frame, notes = read_padchest_table(path)
     frame = without_contradictions(frame, "sex", notes)
     frame = kept(frame, frame["view"].isin(FRONTAL), "neither PA nor AP", notes)
@@ -140,15 +141,3 @@ def _image_names(frame: pd.DataFrame, root: Path) -> list[str]:
     layouts = (numbered, flat, *below)
     some = range(min(len(flat), 50))
     return max(layouts, key=lambda names: sum((root / names[i]).is_file() for i in some))
-
-
-def _find_table(source: Path) -> Path:
-    if source.is_file():
-        return source
-    tables = sorted(source.glob(TABLE))
-    if not tables:
-        raise BadInput(f"no {TABLE} in {source}; {WHERE}")
-    if len(tables) > 1:
-        names = first_ten(table.name for table in tables)
-        raise BadInput(f"{source} holds several tables ({names}): give the path of one of them")
-    return tables[0]

@@ -138,6 +138,23 @@ def find_table(folders: Sequence[Path], stem: str, where: str) -> Path:
     raise BadInput(f"no {stem}.csv or {stem}.csv.gz in {places}; {where}")
 
 
+def only_table(source: Path, pattern: str, where: str) -> Path:
+    """The table itself, or the only file of a folder whose name fits a pattern.
+
+    Raises:
+        BadInput: none fits, with `where` the data set is to be had, or several do.
+    """
+    if source.is_file():
+        return source
+    tables = sorted(source.glob(pattern))
+    if not tables:
+        raise BadInput(f"no {pattern} in {source}; {where}")
+    if len(tables) > 1:
+        names = first_ten(table.name for table in tables)
+        raise BadInput(f"{source} holds several tables ({names}): give the path of one of them")
+    return tables[0]
+
+
 def choose_columns(
     table: pd.DataFrame, wanted: Mapping[str, Sequence[str]], what: str
 ) -> pd.DataFrame:
