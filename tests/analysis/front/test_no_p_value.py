@@ -29,6 +29,7 @@ def test_a_reason_is_found_among_others() -> None:
     assert no_p_value(None) is None
 
 
+@pytest.mark.slow
 def test_a_gap_without_a_p_value_is_judged_nowhere_and_says_why(
     tmp_path: Path, write_trials: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,8 @@ from pydicom.uid import (
 
 from ..preparing import Desk, ramp
 
+pytestmark = pytest.mark.slow  # hundreds of command lines: a minute together
+
 EIGHT = ramp()
 EXPECTED = EIGHT.astype(int)
 TWELVE = ramp(12)

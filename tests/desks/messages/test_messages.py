@@ -17,6 +17,8 @@ from sweeps.execution.ray_address import check_address
 from ..command_line import Command
 from ..conftest import WriteStudy
 
+pytestmark = pytest.mark.slow  # hundreds of command lines: a minute together
+
 LIBRARY = re.compile(
     r"Input should be|valid (string|integer|list|dictionary|tuple)|pydantic|type=|constructor|"
     r"<unicode string>|Errno|Traceback|urllib3|HTTPConnectionPool|magic bytes|Usage:"

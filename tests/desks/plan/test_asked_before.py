@@ -19,6 +19,8 @@ from fairfm_core.storage.checksums import checksum_of
 from ..command_line import Command, Said
 from ..conftest import WriteStudy
 
+pytestmark = pytest.mark.slow  # hundreds of command lines: a minute together
+
 Edit = Callable[[pd.DataFrame], pd.DataFrame]
 
 

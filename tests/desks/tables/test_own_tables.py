@@ -12,6 +12,8 @@ from PIL import Image
 
 from ..preparing import Desk, ramp
 
+pytestmark = pytest.mark.slow  # hundreds of command lines: a minute together
+
 COUNT = 12
 
 

@@ -18,6 +18,8 @@ from fairfm_core.data.readers.mentions import LABELS
 
 from ..preparing import Desk, ramp
 
+pytestmark = pytest.mark.slow  # hundreds of command lines: a minute together
+
 
 def picture(roll: int, form: str = "PNG", bits: int = 8) -> bytes:
     file = io.BytesIO()

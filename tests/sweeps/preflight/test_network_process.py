@@ -44,6 +44,7 @@ def test_the_wait_can_be_interrupted(study_values: dict[str, Any]) -> None:
     assert not checkers()
 
 
+@pytest.mark.slow
 def test_a_network_larger_than_the_memory_is_refused(study_values: dict[str, Any]) -> None:
     tune = {"tune": {"method": "end_to_end", "recipe": "smoke", "batch_size": 10**9}}
     large = StudySpec.model_validate(study_values | {"matrix": {"adaptation": tune}})
