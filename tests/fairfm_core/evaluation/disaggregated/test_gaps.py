@@ -9,6 +9,7 @@ from fairfm_core.evaluation.auc import auc
 from fairfm_core.evaluation.disaggregated.gaps import (
     EQUALIZED_ODDS_GAPS,
     GAP_DEFINITIONS,
+    LEVELS,
     fairness_constant,
     fairness_scores,
     gap_of_mean,
@@ -31,6 +32,17 @@ def test_gaps_equal_plain_loops():
 
 def test_the_definitions_have_their_names():
     assert {"gap_of_mean": gap_of_mean, "mean_of_gaps": mean_of_gaps} == GAP_DEFINITIONS
+
+
+def test_extremes_are_taken_of_the_mean_or_of_each_pathology():
+    """Two replicates, one pathology more than groups: every axis has a length of its own."""
+    value_BPG = np.random.default_rng(1).random((2, 4, 3))
+    means = LEVELS["gap_of_mean"](value_BPG)
+    assert means.shape == (2, 1, 3)
+    for b, g in np.ndindex(2, 3):
+        mean = sum(value_BPG[b, p, g] for p in range(4)) / 4
+        assert means[b, 0, g] == pytest.approx(mean, abs=1e-15)
+    assert LEVELS["mean_of_gaps"](value_BPG) is value_BPG
 
 
 def test_equalized_odds_is_the_larger_of_two_gaps():
