@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -37,7 +40,19 @@ LONGEST = (
 """The files that take half a minute or more, as they were measured, from the longest down."""
 
 
-def pytest_configure() -> None:
+CACHE = "XDG_CACHE_HOME"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare this process, and through its environment those that the tests start."""
+    _take_signals()
+    if CACHE not in os.environ or "PYTEST_XDIST_WORKER" not in os.environ:
+        # One for all processes of this run, so that no network is built twice; never the user's.
+        os.environ[CACHE] = tempfile.mkdtemp(prefix="fairfm-test-cache-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ[CACHE], ignore_errors=True))
+
+
+def _take_signals() -> None:
     """Started processes get signals as from a terminal, also where the tests run under nohup or in
     the background of a shell.
 

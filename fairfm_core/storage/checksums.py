@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 import xxhash
 
+from fairfm_core.storage.kept import cache_folder
+
 CHUNK = 2**22
 """Bytes that are read at a time."""
 STAMPED = 2**24
@@ -88,8 +90,7 @@ def _stamp(path: Path, status: os.stat_result, checksum: str) -> Path:
 
 def stamp_folder() -> Path:
     """The user's folder of stamps: empty files, which may be removed at any time."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(cache) / "fairfm" / "verified"
+    return cache_folder() / "verified"
 
 
 def _leave(stamp: Path) -> None:

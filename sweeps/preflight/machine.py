@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fairfm_core.control_groups import memory_limit
 from fairfm_core.cores import allowed_cores
@@ -16,6 +17,8 @@ from sweeps.preflight.resources import HEAD, Cluster, stage_bundle, stage_method
 from sweeps.status.networks import Network, gigabytes
 from sweeps.status.pretraining_networks import PretrainingNetwork
 
+GPU_DEVICES = ("nvidia[0-9]*", "kfd", "dxg")
+"""Device files of GPUs with CUDA, with ROCm, and under Windows' Linux."""
 LESS = "lower image_size, batch_size or micro_batch"
 
 
@@ -37,11 +40,18 @@ class Machine:
 
 def this_machine(cpus: int | None = None) -> Machine:
     """This machine, of which `cpus` cores are used (None: those that the process may use)."""
+    return Machine(cpus or allowed_cores(), main_memory(), _gpu_memory())
+
+
+def _gpu_memory() -> tuple[int, ...]:
+    """Bytes of memory of each GPU that torch can use; torch is only asked where there may be one,
+    because its import takes longer than all other questions."""
+    if not any(any(Path("/dev").glob(device)) for device in GPU_DEVICES):
+        return ()
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    gpus = [torch.cuda.get_device_properties(place).total_memory for place in range(count)]
-    return Machine(cpus or allowed_cores(), main_memory(), tuple(gpus))
+    return tuple(torch.cuda.get_device_properties(place).total_memory for place in range(count))
 
 
 def main_memory() -> int:

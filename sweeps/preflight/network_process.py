@@ -23,7 +23,12 @@ from fairfm_core.errors import BadInput
 from sweeps.interrupts import Check
 from sweeps.planning.study import Resources
 from sweeps.preflight.machine import memory_findings, this_machine
-from sweeps.status.network_check import check_networks, count_parameters
+from sweeps.status.network_check import (
+    check_networks,
+    check_questions,
+    count_parameters,
+    memory_questions,
+)
 
 REFUSED = 2
 """Exit code of the process that refuses a network."""
@@ -47,6 +52,13 @@ class NetworkRequest:
     trials: tuple[Trial, ...]
     here: Here | None
 
+    def is_answered(self) -> bool:
+        """Whether all that is asked about the networks was asked before."""
+        questions = check_questions(self.trials)
+        if self.here is not None:
+            questions += memory_questions(self.trials)
+        return all(question.is_known() for question in questions)
+
     def check(self) -> None:
         """Raise BadInput for a network that cannot be built, or that this machine cannot hold."""
         if self.here is None:
@@ -60,12 +72,16 @@ class NetworkRequest:
 def networks_checked(
     trials: Sequence[Trial], here: Here | None = None
 ) -> Iterator[Callable[[Check], None]]:
-    """Check the networks of `trials` in another process while the block runs.
+    """Check the networks of `trials` while the block runs: in another process, if any is new.
 
     With `here`, the memory that they need is compared with this machine's too. Yields a function
     that waits for the end of the check and raises BadInput for a refused network, or for a check
     that was killed. Its argument is called while it waits, and may raise.
     """
+    request = NetworkRequest(tuple(trials), here)
+    if request.is_answered():
+        yield lambda check: request.check()
+        return
     process = subprocess.Popen(
         [sys.executable, "-m", "sweeps.preflight.network_process"],
         stdin=subprocess.PIPE,
@@ -76,7 +92,7 @@ def networks_checked(
     with process:
         try:
             assert process.stdin is not None
-            pickle.dump(NetworkRequest(tuple(trials), here), process.stdin)
+            pickle.dump(request, process.stdin)
             process.stdin.flush()
             yield lambda check: _wait(process, check)
         finally:

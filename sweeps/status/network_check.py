@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fairfm_core.config.trial import Trial
-from sweeps.status.networks import Network, count_network
-from sweeps.status.pretraining_networks import check_pretrainings
+from sweeps.status.network_questions import Question, answered_by_fairfm
+from sweeps.status.networks import Network, count_network, memory_question
 
 
 def check_networks(trials: Sequence[Trial]) -> None:
@@ -15,27 +15,50 @@ def check_networks(trials: Sequence[Trial]) -> None:
     Raises BadInput for one that cannot be built, or that its pre-trained weights do not fill: it
     would be trained from random ones.
     """
-    from fairfm_core.models.backbones import check_network
-    from fairfm_core.models.checkpoints.stage import check_weights
-
-    for trial in _distinct(trials):
-        check_network(trial.backbone, trial.adaptation)
-    check_pretrainings(trials)
-    loads = {
-        (t.weights.model_dump_json(), t.backbone.model_dump_json(), t.adaptation.pool): t
-        for t in trials
-        if t.weights is not None
-    }
-    for trial in loads.values():
-        assert trial.weights is not None
-        method, pool = trial.adaptation.method, trial.adaptation.pool
-        check_weights(trial.weights, trial.backbone, method, pool)
+    for question in check_questions(trials):
+        question.answer()
 
 
 def count_parameters(trials: Sequence[Trial]) -> tuple[Network, ...]:
     """Parameters and memory of each distinct network; raises BadInput as `check_networks` does."""
     check_networks(trials)
     return tuple(dict.fromkeys(count_network(trial) for trial in _distinct(trials)))
+
+
+def check_questions(trials: Sequence[Trial]) -> list[Question]:
+    """Whether each distinct network, pre-training and file of weights can be used."""
+    networks = (_network_question(trial) for trial in trials)
+    pretrainings = (each for trial in trials for each in _pretraining_question(trial))
+    weights = (each for trial in trials for each in _weights_question(trial))
+    return [*_once(networks), *_once(pretrainings), *_once(weights)]
+
+
+def memory_questions(trials: Sequence[Trial]) -> list[Question]:
+    """How much memory each distinct network takes."""
+    return _once(memory_question(trial) for trial in trials)
+
+
+def _network_question(trial: Trial) -> Question:
+    work = "fairfm_core.models.backbones:check_network"
+    return Question(work, (trial.backbone, trial.adaptation))
+
+
+def _pretraining_question(trial: Trial) -> Iterator[Question]:
+    if trial.pretraining is not None:
+        work = "fairfm_core.training.pretraining.method:check_pretraining"
+        ours = answered_by_fairfm(trial.pretraining)
+        yield Question(work, (trial.pretraining, trial.backbone), kept=ours)
+
+
+def _weights_question(trial: Trial) -> Iterator[Question]:
+    if trial.weights is not None:
+        work = "fairfm_core.models.checkpoints.stage:check_weights"
+        settings = (trial.adaptation.method, trial.adaptation.pool)
+        yield Question(work, (trial.weights, trial.backbone, *settings), trial.weights.file)
+
+
+def _once(questions: Iterable[Question]) -> list[Question]:
+    return list({question.key: question for question in questions}.values())
 
 
 def _distinct(trials: Sequence[Trial]) -> list[Trial]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.trial import Trial
-
-if TYPE_CHECKING:  # imports torch, which the driver does without
-    from fairfm_core.models.memory.network import NetworkMemory
+from fairfm_core.models.memory.footprint import NetworkMemory
+from sweeps.status.network_questions import Question
 
 LABELS = 14
 """Outputs assumed where a trial predicts all labels of its cohort: a few weights in millions."""
@@ -45,11 +44,15 @@ class Network:
 
 def count_network(trial: Trial) -> Network:
     """The trial's network and its memory; raises BadInput for one that cannot train."""
-    from fairfm_core.models.memory.network import network_memory
-
-    classes = len(trial.data.pathologies) if trial.data.pathologies else LABELS
-    memory = network_memory(trial.backbone, trial.adaptation, classes)
+    memory = NetworkMemory(**memory_question(trial).answer())
     return Network(_network_name(trial), _half_batch(trial), memory)
+
+
+def memory_question(trial: Trial) -> Question:
+    """How much memory the trial's network takes."""
+    classes = len(trial.data.pathologies) if trial.data.pathologies else LABELS
+    work = "fairfm_core.models.memory.network:network_memory"
+    return Question(work, (trial.backbone, trial.adaptation, classes))
 
 
 def memory_text(memory: NetworkMemory, *besides: str) -> str:

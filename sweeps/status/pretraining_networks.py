@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED
 from fairfm_core.config.pretraining import Pretraining
-from fairfm_core.config.trial import Trial
+from fairfm_core.models.memory.footprint import PretrainingMemory
 from fairfm_core.stages import Stage
 from fairfm_core.training.pretraining.shares import check_shares, real_batch
 from sweeps.planning.corpora import corpus_of, recipe_of
 from sweeps.planning.plan import StudyPlan
+from sweeps.status.network_questions import Question, answered_by_fairfm
 from sweeps.status.networks import described, in_parts, memory_text, saving
 
-if TYPE_CHECKING:  # imports torch, which the driver does without
-    from fairfm_core.training.pretraining.memory import PretrainingMemory
-
+MEMORY = "fairfm_core.training.pretraining.memory:pretraining_memory"
+"""Counts the memory of one worker."""
 BEST = "the best epoch's encoder"
 """What pre-training keeps in memory in addition to any other training."""
 
@@ -48,19 +47,6 @@ class PretrainingNetwork:
         return {"name": self.name, "workers": self.workers, **asdict(self.memory)}
 
 
-def check_pretrainings(trials: Sequence[Trial]) -> None:
-    """Build each distinct network without allocating memory; raises BadInput if one fails."""
-    from fairfm_core.training.pretraining.method import check_pretraining
-
-    starts = {
-        (t.pretraining.model_dump_json(), t.backbone.model_dump_json()): (t.pretraining, t.backbone)
-        for t in trials
-        if t.pretraining is not None
-    }
-    for recipe, backbone in starts.values():
-        check_pretraining(recipe, backbone)
-
-
 def count_pretrainings(plan: StudyPlan) -> list[PretrainingNetwork]:
     """The distinct networks of the study's pre-trainings, finished ones included.
 
@@ -87,12 +73,12 @@ def shared_batch(stage: Stage, workers: int) -> int:
 
 
 def _counted(stage: Stage, workers: int) -> PretrainingNetwork:
-    from fairfm_core.training.pretraining.memory import pretraining_memory
-
     recipe, backbone = recipe_of(stage), Backbone(**stage.config["backbone"])
     batch = shared_batch(stage, workers)
     largest_share = -(-batch // workers)
-    memory = pretraining_memory(recipe, backbone, largest_share, workers)
+    arguments = (recipe, backbone, largest_share, workers)
+    question = Question(MEMORY, arguments, kept=answered_by_fairfm(recipe))
+    memory = PretrainingMemory(**question.answer())
     name = _name(recipe, backbone, batch, workers)
     return PretrainingNetwork(name, workers, _saving(recipe, batch, workers, memory.images), memory)
 

@@ -8,27 +8,16 @@ so far (`TrainingState.best_weights`) stays in memory beside the one that is tra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.pretraining import Pretraining
+from fairfm_core.models.memory.footprint import PretrainingMemory
 from fairfm_core.models.memory.gpu_rules import GpuRules
 from fairfm_core.models.memory.kept_activations import kept_bytes
-from fairfm_core.models.memory.network import NetworkMemory, byte_count, meta_images
+from fairfm_core.models.memory.network import byte_count, meta_images
 from fairfm_core.training.pretraining.method import SelfSupervision, implementation
-
-
-@dataclass(frozen=True)
-class PretrainingMemory(NetworkMemory):
-    """Memory of one worker; `average` is that of the copies with which MoCo v3 computes keys."""
-
-    parts: dict[str, int]
-    """Number of parameters of each part of the network, without moving averages."""
-    images: int
-    """Images that pass at once."""
 
 
 def pretraining_memory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +22,15 @@ def nothing() -> None:
 def checkers() -> list[psutil.Process]:
     children = psutil.Process().children()
     return [each for each in children if "sweeps.preflight.network_process" in each.cmdline()]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def started() -> list[psutil.Process]:
+    return psutil.Process().children()
 
 
 def test_a_killed_check_is_one_line(study_values: dict[str, Any]) -> None:
@@ -49,8 +59,10 @@ def test_a_network_larger_than_the_memory_is_refused(study_values: dict[str, Any
     tune = {"tune": {"method": "end_to_end", "recipe": "smoke", "batch_size": 10**9}}
     large = StudySpec.model_validate(study_values | {"matrix": {"adaptation": tune}})
     trials = [trial.trial for trial in make_plan(large).trials]
-    refused = pytest.raises(BadInput, match=r"training takes at least .* lower image_size")
-    with networks_checked(trials, Here(Resources(), None)) as wait_for_check, refused:
-        wait_for_check(nothing)
+    for processes in (1, 0):  # the second time from what is kept
+        refused = pytest.raises(BadInput, match=r"training takes at least .* lower image_size")
+        with networks_checked(trials, Here(Resources(), None)) as wait_for_check, refused:
+            assert len(started()) == processes
+            wait_for_check(nothing)
     with networks_checked(trials) as wait_for_check:  # elsewhere there may be more
         wait_for_check(nothing)

@@ -14,7 +14,8 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.errors import BadInput
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.image_noise import draw_by_image
-from fairfm_core.models.memory.network import NetworkMemory, network_memory
+from fairfm_core.models.memory.footprint import NetworkMemory
+from fairfm_core.models.memory.network import network_memory
 from fairfm_core.training.checkpoint import TrainingState
 
 from .kept_tensors import kept_bytes, kept_in_16_bits
