@@ -26,6 +26,7 @@ from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
 from sweeps.execution.ray_address import check_address
 from sweeps.execution.ray_processes import RayProcesses, RayWatch
+from sweeps.execution.ray_servers import few_servers
 from sweeps.interrupts import (
     Interrupted,
     RayLost,
@@ -162,7 +163,7 @@ def _local(cpus: int) -> Iterator[RayProcesses]:
         closing.callback(remove_abandoned)  # the folders of workers that were ended
         closing.callback(processes.end)
         try:
-            with handlers_kept():
+            with handlers_kept(), few_servers():
                 ray.init(
                     # Explicit: without an address Ray would join any cluster that it finds.
                     address="local",

@@ -164,8 +164,10 @@ with ray_session(None) as (cluster, watch):
         for each in process.net_connections("inet")
         if each.status == psutil.CONN_LISTEN
     ]
+    commands = " ".join(" ".join(process.cmdline()) for process in processes[1:])
+servers = [n for n in ("dashboard/dashboard.py", "monitor.py", "log_monitor.py") if n in commands]
 left = [each.pid for each in processes[1:] if each.is_running() and each.status() != "zombie"]
-print(json.dumps([cluster.total("CPU"), listening, left]))
+print(json.dumps([cluster.total("CPU"), listening, servers, left]))
 """
 
 
@@ -183,10 +185,11 @@ def test_ray_keeps_to_its_cores_the_loopback_and_short_paths(tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    cores, listening, left = json.loads(done.stdout.splitlines()[-1])
+    cores, listening, servers, left = json.loads(done.stdout.splitlines()[-1])
     assert cores == 1
     assert len(listening) > 4
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+    assert servers == []
     assert left == []
     assert not list(long.iterdir())
 
