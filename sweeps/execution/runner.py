@@ -131,7 +131,8 @@ def _run_missing(
     _check_before(before, out)
     jobs = make_jobs(plan.stages, before.missing)
     trials = [trial.trial for trial in plan.trials]
-    here = None if address else Here(plan.spec.resources, cpus)
+    missing = tuple(before.missing.values())
+    here = None if address else Here(plan.spec.resources, cpus, missing)
     with (
         interrupts_noted() as check_interrupt,
         networks_checked(trials, here) as wait_for_check,

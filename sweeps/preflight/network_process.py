@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from fairfm_core.config.trial import Trial
 from fairfm_core.errors import BadInput
+from fairfm_core.stages import Stage
 from sweeps.interrupts import Check
 from sweeps.planning.study import Resources
 from sweeps.preflight.machine import memory_findings, this_machine
@@ -29,6 +30,9 @@ from sweeps.status.network_check import (
     count_parameters,
     memory_questions,
 )
+from sweeps.status.network_questions import Question
+from sweeps.status.networks import Network
+from sweeps.status.pretraining_networks import count_pretrainings, pretraining_questions
 
 REFUSED = 2
 """Exit code of the process that refuses a network."""
@@ -43,6 +47,18 @@ class Here:
     asked: Resources
     cpus: int | None
     """Cores that are used; None for all that the process may use."""
+    stages: tuple[Stage, ...] = ()
+    """What is to run: the networks of its pre-trainings are counted too."""
+
+    def questions(self) -> list[Question]:
+        """How much memory each pre-training takes."""
+        return pretraining_questions(self.stages, self.asked.workers)
+
+    def check(self, networks: Sequence[Network]) -> None:
+        """Raise BadInput for a network that takes more memory than this machine has."""
+        pretrainings = count_pretrainings(self.stages, self.asked.workers)
+        machine = this_machine(self.cpus)
+        memory_findings([*networks, *pretrainings], self.asked, machine).check()
 
 
 @dataclass(frozen=True)
@@ -56,16 +72,15 @@ class NetworkRequest:
         """Whether all that is asked about the networks was asked before."""
         questions = check_questions(self.trials)
         if self.here is not None:
-            questions += memory_questions(self.trials)
+            questions += memory_questions(self.trials) + self.here.questions()
         return all(question.is_known() for question in questions)
 
     def check(self) -> None:
         """Raise BadInput for a network that cannot be built, or that this machine cannot hold."""
         if self.here is None:
             check_networks(self.trials)
-            return
-        machine = this_machine(self.here.cpus)
-        memory_findings(count_parameters(self.trials), self.here.asked, machine).check()
+        else:
+            self.here.check(count_parameters(self.trials))
 
 
 @contextmanager

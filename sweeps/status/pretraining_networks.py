@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +13,6 @@ from fairfm_core.models.memory.footprint import PretrainingMemory
 from fairfm_core.stages import Stage
 from fairfm_core.training.pretraining.shares import check_shares, real_batch
 from sweeps.planning.corpora import corpus_of, recipe_of
-from sweeps.planning.plan import StudyPlan
 from sweeps.status.network_questions import Question, answered_by_fairfm
 from sweeps.status.networks import described, in_parts, memory_text, saving
 
@@ -47,18 +47,20 @@ class PretrainingNetwork:
         return {"name": self.name, "workers": self.workers, **asdict(self.memory)}
 
 
-def count_pretrainings(plan: StudyPlan) -> list[PretrainingNetwork]:
-    """The distinct networks of the study's pre-trainings, finished ones included.
+def count_pretrainings(stages: Iterable[Stage], workers: int) -> list[PretrainingNetwork]:
+    """The distinct networks of these stages' pre-trainings, on so many workers each.
 
     Raises BadInput for a network that cannot be built, or a batch that cannot be shared.
     """
-    networks: dict[str, PretrainingNetwork] = {}
-    for stage in plan.stages.values():
-        if stage.kind == "pretrain":
-            network = _counted(stage, plan.spec.resources.workers)
-            # Another seed or number of epochs is another pre-training of the same size.
-            networks[network.text()] = network
-    return list(networks.values())
+    counted = (_counted(stage, workers) for stage in _pretrainings(stages))
+    # Another seed or number of epochs is another pre-training of the same size.
+    return list({network.text(): network for network in counted}.values())
+
+
+def pretraining_questions(stages: Iterable[Stage], workers: int) -> list[Question]:
+    """How much memory each of these stages' pre-trainings takes; raises BadInput for a batch that
+    cannot be shared."""
+    return [_question(stage, workers) for stage in _pretrainings(stages)]
 
 
 def shared_batch(stage: Stage, workers: int) -> int:
@@ -72,15 +74,27 @@ def shared_batch(stage: Stage, workers: int) -> int:
     return batch
 
 
+def _pretrainings(stages: Iterable[Stage]) -> Iterator[Stage]:
+    return (stage for stage in stages if stage.kind == "pretrain")
+
+
 def _counted(stage: Stage, workers: int) -> PretrainingNetwork:
-    recipe, backbone = recipe_of(stage), Backbone(**stage.config["backbone"])
-    batch = shared_batch(stage, workers)
-    largest_share = -(-batch // workers)
-    arguments = (recipe, backbone, largest_share, workers)
-    question = Question(MEMORY, arguments, kept=answered_by_fairfm(recipe))
-    memory = PretrainingMemory(**question.answer())
-    name = _name(recipe, backbone, batch, workers)
+    recipe, batch = recipe_of(stage), shared_batch(stage, workers)
+    memory = PretrainingMemory(**_question(stage, workers).answer())
+    name = _name(recipe, _backbone(stage), batch, workers)
     return PretrainingNetwork(name, workers, _saving(recipe, batch, workers, memory.images), memory)
+
+
+def _question(stage: Stage, workers: int) -> Question:
+    """How much memory one worker needs."""
+    recipe = recipe_of(stage)
+    largest_share = -(-shared_batch(stage, workers) // workers)
+    arguments = (recipe, _backbone(stage), largest_share, workers)
+    return Question(MEMORY, arguments, kept=answered_by_fairfm(recipe))
+
+
+def _backbone(stage: Stage) -> Backbone:
+    return Backbone(**stage.config["backbone"])
 
 
 def _name(recipe: Pretraining, backbone: Backbone, batch: int, workers: int) -> str:

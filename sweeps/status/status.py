@@ -234,4 +234,5 @@ def study_cost(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
     """
     status = study_status(spec, store)
     networks = count_parameters([trial.trial for trial in status.plan.trials])
-    return replace(status, networks=networks, pretrainings=count_pretrainings(status.plan))
+    stages, workers = status.plan.stages.values(), status.plan.spec.resources.workers
+    return replace(status, networks=networks, pretrainings=count_pretrainings(stages, workers))

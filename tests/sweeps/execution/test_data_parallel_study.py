@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ def test_what_is_shared_is_a_batch_of_the_corpus(
 
 def pretrainings_counted(plan: StudyPlan, workers: int) -> PretrainingNetwork:
     spec = plan.spec.model_copy(update={"resources": Resources(workers=workers)})
-    (network,) = count_pretrainings(replace(plan, spec=spec))
+    (network,) = count_pretrainings(plan.stages.values(), spec.resources.workers)
     return network
 
 

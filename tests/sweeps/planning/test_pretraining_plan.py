@@ -26,7 +26,7 @@ from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
 from sweeps.status.network_check import count_parameters
-from sweeps.status.pretraining_networks import count_pretrainings
+from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
 
@@ -52,6 +52,10 @@ def changes(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any])
 
 def plan(values: dict[str, Any], workers: int = 1, **recipes: dict[str, Any]) -> StudyPlan:
     return make_plan(StudySpec.model_validate(values | changes(values, workers, **recipes)))
+
+
+def counted(made: StudyPlan) -> list[PretrainingNetwork]:
+    return count_pretrainings(made.stages.values(), made.spec.resources.workers)
 
 
 MAE, MOCO = {"method": "mae"}, {"method": "mocov3"}
@@ -89,7 +93,7 @@ def test_a_program_reads_the_same_memory_in_bytes(
     made = plan(study_values, mae=MAE | {"micro_batch": 16})
     networks = count_parameters([trial.trial for trial in made.trials])
     snapshot = take_snapshot(open_store(str(tmp_path)))
-    status = StudyStatus(made, snapshot, networks, count_pretrainings(made))
+    status = StudyStatus(made, snapshot, networks, counted(made))
     (found,) = json.loads(json.dumps(status.as_json()))["pretrainings"]
     assert found["name"].endswith("batch 64 in parts of 16")
     assert (found["workers"], found["images"]) == (1, 16)
@@ -128,20 +132,20 @@ def test_the_best_epochs_encoder_stays_beside_the_trained_one(method: str) -> No
 def test_only_what_decides_about_memory_makes_another_line(study_values: dict[str, Any]) -> None:
     made = plan(study_values, a=MAE, b=MAE | {"epochs": 3}, c=MAE | {"decoder_depth": 2})
     assert len(made.pretrainings) == 3
-    first, second = count_pretrainings(made)
+    first, second = counted(made)
     assert first.memory.parts["decoder"] < second.memory.parts["decoder"]
     assert first.text().endswith("micro_batch: 32 about halves the activations")
 
 
 def test_a_batch_is_no_larger_than_the_corpus(study_values: dict[str, Any]) -> None:
     made = plan(study_values, mae=MAE | {"batch_size": 4096})
-    assert count_pretrainings(made)[0].memory.images < 4096
+    assert counted(made)[0].memory.images < 4096
 
 
 @pytest.mark.slow
 def test_where_nothing_is_left_to_halve_nothing_is_advised(study_values: dict[str, Any]) -> None:
     texts = {
-        name: count_pretrainings(plan(study_values, 2, x=values | {"batch_size": 4}))[0].text()
+        name: counted(plan(study_values, 2, x=values | {"batch_size": 4}))[0].text()
         for name, values in {"mae": MAE, "mocov3": MOCO}.items()
     }
     assert all(text.endswith("GB in 16 bits") for text in texts.values())
@@ -149,7 +153,7 @@ def test_where_nothing_is_left_to_halve_nothing_is_advised(study_values: dict[st
 
 def test_a_batch_that_cannot_be_shared_is_refused(study_values: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="64 images cannot be shared by 3 workers"):
-        count_pretrainings(plan(study_values, 3, moco=MOCO))
+        counted(plan(study_values, 3, moco=MOCO))
 
 
 def test_networks_that_were_not_counted_are_left_out(
@@ -157,9 +161,9 @@ def test_networks_that_were_not_counted_are_left_out(
 ) -> None:
     made, snapshot = plan(study_values, mae=MAE), take_snapshot(open_store(str(tmp_path)))
     assert "pre-trainings" not in StudyStatus(made, snapshot).plan_text()
-    counted = count_pretrainings(made)
-    text = StudyStatus(made, snapshot, (), counted).plan_text()
-    assert f"pre-trainings:\n  {counted[0].text()}\n" in text
+    networks = counted(made)
+    text = StudyStatus(made, snapshot, (), networks).plan_text()
+    assert f"pre-trainings:\n  {networks[0].text()}\n" in text
 
 
 def test_a_trial_is_half_done_while_its_pretraining_is(

@@ -12,7 +12,12 @@ import pytest
 from fairfm_core.errors import BadInput
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import Resources, StudySpec
+from sweeps.preflight import machine
 from sweeps.preflight.network_process import Here, networks_checked
+from sweeps.status.network_check import count_parameters
+from sweeps.status.pretraining_networks import count_pretrainings
+
+VIT = {"name": "test_vit", "image_size": 32, "channels": 1, "options": {"patch_size": 8}}
 
 
 def nothing() -> None:
@@ -65,4 +70,29 @@ def test_a_network_larger_than_the_memory_is_refused(study_values: dict[str, Any
             assert len(started()) == processes
             wait_for_check(nothing)
     with networks_checked(trials) as wait_for_check:  # elsewhere there may be more
+        wait_for_check(nothing)
+
+
+@pytest.mark.slow
+def test_a_pretraining_larger_than_the_memory_is_refused(
+    study_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = study_values["base"]["data"]
+    masked = {"method": "mae", "recipe": "smoke", "corpora": [data["dataset"]]}
+    changes = {
+        "base": {"data": data, "backbone": VIT, "weights": {"pretraining": masked}},
+        "matrix": {"adaptation": {"probe": {"method": "linear_probe", "recipe": "smoke"}}},
+    }
+    made = make_plan(StudySpec.model_validate(study_values | changes))
+    trials = [trial.trial for trial in made.trials]
+    here = Here(Resources(), None, tuple(made.stages.values()))
+    with networks_checked(trials, here) as wait_for_check:
+        wait_for_check(nothing)
+    # The linear probe's network takes less than MAE's, which trains it.
+    (network,) = count_pretrainings(made.stages.values(), 1)
+    probed = count_parameters(trials)
+    assert max(each.memory.total for each in probed) < network.memory.total
+    monkeypatch.setattr(machine, "main_memory", lambda: network.memory.total_16 - 1)
+    refused = pytest.raises(BadInput, match=r"mae, .*: training takes at least")
+    with networks_checked(trials, here) as wait_for_check, refused:
         wait_for_check(nothing)
