@@ -151,14 +151,23 @@ class RunWriter:
     def params(self, identity: str, values: Mapping[str, str]) -> None:
         """Log the parameters that the run lacks.
 
-        MLflow's never change; the labels of a study may, and the first ones are kept.
+        MLflow's never change; the labels of a study may, and the first ones are kept. So are those
+        of another driver that writes the same run.
         """
         from mlflow.entities import Param
+        from mlflow.exceptions import MlflowException
 
-        missing = {key: values[key] for key in values if key not in self._params[identity]}
-        params = [Param(key, value) for key, value in missing.items()]
-        self._client.log_batch(self._runs[identity], params=params)
-        self._params[identity].update(missing)
+        held = self._params[identity]
+        while missing := {key: values[key] for key in values if key not in held}:
+            params = [Param(key, value) for key, value in missing.items()]
+            try:
+                self._client.log_batch(self._runs[identity], params=params)
+                held.update(missing)
+            except MlflowException:
+                written = set(self._client.get_run(self._runs[identity]).data.params) - held
+                if not written:
+                    raise
+                held |= written  # by another driver, since the run was read
 
     def rows(self, identity: str, rows: Sequence[EpochValues]) -> None:
         """Log training rows: `train/<key>`, with the epoch as step and the row's own time.

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -60,6 +61,11 @@ def warn(step: int, number: signal.Signals) -> None:
         each.send_signal(number)
 
 
+def checkpoints(results: Path) -> Mapping[str, object]:
+    """The whole checkpoints of unfinished stages."""
+    return take_snapshot(open_store(str(results))).checkpoints
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_job_whose_time_is_up_goes_on_in_another(write_study: WriteStudy, tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_a_job_whose_time_is_up_goes_on_in_another(write_study: WriteStudy, tmp_
     results = tmp_path / "results"
 
     job = submit(tmp_path)
-    wait_until(lambda: bool(list((results / "checkpoints").glob("*/*"))), job)
+    wait_until(lambda: bool(checkpoints(results)), job)
     warn(int((tmp_path / "step").read_text()), signal.SIGUSR1)
     printed, _ = job.communicate()
     assert job.returncode == 138, printed
@@ -76,7 +82,7 @@ def test_a_job_whose_time_is_up_goes_on_in_another(write_study: WriteStudy, tmp_
     assert "interrupted; finished work is kept" in printed
     assert (tmp_path / "requeued").read_text() == f"requeue {JOB}\n"
 
-    begun = take_snapshot(open_store(str(results))).checkpoints
+    begun = checkpoints(results)
     assert begun
     job = submit(tmp_path)
     printed, _ = job.communicate()

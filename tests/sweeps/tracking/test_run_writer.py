@@ -71,6 +71,15 @@ def runs_of(results: Path) -> list[object]:
     return runs(database(results))
 
 
+def test_parameters_of_another_driver_are_kept(results: Path, open_writer: OpenWriter) -> None:
+    started(open_writer(results))
+    first, second = open_writer(results), open_writer(results)
+    first.params(ONE, {"adaptation": "probe"})
+    second.params(ONE, {"adaptation": "renamed", "seed": "0"})
+    (run,) = runs(database(results))
+    assert run.data.params == {"adaptation": "probe", "seed": "0"}
+
+
 def test_two_runs_of_one_trial_become_one(results: Path, open_writer: OpenWriter) -> None:
     first, second = open_writer(results), open_writer(results)
     started(first)
