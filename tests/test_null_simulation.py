@@ -92,6 +92,7 @@ def test_a_gap_is_found_about_as_often_as_before_where_prevalences_are_equal() -
     assert power["now"] > power["before"] - 0.12
 
 
+@pytest.mark.slow
 def test_the_permutation_test_of_the_simulation_holds_where_it_should() -> None:
     (equal,) = [world for world in FAIR if world.name == "equal"]
     p_values = [

@@ -96,6 +96,7 @@ def test_nothing_missing_is_told_as_nan(models: Path) -> None:
     assert (auc["lo"], auc["hi"]) == (-1.0, 1.0), "an AUC cannot differ by more than 1"
 
 
+@pytest.mark.slow
 def test_configurations_of_a_study_by_label(results_folder: Path, tmp_path: Path) -> None:
     done = run(results_folder, "--compare", "vit.tune", "cnn.tune", "--out", tmp_path)
     assert done.exit_code == 0, done.output
@@ -129,6 +130,7 @@ def test_models_that_do_not_pair(
     assert "\n" not in str(error)
 
 
+@pytest.mark.slow
 def test_bad_requests(models: Path, results_folder: Path) -> None:
     good = models / "good"
     for args, said in (

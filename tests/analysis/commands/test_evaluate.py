@@ -108,6 +108,7 @@ def test_a_value_that_no_draw_changes_has_no_interval(tmp_path, scores):
         assert table["reason"].str.contains("no interval: the replicates do not vary").all()
 
 
+@pytest.mark.slow
 def test_protocols_stand_side_by_side(folder):
     few = ("--attributes", "sex", "--balance", "sex", "--replicates", 10)
     done = _run(folder, "--out", folder / "both", "--protocol", "full,balanced,resample", *few)

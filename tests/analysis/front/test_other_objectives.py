@@ -150,6 +150,7 @@ def test_objectives_without_replicates_have_a_front_and_no_probability(
     assert "Not available here: no configuration has bootstrap replicates" in page
 
 
+@pytest.mark.slow
 def test_evaluations_made_before_the_metric_was_added_are_no_empty_front(
     tmp_path: Path, results_folder: Path, study_json: Record
 ) -> None:

@@ -64,6 +64,7 @@ def page(text: str) -> Page:
     return Page(text)
 
 
+@pytest.mark.slow
 def test_page_is_well_formed_and_loads_nothing(page: Page, text: str) -> None:
     assert all(link.startswith(("#", "data:text/csv")) for link in page.loads)
     assert not re.search(r"@import|url\(|https?://", text)

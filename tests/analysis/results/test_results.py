@@ -36,6 +36,7 @@ def test_predictions_hold_both_splits(results_folder: Path) -> None:
     assert set(predictions.frame["split"]) == {"val", "test"}
 
 
+@pytest.mark.slow
 def test_pooled_values_are_means_over_seeds_and_are_kept(results_folder: Path) -> None:
     results = open_results(str(results_folder))
     first = results.configurations[0]

@@ -98,6 +98,7 @@ def results(folder: Path) -> StudyResults:
     return open_results(str(folder), "tiny")
 
 
+@pytest.mark.slow
 def test_pretrainings_with_their_adaptations_are_the_independent_trainings(
     results: StudyResults,
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_plain_list_has_intervals_of_patients_alone(folder: Path) -> None:
     assert [each.training_runs for each in results.configurations] == [None, None, None]
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_spread_between_pretrainings(
     folder: Path, results: StudyResults
 ) -> None:
@@ -162,6 +164,7 @@ def test_a_comparison_tests_pretrainings_and_not_adaptations(folder: Path) -> No
     assert auc["se_seeds"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_front_counts_both_levels(folder: Path) -> None:
     analysis = analyse_study(str(folder), "tiny")
     rows = {row["label"]: row for row in analysis.front.rows}
@@ -172,6 +175,7 @@ def test_the_front_counts_both_levels(folder: Path) -> None:
     assert 0 < rows["mae"]["test_p_front"] <= 1
 
 
+@pytest.mark.slow
 def test_front_and_report_say_what_shares_one_pretraining(folder: Path, tmp_path: Path) -> None:
     text = next(iter(front_output(str(folder), "tiny", tmp_path)))
     line = "zoo: published weights are one pre-training: its spread is not in the intervals"

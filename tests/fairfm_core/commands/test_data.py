@@ -168,6 +168,7 @@ def test_help_loads_no_science() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_the_data_room_loads_no_torch() -> None:
     code = (
         "import sys, fairfm_core.data.preparation.prepare, fairfm_core.data.balancing\n"

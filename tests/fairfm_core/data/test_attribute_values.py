@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ ENTRIES = st.sampled_from(["F", "f", " F", "F  ", "Black  African", "black afric
 COLUMNS = st.lists(st.one_of(st.none(), ENTRIES), min_size=1, max_size=20)
 
 
+@pytest.mark.slow
 @given(COLUMNS)
 def test_cleaning_is_plain_idempotent_and_counted(entries: list[str | None]) -> None:
     text = pd.Series(entries, dtype="str")

@@ -34,6 +34,7 @@ def images(races: list[str | None]) -> pd.DataFrame:
 races = st.lists(st.sampled_from(["White", "Asian", "Black", None]), min_size=4, max_size=80)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(values=races, seed=st.integers(0, 1000), shuffle=st.randoms(use_true_random=False))
 def test_groups_are_equal_and_row_order_does_not_matter(values, seed, shuffle) -> None:

@@ -238,6 +238,7 @@ def test_settings_name_each_protocol_and_balancing_attribute_once():
     assert EvaluationSettings(protocols=("full",), balance=("race", "sex")).content() == {}
 
 
+@pytest.mark.slow
 def test_loads_without_torch():
     code = (
         "import sys, fairfm_core.evaluation.evaluate, fairfm_core.evaluation.selection.selection,"

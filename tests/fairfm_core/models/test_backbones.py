@@ -81,6 +81,7 @@ def test_a_convolutional_network_has_no_class_token() -> None:
         check_network(FAMILIES[1], LinearProbe(method="linear_probe", pool="token"))
 
 
+@pytest.mark.slow
 def test_a_network_without_stochastic_depth_says_so() -> None:
     densenet = Backbone(name="densenet121", image_size=64)
     with pytest.raises(BadInput, match="set drop_path: 0"):

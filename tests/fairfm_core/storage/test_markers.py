@@ -65,6 +65,7 @@ def read(content: dict[str, Any]) -> Any:
     return parse_marker(json.dumps(content).encode(), ARTIFACT)
 
 
+@pytest.mark.slow
 @given(files, st.dictionaries(st.sampled_from(["stage", "software", "note"]), plain))
 def test_it_reads_back_as_it_was_written(
     stored: dict[str, StoredFile], record: dict[str, Any]

@@ -174,6 +174,7 @@ def test_batches_lie_on_the_gpu(workers: int) -> None:
         torch.testing.assert_close(targets.cpu(), known, equal_nan=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_changed_pixels_are_refused_in_one_line(tmp_path: Path, workers: int) -> None:
     """Whoever reads them, in the first epoch and in a later one."""

@@ -138,6 +138,7 @@ def test_a_file_that_changed_after_planning_is_refused(
         run_stage(stages[0], open_store(str(tmp_path / "results")), lambda row: None)
 
 
+@pytest.mark.slow
 def test_views_are_crops_of_their_own_and_the_probe_takes_turns(
     phantom: PreparedData, tmp_path: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_no_evaluation_patient_is_left(numbers, fraction, seed) -> None:
     assert clean.images + len(removed) == with_all.images
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(patients, fractions, st.randoms(use_true_random=False))
 def test_row_order_decides_about_nobody_but_is_a_part_of_the_identity(

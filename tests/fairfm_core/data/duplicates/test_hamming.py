@@ -51,6 +51,7 @@ def many_looks(draw: st.DrawFn) -> np.ndarray:
     return np.array(looks)[rng.permutation(len(looks))]
 
 
+@pytest.mark.slow
 @given(many_looks())
 @settings(deadline=None, max_examples=150)
 def test_near_pairs_are_those_of_comparing_all(looks: np.ndarray) -> None:

@@ -110,6 +110,7 @@ def test_a_copy_is_found(name: str) -> None:
     assert (twins | (groups[:30] == ALONE)).all()
 
 
+@pytest.mark.slow
 def test_different_pictures_crops_and_flips_are_alone() -> None:
     whole = pictures(200)
     others = pictures(200, seed=1)

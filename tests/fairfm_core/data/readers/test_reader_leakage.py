@@ -97,6 +97,7 @@ def test_mimic_cxr(given_rows: Rows, seed: int, listed: bool) -> None:
         check(patients_of("mimic-cxr", folder, **options), given_rows, listed)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rows, seeds, st.booleans())
 def test_described_table(given_rows: Rows, seed: int, listed: bool) -> None:

@@ -125,6 +125,7 @@ def test_splits_follow_seed_and_fractions_and_not_the_number_of_patches(folder: 
 shapes = st.tuples(st.integers(SMALLEST, 900), st.integers(SMALLEST, 900))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(shapes, st.lists(st.integers(0, 10**6), min_size=2, max_size=40), st.integers(0, 99))
 def test_crops_lie_in_their_region_and_regions_are_apart(shape, which, seed) -> None:
@@ -182,6 +183,7 @@ def test_sources_are_told_apart_by_their_photographs_alone(folder: Path, tmp_pat
     assert source_of(other) != source_of(few)
 
 
+@pytest.mark.slow
 def test_scikit_learn_is_found_without_its_import() -> None:
     code = (
         "import sys; from fairfm_core.data.synthetic.photographs import photograph_files\n"

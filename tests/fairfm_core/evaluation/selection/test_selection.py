@@ -77,6 +77,7 @@ def medfair_pareto(subgroup_NG):
     return front[int(np.argmax(subgroup_NG[front, hardest]))]
 
 
+@pytest.mark.slow
 def test_pareto_is_medfair_s_and_minimax_pareto_is_not():
     """The best M is .80, the best F .95: M is the group to maximise, whatever it does to F."""
     table = _table([("x", 0.8, 0.60, 0.80), ("y", 0.8, 0.79, 0.78), ("z", 0.8, 0.95, 0.70)])

@@ -177,6 +177,7 @@ def test_bit_arrays(tmp_path: Path, head: bool) -> None:
     assert converted.dropped == ({"classification head": names} if head else {})
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_bit_s_epsilon_is_that_of_bit_s_code(tmp_path: Path) -> None:
     """Kernels of a variance near 1e-8 show it; timm's own files keep timm's epsilon."""

@@ -111,6 +111,7 @@ def test_a_format_that_contradicts_a_converted_file_is_refused(tmp_path: Path) -
         located(own(tmp_path / "w.safetensors", format="mae"))
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fill_the_network_are_refused_without_training(
     tmp_path: Path,
 ) -> None:

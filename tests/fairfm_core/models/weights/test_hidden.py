@@ -118,6 +118,7 @@ def test_the_heads_of_standard_networks_are_timm_s() -> None:
             assert attention_heads(meta_network(Backbone(name=name))) == default_heads(name), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "shown"),
     [

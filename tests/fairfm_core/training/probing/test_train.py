@@ -198,6 +198,7 @@ def timeless(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k not in {"seconds", "time"}} for row in history]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalise", [True, False])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
 def test_heads_together_equal_heads_one_by_one(optimizer: str, normalise: bool) -> None:
