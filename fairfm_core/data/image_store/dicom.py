@@ -7,7 +7,9 @@ then the window or look-up table of interest, then the polarity of black and whi
 from __future__ import annotations
 
 import io
+import logging
 import struct
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +36,10 @@ from fairfm_core.data.image_store.grey_levels import (
 )
 from fairfm_core.data.image_store.pixels import check_pixels
 from fairfm_core.data.image_store.resizing import Grey
+
+# Files that break the standard without harm are many: pydicom would print a line on each, twice.
+warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
+logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 DAMAGED = (
     AttributeError,
@@ -86,7 +92,8 @@ def read_dicom(data: bytes, choices: ReadingChoices) -> ReadImage:
 def _shown(dataset: pydicom.Dataset, choices: ReadingChoices) -> ReadImage:
     if "PixelData" not in dataset and "Rows" not in dataset:
         what = UID(str(dataset.get("SOPClassUID") or dataset.file_meta.MediaStorageSOPClassUID))
-        raise ValueError(f"DICOM without pixels ({what.name})")
+        cut = ": it may be cut off" if dataset.file_meta.TransferSyntaxUID.is_compressed else ""
+        raise ValueError(f"DICOM without pixels ({what.name}){cut}")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1 and choices.frames != "first":
         raise ValueError(f"{frames} frames; --frames first reads the first of them")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
+import gdcm
 import numpy as np
 import pandas as pd
 import pydicom
@@ -29,6 +32,7 @@ from ..preparing import Desk, ramp
 
 pytestmark = pytest.mark.slow  # hundreds of command lines: a minute together
 
+ROOT = Path(__file__).parents[3]
 EIGHT = ramp()
 EXPECTED = EIGHT.astype(int)
 TWELVE = ramp(12)
@@ -226,15 +230,69 @@ def test_a_smaller_second_frame_is_a_preview(desk: Desk) -> None:
     assert desk.prepare().code == 0
 
 
-NO_DECODER = not any(map(importlib.util.find_spec, ("gdcm", "jpeg_ls", "pylibjpeg", "libjpeg")))
+COMPRESSED = {
+    "JPEG-LS": gdcm.TransferSyntax.JPEGLSLossless,
+    "JPEG 2000": gdcm.TransferSyntax.JPEG2000Lossless,
+    "lossless JPEG": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+}
 
 
-@pytest.mark.skipif(not NO_DECODER, reason="decoders are installed")
+def compressed(folder: Path, syntax: int) -> bytes:
+    """The ramp of 12 bits as a scanner's software compresses it, without loss."""
+    (folder / "plain.dcm").write_bytes(dicom())
+    reader, change, writer = (
+        gdcm.ImageReader(),
+        gdcm.ImageChangeTransferSyntax(),
+        gdcm.ImageWriter(),
+    )
+    reader.SetFileName(str(folder / "plain.dcm"))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(folder / "compressed.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return (folder / "compressed.dcm").read_bytes()
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+def test_compressed_pixels_are_those_of_plain_ones(desk: Desk, kind: str) -> None:
+    table_of(desk, {"x": compressed(desk.folder, COMPRESSED[kind])})
+    assert desk.prepare().code == 0
+    assert np.abs(first_pixels(desk) - EXPECTED).max() <= 1
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+def test_damaged_compressed_pixels_are_one_line(
+    desk: Desk, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = compressed(desk.folder, COMPRESSED[kind])
+    table_of(desk, {"x": whole[:-90] + bytes(90)})
+    error = desk.prepare().error
+    assert "1 of 4 images cannot be read: x (" in error
+    assert "it may be cut off" in error
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEGLosslessSV1])
 def test_a_decoder_that_is_missing_is_named(desk: Desk, syntax: UID) -> None:
     packed = encapsulate([b"\xff\xd8\xff\xf7" + bytes(60)])
     table_of(desk, {"x": dicom(syntax=syntax, PixelData=packed)})
-    error = desk.prepare().error
+    (desk.folder / "gdcm.py").write_text("raise ImportError('is not installed')")
+    paths = os.pathsep.join(map(str, (desk.folder, ROOT)))
+    command = [sys.executable, "-m", "sweeps", "data", "prepare", "table", "clinic.yaml"]
+    done = subprocess.run(
+        [*command, "--out", "out", "--size", "16"],
+        cwd=desk.folder,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (error,) = done.stderr.splitlines()
     assert f"compressed as {syntax.name} needs a decoder" in error
     assert "pip install 'fairfm[dicom]'" in error
 
