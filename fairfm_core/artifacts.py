@@ -266,7 +266,7 @@ def epoch_of(checkpoint: str) -> int:
 def open_store(location: str) -> ArtifactStore:
     """The store at a local path or URI (`s3://bucket/prefix`), which need not exist yet.
 
-    Raises BadInput for a URI that cannot be opened.
+    Raises BadInput for a file, and for a URI that cannot be opened.
     """
     if "://" in location:
         try:
@@ -274,5 +274,10 @@ def open_store(location: str) -> ArtifactStore:
         except (pa.ArrowInvalid, OSError) as error:
             raise BadInput(f"results location {location} cannot be opened: {error}") from error
         return ArtifactStore(filesystem, root.rstrip("/"), location.rstrip("/"))
+    if Path(location).is_file():
+        raise BadInput(
+            f"results folder {location} is a file, not a folder; give the folder that "
+            "`fairfm sweep run` has written, or a new one"
+        )
     absolute = str(Path(location).absolute())
     return ArtifactStore(fs.LocalFileSystem(), absolute, absolute)

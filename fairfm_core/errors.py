@@ -5,11 +5,30 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class BadInput(ValueError):
     """Invalid input; the message says what was given, what is allowed and how to fix it."""
+
+
+class BadInputAt(BadInput):
+    """Invalid input whose message names it, and where it stands in a file that was read."""
+
+    def __init__(self, message: str, place: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.place = place
+        """The keys on the way to it."""
+
+
+@contextmanager
+def at_place(*place: str) -> Iterator[None]:
+    """Say of invalid input that is found inside the block where it stands."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInputAt(str(error), place) from error
 
 
 class StageFailed(RuntimeError):

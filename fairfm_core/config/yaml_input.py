@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.errors import BadInput, BadInputAt, did_you_mean
 from fairfm_core.yaml_text import YamlLines, read_yaml_lines
 
 Record = TypeVar("Record", bound=BaseModel)
 
+UNKNOWN_KEY = "extra_forbidden"
+"""Type of pydantic's error for a key that a record does not have."""
 MAPPING = "a mapping of keys to values"
 ALLOWED = {
     "list_type": "a list",
@@ -106,17 +108,30 @@ def _placed_faults(model: type[BaseModel], error: ValidationError) -> dict[tuple
     places: dict[tuple[str, ...], list[tuple[ErrorDetails, Any]]] = {}
     for detail in error.errors():
         written, parent = _followed(model, detail["loc"])
-        places.setdefault(tuple(written), []).append((detail, parent))
-    return {written: _fault(written, refused) for written, refused in places.items()}
+        places.setdefault((*written, *_named_place(detail)), []).append((detail, parent))
+    texts = {written: _fault(written, refused) for written, refused in places.items()}
+    # Once for all unknown keys of a record.
+    unknown = {
+        refused[0][1]: written
+        for written, refused in places.items()
+        if refused[0][0]["type"] == UNKNOWN_KEY
+    }
+    for record, written in unknown.items():
+        texts[written] += f"; known: {', '.join(sorted(record.model_fields))}"
+    return texts
+
+
+def _named_place(detail: ErrorDetails) -> tuple[str, ...]:
+    """Where below the record that refused it a value stands which the message names itself."""
+    error = detail.get("ctx", {}).get("error")
+    return error.place if isinstance(error, BadInputAt) else ()
 
 
 def _fault(written: tuple[str, ...], refused: list[tuple[ErrorDetails, Any]]) -> str:
     detail, parent = refused[0]
-    place = ".".join(written)
-    if detail["type"] == "extra_forbidden":
-        known = list(parent.model_fields)
-        hint = did_you_mean(str(detail["loc"][-1]), known)
-        return f"unknown key {place!r}{hint}; known: {', '.join(sorted(known))}"
+    place = "" if _named_place(detail) else ".".join(written)
+    if detail["type"] == UNKNOWN_KEY:
+        return f"unknown key {place!r}{did_you_mean(str(detail['loc'][-1]), parent.model_fields)}"
     if written and all(each["type"] in ALLOWED for each, _ in refused):
         allowed = dict.fromkeys(_allowed(each) for each, _ in refused)
         members = _members(_inside(parent, written[-1]))

@@ -23,7 +23,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.yaml_input import read_record, validated
-from fairfm_core.errors import BadInput, did_you_mean, shortened
+from fairfm_core.errors import BadInput, at_place, did_you_mean, shortened
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 from fairfm_core.yaml_text import YamlLines
@@ -178,16 +178,29 @@ class StudySpec(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> StudySpec:
-        for cell in self.exclude:
+        for number, cell in enumerate(self.exclude):
             for axis, label in cell.items():
-                _check_excluded(self.matrix, axis, str(label))
-        check_size([len(values) for values in self.matrix.values()], len(self.levels.adaptation))
-        check_base(self.base, self.images)
-        if (listed := self.levels.pretraining) is not None:
-            check_pretraining_seeds(listed, self.matrix, (values for _, values in _cells(self)))
-        given = [objective.model_dump() for objective in self.objectives]
-        parse_objectives(given, self.evaluation)
+                with at_place("exclude", str(number), axis):
+                    _check_excluded(self.matrix, axis, str(label))
+        with at_place("matrix"):
+            lengths = [len(values) for values in self.matrix.values()]
+            check_size(lengths, len(self.levels.adaptation))
+        with at_place("base", "backbone"):
+            check_base(self.base, self.images)
+        with at_place("seeds", "pretraining"):
+            if (listed := self.levels.pretraining) is not None:
+                check_pretraining_seeds(listed, self.matrix, (values for _, values in _cells(self)))
+        self._check_objectives()
         return self
+
+    def _check_objectives(self) -> None:
+        """Each alone, so that the line of a wrong one is named, then all together."""
+        given = [objective.model_dump() for objective in self.objectives]
+        for number, objective in enumerate(given):
+            with at_place("objectives", str(number)):
+                parse_objectives([objective], self.evaluation)
+        with at_place("objectives"):
+            parse_objectives(given, self.evaluation)
 
     @property
     def levels(self) -> SeedLevels:

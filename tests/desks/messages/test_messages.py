@@ -88,6 +88,8 @@ def test_a_byte_order_mark_is_no_mistake(fairfm: Command, write_study: WriteStud
 
 # Keys and values of a study
 
+MISSPELT = {"metric": "val/gap_sexx", "goal": "minimize"}
+
 
 @pytest.mark.parametrize(
     ("changes", "words", "key"),
@@ -101,6 +103,10 @@ def test_a_byte_order_mark_is_no_mistake(fairfm: Command, write_study: WriteStud
         ({"objectives": "val/auc"}, "objectives: must be a list, not 'val/auc'", "objectives"),
         ({"tracking": {"url": "x"}}, "'tracking.url' (did you mean 'uri'?)", "url"),
         ({"budget": "equl"}, "(did you mean 'equal'?)", "budget"),
+        # What is wrong between several keys has the line of the one to change.
+        ({"objectives": [MISSPELT]}, "(did you mean 'val/gap_sex'?)", "metric"),
+        ({"exclude": [{"adaptation": "prob"}]}, "(did you mean 'probe'?)", "- adaptation"),
+        ({"seeds": {"pretraining": [0]}}, "no trial has a pre-training", "pretraining"),
     ],
 )
 def test_a_wrong_key_is_told_with_its_line(
@@ -111,6 +117,13 @@ def test_a_wrong_key_is_told_with_its_line(
     assert words in line
     (number,) = re.findall(r"\(line (\d+)\)", line)
     assert f"{key}:" in study.read_text().splitlines()[int(number) - 1]
+
+
+def test_known_keys_are_listed_once(fairfm: Command, write_study: WriteStudy) -> None:
+    line = checked(fairfm("sweep", "plan", write_study({"one": 1, "two": 2})).error)
+    assert "unknown key 'one' (line " in line
+    assert "unknown key 'two'; known: base, budget, claim, " in line
+    assert line.count("known: ") == 1
 
 
 @pytest.mark.parametrize(
@@ -137,7 +150,7 @@ def test_a_wrong_key_of_a_trial_is_told_with_its_line(
     ("changes", "words"),
     [
         (
-            {"objectives": [{"metric": "val/gap_sexx", "goal": "minimize"}]},
+            {"objectives": [MISSPELT]},
             "unknown objective 'val/gap_sexx' (did you mean 'val/gap_sex'?)",
         ),
         ({"objectives": [{"metric": "test/auc", "goal": "maximize"}]}, "reported on test"),
@@ -206,6 +219,8 @@ def test_a_command_alone_says_what_it_takes(fairfm: Command, command: str) -> No
         ("sweep plan {long}", "file name too long; give the path of a YAML file"),
         ("pareto nope", "nope holds no study; make one with `fairfm sweep run STUDY`"),
         ("report study.yaml", "study.yaml is a file; give the results folder"),
+        ("ui --results study.yaml", "study.yaml is a file, not a folder; give the folder"),
+        ("sweep status study.yaml --results study.yaml", "is a file, not a folder"),
         ("results check nope", "'nope' is not a results folder"),
         ("data check nope", "nope does not exist; make one with"),
         ("data check study.yaml", "study.yaml is not a prepared data set"),
