@@ -109,15 +109,15 @@ def _placed_faults(model: type[BaseModel], error: ValidationError) -> dict[tuple
     for detail in error.errors():
         written, parent = _followed(model, detail["loc"])
         places.setdefault((*written, *_named_place(detail)), []).append((detail, parent))
-    texts = {written: _fault(written, refused) for written, refused in places.items()}
+    texts = {place: _fault(place, refused) for place, refused in places.items()}
     # Once for all unknown keys of a record.
     unknown = {
-        refused[0][1]: written
-        for written, refused in places.items()
+        refused[0][1]: place
+        for place, refused in places.items()
         if refused[0][0]["type"] == UNKNOWN_KEY
     }
-    for record, written in unknown.items():
-        texts[written] += f"; known: {', '.join(sorted(record.model_fields))}"
+    for record, place in unknown.items():
+        texts[place] += f"; known: {', '.join(sorted(record.model_fields))}"
     return texts
 
 
