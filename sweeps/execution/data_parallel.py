@@ -21,6 +21,7 @@ import ray
 from ray.util.placement_group import (
     PlacementGroup,
     get_current_placement_group,
+    placement_group_table,
     remove_placement_group,
 )
 
@@ -65,6 +66,16 @@ LOSS_MESSAGES = (
     "Application timeout caused pair closure",
 )
 """What gloo says when a peer is gone, in a plain RuntimeError as torch uses for its own bugs."""
+
+
+def groups_waiting() -> int:
+    """How many groups of several workers wait for resources; asks a connected Ray.
+
+    Ray places all workers of a group at once, or none: stages that start meanwhile would take what
+    it waits for, one after the other.
+    """
+    groups = placement_group_table().values()
+    return sum(group["state"] == "PENDING" and len(group["bundles"]) > 1 for group in groups)
 
 
 class WorkersLost(Exception):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -46,19 +47,35 @@ def failures_of(job: Job, result: Mapping[str, Any] | None, error: bool = False)
     return dict(last.get(FAILED_STAGES) or ())
 
 
+@dataclass(frozen=True)
+class Groups:
+    """The jobs that run on several workers, which wait until all of them have resources."""
+
+    names: frozenset[str]
+    wait: Callable[[], bool]
+    """Whether one that was handed out still waits."""
+
+
 class StageSearcher(Searcher):  # type: ignore[misc]
     """Suggests `{"job": name}` for a ready job, None while all have to wait, then FINISHED.
 
     A job is ready when its inputs are done and no other driver is at work on it. When a stage
-    fails, jobs that need it are blocked and never handed out; all others continue.
+    fails, jobs that need it are blocked and never handed out; all others continue. While a group of
+    workers waits for resources, only other groups are handed out.
     """
 
     def __init__(
-        self, jobs: Mapping[str, Job], done: Iterable[str], shared: SharedWork | None = None
+        self,
+        jobs: Mapping[str, Job],
+        done: Iterable[str],
+        shared: SharedWork | None = None,
+        groups: Groups | None = None,
     ) -> None:
-        """`done` are fingerprints; `shared` knows what other drivers do, None: there are none."""
+        """`done` are fingerprints; `shared` knows what other drivers do, None: there are none;
+        `groups` which jobs run on several workers, None: none does."""
         super().__init__(metric=None, mode=None)
         self._shared = shared
+        self._groups = groups or Groups(frozenset(), lambda: False)
         self._jobs = dict(jobs)
         self._done = set(done)
         self._waiting = sorted(self._jobs, key=lambda name: priority(self._jobs[name].stages[0]))
@@ -70,13 +87,14 @@ class StageSearcher(Searcher):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the claims out of Tune's snapshots, which nobody reads: they hold threads."""
-        return self.__dict__ | {"_shared": None}
+        return self.__dict__ | {"_shared": None, "_groups": None}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next ready job that no other driver is at work on."""
+        only_groups = self._groups.wait()
         for name in list(self._waiting):
             job = self._jobs[name]
-            if not job.inputs <= self._done:
+            if not job.inputs <= self._done or (only_groups and name not in self._groups.names):
                 continue
             admission = self._shared.admit(job) if self._shared else Admission.START
             if admission is Admission.WAIT:

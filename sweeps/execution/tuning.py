@@ -5,24 +5,32 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 from ray import tune
+from ray.tune.execution import tune_controller
+from ray.tune.utils.object_cache import _ObjectCache
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
+from sweeps.execution.data_parallel import groups_waiting
 from sweeps.execution.events import Listener, RunEnded, StageEvents
 from sweeps.execution.jobs import Job
 from sweeps.execution.shared_work import SharedWork
-from sweeps.execution.stage_scheduler import StageSearcher
+from sweeps.execution.stage_scheduler import Groups, StageSearcher
 from sweeps.execution.trainable import run_as_trial
 from sweeps.interrupts import Check
-from sweeps.preflight.resources import held
+from sweeps.preflight.resources import WORKERS, held
 
 MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
+
+ASK_SECONDS = 1.0
+"""Between two questions whether a group of workers waits."""
 
 Bundles = Mapping[str, Mapping[str, float]]
 """Resource bundle by job."""
@@ -60,7 +68,8 @@ def fit_jobs(
         with_jobs,
         lambda config: tune.PlacementGroupFactory([held(bundles[config["job"]])]),
     )
-    searcher = StageSearcher(jobs, done, shared)
+    groups = Groups(frozenset(name for name in jobs if WORKERS in bundles[name]), GroupWatch())
+    searcher = StageSearcher(jobs, done, shared, groups if groups.names else None)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
         num_samples=len(jobs),
@@ -75,7 +84,7 @@ def fit_jobs(
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
-        with _own_signals():
+        with _own_signals(), giving_way(groups):
             tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
     except RunEnded as ended:
         raise ended.cause from None
@@ -83,6 +92,38 @@ def fit_jobs(
         check()  # what has gone wrong inside Tune may follow from what ends the run
         raise
     return searcher.stopped
+
+
+class GroupWatch:
+    """Whether a group of workers waits for resources, asked at most once a second."""
+
+    def __init__(self) -> None:
+        self._asked = -ASK_SECONDS
+        self._waits = False
+
+    def __call__(self) -> bool:
+        """The latest answer."""
+        now = time.monotonic()
+        if now - self._asked >= ASK_SECONDS:
+            self._asked, self._waits = now, groups_waiting() > 0
+        return self._waits
+
+
+@contextmanager
+def giving_way(groups: Groups) -> Iterator[None]:
+    """Let Tune end the processes that it keeps for reuse while a group waits for resources.
+
+    Tune keeps one for the next trial and with it all that it has reserved. A group never gets that,
+    and no trial comes, because all that are left need the group: both would wait for ever.
+    """
+
+    class Giving(_ObjectCache):  # type: ignore[misc]
+        def flush_cached_objects(self, force_all: bool = False) -> Iterator[Any]:
+            flushed: Iterator[Any] = super().flush_cached_objects(force_all or groups.wait())
+            return flushed
+
+    with patch.object(tune_controller, "_ObjectCache", Giving) if groups.names else nullcontext():
+        yield
 
 
 @contextmanager

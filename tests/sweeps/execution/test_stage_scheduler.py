@@ -13,7 +13,7 @@ from ray.tune.utils import flatten_dict
 from fairfm_core.errors import BadInput
 from fairfm_core.stages import Stage
 from sweeps.execution.jobs import Job, make_jobs
-from sweeps.execution.stage_scheduler import StageSearcher
+from sweeps.execution.stage_scheduler import Groups, StageSearcher
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import Resources, StudySpec
 from sweeps.preflight.resources import Cluster, concurrent_stages, stage_bundle
@@ -169,3 +169,16 @@ def test_concurrency_is_what_the_cluster_holds() -> None:
     assert concurrent_stages([{"CPU": 1.0}, {"CPU": 2.0}], CPUS) == 2
     assert concurrent_stages([{"CPU": 0.5}], GPUS) == 16
     assert concurrent_stages([], CPUS) == 2
+
+
+def test_while_a_group_waits_only_groups_are_handed_out(jobs: dict[str, Job]) -> None:
+    *_, last = jobs
+    waits = [True, True, False]
+    searcher = StageSearcher(
+        jobs, done=jobs[last].inputs, groups=Groups(frozenset([last]), lambda: waits.pop(0))
+    )
+    assert searcher.suggest("a") == {"job": last}
+    assert searcher.suggest("b") is None
+    handed = searcher.suggest("b")
+    assert isinstance(handed, dict)
+    assert handed["job"] != last
