@@ -8,6 +8,7 @@ and acted on between two steps.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+from unittest.mock import patch
 
 from fairfm_core.errors import BadInput
 
@@ -29,6 +31,8 @@ Check = Callable[[], None]
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 STDERR = 2
+NO_HANDLER = "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"
+"""Variable that Ray's core reads when it is imported."""
 UNDO_SECONDS = 0.01
 """How long a handler that others have put in place may stay."""
 
@@ -115,6 +119,16 @@ def stderr_unless(dropped: Callable[[], bool]) -> Iterator[None]:
             held.seek(0)
             if not dropped():
                 os.write(STDERR, held.read())
+
+
+def import_ray() -> None:
+    """Import Ray so that its core leaves signals alone, unless it was imported before.
+
+    Its handler writes the process's stack to stderr on SIGTERM and has an alarm abort the process
+    three seconds later, which on a busy machine is before it has connected.
+    """
+    with patch.dict(os.environ, {NO_HANDLER: "1"}):  # not for the processes that Ray starts
+        importlib.import_module("ray")
 
 
 def keep_handlers(work: Callable[[], None]) -> None:

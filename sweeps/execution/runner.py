@@ -20,7 +20,7 @@ from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
 from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
-from sweeps.interrupts import first_signal, interrupts_noted
+from sweeps.interrupts import first_signal, import_ray, interrupts_noted
 from sweeps.planning.claims import Claims
 from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
@@ -120,6 +120,7 @@ def _run_missing(
     out: TextIO,
 ) -> TrackingThread:
     """Check, then run what is missing: a refused study leaves the folder as it was."""
+    import_ray()
     from sweeps.execution.jobs import make_jobs
     from sweeps.execution.ray_session import ray_session
     from sweeps.execution.shared_work import SharedWork

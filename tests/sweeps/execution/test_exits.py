@@ -196,6 +196,7 @@ def test_ray_keeps_to_its_cores_the_loopback_and_short_paths(tmp_path: Path) -> 
 
 SIGNALLED = """
 import os, subprocess, sys
+{first}
 import ray._private.worker as worker
 connecting = worker.connect
 def connect(*arguments, **options):
@@ -207,14 +208,23 @@ main()
 """
 
 
-@pytest.mark.parametrize("delay", ["0.05", "0.2", pytest.param("0.5", marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    ("delay", "ours"),
+    [
+        ("0.05", True),
+        ("0.2", True),
+        pytest.param("0.2", False, marks=pytest.mark.chaos),  # in time where Ray connects quickly
+        pytest.param("0.5", True, marks=pytest.mark.chaos),
+    ],
+)
 def test_sigterm_while_ray_connects(
-    delay: str, write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
+    delay: str, ours: bool, write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
 ) -> None:
-    """Ray's core has a handler of its own in place then, which writes a stack and aborts."""
+    """No Python runs until it is connected; a user's program may have imported Ray before."""
     results = tmp_path / "results"
     new_database(results / "mlflow.db")
-    script = SIGNALLED.replace("{delay}", delay)
+    first = "from sweeps.interrupts import import_ray; import_ray()" if ours else ""
+    script = SIGNALLED.replace("{delay}", delay).replace("{first}", first)
     command = [sys.executable, "-c", script, "sweep", "run", str(write_study())]
     done = subprocess.run(
         [*command, "--results", str(results)], capture_output=True, text=True, check=False

@@ -34,8 +34,8 @@ def _nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def started() -> list[psutil.Process]:
-    return psutil.Process().children()
+def children() -> set[psutil.Process]:
+    return set(psutil.Process().children())
 
 
 def test_a_killed_check_is_one_line(study_values: dict[str, Any]) -> None:
@@ -66,8 +66,9 @@ def test_a_network_larger_than_the_memory_is_refused(study_values: dict[str, Any
     trials = [trial.trial for trial in make_plan(large).trials]
     for processes in (1, 0):  # the second time from what is kept
         refused = pytest.raises(BadInput, match=r"training takes at least .* lower image_size")
+        before = children()
         with networks_checked(trials, Here(Resources(), None)) as wait_for_check, refused:
-            assert len(started()) == processes
+            assert len(children() - before) == processes
             wait_for_check(nothing)
     with networks_checked(trials) as wait_for_check:  # elsewhere there may be more
         wait_for_check(nothing)
