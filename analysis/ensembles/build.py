@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from analysis.ensembles.members import Files, check_not_read, read_member, read_pool
 from analysis.ensembles.text import search_text
-from analysis.evaluation.text import short_table
+from analysis.evaluation.page import evaluation_page
 from analysis.wording import counted
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.ensembles.ensemble import combined, ensemble_of

@@ -17,10 +17,11 @@ from analysis.results.results import StudyResults, open_results
 from analysis.wording import aligned
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.evaluate import evaluate, join_splits
+from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.pairing import check_pairing
-from fairfm_core.evaluation.predictions import Predictions, read_predictions
+from fairfm_core.evaluation.reading.form import PredictionForm
+from fairfm_core.evaluation.reading.model import ReadModel, read_model
 from fairfm_core.evaluation.selection.comparison import (
     COLUMNS,
     Family,
@@ -50,6 +51,8 @@ class ComparisonRequest:
     family: tuple[str, ...]
     """Empty for the default: the AUC and the AUC gap of each attribute."""
     split: str
+    attributes: tuple[str, ...] = ()
+    """Attributes to evaluate; empty for sex and race where the predictions have them."""
 
     @property
     def declared(self) -> Family:
@@ -58,25 +61,36 @@ class ComparisonRequest:
         return Family(self.family or ("auc", *gaps), self.split)
 
 
-def compare_files(request: ComparisonRequest) -> pd.DataFrame:
-    """Compare models by the paths of their predictions; raises BadInput where they cannot be
-    paired.
+def compare_files(
+    request: ComparisonRequest, form: PredictionForm
+) -> tuple[ComparisonRequest, pd.DataFrame]:
+    """Compare models by the paths of their predictions; the returned request names the attributes.
 
-    A path is a file, a folder of files of one model, or a folder of such folders: its seeds.
+    A path is a file, a folder of files of one model, or a folder of such folders: its seeds. Raises
+    BadInput for files that are not predictions and models that cannot be paired.
     """
-    seeds = {name: _seeds(Path(name)) for pair in request.pairs for name in pair}
+    read = {
+        name: _seeds(Path(name), form, request.attributes)
+        for pair in request.pairs
+        for name in pair
+    }
+    seeds = {name: [each.predictions for each in models] for name, models in read.items()}
     for a, b in request.pairs:
         check_pairing(seeds[a][0], seeds[b][0], (a, b))
     for name, models in seeds.items():
         for first, other in pairwise(models):
             check_pairing(first, other, (f"a seed of {name}", "the next"))
-    settings = request.settings
+    shared = {each.attributes for models in read.values() for each in models}
+    if len(shared) > 1:
+        raise BadInput("the models have different attributes; say which, as in --attributes sex")
+    settings = request.settings.model_copy(update={"attributes": shared.pop()})
+    request = replace(request, settings=settings)
     sides = {
         name: Side(name, tuple(evaluate(model, settings) for model in models))
         for name, models in seeds.items()
     }
     pairs = [(sides[a], sides[b]) for a, b in request.pairs]
-    return compared(pairs, request.declared, settings.confidence)
+    return request, compared(pairs, request.declared, settings.confidence)
 
 
 def compare_configurations(
@@ -158,21 +172,21 @@ def _number(value: float | None, form: str) -> str:
     return "undefined" if pd.isna(value) else format(value, form)
 
 
-def _seeds(path: Path) -> list[Predictions]:
+def _seeds(path: Path, form: PredictionForm, attributes: Sequence[str]) -> list[ReadModel]:
     """The models at a path: one, or one for each seed's folder."""
     if not path.exists():
         raise BadInput(f"no predictions at {path}; give a file, a folder, or a folder of seeds")
     folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
-    if not folders or any(path.glob("*.parquet")):
-        return [_model(path)]
-    return [_model(folder) for folder in folders]
+    if not folders or any(each.is_file() for each in path.iterdir()):
+        return [_model(path, form, attributes)]
+    return [_model(folder, form, attributes) for folder in folders]
 
 
-def _model(path: Path) -> Predictions:
+def _model(path: Path, form: PredictionForm, attributes: Sequence[str]) -> ReadModel:
     """One model's predictions of all its splits, also from the folder of an adapt stage."""
     inner = path / "predictions"
     files = prediction_files(inner if inner.is_dir() else path)
-    return join_splits([read_predictions(file) for file in files])
+    return read_model(files, form, attributes)
 
 
 def _side(results: StudyResults, label: str) -> Side:
