@@ -151,6 +151,7 @@ def _compared(
     import pyarrow.parquet as pq
 
     from analysis.evaluation.comparison import (
+        CSV,
         FILE,
         SCHEMA,
         ComparisonRequest,
@@ -158,6 +159,7 @@ def _compared(
         compare_files,
         comparison_text,
     )
+    from analysis.wording import wrapped
 
     if len(predictions) > 1:
         raise click.UsageError("--compare takes one results folder as PREDICTIONS, or none")
@@ -170,7 +172,9 @@ def _compared(
         request, table = compare_files(request, form)
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False), out / FILE)
-    return f"{comparison_text(table, request)}\nwrote {FILE} to {out}, with every other number"
+    table.to_csv(out / CSV, index=False)
+    wrote = wrapped(f"wrote {FILE} and {CSV} to {out}, with every other number, as fractions")
+    return "\n".join([comparison_text(table, request), *wrote])
 
 
 def _settings(options: dict[str, Any]) -> EvaluationSettings:

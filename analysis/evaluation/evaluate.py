@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.evaluation.findings import Findings, findings_of
+from analysis.evaluation.findings import ModelFindings, findings_of
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.evaluate import evaluate
@@ -17,10 +17,10 @@ from fairfm_core.storage.inspection import DONE, inspected, once_per_machine
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedModel:
     """One model's findings, and what reading its files has changed or taken for granted."""
 
-    findings: Findings
+    findings: ModelFindings
     notes: tuple[str, ...]
     source: str
     """The files, as their user calls them."""
@@ -31,7 +31,7 @@ def evaluate_files(
     settings: EvaluationSettings,
     form: PredictionForm,
     attributes: Sequence[str] = (),
-) -> Evaluated:
+) -> EvaluatedModel:
     """Evaluate one model's prediction files, or folders of them.
 
     Args:
@@ -44,12 +44,12 @@ def evaluate_files(
         BadInput: files that are not predictions, or not of one model.
     """
     files = [file for path in paths for file in prediction_files(path)]
-    read = read_model(files, form, attributes)
+    read = read_model(files, form, attributes, settings.weighed_by)
     settings = settings.model_copy(update={"attributes": read.attributes})
     evaluation = evaluate(read.predictions, settings)
     source = ", ".join(str(path) for path in paths)
     findings = findings_of(evaluation, settings, read.predictions)
-    return Evaluated(findings, read.notes, source)
+    return EvaluatedModel(findings, read.notes, source)
 
 
 def check_out(out: Path, paths: Sequence[Path]) -> None:

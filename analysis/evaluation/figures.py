@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.evaluation.findings import DEFINITION, Findings, Group
+from analysis.evaluation.findings import DEFINITION, Group, ModelFindings
 from analysis.figure_files import WIDTH, figure_bytes, plain_text
 from analysis.results.numbers import POINTS, Number
 from analysis.wording import quoted
@@ -25,7 +25,7 @@ COLOURS = "PuOr"
 """Orange below everybody, purple above; told apart by colour-blind readers too."""
 
 
-def evaluation_figures(findings: Findings) -> dict[str, bytes]:
+def evaluation_figures(findings: ModelFindings) -> dict[str, bytes]:
     """Files by name: groups.pdf, groups.svg, and pathologies.pdf, pathologies.svg if there are
     several."""
     drawings = {"groups": lambda: groups_figure(findings)}
@@ -38,7 +38,7 @@ def evaluation_figures(findings: Findings) -> dict[str, bytes]:
     }
 
 
-def title_of_figure(findings: Findings, what: str) -> str:
+def title_of_figure(findings: ModelFindings, what: str) -> str:
     """What the numbers of a figure are: split, protocol, unit, interval."""
     settings = findings.settings
     percent = f"{100 * settings.confidence:g} %"
@@ -48,7 +48,7 @@ def title_of_figure(findings: Findings, what: str) -> str:
     )
 
 
-def groups_figure(findings: Findings) -> Figure:
+def groups_figure(findings: ModelFindings) -> Figure:
     """The mean AUC of every group beside everybody's, and each gap beside what a fair model
     shows."""
     groups = [group for group in findings.groups if group.auc["value"] is not None][:MOST_ROWS]
@@ -96,7 +96,7 @@ def _rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.grid(axis="x", color="0.92", lw=0.6)
 
 
-def pathologies_figure(findings: Findings) -> Figure:
+def pathologies_figure(findings: ModelFindings) -> Figure:
     """The AUC of every pathology in every group, shaded by its difference from everybody's."""
     groups = findings.groups[:MOST_ROWS]
     rows = findings.pathologies
@@ -120,7 +120,7 @@ def pathologies_figure(findings: Findings) -> Figure:
     return figure
 
 
-def _cell_values(findings: Findings, groups: Sequence[Group]) -> Any:
+def _cell_values(findings: ModelFindings, groups: Sequence[Group]) -> Any:
     """AUC and its difference from everybody's in points, [pathologies, groups, 2]; NaN if
     undefined."""
     place = {(group.attribute, group.name): g for g, group in enumerate(groups)}

@@ -48,10 +48,12 @@ class Group:
     """The AUC's difference from everybody's; None if it was not computed."""
     rank: int
     """Place within the attribute, 0 for the group with the lowest AUC."""
+    combined: bool
+    """Whether it is of several attributes together."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class AucCell:
     """One pathology in one group, with the difference of its AUC from everybody's."""
 
     auc: Number
@@ -69,22 +71,24 @@ class Pathology:
 
     name: str
     auc: Number
-    cells: tuple[Cell, ...]
+    cells: tuple[AucCell, ...]
     """Lowest difference from everybody first; undefined cells last."""
 
     @property
-    def worst(self) -> Cell | None:
+    def worst(self) -> AucCell | None:
         """The cell farthest below everybody; one with patients enough, if there is any."""
         return next(iter(_ranked_cells(self.cells)), None)
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class ModelFindings:
     """The numbers of one model for a reader."""
 
     evaluation: Evaluation
     settings: EvaluationSettings
     sizes: tuple[SplitSize, ...]
+    columns: tuple[str, ...]
+    """The attributes that are columns; others are combinations of them."""
 
     @cached_property
     def split(self) -> str:
@@ -132,10 +136,11 @@ class Findings:
         self, attribute: str, by_group: dict[tuple[str, str], dict[str, Number]]
     ) -> Iterator[Group]:
         own = {group: rows for (of, group), rows in by_group.items() if of == attribute}
+        combined = attribute not in self.columns
         ranked = sorted(own, key=lambda group: _ascending(own[group]["auc"]["value"]))
         for rank, group in enumerate(ranked):
             difference = self._differences.get((MEAN, attribute, group))
-            yield Group(attribute, group, own[group]["auc"], own[group], difference, rank)
+            yield Group(attribute, group, own[group]["auc"], own[group], difference, rank, combined)
 
     @cached_property
     def gaps(self) -> tuple[Number, ...]:
@@ -156,7 +161,7 @@ class Findings:
     @cached_property
     def pathologies(self) -> tuple[Pathology, ...]:
         """Every pathology, the lowest AUC first."""
-        cells: dict[str, list[Cell]] = {}
+        cells: dict[str, list[AucCell]] = {}
         whole: dict[str, Number] = {}
         for row in self._rows:
             if row["metric"] != "auc" or row["pathology"] == MEAN:
@@ -165,7 +170,7 @@ class Findings:
                 whole[row["pathology"]] = row
                 continue
             key = row["pathology"], row["attribute"], row["group"]
-            cells.setdefault(row["pathology"], []).append(Cell(row, self._differences.get(key)))
+            cells.setdefault(row["pathology"], []).append(AucCell(row, self._differences.get(key)))
         found = [
             Pathology(name, auc, tuple(sorted(cells.get(name, []), key=_worst_first)))
             for name, auc in whole.items()
@@ -181,7 +186,7 @@ class Findings:
         return rows
 
     @cached_property
-    def worst_cells(self) -> tuple[Cell, ...]:
+    def worst_cells(self) -> tuple[AucCell, ...]:
         """The cells with patients enough, the lowest difference from everybody's AUC first.
 
         All defined cells where none has a p-value, as without draws.
@@ -240,7 +245,7 @@ class Findings:
 
 def findings_of(
     evaluation: Evaluation, settings: EvaluationSettings, predictions: Predictions
-) -> Findings:
+) -> ModelFindings:
     """The findings of one model with the sizes of its splits."""
     by_split = predictions.frame.groupby("split", sort=False)["patient_id"].agg(["size", "nunique"])
     sizes = [
@@ -248,7 +253,7 @@ def findings_of(
         for split in SPLITS
         if split in by_split.index
     ]
-    return Findings(evaluation, settings, tuple(sizes))
+    return ModelFindings(evaluation, settings, tuple(sizes), predictions.attributes)
 
 
 def by_reason(cells: Iterable[Number]) -> dict[str, list[Number]]:
@@ -275,12 +280,12 @@ def _ascending(value: float | None) -> float:
     return float("inf") if value is None else value
 
 
-def _ranked_cells(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+def _ranked_cells(cells: Sequence[AucCell]) -> tuple[AucCell, ...]:
     defined = [cell for cell in cells if cell.auc["value"] is not None]
     tested = [cell for cell in defined if cell.tested]
     return tuple(sorted(tested or defined, key=_worst_first))
 
 
-def _worst_first(cell: Cell) -> tuple[float, float]:
+def _worst_first(cell: AucCell) -> tuple[float, float]:
     value = None if cell.difference is None else cell.difference["value"]
     return _ascending(value), _ascending(cell.auc["value"])

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from analysis.evaluation.findings import (
     DEFINITION,
-    Cell,
-    Findings,
+    AucCell,
     Group,
+    ModelFindings,
     Pathology,
     by_reason,
 )
@@ -29,7 +29,6 @@ from analysis.wording import (
     with_interval,
     wrapped,
 )
-from fairfm_core.evaluation.groups import TIMES
 from fairfm_core.evaluation.summary import number_rows
 from fairfm_core.evaluation.tables import no_p_value
 
@@ -45,7 +44,7 @@ RATES = ("tpr", "fpr")
 DASH = "–"
 
 
-def evaluation_page(findings: Findings, notes: Sequence[str], source: str, wrote: str) -> str:
+def evaluation_page(findings: ModelFindings, notes: Sequence[str], source: str, wrote: str) -> str:
     """The page as text.
 
     Args:
@@ -64,7 +63,7 @@ def evaluation_page(findings: Findings, notes: Sequence[str], source: str, wrote
     return "\n".join([*lines, "", *tail])
 
 
-def _head(findings: Findings, source: str) -> list[str]:
+def _head(findings: ModelFindings, source: str) -> list[str]:
     sizes = [
         f"{each.split}: {counted_images(each.images)} of {counted_patients(each.patients)}"
         for each in findings.sizes
@@ -104,15 +103,17 @@ def _limited(notes: Sequence[str]) -> list[str]:
     return [*lines[: MOST_NOTES - 1], f"note: … {counted(len(notes), 'note')} in report.html"]
 
 
-def _sections(findings: Findings) -> list[Section]:
+def _sections(findings: ModelFindings) -> list[Section]:
     several = len(findings.pathologies) > 1
     sections = [_gap_section(findings), _group_section(findings)]
-    return [*sections, _cell_section(findings), _pathology_section(findings)] if several else (
-        sections
+    return (
+        [*sections, _cell_section(findings), _pathology_section(findings)]
+        if several
+        else (sections)
     )
 
 
-def _gap_section(findings: Findings) -> Section:
+def _gap_section(findings: ModelFindings) -> Section:
     protocols = len(findings.settings.protocols) > 1
     head = ("gap", "attribute", *(("protocol",) if protocols else ()), "gap (interval)")
     gaps = [row for row in findings.gaps if _shown_gap(row["metric"])]
@@ -165,12 +166,14 @@ def _why_no_p(gaps: Sequence[Number]) -> tuple[str, ...]:
     reasons = [
         f"{quoted(row['attribute'])}: {why}"
         for row in gaps
-        if row["metric"] == "auc" and row["value"] is not None and (why := no_p_value(row["reason"]))
+        if row["metric"] == "auc"
+        and row["value"] is not None
+        and (why := no_p_value(row["reason"]))
     ]
     return (f"({'; '.join(dict.fromkeys(reasons))})",) if reasons else ()
 
 
-def _group_section(findings: Findings) -> Section:
+def _group_section(findings: ModelFindings) -> Section:
     rates = [name for name in findings.metrics if name.partition("@")[0] in RATES]
     shown = [name for name in rates if not findings.without_threshold.get(name.partition("@")[2])]
     head = ("attribute", "group", "images", "patients", "AUC", "AUC less everybody's")
@@ -192,7 +195,7 @@ def _has_images(group: Group) -> bool:
 
 def _rank(group: Group) -> int:
     """How soon a group is left out: of combinations only the worst stay."""
-    return group.rank * (COMBINED if TIMES in group.attribute else 1)
+    return group.rank * (COMBINED if group.combined else 1)
 
 
 def _group_row(group: Group, rates: Sequence[str]) -> tuple[str, ...]:
@@ -207,22 +210,21 @@ def _group_row(group: Group, rates: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _worst_notes(findings: Findings) -> tuple[str, ...]:
+def _worst_notes(findings: ModelFindings) -> tuple[str, ...]:
     """The worst group of each attribute, with the value that allows for the choice of the worst."""
     numbers = number_rows(findings.evaluation, findings.split)
+    rows = [number for name, number in numbers.items() if not is_gap(name)]
     worst = [
-        f"{quoted(number['attribute'])} {quoted(number['group'])} {points(number['bias_corrected'])}"
-        for name, number in numbers.items()
-        if not is_gap(name)
-        and number["metric"] == "worst_group_auc"
-        and number["bias_corrected"] is not None
+        f"{quoted(row['attribute'])} {quoted(row['group'])} {points(row['bias_corrected'])}"
+        for row in rows
+        if row["metric"] == "worst_group_auc" and row["bias_corrected"] is not None
     ]
     if not worst:
         return ()
     return (f"Worst group's AUC, corrected for being chosen as the worst: {'; '.join(worst)}",)
 
 
-def _cell_section(findings: Findings) -> Section:
+def _cell_section(findings: ModelFindings) -> Section:
     cells = findings.worst_cells[:WORST_CELLS]
     small = f"; {findings.small_cells} with fewer patients left out" * (findings.small_cells > 0)
     return Section(
@@ -237,7 +239,7 @@ def _cell_section(findings: Findings) -> Section:
     )
 
 
-def _cell_row(cell: Cell) -> tuple[str, ...]:
+def _cell_row(cell: AucCell) -> tuple[str, ...]:
     row, difference = cell.auc, cell.difference
     p = DASH if difference is None or difference["p_value"] is None else p_value(difference)
     names = (quoted(row["pathology"]), quoted(row["attribute"]), quoted(row["group"]))
@@ -245,7 +247,7 @@ def _cell_row(cell: Cell) -> tuple[str, ...]:
     return (*names, positives, with_interval(row), signed_interval(difference), p)
 
 
-def _pathology_section(findings: Findings) -> Section:
+def _pathology_section(findings: ModelFindings) -> Section:
     rows = findings.pathologies
     return Section(
         "Pathologies, the lowest AUC first; each with the group farthest below everybody's AUC",
@@ -267,12 +269,13 @@ def _pathology_row(each: Pathology) -> tuple[str, ...]:
     return (*whole, *group, with_interval(worst.auc), signed_interval(worst.difference))
 
 
-def _undefined(findings: Findings) -> list[str]:
+def _undefined(findings: ModelFindings) -> list[str]:
     """What has no number and why, each once."""
     lines = []
     for point, why in findings.without_threshold.items():
         lines += wrapped(f"Not computed: rates at {point}: {why}.", WIDTH)
     lines += _undefined_cells(findings)
+    lines += _without_interval(findings)
     if findings.thinned:
         lines += wrapped(
             f"{counted(findings.thinned, 'AUC')}: draws without one of the classes are left out of"
@@ -284,7 +287,7 @@ def _undefined(findings: Findings) -> list[str]:
     return lines
 
 
-def _undefined_cells(findings: Findings) -> list[str]:
+def _undefined_cells(findings: ModelFindings) -> list[str]:
     cells = findings.undefined_cells
     if not cells:
         return []
@@ -303,19 +306,31 @@ def _undefined_cells(findings: Findings) -> list[str]:
     return lines
 
 
+def _without_interval(findings: ModelFindings) -> list[str]:
+    """Groups whose AUC has no interval though there were draws, and why."""
+    rows = [group.auc for group in findings.groups if group.auc["value"] is not None]
+    bare = [row for row in rows if row["lo"] is None and row["reason"]]
+    lines = []
+    for reason, alike in list(by_reason(bare).items())[:MOST_REASONS]:
+        names = [f"{quoted(row['attribute'])} {quoted(row['group'])}" for row in alike]
+        rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+        lines += wrapped(f"{', '.join(names[:MOST_LISTED])}{rest}: {reason}", WIDTH)[:2]
+    return lines
+
+
 def _cell_name(row: Number) -> str:
     if row["attribute"] == "overall":
         return quoted(row["pathology"])
     return f"{quoted(row['pathology'])} in {quoted(row['attribute'])} {quoted(row['group'])}"
 
 
-def _smallest_samples(findings: Findings) -> list[str]:
+def _smallest_samples(findings: ModelFindings) -> list[str]:
     """For each protocol that weights images, the smallest effective sample of the split shown."""
     weights = findings.evaluation.weights
     shown = weights[(weights["protocol"] != "full") & weights["ess"].notna()]
     lines = []
     for protocol, rows in shown[shown["split"] == findings.split].groupby("protocol", sort=False):
-        row = rows.sort_values("ess").iloc[0].to_dict()
+        row = {str(key): value for key, value in rows.sort_values("ess").iloc[0].items()}
         of = counted_images(int(row["unique_images"]))
         lines.append(
             f"{protocol}, {findings.split}: smallest effective sample {row['ess']:.0f} of {of}"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.evaluation.evaluate import Evaluated
-from analysis.evaluation.findings import DEFINITION, Findings, by_reason
+from analysis.evaluation.evaluate import EvaluatedModel
+from analysis.evaluation.findings import ModelFindings, by_reason
 from analysis.evaluation.page import evaluation_page
 from analysis.front.palette import OKABE_ITO, Style
 from analysis.report.charts import Scale, scale_over
@@ -33,7 +33,7 @@ LONGEST_LABEL = 30
 """Letters of a row's label in a chart."""
 
 
-def write_findings(evaluated: Evaluated, out: Path) -> str:
+def write_findings(evaluated: EvaluatedModel, out: Path) -> str:
     """Write tables, csv files, figures, the report and the page into `out`; returns the page."""
     from analysis.evaluation.figures import evaluation_figures  # loads matplotlib
 
@@ -61,7 +61,7 @@ def csv_tables() -> list[str]:
     return [name for name in TABLES if name not in LISTS]
 
 
-def evaluation_html(evaluated: Evaluated) -> str:
+def evaluation_html(evaluated: EvaluatedModel) -> str:
     """The page as text; equal findings give equal pages. Every name in it is escaped."""
     findings, settings = evaluated.findings, evaluated.findings.settings
     page = environment().get_template(TEMPLATE)
@@ -86,7 +86,7 @@ def evaluation_html(evaluated: Evaluated) -> str:
     )
 
 
-def _answer(findings: Findings) -> list[str]:
+def _answer(findings: ModelFindings) -> list[str]:
     auc = findings.everybody["auc"]
     sentences = [f"AUC of everybody: {with_interval(auc)}."]
     for row in findings.gaps:
@@ -102,7 +102,7 @@ def _gap(row: Number) -> str:
     return f"{with_interval(row)} [{with_null(row)}]{order}"
 
 
-def _facts(findings: Findings) -> dict[str, str]:
+def _facts(findings: ModelFindings) -> dict[str, str]:
     settings = findings.settings
     sizes = {
         f"Split {each.split}": f"{each.images:,} images, {each.patients:,} patients"
@@ -117,7 +117,7 @@ def _facts(findings: Findings) -> dict[str, str]:
     }
 
 
-def _limits(findings: Findings) -> list[str]:
+def _limits(findings: ModelFindings) -> list[str]:
     """What has no number and why, each cell once."""
     sentences = [
         f"Rates at {point} are not computed: {why}."
@@ -137,7 +137,7 @@ def _limits(findings: Findings) -> list[str]:
     return sentences
 
 
-def _gap_chart(findings: Findings) -> Chart | None:
+def _gap_chart(findings: ModelFindings) -> Chart | None:
     """Each attribute's AUC gap beside what a fair model would show."""
     rows = {
         quoted(row["attribute"], LONGEST_LABEL): row
@@ -147,7 +147,7 @@ def _gap_chart(findings: Findings) -> Chart | None:
     return _chart(rows, zero=True)
 
 
-def _group_chart(findings: Findings) -> Chart | None:
+def _group_chart(findings: ModelFindings) -> Chart | None:
     """Each group's AUC, with everybody's first."""
     rows = {"everybody": findings.everybody["auc"]} | {
         f"{quoted(group.attribute, 14)} {quoted(group.name, 15)}": group.auc

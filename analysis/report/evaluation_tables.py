@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.evaluation.findings import OVERALL, Cell, Findings, Pathology, attributes_of
+from analysis.evaluation.findings import OVERALL, AucCell, ModelFindings, Pathology, attributes_of
 from analysis.report.tables import SHADE, TableCell
 from analysis.results.numbers import Number
 from analysis.wording import (
@@ -44,7 +44,7 @@ class Table:
     """Whether cells are shaded by their difference from everybody's value."""
 
 
-def gap_table(findings: Findings) -> Table:
+def gap_table(findings: ModelFindings) -> Table:
     """Every gap of the split shown, in both definitions and every protocol."""
     frame = findings.evaluation.gaps
     rows = [
@@ -79,7 +79,7 @@ def _gap_cells(row: Number) -> tuple[TableCell, ...]:
     return (*start, _number_cell(row), corrected, null, p, order)
 
 
-def group_table(findings: Findings) -> Table:
+def group_table(findings: ModelFindings) -> Table:
     """Every group with its images, its AUC, the difference from everybody's, and other metrics."""
     others = [name for name in findings.metrics if name != "auc"]
     everybody = Row(
@@ -112,14 +112,14 @@ def group_table(findings: Findings) -> Table:
     return Table("Groups", (*head, *titles), (everybody, *rows), "Means over pathologies.")
 
 
-def cell_table(findings: Findings) -> Table:
+def cell_table(findings: ModelFindings) -> Table:
     """The cells of pathology and group whose AUC lies farthest below everybody's."""
     cells = findings.worst_cells[:MOST_CELLS] if len(findings.pathologies) > 1 else ()
     head = ("Pathology", "Attribute", "Group", "Positives", "Images", "AUC", "AUC less everybody’s")
     return Table("Worst cells", (*head, "p"), tuple(map(_cell_row, cells)))
 
 
-def _cell_row(cell: Cell) -> Row:
+def _cell_row(cell: AucCell) -> Row:
     row, difference = cell.auc, cell.difference
     p = NOTHING
     if difference is not None and difference["p_value"] is not None:
@@ -130,12 +130,12 @@ def _cell_row(cell: Cell) -> Row:
     return Row(quoted(row["pathology"]), cells)
 
 
-def heat_maps(findings: Findings) -> list[Table]:
+def heat_maps(findings: ModelFindings) -> list[Table]:
     """For each attribute the AUC of every pathology in every group."""
     return [_heat_map(findings, attribute) for attribute in attributes_of(findings.groups)]
 
 
-def _heat_map(findings: Findings, attribute: str) -> Table:
+def _heat_map(findings: ModelFindings, attribute: str) -> Table:
     groups = sorted(group.name for group in findings.groups if group.attribute == attribute)
     rows = [
         Row(quoted(each.name), (_everybody_cell(each), *_heat_cells(each, attribute, groups)))
@@ -173,7 +173,7 @@ def _heat_cell(number: Number, everybody: Number) -> TableCell:
     return TableCell(points(number["value"]), note, number["value"], "", round(shade, 2))
 
 
-def pathology_tables(findings: Findings) -> list[Table]:
+def pathology_tables(findings: ModelFindings) -> list[Table]:
     """For each pathology every group with every metric."""
     metrics = findings.metrics
     tables = []

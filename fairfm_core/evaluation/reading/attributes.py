@@ -40,7 +40,10 @@ def chosen_attributes(frame: pd.DataFrame, wanted: Sequence[str]) -> tuple[str, 
 
 
 def grouped(
-    frame: pd.DataFrame, wanted: Sequence[str], form: PredictionForm
+    frame: pd.DataFrame,
+    wanted: Sequence[str],
+    form: PredictionForm,
+    balanced: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, list[str]]:
     """`frame` with its attributes cleaned and those with bins in bins, and notes of what changed.
 
@@ -48,6 +51,7 @@ def grouped(
         frame: predictions under the names of the contract.
         wanted: attributes to evaluate; `race x sex` are combinations.
         form: bins by attribute, and what to do with a patient of two groups.
+        balanced: attributes that the protocols need.
 
     Raises:
         BadInput: an attribute that the frame lacks, that is a measurement without bins or has too
@@ -57,6 +61,7 @@ def grouped(
     parts = list(dict.fromkeys(part for each in wanted for part in _parts(each, names)))
     for name in (*parts, *form.bins):
         _check_known(name, names, frame)
+    parts += [name for name in balanced if name in names and name not in parts]
     # Only what is evaluated, or may be: a column of free text is not worth the time.
     used = [name for name in names if name in {*parts, *form.bins, *DEFAULT, AGE}]
     frame, changed = cleaned_attributes(frame, used)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -203,5 +203,5 @@ def _ids(column: pd.Series) -> pd.Series:
     return text.mask(text.str.lower().isin(UNKNOWN_WORDS))
 
 
-def _quoted(names: Sequence[object]) -> str:
+def _quoted(names: Iterable[object]) -> str:
     return first_ten(repr(str(name)) for name in names)

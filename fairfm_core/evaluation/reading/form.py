@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,7 +21,7 @@ class PredictionForm:
     a file.
 
     Raises:
-        BadInput: a pattern of columns without exactly one `*`.
+        BadInput: a pattern of columns without exactly one `*`, or edges that do not increase.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -51,6 +52,11 @@ class PredictionForm:
                 raise BadInput(
                     f"{option} {pattern!r}: give the columns' name with one * for the pathology,"
                     " as in 'true_*'"
+                )
+        for name, edges in self.bins.items():
+            if not edges or not all(map(math.isfinite, edges)) or sorted({*edges}) != [*edges]:
+                raise BadInput(
+                    f"--bins {name}: give one or more edges in increasing order, as in bmi=18.5,25"
                 )
 
 

@@ -36,7 +36,10 @@ class ReadModel:
 
 
 def read_model(
-    paths: Sequence[Path], form: PredictionForm, attributes: Sequence[str] = ()
+    paths: Sequence[Path],
+    form: PredictionForm,
+    attributes: Sequence[str] = (),
+    balanced: Sequence[str] = (),
 ) -> ReadModel:
     """The predictions of one model in one or more files.
 
@@ -44,6 +47,7 @@ def read_model(
         paths: files of its splits.
         form: what columns and numbers mean.
         attributes: those to evaluate; without any, sex and race where the predictions have them.
+        balanced: further attributes, which the protocols need.
 
     Raises:
         BadInput: files that cannot be read or do not fit, and all that `grouped` refuses.
@@ -55,7 +59,7 @@ def read_model(
     try:
         frame, more = _probabilities(frame, form)
         wanted = chosen_attributes(frame, attributes)
-        frame, changed = grouped(frame, wanted, form)
+        frame, changed = grouped(frame, wanted, form, balanced)
         predictions = Predictions(frame)
         check_leakage(frame)
     except BadInput as error:
@@ -94,9 +98,7 @@ def _alike(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(whole, "float64"))
 
 
-def _probabilities(
-    frame: pd.DataFrame, form: PredictionForm
-) -> tuple[pd.DataFrame, list[str]]:
+def _probabilities(frame: pd.DataFrame, form: PredictionForm) -> tuple[pd.DataFrame, list[str]]:
     """`frame` with its labels 1, 0 or null and its scores as probabilities in 32 bits."""
     columns: dict[str, np.ndarray] = {}
     low, high = np.inf, -np.inf

@@ -33,7 +33,7 @@ def _sigmoid(logit_N: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Scale:
+class ScoreScale:
     """What scores are, which are possible, and the probability of each."""
 
     low: float
@@ -43,9 +43,9 @@ class Scale:
 
 
 SCALES = {
-    "probabilities": Scale(0, 1, "a probability in 0..1", lambda score_N: score_N),
-    "logits": Scale(-np.finfo(np.float64).max, np.finfo(np.float64).max, "a number", _sigmoid),
-    "percent": Scale(0, 100, "a percentage in 0..100", lambda score_N: score_N / 100),
+    "probabilities": ScoreScale(0, 1, "a probability in 0..1", lambda score_N: score_N),
+    "logits": ScoreScale(-np.finfo(np.float64).max, np.finfo(np.float64).max, "a number", _sigmoid),
+    "percent": ScoreScale(0, 100, "a percentage in 0..100", lambda score_N: score_N / 100),
 }
 """What --scores may be."""
 
@@ -74,10 +74,9 @@ def label_numbers(column: pd.Series[Any], name: str) -> Floats:
         label_N = numbers(column, name)
     else:
         text = _known_text(column).str.lower()
-        words = text.map(LABEL_WORDS)
-        label_N = words.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-        rest_N = (words.isna() & text.notna()).to_numpy(dtype=bool)
-        label_N[rest_N] = numbers(text[rest_N], name)
+        word_N = text.map(LABEL_WORDS).astype("float64")
+        rest = text.mask(word_N.notna())
+        label_N = np.where(word_N.notna(), word_N.to_numpy(np.float64), numbers(rest, name))
     odd_N = ~(np.isnan(label_N) | (label_N == 0) | (label_N == 1))
     if odd_N.any():
         raise BadInput(
