@@ -189,7 +189,7 @@ def _model(path: Path, form: PredictionForm, request: ComparisonRequest) -> Read
     """One model's predictions of all its splits, also from the folder of an adapt stage."""
     inner = path / "predictions"
     files = prediction_files(inner if inner.is_dir() else path)
-    return read_model(files, form, request.attributes, request.settings.weighed_by)
+    return read_model(files, form, request.attributes, request.settings)
 
 
 def _side(results: StudyResults, label: str) -> Side:

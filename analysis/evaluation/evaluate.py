@@ -44,7 +44,7 @@ def evaluate_files(
         BadInput: files that are not predictions, or not of one model.
     """
     files = [file for path in paths for file in prediction_files(path)]
-    read = read_model(files, form, attributes, settings.weighed_by)
+    read = read_model(files, form, attributes, settings)
     settings = settings.model_copy(update={"attributes": read.attributes})
     evaluation = evaluate(read.predictions, settings)
     source = ", ".join(str(path) for path in paths)

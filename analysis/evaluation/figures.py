@@ -18,8 +18,10 @@ FORMS = ("pdf", "svg")
 ROW = 0.19
 """Height of a row in inches."""
 MOST_ROWS = 60
-SHADE = 5.0
+SHADE = 10.0
 """Difference from everybody, in points, at which a cell has its full colour."""
+DARK = 0.6
+"""Share of the full colour from which text is white."""
 BLUE, GREY = "#0072b2", "0.45"
 COLOURS = "PuOr"
 """Orange below everybody, purple above; told apart by colour-blind readers too."""
@@ -38,14 +40,10 @@ def evaluation_figures(findings: ModelFindings) -> dict[str, bytes]:
     }
 
 
-def title_of_figure(findings: ModelFindings, what: str) -> str:
-    """What the numbers of a figure are: split, protocol, unit, interval."""
-    settings = findings.settings
-    percent = f"{100 * settings.confidence:g} %"
-    return (
-        f"{what}; {findings.split} split, protocol {findings.protocol}, in points (1 point = 0.01);"
-        f" {percent} intervals of {settings.replicates} draws of {settings.resampling}"
-    )
+def figure_title(findings: ModelFindings, what: str) -> str:
+    """What the numbers of a figure are: split, protocol, unit."""
+    how = f"{findings.split} split, protocol {findings.protocol}, in points (1 point = 0.01)"
+    return f"{what}; {how}"
 
 
 def groups_figure(findings: ModelFindings) -> Figure:
@@ -55,7 +53,12 @@ def groups_figure(findings: ModelFindings) -> Figure:
     gaps = [row for row in findings.gaps if row["metric"] == "auc" and row["value"] is not None]
     height = [max(len(groups), 2) * ROW + 0.4, max(len(gaps), 1) * ROW + 0.4]
     figure = Figure((WIDTH, sum(height) + 0.9), layout="constrained")
-    figure.suptitle(title_of_figure(findings, "AUC by group"), fontsize=6.5, x=0.01, ha="left")
+    settings = findings.settings
+    what = (
+        f"AUC by group and {100 * settings.confidence:g} % intervals of {settings.replicates} draws"
+        f" of {settings.resampling}"
+    )
+    figure.suptitle(figure_title(findings, what), fontsize=6.5, x=0.01, ha="left")
     upper, lower = figure.subplots(2, 1, height_ratios=height)
     _draw_groups(upper, groups, findings.everybody["auc"])
     _draw_gaps(lower, gaps)
@@ -102,16 +105,21 @@ def pathologies_figure(findings: ModelFindings) -> Figure:
     rows = findings.pathologies
     size = (max(WIDTH, 2.2 + 0.34 * len(groups)), 2.0 + ROW * len(rows))
     figure = Figure(size, layout="constrained")
-    what = "AUC by pathology and group, shaded by the difference from everybody (blank: undefined)"
-    figure.suptitle(title_of_figure(findings, what), fontsize=6.5, x=0.01, ha="left")
+    what = (
+        "AUC by pathology and group (blank: undefined; in brackets: fewer than 20 patients of a"
+        " class)"
+    )
+    figure.suptitle(figure_title(findings, what), fontsize=6.5, x=0.01, ha="left")
     axes = figure.subplots()
     values = _cell_values(findings, groups)
     shades: Any = axes.imshow(
         values[..., 1], cmap=COLOURS, vmin=-SHADE, vmax=SHADE, aspect="auto", interpolation="none"
     )
-    for place in np.argwhere(np.isfinite(values[..., 0])):
-        text = f"{values[place[0], place[1], 0]:.0f}"
-        axes.text(place[1], place[0], text, ha="center", va="center", fontsize=6)
+    for p, g in np.argwhere(np.isfinite(values[..., 0])):
+        auc, shade, tested = values[p, g]
+        text = f"{auc:.0f}" if tested else f"({auc:.0f})"
+        colour = "white" if abs(shade) > DARK * SHADE else "black"
+        axes.text(g, p, text, ha="center", va="center", fontsize=6, color=colour)
     names = [f"{quoted(g.attribute, 16)} {quoted(g.name, 24)}" for g in groups]
     axes.set_xticks(range(len(names)), [plain_text(n) for n in names], rotation=90, fontsize=6.5)
     pathologies = [plain_text(quoted(each.name)) for each in rows]
@@ -121,15 +129,15 @@ def pathologies_figure(findings: ModelFindings) -> Figure:
 
 
 def _cell_values(findings: ModelFindings, groups: Sequence[Group]) -> Any:
-    """AUC and its difference from everybody's in points, [pathologies, groups, 2]; NaN if
-    undefined."""
+    """AUC, its difference from everybody's in points, and whether it has patients enough,
+    [pathologies, groups, 3]; NaN if undefined."""
     place = {(group.attribute, group.name): g for g, group in enumerate(groups)}
-    values = np.full((len(findings.pathologies), len(groups), 2), np.nan)
+    values = np.full((len(findings.pathologies), len(groups), 3), np.nan)
     for p, pathology in enumerate(findings.pathologies):
         for cell in pathology.cells:
             g = place.get((cell.auc["attribute"], cell.auc["group"]))
             if g is None or cell.auc["value"] is None or pathology.auc["value"] is None:
                 continue
             difference = cell.auc["value"] - pathology.auc["value"]
-            values[p, g] = POINTS * cell.auc["value"], POINTS * difference
+            values[p, g] = POINTS * cell.auc["value"], POINTS * difference, cell.tested
     return values

@@ -23,7 +23,7 @@ class Section:
         head: its columns.
         rows: cells of text.
         ranks: for each row, how soon it is left out; the highest goes first.
-        least: rows that stay in any case.
+        least: rows that stay while another section has more than its own.
         rest: where the rows left out are to be found.
         names: columns whose cells may be cut.
         notes: lines below the table.
@@ -67,8 +67,10 @@ def fitted(sections: Sequence[Section], height: int) -> list[Section]:
     kept = list(sections)
     while sum(len(each.lines) + 1 for each in kept) > height:
         spare = [len(each.rows) - each.least for each in kept]
-        longest = max(range(len(kept)), key=spare.__getitem__)
-        if spare[longest] <= 0:
+        if max(spare, default=0) <= 0:  # no room even for the least: cut them all alike
+            spare = [len(each.rows) - 1 for each in kept]
+        longest = max(range(len(kept)), key=spare.__getitem__, default=None)
+        if longest is None or spare[longest] <= 0:
             break
         kept[longest] = kept[longest].shorter
     return kept

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from analysis.evaluation.findings import (
     DEFINITION,
+    OVERALL,
     AucCell,
     Group,
     ModelFindings,
@@ -36,7 +37,7 @@ HEIGHT = 60
 MOST_NOTES = 4
 """Lines on how the files were read."""
 MOST_REASONS = 3
-MOST_LISTED = 6
+MOST_LISTED = 4
 WORST_CELLS = 10
 COMBINED = 4
 """How much sooner the groups of combined attributes are left out."""
@@ -126,7 +127,7 @@ def _gap_section(findings: ModelFindings) -> Section:
         )
         for row in gaps
     ]
-    ranks = [list(dict.fromkeys(row["metric"] for row in gaps)).index(r["metric"]) for r in gaps]
+    ranks = _gap_ranks(gaps)
     title = (
         f"Gaps ({DEFINITION}: the best group's mean less the worst's); null: what a fair model"
         " shows, mean and bound"
@@ -135,12 +136,19 @@ def _gap_section(findings: ModelFindings) -> Section:
         title,
         (*head, "corrected", "null", "p", "worst and best group"),
         tuple(rows),
-        tuple(ranks),
+        ranks,
         "gaps.csv",
-        least=sum(rank == 0 for rank in ranks[:8]),
+        least=min(8, ranks.count(0)),
         names=(len(head) + 3, 1),
         notes=_why_no_p(gaps),
     )
+
+
+def _gap_ranks(gaps: Sequence[Number]) -> tuple[int, ...]:
+    """The gaps of the first metric under the first protocol stay longest."""
+    metrics = list(dict.fromkeys(row["metric"] for row in gaps))
+    protocols = list(dict.fromkeys(row["protocol"] for row in gaps))
+    return tuple(metrics.index(row["metric"]) + protocols.index(row["protocol"]) for row in gaps)
 
 
 def _shown_gap(metric: str) -> bool:
@@ -162,15 +170,19 @@ def _gap_cells(row: Number) -> tuple[str, ...]:
 
 
 def _why_no_p(gaps: Sequence[Number]) -> tuple[str, ...]:
-    """Why gaps have no p-value, the reasons of the AUC's alone."""
-    reasons = [
-        f"{quoted(row['attribute'])}: {why}"
+    """Which gaps of the AUC have no p-value, with the reason of the first."""
+    reasons = {
+        quoted(row["attribute"]): why
         for row in gaps
         if row["metric"] == "auc"
         and row["value"] is not None
         and (why := no_p_value(row["reason"]))
-    ]
-    return (f"({'; '.join(dict.fromkeys(reasons))})",) if reasons else ()
+    }
+    if not reasons:
+        return ()
+    more = f"; for {', '.join(list(reasons)[1:])} see gaps.csv" if len(reasons) > 1 else ""
+    first = next(iter(reasons))
+    return (f"({first}: {reasons[first]}{more})",)
 
 
 def _group_section(findings: ModelFindings) -> Section:
@@ -288,22 +300,28 @@ def _undefined(findings: ModelFindings) -> list[str]:
 
 
 def _undefined_cells(findings: ModelFindings) -> list[str]:
+    """The groups that have cells without an AUC, each once."""
     cells = findings.undefined_cells
     if not cells:
         return []
-    reasons = by_reason(cells)
-    lines = wrapped(
+    groups: dict[str, list[Number]] = {}
+    for row in cells:
+        name = f"{quoted(row['attribute'], 20)} {quoted(row['group'], 30)}"
+        groups.setdefault("all images" if row["attribute"] == OVERALL else name, []).append(row)
+    named = [f"{group} ({_missing(rows)})" for group, rows in groups.items()]
+    rest = f" and {len(named) - MOST_LISTED} more groups" if len(named) > MOST_LISTED else ""
+    return wrapped(
         f"No AUC in {counted(len(cells), 'cell')} of pathology and group, so none for their means"
-        " and gaps; leave pathologies out with --pathologies, or groups by making them blank:",
+        " and gaps; leave pathologies out with --pathologies, or groups by making them blank:"
+        f" {', '.join(named[:MOST_LISTED])}{rest}; every reason is in report.html.",
         WIDTH,
     )
-    for reason, rows in list(reasons.items())[:MOST_REASONS]:
-        names = [_cell_name(row) for row in rows]
-        rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-        lines += wrapped(f"  {', '.join(names[:MOST_LISTED])}{rest}: {reason}", WIDTH, "    ")[:2]
-    if len(reasons) > MOST_REASONS:
-        lines.append(f"  … {len(reasons) - MOST_REASONS} more reasons in report.html")
-    return lines
+
+
+def _missing(rows: Sequence[Number]) -> str:
+    """`'Edema': 0 positives among 14 images`, the first of several pathologies."""
+    first = f"{quoted(rows[0]['pathology'], 30)}: {rows[0]['reason']}"
+    return first if len(rows) == 1 else f"{len(rows)} pathologies, such as {first}"
 
 
 def _without_interval(findings: ModelFindings) -> list[str]:

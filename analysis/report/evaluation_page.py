@@ -29,6 +29,7 @@ REPORT, SUMMARY = "report.html", "summary.txt"
 LISTS = ("replicates",)
 """Tables with lists in their cells, which a csv file cannot hold."""
 STYLE = Style(OKABE_ITO[0], "o")
+MOST_CSV_ROWS = 1_000_000
 LONGEST_LABEL = 30
 """Letters of a row's label in a chart."""
 
@@ -39,7 +40,7 @@ def write_findings(evaluated: EvaluatedModel, out: Path) -> str:
 
     findings = evaluated.findings
     write_evaluation(findings.evaluation, out)
-    for name in csv_tables():
+    for name in csv_tables(findings):
         table = getattr(findings.evaluation, name)
         table.to_csv((out / TABLES[name].file).with_suffix(".csv"), index=False)
     figures = evaluation_figures(findings)
@@ -49,16 +50,20 @@ def write_findings(evaluated: EvaluatedModel, out: Path) -> str:
     drawn = " and ".join(dict.fromkeys(name.partition(".")[0] for name in figures))
     wrote = (
         f"wrote {REPORT}, {SUMMARY}, figures {drawn} (pdf, svg) and the tables"
-        f" {', '.join(TABLES)} (parquet and csv, as fractions) to {out}"
+        f" {', '.join(TABLES)} (parquet; csv but for replicates; as fractions) to {out}"
     )
     page = evaluation_page(findings, evaluated.notes, evaluated.source, wrote)
     (out / SUMMARY).write_text(f"{page}\n", encoding="utf-8")
     return page
 
 
-def csv_tables() -> list[str]:
-    """Names of the tables that are written as csv too."""
-    return [name for name in TABLES if name not in LISTS]
+def csv_tables(findings: ModelFindings) -> list[str]:
+    """Names of the tables that are written as csv too: those that a spreadsheet can open."""
+    return [
+        name
+        for name in TABLES
+        if name not in LISTS and len(getattr(findings.evaluation, name)) <= MOST_CSV_ROWS
+    ]
 
 
 def evaluation_html(evaluated: EvaluatedModel) -> str:
@@ -82,7 +87,7 @@ def evaluation_html(evaluated: EvaluatedModel) -> str:
         heat_maps=heat_maps(findings),
         pathologies=pathology_tables(findings),
         limits=[*evaluated.notes, *_limits(findings)],
-        files=[Path(TABLES[name].file).with_suffix(".csv").name for name in csv_tables()],
+        files=[Path(TABLES[name].file).with_suffix(".csv").name for name in csv_tables(findings)],
     )
 
 

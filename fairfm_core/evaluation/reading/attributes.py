@@ -10,14 +10,16 @@ import pandas as pd
 from fairfm_core.data.attribute_values import cleaned_attributes
 from fairfm_core.data.groups import AGE, MOST_GROUPS, TIMES, binned, has_groups
 from fairfm_core.data.readers.tabular.ages import possible, years
-from fairfm_core.errors import BadInput, did_you_mean, first_ten
-from fairfm_core.evaluation.groups import attribute_names
+from fairfm_core.errors import BadInput, did_you_mean, first_ten, shortened
+from fairfm_core.evaluation.groups import attribute_names, groups_of
 from fairfm_core.evaluation.reading.form import PredictionForm
 
 DEFAULT = ("sex", "race")
 """The attributes that are evaluated unless others are named, where the predictions have them."""
 OF_PATIENTS = ("sex", "gender", "race", "ethnicity")
 """Attributes of which a patient has one value; others may differ between a patient's images."""
+MOST_COMBINED = 64
+"""Groups of combined attributes beyond which every pair of them would take minutes."""
 CODE = r"0\d+"
 """A number that is a code: site 007 is not site 7."""
 
@@ -31,7 +33,7 @@ def chosen_attributes(frame: pd.DataFrame, wanted: Sequence[str]) -> tuple[str, 
     known = attribute_names(frame)
     chosen = tuple(wanted) or tuple(name for name in DEFAULT if name in known)
     if not chosen:
-        listed = first_ten(map(repr, known)) or "none"
+        listed = first_ten(_named(known)) or "none"
         raise BadInput(
             "there is no column 'sex' or 'race'; say which columns are attributes, as in"
             f" --attributes gender,site (columns that may be: {listed})"
@@ -74,13 +76,31 @@ def grouped(
     return _one_each(frame, [name for name in OF_PATIENTS if name in parts], form, notes)
 
 
+def check_combinations(
+    frame: pd.DataFrame, wanted: Sequence[str], age_edges: tuple[float, ...]
+) -> None:
+    """Raise BadInput for attributes that together have more groups than can be compared."""
+    for attribute in wanted:
+        count = len(groups_of(frame, attribute, age_edges).names)
+        if count > MOST_COMBINED:
+            raise BadInput(
+                f"{attribute!r} has {count:,} groups, and at most {MOST_COMBINED} can be compared:"
+                " combine fewer attributes, or merge groups in a column of their own"
+            )
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    """Names in quotes, long ones with their middle left out."""
+    return [shortened(repr(name), 50) for name in names]
+
+
 def _parts(attribute: str, names: Sequence[str]) -> list[str]:
     return [attribute] if attribute in names else [part.strip() for part in attribute.split(TIMES)]
 
 
 def _check_known(name: str, names: Sequence[str], frame: pd.DataFrame) -> None:
     if name not in names:
-        listed = first_ten(map(repr, names)) or "none"
+        listed = first_ten(_named(names)) or "none"
         raise BadInput(
             f"unknown attribute {name!r}{did_you_mean(name, names)}; the predictions have: {listed}"
         )
@@ -135,6 +155,9 @@ def _check_groups(column: pd.Series, name: str) -> None:
     """Refuse what would be a group for each value, before any time is spent on it."""
     numeric = pd.api.types.is_numeric_dtype(column)
     frame = pd.DataFrame({name: column})
+    if not column.notna().any():
+        how = " as years (57, 057Y, 90+)" if name == AGE else ""
+        raise BadInput(f"attribute {name!r} holds nothing that can be read{how}; leave it out")
     if has_groups(frame, name) and (name != AGE or numeric or column.nunique() <= MOST_GROUPS):
         return
     count = column.nunique()

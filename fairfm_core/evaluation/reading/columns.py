@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fairfm_core.data.attribute_values import UNKNOWN_WORDS
-from fairfm_core.errors import BadInput, did_you_mean, first_ten
+from fairfm_core.errors import BadInput, did_you_mean, first_ten, shortened
 from fairfm_core.evaluation.predictions import KEYS
 from fairfm_core.evaluation.reading.form import LABELS, PREDICTED, PredictionForm, matched
 
@@ -26,6 +26,8 @@ SPLIT_OF_WORD = {
     "test": "test",
     "testing": "test",
 }
+LONGEST_NAME = 50
+"""Characters of a column's name in a message."""
 PREFIXES = (LABELS[:-1], PREDICTED[:-1])
 
 
@@ -134,7 +136,9 @@ def _chosen(frame: pd.DataFrame, pathologies: Sequence[str]) -> pd.DataFrame:
     for name in pathologies:
         if name not in known:
             hint = did_you_mean(name, known)
-            raise BadInput(f"--pathologies: no pathology {name!r}{hint}; the file has {known}")
+            raise BadInput(
+                f"--pathologies: no pathology {name!r}{hint}; the file has {_quoted(known)}"
+            )
     others = [
         column
         for column in frame.columns
@@ -204,4 +208,4 @@ def _ids(column: pd.Series) -> pd.Series:
 
 
 def _quoted(names: Iterable[object]) -> str:
-    return first_ten(repr(str(name)) for name in names)
+    return first_ten(shortened(repr(str(name)), LONGEST_NAME) for name in names)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from fairfm_core.data.readers.tabular.spreadsheets import read_sheets
-from fairfm_core.data.readers.tabular.tables import CsvForm, read_text_table
+from fairfm_core.data.readers.tabular.tables import CsvForm, column_names, read_text_table
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.reading.form import PredictionForm
 from fairfm_core.evaluation.reading.npz_files import read_npz
@@ -61,7 +61,8 @@ def _start(path: Path) -> bytes:
 def _holds_arrays(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".npy") for name in archive.namelist())
+            arrays = any(name.endswith(".npy") for name in archive.namelist())
+            return arrays or path.suffix == ".npz"
     except (zipfile.BadZipFile, OSError, ValueError):
         return path.suffix == ".npz"
 
@@ -77,15 +78,20 @@ def _workbook(path: Path, form: PredictionForm) -> pd.DataFrame:
 
 
 def _csv(path: Path, form: PredictionForm) -> pd.DataFrame:
-    return read_text_table(path, CsvForm(form.delimiter, form.encoding))[0]
+    written = CsvForm(form.delimiter, form.encoding)
+    _check_once(column_names(path, written), path)
+    return read_text_table(path, written)[0]
+
+
+def _check_once(names: Sequence[str], path: Path) -> None:
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise BadInput(f"{path} has the column {twice[0]!r} more than once; rename one of them")
 
 
 def _parquet(path: Path, form: PredictionForm) -> pd.DataFrame:
     """The columns of numbers and text; an index that pandas stored is a column like any other."""
     table = read_parquet(path)
-    if len(set(table.column_names)) < len(table.column_names):
-        twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
-        raise BadInput(f"{path} has the column {twice[0]!r} more than once; rename one of them")
+    _check_once(table.column_names, path)
     plain = {name: column for name in table.column_names if (column := _plain(table[name]))}
     frame: pd.DataFrame = pa.table(plain).to_pandas(ignore_metadata=True)
     return frame

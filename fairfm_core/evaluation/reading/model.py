@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.cohort_checks import check_leakage
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.predictions import KEYS, Predictions
-from fairfm_core.evaluation.reading.attributes import chosen_attributes, grouped
+from fairfm_core.evaluation.reading.attributes import (
+    check_combinations,
+    chosen_attributes,
+    grouped,
+)
 from fairfm_core.evaluation.reading.columns import named_table
 from fairfm_core.evaluation.reading.files import read_table
 from fairfm_core.evaluation.reading.form import PredictionForm
@@ -22,6 +27,8 @@ from fairfm_core.evaluation.reading.scores import (
     numbers,
     probabilities,
 )
+
+DEFAULT_SETTINGS = EvaluationSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +46,7 @@ def read_model(
     paths: Sequence[Path],
     form: PredictionForm,
     attributes: Sequence[str] = (),
-    balanced: Sequence[str] = (),
+    settings: EvaluationSettings = DEFAULT_SETTINGS,
 ) -> ReadModel:
     """The predictions of one model in one or more files.
 
@@ -47,7 +54,7 @@ def read_model(
         paths: files of its splits.
         form: what columns and numbers mean.
         attributes: those to evaluate; without any, sex and race where the predictions have them.
-        balanced: further attributes, which the protocols need.
+        settings: how they will be evaluated; says which further attributes the protocols need.
 
     Raises:
         BadInput: files that cannot be read or do not fit, and all that `grouped` refuses.
@@ -59,7 +66,8 @@ def read_model(
     try:
         frame, more = _probabilities(frame, form)
         wanted = chosen_attributes(frame, attributes)
-        frame, changed = grouped(frame, wanted, form, balanced)
+        frame, changed = grouped(frame, wanted, form, settings.weighed_by)
+        check_combinations(frame, wanted, settings.age_edges)
         predictions = Predictions(frame)
         check_leakage(frame)
     except BadInput as error:

@@ -55,6 +55,8 @@ def numbers(column: pd.Series[Any], name: str) -> Floats:
 
     Raises BadInput, naming the first culprits, for a column that holds words.
     """
+    if pd.api.types.is_complex_dtype(column):
+        raise BadInput(f"column {name!r} holds complex numbers; real numbers are expected")
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     text = _known_text(column)
