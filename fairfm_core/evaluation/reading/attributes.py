@@ -142,8 +142,8 @@ def _in_years(column: pd.Series) -> tuple[pd.Series, list[str]]:
         age, _ = possible(column.astype("float64"))
     else:
         age, _ = years(column)
-        lost = age.isna() & column.notna()
-        if lost.any() and column.nunique() <= MOST_GROUPS:
+        words = age.isna() & column.notna() & pd.to_numeric(column, errors="coerce").isna()
+        if words.any() and column.nunique() <= MOST_GROUPS:
             return column, []
     gone = int(age.isna().sum()) - blank
     return age, [f"age: unreadable or outside 0 to 120 years, set to null ({gone:,} images)"] * (
