@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,8 @@ def _evaluated(
         raise click.UsageError("give the PREDICTIONS of one model, or two models with --compare")
     paths = [Path(name) for name in predictions]
     check_out(out, paths)
+    if sys.stderr.isatty():
+        click.echo(f"evaluating {', '.join(predictions)} ...", err=True)
     attributes = tuple(dict.fromkeys(_listed(options["attributes"])))
     evaluated = evaluate_files(paths, _settings(options), form, attributes)
     return write_findings(evaluated, out)

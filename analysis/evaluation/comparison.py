@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from analysis.evaluation.evaluate import prediction_files
+from analysis.evaluation.evaluate import files_in, prediction_files
 from analysis.evaluation.fitting import fitted_rows
 from analysis.results.replicates import study_numbers
 from analysis.results.results import StudyResults, open_results
@@ -180,16 +180,14 @@ def _seeds(path: Path, form: PredictionForm, request: ComparisonRequest) -> list
     if not path.exists():
         raise BadInput(f"no predictions at {path}; give a file, a folder, or a folder of seeds")
     folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
-    if not folders or any(each.is_file() for each in path.iterdir()):
+    if not folders or files_in(path):
         return [_model(path, form, request)]
     return [_model(folder, form, request) for folder in folders]
 
 
 def _model(path: Path, form: PredictionForm, request: ComparisonRequest) -> ReadModel:
     """One model's predictions of all its splits, also from the folder of an adapt stage."""
-    inner = path / "predictions"
-    files = prediction_files(inner if inner.is_dir() else path)
-    return read_model(files, form, request.attributes, request.settings)
+    return read_model(prediction_files(path), form, request.attributes, request.settings)
 
 
 def _side(results: StudyResults, label: str) -> Side:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.evaluation.findings import ModelFindings, findings_of
+from analysis.results.study_record import STUDIES
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.evaluate import evaluate
@@ -62,16 +63,28 @@ def check_out(out: Path, paths: Sequence[Path]) -> None:
 def prediction_files(path: Path) -> list[Path]:
     """The file itself, or the files of a folder in the first format of which it has any.
 
-    Raises BadInput for a path that does not exist and a folder without any, Damaged in the folder
-    of a finished stage that is not as it was stored.
+    A folder of an adapt stage stands for the predictions in it. Raises BadInput for a folder
+    without any, Damaged in the folder of a finished stage that is not as it was stored.
     """
+    inner = path / "predictions"
+    path = inner if inner.is_dir() else path
     _check_stage(path)
     if not path.is_dir():
         return [path]
-    for extension in FORMATS:
-        if files := sorted(path.glob(f"*.{extension}")):
-            return files
+    if files := files_in(path):
+        return files
+    if (path / STUDIES).is_dir():
+        raise BadInput(
+            f"{path} is a results folder: give two of its configurations with --compare, or the"
+            f" predictions of one trial, which `fairfm results where {path} TRIAL` finds"
+        )
     raise BadInput(f"folder {path} holds no predictions; give a file or a folder of files ({SAID})")
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of the first format of which a folder has any; none without."""
+    found = (sorted(folder.glob(f"*.{extension}")) for extension in FORMATS)
+    return next((files for files in found if files), [])
 
 
 def _check_stage(path: Path) -> None:

@@ -409,6 +409,12 @@ def test_the_folder_of_the_predictions_is_not_written_into(desk: Desk) -> None:
     assert "--out out is the folder of the predictions" in desk.evaluate(name="out").error
 
 
+def test_a_results_folder_says_how_to_find_predictions(desk: Desk) -> None:
+    (desk.folder / "results" / "studies").mkdir(parents=True)
+    error = desk.evaluate(name="results").error
+    assert "results is a results folder: give two of its configurations with --compare" in error
+
+
 def test_two_files_of_any_format_are_compared(desk: Desk) -> None:
     desk.write(rows())
     desk.write(rows(p_Edema=0.5 * rows()["p_Edema"]), "other.parquet")
