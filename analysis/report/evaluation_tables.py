@@ -42,6 +42,8 @@ class Table:
     sortable: bool = True
     shaded: bool = False
     """Whether cells are shaded by their difference from everybody's value."""
+    every_protocol: bool = False
+    """Whether its rows are of several protocols, which a column names."""
 
 
 def gap_table(findings: ModelFindings) -> Table:
@@ -57,6 +59,7 @@ def gap_table(findings: ModelFindings) -> Table:
         (*head, "p", "Worst → best group"),
         tuple(Row(quoted(row["attribute"]), _gap_cells(row)) for row in rows),
         "Null: mean, and below it the bound.",
+        every_protocol=True,
     )
 
 

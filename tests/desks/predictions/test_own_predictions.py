@@ -540,6 +540,14 @@ def test_the_report_holds_every_pathology_and_group(page_of_everything: tuple[st
     assert 'href="http' not in report
 
 
+def test_captions_name_the_protocol_of_their_numbers(page_of_everything: tuple[str, str]) -> None:
+    captions = re.findall(r"<caption><span>(.*?)</span>", page_of_everything[1], re.S)
+    assert len(captions) > 14
+    assert all("Test split, " in each for each in captions)
+    (every,) = [each for each in captions if "protocol full" not in each]
+    assert every.startswith("Null: mean")
+
+
 def test_names_are_quoted_and_escaped(desk: Desk) -> None:
     race = rows()["race"].replace({"Asian": "<b>A & B</b>", "Black": "line\nbreak"})
     desk.write(rows(race=race), "preds.parquet")
