@@ -54,6 +54,8 @@ class ComparisonRequest:
     split: str
     attributes: tuple[str, ...] = ()
     """Attributes to evaluate; empty for sex and race where the predictions have them."""
+    notes: tuple[str, ...] = ()
+    """What reading the files has changed or taken for granted."""
 
     @property
     def declared(self) -> Family:
@@ -81,7 +83,10 @@ def compare_files(
     if len(shared) > 1:
         raise BadInput("the models have different attributes; say which, as in --attributes sex")
     settings = request.settings.model_copy(update={"attributes": shared.pop()})
-    request = replace(request, settings=settings)
+    notes = dict.fromkeys(
+        f"{name}: {note}" for name, models in read.items() for each in models for note in each.notes
+    )
+    request = replace(request, settings=settings, notes=tuple(notes))
     sides = {
         name: Side(name, tuple(evaluate(model, settings) for model in models))
         for name, models in seeds.items()
@@ -121,6 +126,7 @@ def comparison_text(table: pd.DataFrame, request: ComparisonRequest) -> str:
     notes = dict.fromkeys(note for _, row in shown.iterrows() for note in _notes(row))
     lines = [f"{where}: means over pathologies.", *fitted_rows([head, *rows], (0, 1))]
     lines += [line for note in notes for line in wrapped(note)]
+    lines += [line for note in request.notes for line in wrapped(f"note: {note}")]
     return "\n".join([*lines, *wrapped(_reading(shown), indent="")])
 
 

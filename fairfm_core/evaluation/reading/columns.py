@@ -39,14 +39,16 @@ class NamedTable:
     notes: tuple[str, ...] = ()
 
 
-def named_table(table: pd.DataFrame, form: PredictionForm, file: str) -> NamedTable:
+def named_table(
+    table: pd.DataFrame, form: PredictionForm, file: str, alone: bool = True
+) -> NamedTable:
     """The columns of one file under our names, with ids and split as text.
 
     Args:
         table: the file's columns.
         form: what they are called there.
-        file: the file's name without its extension; it names the split, or the rows, if no column
-            does.
+        file: the file's name without its extension; it names the split if no column does.
+        alone: whether it is the model's only file, so that the number of a row names an image.
 
     Raises:
         BadInput: a column that the form names and the file lacks, two columns for one name, or no
@@ -56,7 +58,7 @@ def named_table(table: pd.DataFrame, form: PredictionForm, file: str) -> NamedTa
     names |= _spelled(table, names)
     frame = _renamed(table, form, names)
     notes = [f"{ours!r} is the column {theirs!r}" for theirs, ours in _noted(names, form)]
-    frame, more = _with_keys(frame, form, file)
+    frame, more = _with_keys(frame, form, file, "row " if alone else f"{file} row ")
     return NamedTable(frame, (*notes, *more))
 
 
@@ -157,15 +159,15 @@ def _noted(names: dict[str, str], form: PredictionForm) -> list[tuple[str, str]]
 
 
 def _with_keys(
-    frame: pd.DataFrame, form: PredictionForm, file: str
+    frame: pd.DataFrame, form: PredictionForm, file: str, row: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table with its three keys as text, and notes on those that it lacks."""
     notes = []
     rows = pd.RangeIndex(1, len(frame) + 1).astype(str)
     keys = {name: _ids(frame[name]) for name in KEYS[:2] if name in frame}
     if "image_id" not in keys:
-        keys["image_id"] = pd.Series(f"{file} row " + rows, dtype="str")
-        notes.append("no column 'image_id': images are named by their row")
+        keys["image_id"] = pd.Series(row + rows, dtype="str")
+        notes.append("no column 'image_id': images are named and paired by their row")
     if "patient_id" not in keys:
         _check_patients(form, frame)
         keys["patient_id"] = keys["image_id"]

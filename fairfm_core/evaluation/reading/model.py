@@ -59,7 +59,7 @@ def read_model(
     Raises:
         BadInput: files that cannot be read or do not fit, and all that `grouped` refuses.
     """
-    tables = [_named(path, form) for path in paths]
+    tables = [_named(path, form, len(paths) == 1) for path in paths]
     frame = _joined([each for each, _ in tables], paths)
     notes = list(dict.fromkeys(note for _, more in tables for note in more))
     where = str(paths[0]) if len(paths) == 1 else str(paths[0].parent)
@@ -75,12 +75,12 @@ def read_model(
     return ReadModel(predictions, wanted, (*notes, *more, *changed))
 
 
-def _named(path: Path, form: PredictionForm) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _named(path: Path, form: PredictionForm, alone: bool) -> tuple[pd.DataFrame, tuple[str, ...]]:
     table = read_table(path, form)
     if table.empty:
         raise BadInput(f"{path} holds no rows; one row per image is expected")
     try:
-        named = named_table(table, form, path.name.partition(".")[0])
+        named = named_table(table, form, path.name.partition(".")[0], alone)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     return named.frame, named.notes

@@ -390,7 +390,7 @@ def test_without_ids_and_splits_the_page_says_what_is_taken_for_granted(desk: De
     said = desk.evaluate("--resampling", "images", "--metrics", "rates", "--replicates", 20)
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
-    assert "note: no column 'image_id': images are named by their row" in words
+    assert "note: no column 'image_id': images are named and paired by their row" in words
     assert "every image counts as a patient of its own, so intervals are too narrow" in words
     assert "no column 'split': every row of 'preds' counts as test" in words
     assert "Not computed: rates at fpr=0.2: no threshold: no validation split was given." in words
@@ -426,6 +426,18 @@ def test_two_files_of_any_format_are_compared(desk: Desk) -> None:
     table = pd.read_csv(desk.folder / "out" / "comparisons.csv")
     assert table[table["name"] == "auc"]["difference"].abs().max() < 1e-12
     assert max(map(len, said.out.splitlines())) <= 120
+
+
+def test_files_without_ids_are_paired_by_row_if_patients_and_labels_agree(desk: Desk) -> None:
+    table = rows().drop(columns="image_id")
+    desk.write(table)
+    desk.write(table.assign(p_Edema=0.5), "other.csv")
+    desk.write(table.iloc[::-1], "reversed.csv")
+    compare = ("evaluate", "--out", "out", "--replicates", 20, "--compare", "preds.csv")
+    said = desk.fairfm(*compare, "other.csv")
+    assert said.code == 0, said.err
+    assert "note: other.csv: no column 'image_id': images are named and paired by" in said.out
+    assert "cannot be paired: 'patient_id' differs" in desk.fairfm(*compare, "reversed.csv").error
 
 
 def test_an_ensemble_takes_the_same_files(desk: Desk) -> None:
