@@ -65,7 +65,7 @@ def write_search(
     subsets, front = out / SUBSETS_FILE, out / FRONT_FOLDER
     check_not_read(members.files, [subsets, front])
     settings = members.evaluated_by(settings)
-    pool = read_pool(members)
+    pool, notes = read_pool(members)
     search = search_subsets(pool, combine, settings, most)
     reported = list(reported_on_test(pool, search, search.front, settings))
     (best,) = reported_on_test(pool, search, [search.best_member], settings)
@@ -75,7 +75,7 @@ def write_search(
     text = search_text(search, reported, best, settings)
     count = counted(len(reported), "file")
     wrote = wrapped(f"wrote {subsets} and {count} of predictions to {front}")
-    return "\n".join([text, *wrote])
+    return "\n".join([text, *(line for note in notes for line in wrapped(note)), *wrote])
 
 
 def _write_front(pool: Pool, search: SubsetSearch, folder: Path) -> None:

@@ -10,6 +10,7 @@ from analysis.evaluation.evaluate import prediction_files
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
+from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.reading.form import PredictionForm
 from fairfm_core.evaluation.reading.model import ReadModel, read_model
 
@@ -56,10 +57,20 @@ class Members:
         return settings.model_copy(update={"attributes": attributes})
 
 
-def read_pool(members: Members) -> Pool:
-    """The members in alphabetical order; memory holds all scores, but only one table at a time."""
+def read_pool(members: Members) -> tuple[Pool, tuple[str, ...]]:
+    """The members in alphabetical order, and notes on reading them.
+
+    Memory holds all scores, but only one table at a time.
+    """
     names = sorted(members.files)
-    return paired_members(names, (members.read(name).predictions for name in names))
+    notes: dict[str, None] = {}
+
+    def predictions(name: str) -> Predictions:
+        read = members.read(name)
+        notes.update(dict.fromkeys(f"note: {name}: {note}" for note in read.notes))
+        return read.predictions
+
+    return paired_members(names, map(predictions, names)), tuple(notes)
 
 
 def check_not_read(files: Files, written: Iterable[Path]) -> None:

@@ -35,7 +35,7 @@ def write_table3(members: Members, out: Path, combine: str, settings: Evaluation
     members = replace(members, files=titles)
     check_not_read(titles, [out / FOLDER])
     settings = members.evaluated_by(settings)
-    pool = read_pool(members)
+    pool, notes = read_pool(members)
     models = {name: PAPER_MODELS[name] for name in PAPER_MODELS if name in titles}
     rows, left_out = [], []
     for rule in PAPER_ENSEMBLES:
@@ -50,6 +50,7 @@ def write_table3(members: Members, out: Path, combine: str, settings: Evaluation
     gaps = [title_of(f"gap_{attribute}") for attribute in settings.attributes]
     table = aligned([["ensemble", "members", "AUC", *gaps], *rows])
     reading = wrapped(_reading(combine, _shown_split(pool), settings), indent="")
+    reading += [line for note in notes for line in wrapped(note)]
     return "\n".join([table, *left_out, *reading, *wrapped(f"wrote {out / FOLDER}")])
 
 

@@ -448,6 +448,12 @@ def test_an_ensemble_takes_the_same_files(desk: Desk) -> None:
     written = pd.read_parquet(desk.folder / "out" / "ensemble.parquet")
     assert np.allclose(np.sort(written["p_Edema"]), np.sort(rows()["p_Edema"]))
     assert said.out.startswith("ensemble of 2 members, mean probability: a + b\n")
+    search = desk.fairfm(
+        *("ensemble", "a.npz", "b.csv", "--out", "searched", "--replicates", 20, "--search"),
+    )
+    assert search.code == 0, search.err
+    assert "note: b: 'sex' is the column 'Sex'" in search.out
+    assert max(map(len, search.out.splitlines())) <= 120
 
 
 # The page
