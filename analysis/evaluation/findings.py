@@ -33,6 +33,13 @@ class SplitSize:
     images: int
     patients: int
 
+    @property
+    def text(self) -> str:
+        """`1,200 images of 600 patients`."""
+        images = "1 image" if self.images == 1 else f"{self.images:,} images"
+        patients = "1 patient" if self.patients == 1 else f"{self.patients:,} patients"
+        return f"{images} of {patients}"
+
 
 @dataclass(frozen=True)
 class Group:

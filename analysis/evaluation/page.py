@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 from analysis.evaluation.findings import (
     DEFINITION,
-    OVERALL,
     AucCell,
     Group,
     ModelFindings,
     Pathology,
-    by_reason,
 )
 from analysis.evaluation.fitting import WIDTH, Section, fitted
+from analysis.evaluation.missing import undefined_lines
 from analysis.results.numbers import Number, is_gap
 from analysis.wording import (
     UNDEFINED,
@@ -36,8 +35,6 @@ from fairfm_core.evaluation.tables import no_p_value
 HEIGHT = 60
 MOST_NOTES = 4
 """Lines on how the files were read."""
-MOST_REASONS = 3
-MOST_LISTED = 4
 WORST_CELLS = 10
 COMBINED = 4
 """How much sooner the groups of combined attributes are left out."""
@@ -55,7 +52,7 @@ def evaluation_page(findings: ModelFindings, notes: Sequence[str], source: str, 
         wrote: the files that hold every number.
     """
     head = [*_head(findings, source), *_limited(notes)]
-    tail = [*_undefined(findings), *wrapped(wrote, WIDTH)]
+    tail = [*undefined_lines(findings), *wrapped(wrote, WIDTH)]
     sections = [each for each in _sections(findings) if each.rows]
     shown = fitted(sections, HEIGHT - len(head) - len(tail) - 1)
     lines = head
@@ -65,10 +62,7 @@ def evaluation_page(findings: ModelFindings, notes: Sequence[str], source: str, 
 
 
 def _head(findings: ModelFindings, source: str) -> list[str]:
-    sizes = [
-        f"{each.split}: {counted_images(each.images)} of {counted_patients(each.patients)}"
-        for each in findings.sizes
-    ]
+    sizes = [f"{each.split}: {each.text}" for each in findings.sizes]
     settings, count = findings.settings, len(findings.pathologies)
     percent = f"{100 * settings.confidence:g} %"
     of = counted(count, "pathology") if count == 1 else f"{count} pathologies"
@@ -84,16 +78,6 @@ def _head(findings: ModelFindings, source: str) -> list[str]:
     ]
     lines = [*wrapped(f"{source}: {'; '.join(sizes)}", WIDTH), *wrapped(how, WIDTH)]
     return [*lines, "", *wrapped(f"Everybody: {'; '.join(numbers) or UNDEFINED}", WIDTH)]
-
-
-def counted_images(count: int) -> str:
-    """`1 image`, `1,200 images`."""
-    return "1 image" if count == 1 else f"{count:,} images"
-
-
-def counted_patients(count: int) -> str:
-    """`1 patient`, `1,200 patients`."""
-    return "1 patient" if count == 1 else f"{count:,} patients"
 
 
 def _limited(notes: Sequence[str]) -> list[str]:
@@ -279,79 +263,3 @@ def _pathology_row(each: Pathology) -> tuple[str, ...]:
         return (*whole, DASH, DASH, DASH, DASH)
     group = quoted(worst.auc["attribute"]), quoted(worst.auc["group"])
     return (*whole, *group, with_interval(worst.auc), signed_interval(worst.difference))
-
-
-def _undefined(findings: ModelFindings) -> list[str]:
-    """What has no number and why, each once."""
-    lines = []
-    for point, why in findings.without_threshold.items():
-        lines += wrapped(f"Not computed: rates at {point}: {why}.", WIDTH)
-    lines += _undefined_cells(findings)
-    lines += _without_interval(findings)
-    if findings.thinned:
-        lines += wrapped(
-            f"{counted(findings.thinned, 'AUC')}: draws without one of the classes are left out of"
-            " the interval; column reason of metrics.csv.",
-            WIDTH,
-        )
-    for weighted in _smallest_samples(findings):
-        lines += wrapped(weighted, WIDTH)
-    return lines
-
-
-def _undefined_cells(findings: ModelFindings) -> list[str]:
-    """The groups that have cells without an AUC, each once."""
-    cells = findings.undefined_cells
-    if not cells:
-        return []
-    groups: dict[str, list[Number]] = {}
-    for row in cells:
-        name = f"{quoted(row['attribute'], 20)} {quoted(row['group'], 30)}"
-        groups.setdefault("all images" if row["attribute"] == OVERALL else name, []).append(row)
-    named = [f"{group} ({_missing(rows)})" for group, rows in groups.items()]
-    rest = f" and {len(named) - MOST_LISTED} more groups" if len(named) > MOST_LISTED else ""
-    return wrapped(
-        f"No AUC in {counted(len(cells), 'cell')} of pathology and group, so none for their means"
-        " and gaps; leave pathologies out with --pathologies, or groups by making them blank:"
-        f" {', '.join(named[:MOST_LISTED])}{rest}; every reason is in report.html.",
-        WIDTH,
-    )
-
-
-def _missing(rows: Sequence[Number]) -> str:
-    """`'Edema': 0 positives among 14 images`, the first of several pathologies."""
-    first = f"{quoted(rows[0]['pathology'], 30)}: {rows[0]['reason']}"
-    return first if len(rows) == 1 else f"{len(rows)} pathologies, such as {first}"
-
-
-def _without_interval(findings: ModelFindings) -> list[str]:
-    """Groups whose AUC has no interval though there were draws, and why."""
-    rows = [group.auc for group in findings.groups if group.auc["value"] is not None]
-    bare = [row for row in rows if row["lo"] is None and row["reason"]]
-    lines = []
-    for reason, alike in list(by_reason(bare).items())[:MOST_REASONS]:
-        names = [f"{quoted(row['attribute'])} {quoted(row['group'])}" for row in alike]
-        rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-        lines += wrapped(f"{', '.join(names[:MOST_LISTED])}{rest}: {reason}", WIDTH)[:2]
-    return lines
-
-
-def _cell_name(row: Number) -> str:
-    if row["attribute"] == "overall":
-        return quoted(row["pathology"])
-    return f"{quoted(row['pathology'])} in {quoted(row['attribute'])} {quoted(row['group'])}"
-
-
-def _smallest_samples(findings: ModelFindings) -> list[str]:
-    """For each protocol that weights images, the smallest effective sample of the split shown."""
-    weights = findings.evaluation.weights
-    shown = weights[(weights["protocol"] != "full") & weights["ess"].notna()]
-    lines = []
-    for protocol, rows in shown[shown["split"] == findings.split].groupby("protocol", sort=False):
-        row = {str(key): value for key, value in rows.sort_values("ess").iloc[0].items()}
-        of = counted_images(int(row["unique_images"]))
-        lines.append(
-            f"{protocol}, {findings.split}: smallest effective sample {row['ess']:.0f} of {of}"
-            f" ({_cell_name(row)}); see weights.csv"
-        )
-    return lines

@@ -109,10 +109,7 @@ def _gap(row: Number) -> str:
 
 def _facts(findings: ModelFindings) -> dict[str, str]:
     settings = findings.settings
-    sizes = {
-        f"Split {each.split}": f"{each.images:,} images, {each.patients:,} patients"
-        for each in findings.sizes
-    }
+    sizes = {f"Split {each.split}": each.text for each in findings.sizes}
     return sizes | {
         "Pathologies": str(len(findings.pathologies)),
         "Attributes": ", ".join(map(quoted, settings.attributes)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +79,6 @@ class Desk:
         gaps = self.table("gaps")
         chosen = (gaps["split"] == "test") & (gaps["attribute"] == attribute)
         return float(gaps[chosen & (gaps["definition"] == "gap_of_mean")]["value"].iloc[0])
-
-
-MakeDesk = Callable[..., Desk]
 
 
 @pytest.fixture

@@ -16,13 +16,10 @@ from .conftest import Desk, rows
 pytestmark = pytest.mark.slow  # dozens of command lines: half a minute together
 
 
-def test_auc(frame: pd.DataFrame) -> float:
-    """The AUC of the test split by another library."""
+def auc_by_scikit_learn(frame: pd.DataFrame) -> float:
+    """The AUC of the test split."""
     test = frame[frame["split"] == "test"]
     return float(roc_auc_score(test["y_Edema"], test["p_Edema"]))
-
-
-test_auc.__test__ = False  # type: ignore[attr-defined]
 
 
 def arrays(frame: pd.DataFrame, **more: Any) -> bytes:
@@ -132,7 +129,7 @@ def test_every_form_gives_the_same_numbers(desk: Desk, name: str) -> None:
     desk.write(content, file)
     said = desk.evaluate(*options, name=file)
     assert said.code == 0, said.err
-    assert desk.auc() == pytest.approx(test_auc(rows()), abs=1e-9)
+    assert desk.auc() == pytest.approx(auc_by_scikit_learn(rows()), abs=1e-9)
     assert desk.groups("sex") == {"F", "M"}
     patients = desk.table().query("attribute == 'overall' and split == 'test'")["n_patients"]
     assert patients.iloc[0] == 80
@@ -147,7 +144,7 @@ def test_logits_keep_their_order_where_probabilities_would_tie(desk: Desk) -> No
         "for percentages say --scores percent, for logits --scores logits" in desk.evaluate().error
     )
     assert desk.evaluate("--scores", "logits").code == 0
-    assert desk.auc() == pytest.approx(test_auc(table), abs=1e-12)
+    assert desk.auc() == pytest.approx(auc_by_scikit_learn(table), abs=1e-12)
 
 
 def test_spellings_of_a_group_are_one_group(desk: Desk) -> None:
@@ -401,7 +398,7 @@ def test_files_named_after_their_split_need_no_column(desk: Desk) -> None:
     for split, chosen in (("val", slice(0, 80)), ("test", slice(80, None))):
         desk.write(table[chosen], f"model/{split}.csv")
     assert desk.evaluate(name="model").code == 0
-    assert desk.auc() == pytest.approx(test_auc(rows()), abs=1e-9)
+    assert desk.auc() == pytest.approx(auc_by_scikit_learn(rows()), abs=1e-9)
 
 
 def test_the_folder_of_the_predictions_is_not_written_into(desk: Desk) -> None:
