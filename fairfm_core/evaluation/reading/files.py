@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fairfm_core.data.readers.tabular.spreadsheets import read_sheets
 from fairfm_core.data.readers.tabular.tables import CsvForm, column_names, read_text_table
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, shortened
 from fairfm_core.evaluation.reading.form import PredictionForm
 from fairfm_core.evaluation.reading.npz_files import read_npz
 from fairfm_core.evaluation.tables import read_parquet
@@ -79,7 +79,13 @@ def _workbook(path: Path, form: PredictionForm) -> pd.DataFrame:
 
 def _csv(path: Path, form: PredictionForm) -> pd.DataFrame:
     written = CsvForm(form.delimiter, form.encoding)
-    _check_once(column_names(path, written), path)
+    names = column_names(path, written)
+    if len(names) < 2:
+        raise BadInput(
+            f"{path} is no table of predictions: its first line, {shortened(names[0], 40)!r}, names"
+            f" one column only; give {SAID}, or the character between fields with --delimiter"
+        )
+    _check_once(names, path)
     return read_text_table(path, written)[0]
 
 
