@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ TITLES = {
 
 def points(value: float | None) -> str:
     """A fraction in points with one decimal: 0.8141 -> `81.4`."""
-    return UNDEFINED if value is None else f"{POINTS * value:.1f}"
+    return UNDEFINED if value is None else f"{POINTS * value:.1f}".replace("-", "−")
 
 
 def signed(value: float) -> str:
@@ -47,7 +48,17 @@ def with_interval(number: Number) -> str:
         return value
     if number["lo"] is None:
         return f"{value} (no interval)"
-    return f"{value} ({points(number['lo'])}–{points(number['hi'])})"
+    to = "–" if number["lo"] >= 0 else " to "
+    return f"{value} ({points(number['lo'])}{to}{points(number['hi'])})"
+
+
+def signed_interval(number: Number | None) -> str:
+    """A difference and its interval in points: `+0.6 (−0.2 to +1.5)`."""
+    if number is None or number["value"] is None:
+        return "–"
+    if number["lo"] is None:
+        return f"{signed(number['value'])} (no interval)"
+    return f"{signed(number['value'])} ({signed(number['lo'])} to {signed(number['hi'])})"
 
 
 def corrected(number: Number) -> str:
@@ -135,6 +146,16 @@ def configuration_title(row: Mapping[str, Any], axes: Sequence[str]) -> str:
     return ", ".join(f"{short_axis(axis)} {label}" for axis, label in labelled) or str(row["label"])
 
 
+def quoted(name: object, longest: int = 40) -> str:
+    """A name as its data spell it, in quotes, so that white space shows; the middle of a long one
+    is left out."""
+    text = repr(str(name))
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[:half]}…{text[-(longest - 1 - half) :]}"
+
+
 # Sentences and tables
 
 
@@ -147,6 +168,11 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 def counted(count: int, noun: str) -> str:
     """`1 trial`, `3 trials`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def wrapped(text: str, width: int = 120, indent: str = "  ") -> list[str]:
+    """A sentence in lines of at most `width` characters, all but the first indented."""
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

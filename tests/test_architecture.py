@@ -47,6 +47,7 @@ ORDER = {
         evaluation.arrays evaluation.tables
         evaluation.predictions evaluation.auc
         evaluation.groups evaluation.operating_points
+        evaluation.reading
         evaluation.metrics
         evaluation.numbers evaluation.pairing
         evaluation.summary
@@ -74,7 +75,7 @@ ORDER = {
     """,
     "analysis": """
         results
-        wording
+        wording figure_files
         evaluation front
         ensembles report
         commands

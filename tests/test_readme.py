@@ -37,7 +37,11 @@ LEFT = {
         "rebuilt.db",
     ],
     "own images": ["data/clinic/cohort.parquet", "weights/effnet.safetensors"],
-    "predictions": ["evaluated/gaps.parquet", "ensembles/ensemble.parquet"],
+    "predictions": [
+        "evaluated/gaps.parquet",
+        "evaluated/report.html",
+        "ensembles/ensemble.parquet",
+    ],
 }
 SAID = {"readme": "8 of 8 trials done", "tutorial": "4 of 4 trials done"}
 

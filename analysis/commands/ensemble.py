@@ -6,8 +6,11 @@ The work is imported inside the command, so that `--help` loads no heavy library
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from analysis.commands.prediction_options import prediction_form, prediction_options
 
 
 @click.command()
@@ -23,9 +26,9 @@ import click
 )
 @click.option(
     "--attributes",
-    default="sex,race",
-    show_default=True,
-    help="Protected attributes, separated by commas.",
+    default="",
+    help="Protected attributes, separated by commas.  [default: sex and race, where the predictions"
+    " have them]",
 )
 @click.option(
     "--search/--no-search",
@@ -54,6 +57,7 @@ import click
     type=click.IntRange(min=0),
     help="Random seed for the bootstrap.",
 )
+@prediction_options
 def ensemble(
     members: tuple[str, ...],
     out: Path,
@@ -64,10 +68,12 @@ def ensemble(
     table3: bool,
     replicates: int,
     seed: int,
+    **layout: Any,
 ) -> None:
     """Build ensembles from the stored predictions of two or more models; no model is run.
 
-    MEMBER is a file of predictions, or a folder with one file per split, as PATH or NAME=PATH.
+    MEMBER is a file of predictions (parquet, csv, npz or xlsx), or a folder with one file per
+    split, as PATH or NAME=PATH.
     Without --search the ensemble of all members is written to OUT/ensemble.parquet. With --search
     the front is chosen on the members' val split and shown on their test split; OUT/subsets.parquet
     lists every ensemble, OUT/front holds the predictions of those on the front. With --table3
@@ -75,7 +81,7 @@ def ensemble(
     ensembles.
     """
     from analysis.ensembles.build import write_ensemble, write_search
-    from analysis.ensembles.members import member_files
+    from analysis.ensembles.members import Members, member_files
     from analysis.ensembles.table3 import write_table3
     from fairfm_core.config.evaluation import EvaluationSettings
     from fairfm_core.config.yaml_input import validated
@@ -84,17 +90,13 @@ def ensemble(
         raise click.UsageError("--most needs --search; add --search or remove --most")
     if table3 and search:
         raise click.UsageError("--table3 and --search cannot be combined; give one of them")
-    given = {
-        "attributes": tuple(dict.fromkeys(n.strip() for n in attributes.split(",") if n.strip())),
-        "metrics": ("auc",),
-        "replicates": replicates,
-        "seed": seed,
-    }
+    given = {"metrics": ("auc",), "replicates": replicates, "seed": seed}
     settings = validated(EvaluationSettings, given, "ensemble")
-    files = member_files(members)
+    names = tuple(dict.fromkeys(n.strip() for n in attributes.split(",") if n.strip()))
+    pool = Members(member_files(members), prediction_form(layout), names)
     if table3:
-        click.echo(write_table3(files, out, combine, settings))
+        click.echo(write_table3(pool, out, combine, settings))
     elif search:
-        click.echo(write_search(files, out, combine, settings, most))
+        click.echo(write_search(pool, out, combine, settings, most))
     else:
-        click.echo(write_ensemble(files, out, combine, settings))
+        click.echo(write_ensemble(pool, out, combine, settings))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from analysis.commands.prediction_options import prediction_form, prediction_options
+
 if TYPE_CHECKING:
     from fairfm_core.config.evaluation import EvaluationSettings
+    from fairfm_core.evaluation.reading.form import PredictionForm
 
 LISTS = {
     "attributes": (
-        "sex,race",
-        "Protected attributes, separated by commas; 'race x sex' means their combinations.",
+        "",
+        "Protected attributes, separated by commas; 'race x sex' means their combinations."
+        "  [default: sex and race, where the predictions have them]",
     ),
     "protocol": (
         "full",
@@ -69,7 +74,8 @@ def _options(command: Any) -> Any:
             f"--{name}", default=number, type=kind, show_default=True, help=text
         )(command)
     for name, (default, text) in reversed(LISTS.items()):
-        command = click.option(f"--{name}", default=default, show_default=True, help=text)(command)
+        shown = bool(default)
+        command = click.option(f"--{name}", default=default, show_default=shown, help=text)(command)
     return command
 
 
@@ -92,6 +98,7 @@ def _options(command: Any) -> Any:
     "--study", default=None, help="Study in a results folder; required if there are several."
 )
 @_options
+@prediction_options
 def evaluate(
     predictions: tuple[str, ...],
     out: Path,
@@ -101,30 +108,38 @@ def evaluate(
 ) -> None:
     """Turn the PREDICTIONS of one model into metrics, gaps and differences with intervals.
 
-    PREDICTIONS are parquet files, one or more per split, or folders of them, with the columns
-    image_id, patient_id, split, attributes such as sex, and y_<p> and p_<p> for each pathology p.
+    PREDICTIONS are files, one or more for all splits, or folders of them: parquet, csv, npz or
+    xlsx. Their columns are image_id, patient_id, split, attributes such as sex, and y_<pathology>
+    and p_<pathology>; --column, --labels and --predicted name others.
+
+    A page is printed. OUT holds it with report.html, the tables as parquet and csv, and figures.
 
     With --compare A B two models are compared on the same images instead. A and B are files,
     folders of one model's files, or folders that hold one folder for each seed; or, with a results
     folder as PREDICTIONS, labels of its configurations.
     """
-    settings = _settings(options)
+    form = prediction_form(options, options["resampling"])
     if compare:
-        click.echo(_compared(predictions, out, compare, study, settings, options))
+        click.echo(_compared(predictions, out, compare, study, form, options))
     else:
-        click.echo(_evaluated(predictions, out, settings))
+        click.echo(_evaluated(predictions, out, form, options))
 
 
-def _evaluated(predictions: tuple[str, ...], out: Path, settings: EvaluationSettings) -> str:
-    from analysis.evaluation.evaluate import evaluate_files
-    from analysis.evaluation.text import short_table
-    from fairfm_core.evaluation.tables import TABLES
+def _evaluated(
+    predictions: tuple[str, ...], out: Path, form: PredictionForm, options: dict[str, Any]
+) -> str:
+    from analysis.evaluation.evaluate import check_out, evaluate_files
+    from analysis.report.evaluation_page import write_findings
 
     if not predictions:
         raise click.UsageError("give the PREDICTIONS of one model, or two models with --compare")
-    evaluation = evaluate_files([Path(name) for name in predictions], out, settings)
-    written = ", ".join(table.file for table in TABLES.values())
-    return f"{short_table(evaluation, settings)}\nwrote {written} to {out}"
+    paths = [Path(name) for name in predictions]
+    check_out(out, paths)
+    if sys.stderr.isatty():
+        click.echo(f"evaluating {', '.join(predictions)} ...", err=True)
+    attributes = tuple(dict.fromkeys(_listed(options["attributes"])))
+    evaluated = evaluate_files(paths, _settings(options), form, attributes)
+    return write_findings(evaluated, out)
 
 
 def _compared(
@@ -132,13 +147,14 @@ def _compared(
     out: Path,
     pairs: tuple[tuple[str, str], ...],
     study: str | None,
-    settings: EvaluationSettings,
+    form: PredictionForm,
     options: dict[str, Any],
 ) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from analysis.evaluation.comparison import (
+        CSV,
         FILE,
         SCHEMA,
         ComparisonRequest,
@@ -146,21 +162,26 @@ def _compared(
         compare_files,
         comparison_text,
     )
+    from analysis.wording import wrapped
 
     if len(predictions) > 1:
         raise click.UsageError("--compare takes one results folder as PREDICTIONS, or none")
     family = tuple(_listed(options["family"]))
-    request = ComparisonRequest(pairs, settings, family, options["split"])
+    attributes = tuple(dict.fromkeys(_listed(options["attributes"])))
+    request = ComparisonRequest(pairs, _settings(options), family, options["split"], attributes)
     if predictions:
         request, table = compare_configurations(predictions[0], study, request)
     else:
-        table = compare_files(request)
+        request, table = compare_files(request, form)
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False), out / FILE)
-    return f"{comparison_text(table, request)}\nwrote {FILE} to {out}, with every other number"
+    table.to_csv(out / CSV, index=False)
+    wrote = wrapped(f"wrote {FILE} and {CSV} to {out}, with every other number, as fractions")
+    return "\n".join([comparison_text(table, request), *wrote])
 
 
 def _settings(options: dict[str, Any]) -> EvaluationSettings:
+    """How to evaluate, but for the attributes, which depend on what the predictions have."""
     from fairfm_core.config.evaluation import EvaluationSettings
     from fairfm_core.config.yaml_input import validated
 
@@ -170,7 +191,6 @@ def _settings(options: dict[str, Any]) -> EvaluationSettings:
     )
     given = {name: options[name] for name in unchanged} | {
         "protocols": _known_protocols(_some(options["protocol"], "--protocol")),
-        "attributes": tuple(dict.fromkeys(_listed(options["attributes"]))),
         "metrics": _known_metrics(_some(options["metrics"], "--metrics")),
         "operating_points": _known_points(_some(options["thresholds"], "--thresholds")),
         "age_edges": _numbers(options["age_edges"]),

@@ -7,10 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.ensembles.members import Files, check_not_read, read_member, read_pool
+from analysis.ensembles.members import Members, check_not_read, read_pool
 from analysis.ensembles.text import search_text
-from analysis.evaluation.text import short_table
-from analysis.wording import counted
+from analysis.evaluation.findings import findings_of
+from analysis.evaluation.page import evaluation_page
+from analysis.wording import counted, wrapped
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.ensembles.ensemble import combined, ensemble_of
 from fairfm_core.evaluation.ensembles.pool import Pool
@@ -22,35 +23,49 @@ from fairfm_core.evaluation.predictions import write_predictions
 ENSEMBLE_FILE = "ensemble.parquet"
 SUBSETS_FILE = "subsets.parquet"
 FRONT_FOLDER = "front"
+EVALUATE = "fairfm evaluate"
 
 
-def write_ensemble(files: Files, out: Path, combine: str, settings: EvaluationSettings) -> str:
+def write_ensemble(members: Members, out: Path, combine: str, settings: EvaluationSettings) -> str:
     """Write the ensemble of all members; returns its numbers as text.
 
     Members are added in alphabetical order, as in a search. Raises BadInput for fewer than two
     members and for members that cannot be paired.
     """
     target = out / ENSEMBLE_FILE
-    check_not_read(files, [target])
-    names = sorted(files)
-    ensemble = combined([read_member(files[name]) for name in names], combine, names)
-    text = short_table(evaluate(ensemble, settings), settings)
+    check_not_read(members.files, [target])
+    names = sorted(members.files)
+    read = [members.read(name) for name in names]
+    ensemble = combined([each.predictions for each in read], combine, names)
+    settings = settings.model_copy(update={"attributes": read[0].attributes})
+    findings = findings_of(evaluate(ensemble, settings), settings, ensemble)
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(ensemble.frame, target)
-    head = f"ensemble of {counted(len(names), 'member')}, mean {combine}: {' + '.join(names)}"
-    return "\n".join([head, text, f"wrote {target}"])
+    page = evaluation_page(
+        findings,
+        list(dict.fromkeys(note for each in read for note in each.notes)),
+        "ensemble",
+        f"wrote {target}; `{EVALUATE} {target} --out FOLDER` writes every number",
+    )
+    title = f"ensemble of {counted(len(names), 'member')}, mean {combine}: {' + '.join(names)}"
+    return "\n".join([*wrapped(title), page])
 
 
 def write_search(
-    files: Files, out: Path, combine: str, settings: EvaluationSettings, most: int | None = None
+    members: Members,
+    out: Path,
+    combine: str,
+    settings: EvaluationSettings,
+    most: int | None = None,
 ) -> str:
     """Search all subsets on validation; write their table and the front's predictions.
 
     Returns the front as text, with its test numbers. Raises BadInput as `search_subsets`.
     """
     subsets, front = out / SUBSETS_FILE, out / FRONT_FOLDER
-    check_not_read(files, [subsets, front])
-    pool = read_pool(files)
+    check_not_read(members.files, [subsets, front])
+    settings = members.evaluated_by(settings)
+    pool, notes = read_pool(members)
     search = search_subsets(pool, combine, settings, most)
     reported = list(reported_on_test(pool, search, search.front, settings))
     (best,) = reported_on_test(pool, search, [search.best_member], settings)
@@ -59,7 +74,8 @@ def write_search(
     _write_front(pool, search, front)
     text = search_text(search, reported, best, settings)
     count = counted(len(reported), "file")
-    return f"{text}\nwrote {subsets} and {count} of predictions to {front}"
+    wrote = wrapped(f"wrote {subsets} and {count} of predictions to {front}")
+    return "\n".join([text, *(line for note in notes for line in wrapped(note)), *wrote])
 
 
 def _write_front(pool: Pool, search: SubsetSearch, folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from analysis.ensembles.members import Files, check_not_read, read_pool
-from analysis.wording import EXTREMES, aligned, title_of, with_interval, with_null
+from analysis.ensembles.members import Members, check_not_read, read_pool
+from analysis.wording import EXTREMES, aligned, title_of, with_interval, with_null, wrapped
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.ensembles.ensemble import (
@@ -24,31 +25,33 @@ from fairfm_core.evaluation.summary import summary_rows
 FOLDER = "table3"
 
 
-def write_table3(files: Files, out: Path, combine: str, settings: EvaluationSettings) -> str:
+def write_table3(members: Members, out: Path, combine: str, settings: EvaluationSettings) -> str:
     """Write each ensemble that has two or more members; returns the table as text.
 
     Members are named as in Table 1, `MAE (M)`, or as in the zoo, `mae_med`. A rule with fewer than
     two members is listed as left out. Raises BadInput for other names.
     """
-    titles = {_title(name): paths for name, paths in files.items()}
+    titles = {_title(name): paths for name, paths in members.files.items()}
+    members = replace(members, files=titles)
     check_not_read(titles, [out / FOLDER])
-    pool = read_pool(titles)
+    settings = members.evaluated_by(settings)
+    pool, notes = read_pool(members)
     models = {name: PAPER_MODELS[name] for name in PAPER_MODELS if name in titles}
     rows, left_out = [], []
     for rule in PAPER_ENSEMBLES:
         try:
-            members = members_of(rule, models)
+            chosen = members_of(rule, models)
         except BadInput as error:
             left_out.append(f"left out: {error}")
             continue
-        rows.append(_row(rule, members, pool, out, combine, settings))
+        rows.append(_row(rule, chosen, pool, out, combine, settings))
     if not rows:
         raise BadInput(f"no ensemble of Table 3 has two of its members: {left_out[0]}")
     gaps = [title_of(f"gap_{attribute}") for attribute in settings.attributes]
     table = aligned([["ensemble", "members", "AUC", *gaps], *rows])
-    return "\n".join(
-        [table, *left_out, _reading(combine, _shown_split(pool), settings), f"wrote {out / FOLDER}"]
-    )
+    reading = wrapped(_reading(combine, _shown_split(pool), settings), indent="")
+    reading += [line for note in notes for line in wrapped(note)]
+    return "\n".join([table, *left_out, *reading, *wrapped(f"wrote {out / FOLDER}")])
 
 
 def _title(name: str) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
+from analysis.evaluation.fitting import fitted_rows
 from analysis.results.numbers import Number, is_gap
-from analysis.wording import EXTREMES, UNDEFINED, aligned, definition_of
+from analysis.wording import (
+    EXTREMES,
+    definition_of,
+    points,
+    quoted,
+    signed,
+    with_interval,
+    with_null,
+    wrapped,
+)
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.ensembles.report import Reported
 from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch
@@ -23,66 +32,64 @@ def search_text(
     named = [(str(number), each) for number, each in enumerate(front, start=1)]
     members = [[number, " + ".join(each.members)] for number, each in named]
     members.append(["best", f"{best.members[0]} (the single member with the highest AUC on val)"])
-    percent = f"{100 * settings.confidence:g} %"
-    head = ["#", "protocol", "what", "val", "test", f"{percent} interval, test", "val - test"]
+    head = [
+        "#",
+        "what",
+        "val",
+        "test (interval)",
+        "val - test",
+        "corrected; null; p",
+        "worst, best",
+    ]
     lines = [line for number, each in [*named, ("best", best)] for line in _lines(number, each)]
     count = f"{len(search.bits_M):,} ensembles of {len(search.names)} members"
     return "\n".join(
         [
             f"front: {len(front)} of {count}, mean {search.combine}, chosen on val",
-            aligned([["#", "members"], *members]),
+            *fitted_rows([["#", "members"], *members], (1,)),
             "",
-            aligned([[*head, "note, test"], *lines]),
-            *textwrap.wrap(_reading(settings), 100, break_on_hyphens=False),
+            *fitted_rows([head, *lines], (1, 6)),
+            *wrapped(_reading(settings), indent=""),
         ]
     )
 
 
 def _lines(number: str, each: Reported) -> Iterator[list[str]]:
-    shown, protocol = summary_rows(each.evaluation, "test"), str(each.evaluation.protocol)
+    shown = summary_rows(each.evaluation, "test")
     for name, value in each.val.items():
-        optimism = f"{each.optimism[name]:+.4f}" if name in each.optimism else NONE
+        optimism = signed(each.optimism[name]) if name in each.optimism else NONE
         test = shown.get(name)
-        yield [
-            *(number, protocol, _what(name), f"{value:.4f}"),
-            *(*_value(test), optimism, _note(name, test)),
-        ]
+        result = NONE if test is None else with_interval(test)
+        yield [number, _what(name), points(value), result, optimism, *_notes(name, test)]
 
 
 def _what(name: str) -> str:
-    """`mean AUC, all images`, `race gap (gap_of_mean)`."""
+    """`AUC, all images`, `race gap (gap_of_mean)`."""
     if not is_gap(name):
-        return "mean AUC, all images"
+        return "AUC, all images"
     return f"{number_named(name).attribute} gap ({definition_of(name)})"
 
 
-def _value(number: Number | None) -> tuple[str, str]:
+def _notes(name: str, number: Number | None) -> tuple[str, str]:
+    """What a gap would be without noise and by chance, and its groups; or why it is undefined."""
     if number is None:
-        return NONE, NONE
-    value = UNDEFINED if number["value"] is None else f"{number['value']:.4f}"
-    interval = f"[{number['lo']:.4f}, {number['hi']:.4f}]" if number["lo"] is not None else NONE
-    return value, interval
-
-
-def _note(name: str, number: Number | None) -> str:
-    if number is None:
-        return "no test split given"
-    notes = []
-    if is_gap(name) and number["worst_group"] is not None:
-        notes.append(f"{number['worst_group']} to {number['best_group']}")
-    if is_gap(name) and number["null_mean"] is not None:
-        null = f"null {number['null_mean']:.4f} (to {number['null_hi']:.4f})"
-        p = "" if number["p_value"] is None else f", p {number['p_value']:.3f}"
-        notes.append(f"{null}{p}")
-    if number["bias_corrected"] is not None:
-        notes.append(f"bias-corrected {number['bias_corrected']:.4f}")
-    return "; ".join([*notes, *([number["reason"]] if number["reason"] else [])])
+        return "no test split given", ""
+    if number["value"] is None:
+        return str(number["reason"])[:40], ""
+    if not is_gap(name):
+        return "", ""
+    order = (
+        ""
+        if number["worst_group"] is None
+        else (f"{quoted(number['worst_group'])}, {quoted(number['best_group'])}")
+    )
+    return with_null(number), order
 
 
 def _reading(settings: EvaluationSettings) -> str:
     percent = f"{100 * settings.confidence:g} %"
     return (
-        "Values are fractions under the protocol full: every labelled image counts once. AUCs are"
+        "In points (1 point = 0.01), protocol full: every labelled image counts once. AUCs are"
         " means over pathologies; gap_of_mean is the largest minus the smallest of the groups'"
         " means. Chosen on val: no other ensemble is at least as good in AUC and every gap and"
         " better in one. Only the front and the best member were evaluated on test. Where val -"

@@ -11,16 +11,18 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from analysis.evaluation.evaluate import prediction_files
+from analysis.evaluation.evaluate import files_in, prediction_files
+from analysis.evaluation.fitting import fitted_rows
 from analysis.results.replicates import study_numbers
 from analysis.results.results import StudyResults, open_results
-from analysis.wording import aligned
+from analysis.wording import points, signed, signed_interval, wrapped
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.evaluate import evaluate, join_splits
+from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.pairing import check_pairing
-from fairfm_core.evaluation.predictions import Predictions, read_predictions
+from fairfm_core.evaluation.reading.form import PredictionForm
+from fairfm_core.evaluation.reading.model import ReadModel, read_model
 from fairfm_core.evaluation.selection.comparison import (
     COLUMNS,
     Family,
@@ -30,7 +32,7 @@ from fairfm_core.evaluation.selection.comparison import (
     nothing_lent,
 )
 
-FILE = "comparisons.parquet"
+FILE, CSV = "comparisons.parquet", "comparisons.csv"
 TEXTS = ("a", "b", "protocol", "split", "name", "spread", "reason")
 COUNTS = ("seeds_a", "seeds_b")
 SCHEMA = pa.schema(
@@ -50,6 +52,10 @@ class ComparisonRequest:
     family: tuple[str, ...]
     """Empty for the default: the AUC and the AUC gap of each attribute."""
     split: str
+    attributes: tuple[str, ...] = ()
+    """Attributes to evaluate; empty for sex and race where the predictions have them."""
+    notes: tuple[str, ...] = ()
+    """What reading the files has changed or taken for granted."""
 
     @property
     def declared(self) -> Family:
@@ -58,25 +64,35 @@ class ComparisonRequest:
         return Family(self.family or ("auc", *gaps), self.split)
 
 
-def compare_files(request: ComparisonRequest) -> pd.DataFrame:
-    """Compare models by the paths of their predictions; raises BadInput where they cannot be
-    paired.
+def compare_files(
+    request: ComparisonRequest, form: PredictionForm
+) -> tuple[ComparisonRequest, pd.DataFrame]:
+    """Compare models by the paths of their predictions; the returned request names the attributes.
 
-    A path is a file, a folder of files of one model, or a folder of such folders: its seeds.
+    A path is a file, a folder of files of one model, or a folder of such folders: its seeds. Raises
+    BadInput for files that are not predictions and models that cannot be paired.
     """
-    seeds = {name: _seeds(Path(name)) for pair in request.pairs for name in pair}
+    read = {name: _seeds(Path(name), form, request) for pair in request.pairs for name in pair}
+    seeds = {name: [each.predictions for each in models] for name, models in read.items()}
     for a, b in request.pairs:
         check_pairing(seeds[a][0], seeds[b][0], (a, b))
     for name, models in seeds.items():
         for first, other in pairwise(models):
             check_pairing(first, other, (f"a seed of {name}", "the next"))
-    settings = request.settings
+    shared = {each.attributes for models in read.values() for each in models}
+    if len(shared) > 1:
+        raise BadInput("the models have different attributes; say which, as in --attributes sex")
+    settings = request.settings.model_copy(update={"attributes": shared.pop()})
+    notes = dict.fromkeys(
+        f"{name}: {note}" for name, models in read.items() for each in models for note in each.notes
+    )
+    request = replace(request, settings=settings, notes=tuple(notes))
     sides = {
         name: Side(name, tuple(evaluate(model, settings) for model in models))
         for name, models in seeds.items()
     }
     pairs = [(sides[a], sides[b]) for a, b in request.pairs]
-    return compared(pairs, request.declared, settings.confidence)
+    return request, compared(pairs, request.declared, settings.confidence)
 
 
 def compare_configurations(
@@ -101,17 +117,23 @@ def compare_configurations(
 def comparison_text(table: pd.DataFrame, request: ComparisonRequest) -> str:
     """The declared tests as text, every number with what it is."""
     shown = table[table["p_holm"].notna() | _undefined(table, request)]
-    lines = [_line(row) for _, row in shown.iterrows()]
+    rows = [_line(row) for _, row in shown.iterrows()]
     confidence = f"{100 * request.settings.confidence:g} %"
-    head = ["a", "b", "split", "protocol", "number", "a", "b", "a - b", f"{confidence} interval"]
-    head += ["fair", "p", "p (Holm)", "spread between training runs", "note"]
-    return "\n".join([aligned([head, *lines]), _reading(shown)])
+    head = ["a", "b", "number", "a", "b", f"a - b ({confidence})", "fair", "p", "p (Holm)"]
+    where = (
+        f"Split {request.split}, protocol {table['protocol'].iloc[0]}, in points (1 point = 0.01)"
+    )
+    notes = dict.fromkeys(note for _, row in shown.iterrows() for note in _notes(row))
+    lines = [f"{where}: means over pathologies.", *fitted_rows([head, *rows], (0, 1))]
+    lines += [line for note in notes for line in wrapped(note)]
+    lines += [line for note in request.notes for line in wrapped(f"note: {note}")]
+    return "\n".join([*lines, *wrapped(_reading(shown), indent="")])
 
 
 def _reading(shown: pd.DataFrame) -> str:
     tested = int(shown["p_holm"].notna().sum())
     how = (
-        "Values are fractions, means over pathologies; gap_<attribute> is the AUC's gap_of_mean."
+        "gap_<attribute> is the AUC's gap_of_mean."
         " The interval is that of the difference: both models on the same draws of patients, and"
         " the spread between training runs where it is known."
     )
@@ -132,47 +154,46 @@ def _undefined(table: pd.DataFrame, request: ComparisonRequest) -> pd.Series:
 
 
 def _line(row: pd.Series) -> list[str]:
-    limits = "none"
-    if pd.notna(row["lo"]):
-        limits = f"[{row['lo']:+.4f}, {row['hi']:+.4f}]"
+    def number(key: str) -> float | None:
+        return None if pd.isna(row[key]) else float(row[key])
+
+    difference = {"value": number("difference"), "lo": number("lo"), "hi": number("hi")}
+    fair = number("null_difference")
     return [
-        *(str(row[key]) for key in ("a", "b", "split", "protocol", "name")),
-        *(_number(row["value_a"], ".4f"), _number(row["value_b"], ".4f")),
-        *(_number(row["difference"], "+.4f"), limits),
-        "" if pd.isna(row["null_difference"]) else f"{row['null_difference']:+.4f}",
+        *(str(row["a"]), str(row["b"]), str(row["name"])),
+        *(points(number("value_a")), points(number("value_b"))),
+        *(signed_interval(difference), "" if fair is None else signed(fair)),
         *(_p_value(row["p_value"]), _p_value(row["p_holm"])),
-        *(_text(row["spread"], "unknown"), _text(row["reason"], "")),
     ]
 
 
-def _text(value: str | float | None, missing: str) -> str:
-    """A column of text that is empty in every row holds NaN instead of None."""
-    return missing if pd.isna(value) else str(value)
+def _notes(row: pd.Series) -> list[str]:
+    """Where the spread between training runs comes from, and what a reader must know.
+
+    A column of text that is empty in every row holds NaN instead of None.
+    """
+    spread = "unknown" if pd.isna(row["spread"]) else row["spread"]
+    notes = [f"spread between training runs: {spread}"]
+    return notes if pd.isna(row["reason"]) else [*notes, f"note: {row['reason']}"]
 
 
 def _p_value(value: float | None) -> str:
     return "none" if pd.isna(value) else format(value, ".3f")
 
 
-def _number(value: float | None, form: str) -> str:
-    return "undefined" if pd.isna(value) else format(value, form)
-
-
-def _seeds(path: Path) -> list[Predictions]:
+def _seeds(path: Path, form: PredictionForm, request: ComparisonRequest) -> list[ReadModel]:
     """The models at a path: one, or one for each seed's folder."""
     if not path.exists():
         raise BadInput(f"no predictions at {path}; give a file, a folder, or a folder of seeds")
     folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
-    if not folders or any(path.glob("*.parquet")):
-        return [_model(path)]
-    return [_model(folder) for folder in folders]
+    if not folders or files_in(path):
+        return [_model(path, form, request)]
+    return [_model(folder, form, request) for folder in folders]
 
 
-def _model(path: Path) -> Predictions:
+def _model(path: Path, form: PredictionForm, request: ComparisonRequest) -> ReadModel:
     """One model's predictions of all its splits, also from the folder of an adapt stage."""
-    inner = path / "predictions"
-    files = prediction_files(inner if inner.is_dir() else path)
-    return join_splits([read_predictions(file) for file in files])
+    return read_model(prediction_files(path), form, request.attributes, request.settings)
 
 
 def _side(results: StudyResults, label: str) -> Side:

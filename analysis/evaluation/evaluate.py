@@ -1,41 +1,90 @@
-"""`fairfm evaluate`: prediction files to tables in parquet."""
+"""`fairfm evaluate`: the files of one model to an evaluation and its findings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.evaluation.findings import ModelFindings, findings_of
+from analysis.results.study_record import STUDIES
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.evaluate import evaluate
-from fairfm_core.evaluation.predictions import read_predictions
-from fairfm_core.evaluation.tables import Evaluation, write_evaluation
+from fairfm_core.evaluation.reading.files import FORMATS, SAID
+from fairfm_core.evaluation.reading.form import PredictionForm
+from fairfm_core.evaluation.reading.model import read_model
 from fairfm_core.storage.inspection import DONE, inspected, once_per_machine
 
 
-def evaluate_files(paths: Sequence[Path], out: Path, settings: EvaluationSettings) -> Evaluation:
-    """Evaluate one model's prediction files (or folders of them) and write the tables to `out`.
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """One model's findings, and what reading its files has changed or taken for granted."""
 
-    Raises BadInput for files that are not predictions, or not of one model.
+    findings: ModelFindings
+    notes: tuple[str, ...]
+    source: str
+    """The files, as their user calls them."""
+
+
+def evaluate_files(
+    paths: Sequence[Path],
+    settings: EvaluationSettings,
+    form: PredictionForm,
+    attributes: Sequence[str] = (),
+) -> EvaluatedModel:
+    """Evaluate one model's prediction files, or folders of them.
+
+    Args:
+        paths: files and folders.
+        settings: how to evaluate; its attributes are replaced.
+        form: what the files' columns and numbers mean.
+        attributes: those to evaluate; without any, sex and race where the predictions have them.
+
+    Raises:
+        BadInput: files that are not predictions, or not of one model.
     """
     files = [file for path in paths for file in prediction_files(path)]
-    evaluation = evaluate([read_predictions(file) for file in files], settings)
-    write_evaluation(evaluation, out)
-    return evaluation
+    read = read_model(files, form, attributes, settings)
+    settings = settings.model_copy(update={"attributes": read.attributes})
+    evaluation = evaluate(read.predictions, settings)
+    source = ", ".join(str(path) for path in paths)
+    findings = findings_of(evaluation, settings, read.predictions)
+    return EvaluatedModel(findings, read.notes, source)
+
+
+def check_out(out: Path, paths: Sequence[Path]) -> None:
+    """Raise BadInput if tables would be written among the predictions and read as such later."""
+    for path in paths:
+        if path.is_dir() and out.resolve() == path.resolve():
+            raise BadInput(f"--out {out} is the folder of the predictions; give another folder")
 
 
 def prediction_files(path: Path) -> list[Path]:
-    """The file itself, or the parquet files of a folder; BadInput for a folder without any.
+    """The file itself, or the files of a folder in the first format of which it has any.
 
-    Raises Damaged in the folder of a finished stage that is not as it was stored.
+    A folder of an adapt stage stands for the predictions in it. Raises BadInput for a folder
+    without any, Damaged in the folder of a finished stage that is not as it was stored.
     """
+    inner = path / "predictions"
+    path = inner if inner.is_dir() else path
     _check_stage(path)
     if not path.is_dir():
         return [path]
-    files = sorted(path.glob("*.parquet"))
-    if not files:
-        raise BadInput(f"folder {path} holds no .parquet file; give a folder of prediction files")
-    return files
+    if files := files_in(path):
+        return files
+    if (path / STUDIES).is_dir():
+        raise BadInput(
+            f"{path} is a results folder: give two of its configurations with --compare, or the"
+            f" predictions of one trial, which `fairfm results where {path} TRIAL` finds"
+        )
+    raise BadInput(f"folder {path} holds no predictions; give a file or a folder of files ({SAID})")
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of the first format of which a folder has any; none without."""
+    found = (sorted(folder.glob(f"*.{extension}")) for extension in FORMATS)
+    return next((files for files in found if files), [])
 
 
 def _check_stage(path: Path) -> None:

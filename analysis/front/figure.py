@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.figure_files import WIDTH, figure_bytes, plain_text
 from analysis.front.panels import Limits, Panel, Point
 from analysis.results.numbers import POINTS
 
-if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType
-
-WIDTH = 6.9  # inches: two columns of a journal page
 PANEL_HEIGHT = 2.9
 LEGEND_LINE = 0.17
 MOST_LISTED = 12
-STYLE: dict[RcKeyType, Any] = {
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "fairfm",
-    "svg.fonttype": "none",
-}
-CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}
-UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 def front_figure_bytes(panels: Sequence[Panel], title: str, form: str) -> bytes:
     """The figure as `pdf` or `svg`: equal panels and title give equal bytes."""
-    with mpl.rc_context(STYLE):
-        figure = drawn_figure(panels, title)
-        CANVASES[form](figure)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=form, metadata=UNDATED[form])
-    return buffer.getvalue()
+    return figure_bytes(lambda: drawn_figure(panels, title), form)
 
 
 def drawn_figure(panels: Sequence[Panel], title: str) -> Figure:
@@ -134,10 +112,4 @@ def _listed(panels: Sequence[Panel]) -> list[Point]:
 
 def _handle(point: Point) -> Line2D:
     label = f"{point.number}  {point.label}" if point.number else point.label
-    return Line2D([], [], label=_plain(label), **_marker(point))
-
-
-def _plain(text: str) -> str:
-    """The text as it is: neither mathematics nor, with a leading underscore, hidden."""
-    escaped = text.replace("$", r"\$")
-    return f" {escaped}" if escaped.startswith("_") else escaped
+    return Line2D([], [], label=plain_text(label), **_marker(point))

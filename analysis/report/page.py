@@ -55,6 +55,24 @@ def write_report(location: str, study: str | None = None, out: Path | None = Non
     return analysis.write(page.encode(), "report.html", out)
 
 
+def environment() -> Environment:
+    """The templates of pages, with the filters that they use; every name is escaped."""
+    templates = Environment(
+        loader=PackageLoader("analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "title_of": title_of,
+        "definition_of": definition_of,
+        "short_axis": short_axis,
+        "better": better,
+    }
+    return templates
+
+
 def report_html(
     results: StudyResults,
     evaluations: Mapping[str, Evaluation],
@@ -62,20 +80,7 @@ def report_html(
     numbers: StudyNumbers,
 ) -> str:
     """The page as text; equal results give equal pages. Every name in it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "title_of": title_of,
-        "definition_of": definition_of,
-        "short_axis": short_axis,
-        "better": better,
-    }
-    page = environment.get_template(TEMPLATE)
+    page = environment().get_template(TEMPLATE)
     overview = _overview(results, front, numbers)
     return page.render(**overview, **_sections(results, evaluations, front))
 

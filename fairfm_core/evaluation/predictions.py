@@ -150,7 +150,10 @@ def _check_pairs(columns: list[str]) -> None:
         raise BadInput("a pathology may not be named 'mean': that is the mean over pathologies")
     for name in sorted(labels ^ scores):
         have, lack = ("y_", "p_") if name in labels else ("p_", "y_")
-        raise BadInput(f"column {have + name!r} has no matching column {lack + name!r}; give both")
+        hint = did_you_mean(lack + name, [c for c in columns if c.startswith(lack)])
+        raise BadInput(
+            f"column {have + name!r} has no matching column {lack + name!r}{hint}; give both"
+        )
 
 
 def _check_values(frame: pd.DataFrame, name: str) -> None:

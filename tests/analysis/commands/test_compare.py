@@ -66,7 +66,9 @@ def test_two_sets_of_seeds(models: Path) -> None:
     assert auc["lo"] > 0
     assert auc["se_seeds"] > 0
     assert "val" in set(table["split"])
-    assert "corrected for these 3 tests" in done.output
+    assert "corrected for these 3 tests" in " ".join(done.output.split())
+    assert f"{100 * auc['value_a']:.1f}" in done.output, "in points, as elsewhere"
+    assert max(map(len, done.output.splitlines())) <= 120
 
 
 def test_one_file_against_another_and_a_declared_family(models: Path) -> None:
@@ -114,7 +116,7 @@ def test_configurations_of_a_study_by_label(results_folder: Path, tmp_path: Path
     [
         (lambda f: f.head(150), "predict different images"),
         (lambda f: f.assign(y_Edema=1 - f["y_Edema"]), "'y_Edema' differs"),
-        (lambda f: f.assign(patient_id="one"), "'patient_id' differs"),
+        (lambda f: f.assign(patient_id="a" + f["patient_id"]), "'patient_id' differs"),
         (lambda f: f.rename(columns=lambda c: c.replace("Edema", "Mass")), "different pathologies"),
     ],
 )

@@ -44,15 +44,22 @@ def test_writes_tables_and_prints_what_each_number_is(folder):
     assert done.exit_code == 0, done.output
     result = read_evaluation(folder / "out")
     assert set(result.metrics["group"].dropna()) == {"all", "F", "M", "<40", "40-59", "60+"}
-    head = done.output.splitlines()[0].split()
-    assert head[:5] == ["split", "protocol", "what", "value", "95"]
-    line = next(text for text in done.output.splitlines() if "age gap (mean_of_gaps)" in text)
-    assert line.startswith("val")
-    assert all(word in line for word in ("full", "[", "null", "p "))
-    line = next(text for text in done.output.splitlines()[::-1] if "worst-group" in text)
-    assert line.startswith("test")
+    lines = done.output.splitlines()
+    assert lines[0].startswith(f"{files[0]}")
+    words = " ".join(done.output.split())
+    assert (
+        "Split test, protocol full, mean over 1 pathology; in points (1 point = 0.01), 95 %"
+        in words
+    )
+    gap = result.gaps.query("split == 'test' and attribute == 'age' and metric == 'auc'").iloc[0]
+    (line,) = [text for text in lines if text.startswith("AUC") and "'age'" in text]
+    assert f"{100 * gap['value']:.1f} (" in line
+    assert f"{100 * gap['null_mean']:.1f}, to " in line
+    assert f"'{gap['worst_group']}', '{gap['best_group']}'" in line
     worst = result.metrics.query("metric == 'worst_group_auc' and attribute == 'age'").iloc[-1]
-    assert f"worst-group mean AUC, age={worst['group']}" in line
+    assert f"'age' '{worst['group']}' {100 * worst['bias_corrected']:.1f}" in done.output
+    first = next(text for text in lines if text.startswith("'age'"))
+    assert first.split()[1] == f"'{worst['group']}'", "the worst group comes first"
     assert _run(folder, "--out", folder / "again", "--age-edges", "40,60", *few).exit_code == 0
     for name in ("metrics.parquet", "gaps.parquet"):
         same = (folder / "out" / name).read_bytes() == (folder / "again" / name).read_bytes()
@@ -80,9 +87,9 @@ def test_a_small_table_is_told_in_whole_words(tmp_path):
     )
     done = _run(folder, "--out", tmp_path / "out", "--metrics", "auc", "--replicates", 20)
     assert done.exit_code == 0, done.output
-    assert "3 images, 1 patient; no interval: one patient only" in done.output
-    shared = "race=Asian, race=White undefined for Edema: 0 negatives among 1 image"
-    assert shared in done.output
+    assert "'sex' 'F', 'race' 'Black': no interval: one patient only" in done.output
+    words = " ".join(done.output.split())
+    assert "'race' 'Asian' ('Edema': 0 negatives among 1 image), 'race' 'White' (" in words
     for wrong in ("1 patients", "1 images", "nan", "None"):
         assert wrong not in done.output
 
@@ -117,7 +124,7 @@ def test_protocols_stand_side_by_side(folder):
     assert list(result.metrics["protocol"].unique()) == ["full", "balanced", "resample"]
     assert set(result.weights["protocol"]) == {"full", "balanced", "resample"}
     assert "balanced, test: smallest effective sample" in done.output
-    assert "weights.parquet" in done.output
+    assert "weights.csv" in done.output
     alone = _run(folder, "--out", folder / "alone", *few)
     assert alone.exit_code == 0
     assert "effective sample" not in alone.output
@@ -134,7 +141,9 @@ def test_bad_input(folder):
         assert isinstance(done.exception, BadInput)
         assert said in str(done.exception)
     assert _run(folder, "--out", folder / "out", "--protocol", ",").exit_code == 2
-    assert isinstance(_run(folder, "--out", folder / "out").exception, BadInput)  # no race
+    race = _run(folder, "--out", folder / "out", "--attributes", "race").exception
+    assert "unknown attribute 'race'" in str(race)
+    assert str(race).endswith("the predictions have: 'sex', 'age'")
     assert _run(folder, "--out", folder / "out", "--age-edges", "forty").exit_code == 2
     absent = _run(folder / "absent.parquet", "--out", folder / "out").exception
     assert isinstance(absent, BadInput)

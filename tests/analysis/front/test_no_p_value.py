@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evaluation.text import short_table
+from analysis.evaluation.findings import ModelFindings
+from analysis.evaluation.page import evaluation_page
 from analysis.front.outputs import write_front
 from analysis.front.rows import number_of
 from analysis.front.study_analysis import analyse_study
@@ -55,4 +56,5 @@ def test_a_gap_without_a_p_value_is_judged_nowhere_and_says_why(
         rows = list(csv.DictReader(file))
     assert all(row["test_gap_race_no_p_value"].startswith(WHY) for row in rows if row["on_front"])
     evaluation = next(iter(analysis.evaluations.values()))
-    assert WHY in short_table(evaluation, EvaluationSettings())
+    findings = ModelFindings(evaluation, EvaluationSettings(), (), ("sex", "race"))
+    assert WHY in " ".join(evaluation_page(findings, [], "model", "").split())

@@ -96,6 +96,12 @@ def read_text_table(path: Path, form: CsvForm = PLAIN) -> tuple[pd.DataFrame, di
     return table.mask(table == ""), _replaced(content, path)
 
 
+def column_names(path: Path, form: CsvForm = PLAIN) -> list[str]:
+    """The names in the header of a csv file, in its order; raises BadInput as `read_text_table`."""
+    content = _as_utf8(_content(path), form, path)
+    return _header(content, form.delimiter or _delimiter(content), path)
+
+
 def _as_utf8(content: bytes, form: CsvForm, path: Path) -> bytes:
     """The bytes in UTF-8, without lines of comment."""
     encoding = form.encoding or next((e for m, e in MARKS.items() if content.startswith(m)), None)

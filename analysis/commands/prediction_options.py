@@ -1,0 +1,124 @@
+"""Options that say how files of predictions are laid out, shared by the commands that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from fairfm_core.evaluation.reading.form import PredictionForm
+
+OPTIONS = (
+    click.option(
+        "--column",
+        multiple=True,
+        metavar="NAME=COLUMN",
+        help="The file's column of image_id, patient_id, split, an attribute, y_<pathology> or"
+        " p_<pathology>; may be repeated.",
+    ),
+    click.option(
+        "--labels", default="y_*", show_default=True, help="Columns of labels; * is the pathology."
+    ),
+    click.option(
+        "--predicted",
+        default="p_*",
+        show_default=True,
+        help="Columns of scores; * is the pathology.",
+    ),
+    click.option(
+        "--scores",
+        default="probabilities",
+        show_default=True,
+        type=click.Choice(["probabilities", "logits", "percent"]),
+        help="What the scores are.",
+    ),
+    click.option(
+        "--pathologies",
+        default="",
+        help="Pathologies to evaluate, separated by commas.  [default: all]",
+    ),
+    click.option(
+        "--bins",
+        multiple=True,
+        metavar="NAME=EDGES",
+        help="Cut a measurement into groups at these edges, as in bmi=18.5,25; may be repeated.",
+    ),
+    click.option(
+        "--conflicts",
+        default="refuse",
+        show_default=True,
+        type=click.Choice(["refuse", "unknown"]),
+        help="Patients of two sexes or races: refuse, or set the attribute to null.",
+    ),
+    click.option(
+        "--delimiter", default=None, help="Of csv files.  [default: the one of the header]"
+    ),
+    click.option(
+        "--encoding", default=None, help="Of csv files, such as latin-1.  [default: UTF-8]"
+    ),
+)
+NAMES = (
+    *("column", "labels", "predicted", "scores", "pathologies"),
+    *("bins", "conflicts", "delimiter", "encoding"),
+)
+
+
+def prediction_options(command: Any) -> Any:
+    """The command with the options."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def prediction_form(options: Mapping[str, Any], resampling: str = "patients") -> PredictionForm:
+    """The layout that the options describe; BadInput for one that cannot be.
+
+    Args:
+        options: the command's options by name.
+        resampling: with `images`, every image may count as a patient where none is named.
+    """
+    from fairfm_core.evaluation.reading.form import PredictionForm
+
+    return PredictionForm(
+        columns=dict(_pair("--column", text) for text in options["column"]),
+        labels=options["labels"],
+        predicted=options["predicted"],
+        scores=options["scores"],
+        pathologies=tuple(n.strip() for n in options["pathologies"].split(",") if n.strip()),
+        bins=dict(_bin(text) for text in options["bins"]),
+        conflicts=options["conflicts"],
+        images_as_patients=resampling == "images",
+        delimiter=_delimiter(options["delimiter"]),
+        encoding=options["encoding"],
+    )
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    from fairfm_core.errors import BadInput
+
+    name, sign, rest = (part.strip() for part in text.partition("="))
+    if not (name and sign and rest):
+        example = {"--column": "sex=Gender", "--bins": "bmi=18.5,25"}[option]
+        raise BadInput(f"{option} {text!r}: give a name and what it stands for, as in {example}")
+    return name, rest
+
+
+def _bin(text: str) -> tuple[str, tuple[float, ...]]:
+    from fairfm_core.errors import BadInput
+
+    name, listed = _pair("--bins", text)
+    try:
+        return name, tuple(float(edge) for edge in listed.split(",") if edge.strip())
+    except ValueError:
+        raise BadInput(f"--bins {text!r}: edges are numbers, as in bmi=18.5,25") from None
+
+
+def _delimiter(text: str | None) -> str | None:
+    from fairfm_core.errors import BadInput
+
+    known = {"tab": "\t", "\\t": "\t"}
+    if text is None or len(character := known.get(text, text)) == 1:
+        return text if text is None else character
+    raise BadInput(f"--delimiter {text!r}: give one character, such as ';', or tab")
