@@ -86,6 +86,7 @@ ORDER = {
         planning
         status tracking upkeep
         preflight
+        live
         execution
         doctor
         api commands

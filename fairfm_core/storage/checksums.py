@@ -86,10 +86,15 @@ def _stamp(path: Path, status: os.stat_result, checksum: str) -> Path:
     return stamp_folder() / key
 
 
+def cache_folder() -> Path:
+    """This program's folder in the user's cache, which need not exist or be writable."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache) / "fairfm"
+
+
 def stamp_folder() -> Path:
     """The user's folder of stamps: empty files, which may be removed at any time."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(cache) / "fairfm" / "verified"
+    return cache_folder() / "verified"
 
 
 def _leave(stamp: Path) -> None:

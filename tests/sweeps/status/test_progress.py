@@ -16,7 +16,7 @@ from sweeps.planning.study import StudySpec
 from sweeps.status import progress as progress_module
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
-from sweeps.status.time_left import TimeLeft, duration, work_of, worker_time
+from sweeps.status.worker_time import TimeLeft, duration, work_of, worker_time
 
 
 @pytest.fixture
