@@ -86,6 +86,7 @@ ORDER = {
         planning
         status tracking upkeep
         preflight
+        timing
         live
         execution
         doctor

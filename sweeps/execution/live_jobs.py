@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import priority
-from sweeps.live.work import LiveJob
 from sweeps.preflight.resources import WORKERS, Cluster
+from sweeps.timing.work import LiveJob
 
 ACCELERATOR = "accelerator_type:"
 """How Ray names a node's kind of GPU among its resources."""

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairfm_core.stages import EpochValues, Stage
-from sweeps.live.announced import AnnouncedTime
 from sweeps.live.board import Board, FailedWork, RunningJob, finite, one_line
-from sweeps.live.durations import add_durations, read_durations
-from sweeps.live.epochs import epochs_of, share_of
 from sweeps.live.front_so_far import FrontSoFar
 from sweeps.live.names import common_name, listed
-from sweeps.live.schedule import Amounts
-from sweeps.live.time_left import TimeLeft
 from sweeps.live.trial_counts import TrialCounts
-from sweeps.live.work import LiveJob, work_of_job
 from sweeps.planning.plan import PlannedTrial
 from sweeps.status.status import StudyStatus
+from sweeps.timing.announced import AnnouncedTime
+from sweeps.timing.durations import add_durations, read_durations
+from sweeps.timing.epochs import epochs_of, share_of
+from sweeps.timing.schedule import Amounts
+from sweeps.timing.time_left import TimeLeft
+from sweeps.timing.work import LiveJob, work_of_job
 
 MOST_JOBS = 30
 """Running jobs that a board lists."""

@@ -65,7 +65,7 @@ def _jobs(board: Board, room: int, width: int, colour: bool) -> list[str]:
         return []
     total = len(board.jobs) + board.more_jobs
     shown = board.jobs if total <= room else board.jobs[: max(1, room - 1)]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     columns = [column for column in COLUMNS if width >= column[3]]
     for heading, side, least, _, _ in columns:
         wide = heading == "trials"

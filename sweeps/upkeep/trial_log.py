@@ -171,7 +171,10 @@ def _of_checkpoint(store: ArtifactStore, fingerprint: str) -> tuple[Row, ...]:
 
     from fairfm_core.training.checkpoint import loaded_state
 
-    content = store.latest_checkpoint(fingerprint)
+    try:
+        content = store.latest_checkpoint(fingerprint)
+    except FileNotFoundError:  # a newer one has just taken its place
+        content = None
     if content is None:
         return ()
     saved = loaded_state(content, torch.device("cpu"), fingerprint)

@@ -7,6 +7,7 @@ a network, rows that heads are trained on, resampled rows of an evaluation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,10 @@ from fairfm_core.stages import Stage
 from sweeps.preflight.resources import stage_method
 from sweeps.status.image_passes import image_passes, split_counts
 
+SIZE_FACTOR = 4
+"""Between two sizes of work."""
+OF_SIZE = ", size "
+"""In the name of a kind of work, before the size."""
 WORDS = {
     "pretrain": ("pre-train", "pre-training"),
     "weights": ("read weights", "reading weights"),
@@ -76,8 +81,8 @@ class LiveJob:
 class Work:
     """How much work of which kind a job is."""
 
-    kind: str
-    """Method, network and device; jobs of one kind have one rate."""
+    family: str
+    """Method, network and device."""
     words: str
     """The kind in a sentence."""
     amount: float
@@ -90,6 +95,16 @@ class Work:
     rough: float | None = None
     """Seconds to expect where nothing like it was ever measured; None: nobody knows."""
 
+    @property
+    def size(self) -> int:
+        """The order of magnitude of the amount, in powers of four."""
+        return round(math.log(self.amount, SIZE_FACTOR))
+
+    @property
+    def kind(self) -> str:
+        """Family and size: jobs of one kind have one rate, which what begins a job is a part of."""
+        return f"{self.family}{OF_SIZE}{self.size}"
+
 
 def work_of_job(job: LiveJob, data: Iterable[PreparedData]) -> Work:
     """How much work of which kind the job is; `data` are all data sets of its study."""
@@ -97,7 +112,7 @@ def work_of_job(job: LiveJob, data: Iterable[PreparedData]) -> Work:
     device = job.device if "GPU" in job.demand else "cpu"
     words = WORDS[method][1]
     if method in ROUGH:
-        amount = AMOUNTS[method](job, data)
+        amount = max(1.0, AMOUNTS[method](job, data))
         fixed, each = ROUGH[method]
         rough = fixed + each * amount
         return Work(f"{method} {device}", words, amount, loads=method == "evaluate", rough=rough)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from sweeps.live.time_left import Outlook
 from sweeps.status.worker_time import duration
+from sweeps.timing.time_left import Outlook
 
 JUMP = 1.5
 """A change by more than this factor needs a reason."""

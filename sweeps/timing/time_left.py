@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sweeps.live.durations import Measured
-from sweeps.live.schedule import Amounts, Pending, makespan
-from sweeps.live.work import LiveJob, Work
+from sweeps.timing.durations import Measured
+from sweeps.timing.schedule import Amounts, Pending, makespan
+from sweeps.timing.work import OF_SIZE, LiveJob, Work
 
 Clock = float
 """Seconds of a monotonic clock."""
@@ -25,8 +25,8 @@ COLD_SHARE = 1 / 3
 """Least share of a first stage's time that counts as its own."""
 SHORT = 12.0
 """Below so many times COLD_SECONDS, the first epoch of a new process is not measured."""
-TRUST_KNOWN, TRUST_ROUGH = 0.5, 0.05
-"""What earlier runs, and a rough guess, count for beside this run's measurements, in jobs."""
+TRUST_KNOWN = 0.5
+"""What earlier runs count for beside this run's measurements, in jobs."""
 OVERDUE = 0.1
 """A job that takes longer than expected is expected to take this share of its time more."""
 
@@ -78,8 +78,9 @@ class TimeLeft:
         """What this run has measured, by job."""
         self._totals: dict[str, tuple[float, float]] = {}
         """Its seconds and amount, by kind of work."""
+        self._rates: dict[str, float | None] = {}
         self._running: dict[str, _Running] = {}
-        self._cold_starts = {loads: slots for loads in (False, True)}
+        self._cold_starts = dict.fromkeys((False, True), slots)
         """Starts in new processes that are still to come: of any stage, of those that load."""
 
     def started(self, name: str, now: Clock) -> None:
@@ -160,39 +161,48 @@ class TimeLeft:
         seconds, amount = self._totals.get(kind, (0.0, 0.0))
         self._totals[kind] = seconds + new.seconds - old.seconds, amount + new.amount - old.amount
         self._measured[name] = new
+        self._rates.clear()
 
     def _rate(self, work: Work) -> float | None:
-        """Seconds for each unit of the work: what this run has measured, and what was expected."""
-        seconds, amount = self._totals.get(work.kind, (0.0, 0.0))
-        prior = self._expected(work)
-        if prior is None:
-            return seconds / amount if amount else self._alike(work)
-        rate, trust = prior
-        weight = trust * work.amount
-        return (seconds + weight * rate) / (amount + weight)
+        """Seconds for each unit of the work, found once for its kind after each measurement."""
+        if work.kind not in self._rates:
+            self._rates[work.kind] = self._rate_of_kind(work)
+        return self._rates[work.kind]
 
-    def _expected(self, work: Work) -> tuple[float, float] | None:
-        """The rate before this run has measured any, and what it counts for."""
-        if work.kind in self._known:
-            return self._known[work.kind].rate, TRUST_KNOWN
-        if work.rough is not None:
-            return work.rough / work.amount, TRUST_ROUGH
-        return None
+    def _rate_of_kind(self, work: Work) -> float | None:
+        """What this run has measured, and what earlier ones have."""
+        seconds, amount = self._totals.get(work.kind, (0.0, 0.0))
+        known = self._known.get(work.kind)
+        if known is None:
+            return seconds / amount if amount > 0 else self._likely(work)
+        weight = TRUST_KNOWN * work.amount
+        return (seconds + weight * known.rate) / (amount + weight)
+
+    def _likely(self, work: Work) -> float | None:
+        """The rate of work that was never measured: that of the work most like it."""
+        for measured in (self.measured(), self._known):
+            rates = {size: measured[kind].rate for kind, size in _sizes(work, measured).items()}
+            if rates:
+                return rates[min(rates, key=lambda size: abs(size - work.size))]
+        return work.rough / work.amount if work.rough is not None else self._alike(work)
 
     def _alike(self, work: Work) -> float | None:
         """The rate of a method by those of others: with the same network, or else with any."""
-        if not work.network:
-            return None
-        same, any_network = list[float](), list[float]()
-        for other in self._kinds():
-            seconds, amount = self._totals.get(other.kind, (0.0, 0.0))
-            known = self._known.get(other.kind)
-            if amount or known:
-                rate = (seconds / amount if amount else known.rate if known else 0.0) / other.cost
-                (same if other.network == work.network else any_network).append(rate)
-        alike = same or any_network
-        return work.cost * sum(alike) / len(alike) if alike else None
+        measured = self._known | self.measured()
+        same, other = list[float](), list[float]()
+        for each in {w.kind: w for _, w in self._jobs.values() if w.network}.values():
+            if each.kind in measured:
+                rates = same if each.network == work.network else other
+                rates.append(measured[each.kind].rate / each.cost)
+        rates = same or other
+        return work.cost * sum(rates) / len(rates) if rates and work.network else None
 
-    def _kinds(self) -> Iterable[Work]:
-        """One job's work of each kind that needs a network."""
-        return {w.kind: w for _, w in self._jobs.values() if w.network}.values()
+
+def _sizes(work: Work, kinds: Iterable[str]) -> dict[str, int]:
+    """The kinds of the work's family, with their sizes."""
+    sizes = {}
+    for kind in kinds:
+        family, found, size = kind.rpartition(OF_SIZE)
+        if found and family == work.family and size.isdecimal():
+            sizes[kind] = int(size)
+    return sizes
