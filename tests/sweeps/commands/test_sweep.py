@@ -33,7 +33,8 @@ def test_watching_what_nobody_runs_ends_in_a_pipe(write_study: WriteStudy, tmp_p
     assert done.exit_code == 0
     lines = done.output.splitlines()
     assert lines[0] == f"no run of study small is at work in {tmp_path}/none"
-    assert lines[1] == "study small: 0 of 8 done, 0 failed"
+    assert lines[1].startswith("run what is missing with: fairfm sweep run ")
+    assert lines[2] == "study small: 0 of 8 done, 0 failed"
 
 
 def test_watching_is_for_people(write_study: WriteStudy) -> None:
@@ -53,4 +54,5 @@ def test_a_run_is_watched_until_it_ends(
         done = CliRunner().invoke(sweep, arguments)
     lines = done.output.splitlines()
     assert lines[0] == "[trials 1/8 done, 2 running, 0 failed; about 1 min 15 s left]"
-    assert lines[1] == "study small: 0 of 8 done, 0 failed"
+    assert lines[1] == "the run has ended"
+    assert lines[3] == "study small: 0 of 8 done, 0 failed"
