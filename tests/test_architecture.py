@@ -84,7 +84,8 @@ ORDER = {
         cli
         __main__
         planning
-        status tracking upkeep
+        status tracking
+        upkeep
         preflight
         timing
         live

@@ -93,6 +93,8 @@ class Board:
     """The latest ones."""
     elsewhere: tuple[Text, ...] = ()
     """Work that waits because other drivers do it."""
+    more_elsewhere: Count = 0
+    """Such work that is not listed."""
     seconds: Real = 0.0
     """Since this run began."""
     left: Real | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from fairfm_core.stages import EpochValues, Stage
@@ -30,7 +31,7 @@ from sweeps.timing.work import LiveJob, work_of_job
 MOST_JOBS = 30
 """Running jobs that a board lists."""
 MOST_FAILURES = 5
-"""Failures that a board lists."""
+"""Failures that a board lists, and pieces of work elsewhere."""
 MOST_PLACES = 5
 """Places of the front that a board lists."""
 OUTLOOK_SHARE = 50.0
@@ -176,7 +177,8 @@ class Progress:
                 front_size=len(places),
                 judged=self._front.judged,
                 failures=tuple(self._failures[-MOST_FAILURES:]),
-                elsewhere=tuple(f"{self._what(n)} ({who})" for n, who in self._elsewhere.items()),
+                elsewhere=tuple(islice(self._waits(), MOST_FAILURES)),
+                more_elsewhere=max(0, len(self._elsewhere) - MOST_FAILURES),
                 seconds=now - self._began,
                 left=self._time_left(now),
                 why=self._announced.why,
@@ -230,6 +232,10 @@ class Progress:
             seconds=now - self._running[name],
             left=self._time.job_left(name, now),
         )
+
+    def _waits(self) -> Iterator[str]:
+        """What waits for other drivers, and for whom."""
+        return (f"{self._what(name)} ({who})" for name, who in self._elsewhere.items())
 
     def _what(self, name: str) -> str:
         return f"{self._jobs[name].text} {self._trials_text[name]}"

@@ -50,7 +50,8 @@ def _foot(board: Board) -> list[tuple[str, str]]:
     stages = ", ".join(f"{kind} {done}/{total}" for kind, done, total in board.stages)
     lines = [(f"stages done: {stages}", "dim")]
     if board.elsewhere:
-        lines.append((f"{len(board.elsewhere)} running elsewhere: {board.elsewhere[0]}", "yellow"))
+        count = len(board.elsewhere) + board.more_elsewhere
+        lines.append((f"{count} running elsewhere: {board.elsewhere[0]}", "yellow"))
     lines += [(f"failed: {each.trials}: {each.reason}", "red") for each in board.failures[-2:]]
     lines += [(text, "green") for text in (best_text(board), front_text(board)) if text]
     return lines

@@ -10,7 +10,7 @@ import pytest
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from sweeps.live.watch import RunWatch
-from sweeps.planning.claims import TAKEOVER_SECONDS, Claims
+from sweeps.planning.claims import TAKEOVER_SECONDS, Claims, heartbeats
 
 from .boards import board
 
@@ -65,6 +65,14 @@ def test_a_driver_that_was_killed_is_not_seen(store: ArtifactStore) -> None:
         content = json.loads(path.read_text()) | {"started": "0"}
         path.write_text(json.dumps(content))
         assert RunWatch(store, "first").board() is None
+
+
+def test_a_heart_beats_whatever_there_is_to_say(store: ArtifactStore) -> None:
+    with Claims(store) as claims:
+        claims.news = lambda: {"board": 1 / 0}
+        claims._beat(7)
+        ((_, content),) = heartbeats(store)
+        assert content["beat"] == 7
 
 
 @pytest.mark.parametrize("content", [None, [], "x", {"study": "first"}, {"study": "\x1b"}])
