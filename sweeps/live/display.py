@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TextIO
 
 from fairfm_core.artifacts import ArtifactStore
@@ -33,6 +34,9 @@ class View(Protocol):
 
     def close(self, board: Board, news: News, values: Callable[[str], str]) -> None:
         """Show the last board."""
+
+    def release(self) -> None:
+        """Give the output back, after the last board or a failure."""
 
 
 def view_on(out: TextIO) -> View:
@@ -62,7 +66,9 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._closed.set()
         self._thread.join()
-        self._show(self._view.close, last=True)
+        self._show(self._view.close)
+        with suppress(OSError):
+            self._view.release()
         self._progress.remember()
 
     def _follow(self) -> None:
@@ -71,9 +77,9 @@ class Display:
             self._read_finished()
             self._show(self._view.show)
 
-    def _show(self, show: Show, last: bool = False) -> None:
-        """Show the board, unless that has failed before; the view is closed in any case."""
-        if self._broken and not last:
+    def _show(self, show: Show) -> None:
+        """Show the board, unless that has failed before."""
+        if self._broken:
             return
         try:
             news = self._progress.take_news()

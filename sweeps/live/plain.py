@@ -48,6 +48,9 @@ class PlainLines:
         if self._last != counts_text(board):
             self._write_state(board, "")
 
+    def release(self) -> None:
+        """Nothing is held."""
+
     def _due(self, board: Board) -> bool:
         few = board.trials <= MOST_LISTED
         return few or self._clock() - self._written >= GATHERED_SECONDS

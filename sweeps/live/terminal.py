@@ -95,10 +95,11 @@ class LiveTable:
 
     def close(self, board: Board, news: News, values: Callable[[str], str]) -> None:
         """Draw the board for the last time and leave it there."""
-        try:
-            self.show(board, news, values)
-        finally:
-            self._closing.close()
+        self.show(board, news, values)
+
+    def release(self) -> None:
+        """Let others print to the terminal again without a detour."""
+        self._closing.close()
 
 
 class PrintedAbove(io.TextIOBase):

@@ -61,9 +61,10 @@ def show_run(watch: RunWatch, out: TextIO) -> None:
     try:
         for last in watch.boards():
             view.show(last, News(), _unknown)
-    finally:
         if last is not None:
             view.close(last, News(), _unknown)
+    finally:
+        view.release()
 
 
 def _unknown(trial: str) -> str:

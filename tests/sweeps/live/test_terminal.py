@@ -79,6 +79,7 @@ def test_what_anybody_prints_appears_above_the_table(monkeypatch: pytest.MonkeyP
     view.show(board(), News(lines=["again   adapt"]), str)
     print("never ended", end="")
     view.close(board(jobs=()), News(), str)
+    view.release()
     print("after", file=sys.stdout)
     rows = Screen(out.getvalue()).rows
     assert rows[:3] == ["warning: MLflow does not accept values", "half a line", "again   adapt"]
