@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.wording import points
 from sweeps.live.board import Board, RunningJob
 from sweeps.live.names import listed
 from sweeps.status.worker_time import duration
@@ -47,7 +48,7 @@ def loss_text(loss: float | None) -> str:
 
 def auc_text(auc: float | None) -> str:
     """An AUC in points; empty if unknown."""
-    return "" if auc is None else f"{100 * auc:.1f}"
+    return "" if auc is None else points(auc)
 
 
 def running_text(board: Board) -> str:

@@ -65,8 +65,8 @@ class AnnouncedTime:
         return shown
 
     def _jump(self, outlook: Outlook, seconds: float, before: float, now: float) -> float:
-        word = "more" if seconds > before else "less"
-        self.why = f"{word} than {duration(before)}: {self._reason(outlook, seconds > before)}"
+        reason = self._reason(outlook, seconds > before)
+        self.why = f"{duration(before)} expected before: {reason}"
         self._said, self._event = now, ""
         return self._settle(outlook, seconds, now)
 
@@ -87,9 +87,9 @@ class AnnouncedTime:
             words = max(noticed, key=lambda w: (1 - 1 / noticed[w][0]) * noticed[w][1])
             factor = f"{noticed[words][0]:.1f}"
             if longer:
-                return f"{words} takes {factor} times as long as expected"
-            return f"{words} is {factor} times as fast as expected"
-        return self._event or ("work takes longer than expected" if longer else "less work is left")
+                return f"{words} takes {factor} times as long"
+            return f"{words} is {factor} times as fast"
+        return self._event or ("work takes longer" if longer else "less work is left")
 
 
 def _is_jump(seconds: float, before: float) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.results.numbers import POINTS
 from analysis.results.results import check_study, known_studies
 from analysis.results.study_record import StoredStudy, configuration_label, read_study_record
 from analysis.wording import counted
@@ -182,23 +183,28 @@ def _of_checkpoint(store: ArtifactStore, fingerprint: str) -> tuple[Row, ...]:
 
 
 COLUMNS = {
-    "epoch": ("epoch", "{:.0f}"),
-    "loss": ("loss", "{:#.4g}"),
-    "val_auc": ("val AUC", "{:.4f}"),
-    "lr": ("lr", "{:.3g}"),
-    "images_per_second": ("images/s", "{:.0f}"),
-    "memory_gb": ("memory GB", "{:.2f}"),
-    "seconds": ("seconds", "{:.1f}"),
+    "epoch": ("epoch", "{:.0f}", 1.0),
+    "loss": ("loss", "{:#.4g}", 1.0),
+    "val_auc": ("val AUC", "{:.2f}", POINTS),
+    "lr": ("lr", "{:.3g}", 1.0),
+    "images_per_second": ("images/s", "{:.0f}", 1.0),
+    "memory_gb": ("memory GB", "{:.2f}", 1.0),
+    "seconds": ("seconds", "{:.1f}", 1.0),
 }
-"""Values of an epoch that are shown, with their headings."""
+"""Values of an epoch that are shown, with their headings, formats and units; AUCs in points."""
 
 
 def _epoch_lines(rows: Sequence[Row]) -> list[str]:
     """The epochs as a table; columns without a value are left out."""
     names = [name for name in COLUMNS if any(name in row for row in rows)]
-    table = [[COLUMNS[name][0] for name in names]]
-    table += [[COLUMNS[n][1].format(row[n]) if n in row else "" for n in names] for row in rows]
     if not names:
         return []
+    table = [[COLUMNS[name][0] for name in names]]
+    table += [[_cell(row, name) for name in names] for row in rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(names))]
     return ["  ".join(t.rjust(w) for t, w in zip(row, widths, strict=True)) for row in table]
+
+
+def _cell(row: Row, name: str) -> str:
+    _, form, unit = COLUMNS[name]
+    return form.format(unit * row[name]) if name in row else ""

@@ -33,6 +33,6 @@ def board(**changes: Any) -> Board:
         "failures": (FailedWork("bad.s0", "loss is nan at step 4 (epoch 1)"),),
         "seconds": 130.0,
         "left": 102.0,
-        "why": "more than 43 s: fine-tuning of vit takes 2.9 times as long as expected",
+        "why": "43 s expected before: fine-tuning of vit takes 2.9 times as long",
     }
     return Board(**{**values, **changes})

@@ -12,8 +12,8 @@ from .boards import PROBES, TUNE, board
 
 AT_80 = """\
 first: trials 3/18 done, 6 running, 2 failed, 7 waiting
-2 min 10 s so far, about 1 min 42 s left (more than 43 s: fine-tuning of vit
-takes 2.9 times as long as expected)
+2 min 10 s so far, about 1 min 42 s left (43 s expected before: fine-tuning of
+vit takes 2.9 times as long)
 running       trials                epoch   loss val AUC device            left
 pre-train mae natural.masked.*.s0…  12/20 0.4312         1 cpu
 fine-tune     tune.standard.s0        3/8 0.5214    68.2 1 gpu H100       ~20 s

@@ -31,9 +31,9 @@ def test_a_jump_names_the_work_that_has_changed() -> None:
     time_left = AnnouncedTime()
     time_left.update(outlook(43.0, probes=1.0, tuning=1.0), 0.0)
     assert time_left.update(outlook(118.0, probes=1.0, tuning=2.9), 1.0) == 118.0
-    assert time_left.why == "more than 42 s: tuning takes 2.9 times as long as expected"
+    assert time_left.why == "42 s expected before: tuning takes 2.9 times as long"
     assert time_left.update(outlook(20.0, probes=1.0, tuning=0.5), 2.0) == 20.0
-    assert time_left.why == "less than 1 min 57 s: tuning is 5.8 times as fast as expected"
+    assert time_left.why == "1 min 57 s expected before: tuning is 5.8 times as fast"
     time_left.update(outlook(10.0, probes=1.0, tuning=0.5), 63.0)
     assert time_left.why == ""
 
@@ -43,7 +43,7 @@ def test_an_event_is_the_reason_where_no_rate_has_changed() -> None:
     time_left.update(outlook(60.0, tuning=1.0), 0.0)
     time_left.happened("a lost worker's work is done again")
     time_left.update(outlook(200.0, tuning=1.0), 1.0)
-    assert time_left.why == "more than 59 s: a lost worker's work is done again"
+    assert time_left.why == "59 s expected before: a lost worker's work is done again"
 
 
 def test_without_an_estimate_the_last_one_goes_on() -> None:

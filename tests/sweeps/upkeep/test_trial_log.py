@@ -66,7 +66,7 @@ def test_a_finished_training_shows_its_folder_and_epochs(
         f"  {store.location}/adapt/{tune.adapt.fingerprint}",
         "  epoch    loss  val AUC  seconds",
     ]
-    assert lines[4] == "      1  0.5000   0.6100      1.2"
+    assert lines[4] == "      1  0.5000    61.00      1.2"
     assert lines[9:] == [
         "evaluate: to do",
         f"  {store.location}/evaluate/{tune.evaluate.fingerprint}",
@@ -86,7 +86,7 @@ def test_states_that_are_not_done(store: ArtifactStore, tune: PlannedTrial) -> N
     store.save_checkpoint(fingerprint, 2, state.getvalue(), 7)
     shown = text(store, tune.name)
     assert "adapt: half done, after epoch 2" in shown
-    assert "  2  0.2500   0.6200" in shown
+    assert "  2  0.2500    62.00" in shown
     store.record_failure(fingerprint, "loss is nan at step 4")
     assert "adapt: failed, after epoch 2: loss is nan at step 4" in text(store, tune.name)
 
