@@ -14,8 +14,9 @@ from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.summary import validation_metrics
 from sweeps.live.board import Board
+from sweeps.live.news import News
 from sweeps.live.plain import PlainLines
-from sweeps.live.progress import News, Progress
+from sweeps.live.progress import Progress
 
 SECONDS = 1.0
 """Between two looks at the board."""

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from sweeps.live.board import Board
 from sweeps.live.names import listed
-from sweeps.live.progress import News
+from sweeps.live.news import News
 from sweeps.live.wording import best_text, counts_text, left_text, running_text
 from sweeps.status.status import MOST_LISTED
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from fairfm_core.stages import EpochValues, Stage
-from sweeps.live.board import Board, FailedWork, RunningJob, finite, one_line
+from sweeps.live.board import Board, FailedWork, RunningJob, one_line
 from sweeps.live.front_so_far import FrontSoFar
-from sweeps.live.names import common_name, listed
+from sweeps.live.names import common_name
+from sweeps.live.news import News
+from sweeps.live.running_jobs import RunningJobs
 from sweeps.live.trial_counts import TrialCounts
 from sweeps.planning.plan import PlannedTrial
 from sweeps.status.status import StudyStatus
@@ -36,23 +36,6 @@ MOST_PLACES = 5
 """Places of the front that a board lists."""
 OUTLOOK_SHARE = 50.0
 """The estimate is made again after this many times the seconds that it took."""
-
-
-@dataclass
-class News:
-    """What has happened since somebody last asked."""
-
-    finished: list[str] = field(default_factory=list)
-    """Names of the trials that are done."""
-    failed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """Names of the trials that have failed, by reason."""
-    lines: list[str] = field(default_factory=list)
-    """Anything else, a line each."""
-
-    def warnings(self) -> list[str]:
-        """All but the finished trials, a line each."""
-        failed = [f"FAILED  {listed(names)}: {why}" for why, names in self.failed.items()]
-        return self.lines + failed
 
 
 class Progress:
@@ -74,16 +57,8 @@ class Progress:
         self.objectives = [objective.name for objective in plan.spec.objectives]
         """Names of the study's objectives: `auc`, `gap_race`."""
         self._counts = TrialCounts(status)
-        self._jobs = {job.name: job for job in jobs}
-        self._job_of = {s.fingerprint: job.name for job in jobs for s in job.stages}
-        self._trials_text = {
-            job.name: common_name(self._counts.trials_of(job.stages)) for job in jobs
-        }
+        self._jobs = RunningJobs(jobs, self._trials_text)
         self._trials = {trial.name: trial for trial in plan.trials}
-        self._running: dict[str, float] = {}
-        """When each running job was begun, by name."""
-        self._rows: dict[str, dict[str, EpochValues]] = defaultdict(dict)
-        """The last values of each stage of a running job."""
         self._elsewhere: dict[str, str] = {}
         self._failures: list[FailedWork] = []
         self._news = News()
@@ -102,20 +77,20 @@ class Progress:
     def stage_started(self, stage: Stage) -> None:
         """A worker has begun the stage's job, perhaps once more: its first stage stands for it."""
         with self._lock:
-            name = self._job_of[stage.fingerprint]
+            name = self._jobs.name_of(stage.fingerprint)
             if name == stage.fingerprint:
                 self._elsewhere.pop(name, None)
-                self._running[name] = self._clock()
+                self._jobs.begin(name, self._clock())
                 self._time.started(name, self._clock())
 
     def stage_reported(self, stage: Stage, row: EpochValues) -> None:
         """Keep the values of an epoch, or of a trial's evaluation."""
         with self._lock:
-            name = self._job_of[stage.fingerprint]
+            name = self._jobs.name_of(stage.fingerprint)
             if "epoch" not in row:
                 self._values[stage.fingerprint] = row
-            elif name in self._running:
-                self._rows[name][stage.fingerprint] = row
+            else:
+                self._jobs.keep(stage, row)
                 self._time.progressed(name, share_of(stage, row["epoch"]), self._clock())
 
     def stage_finished(self, stage: Stage) -> None:
@@ -131,7 +106,8 @@ class Progress:
         with self._lock:
             hit, unneeded = self._counts.failed_with(stage)
             self._end_job(stage, done=False)
-            for name in {self._job_of[f] for f in unneeded} - self._running.keys():
+            unneeded_jobs = {self._jobs.name_of(fingerprint) for fingerprint in unneeded}
+            for name in unneeded_jobs.difference(self._jobs.running()):
                 if not self._is_missing(name):
                     self._time.ended(name, self._clock(), done=False)
             if hit:
@@ -143,16 +119,18 @@ class Progress:
     def elsewhere(self, stages: Sequence[Stage], driver: str) -> None:
         """Another driver is at work on one of the stages; news once for each job and driver."""
         with self._lock:
-            name = self._job_of[stages[0].fingerprint]
+            name = self._jobs.name_of(stages[0].fingerprint)
             if self._elsewhere.get(name) != driver:
                 self._elsewhere[name] = driver
-                self._news.lines.append(f"waits   {self._what(name)}: running elsewhere ({driver})")
+                self._news.lines.append(
+                    f"waits   {self._jobs.text(name)}: running elsewhere ({driver})"
+                )
                 self._announced.happened("work waits for another run")
 
     def worker_lost(self, stage: Stage, reason: str) -> None:
         """The stage's job is started again."""
         with self._lock:
-            what = self._what(self._job_of[stage.fingerprint])
+            what = self._jobs.text(self._jobs.name_of(stage.fingerprint))
             self._news.lines.append(f"again   {what}: lost its worker ({one_line(reason)})")
             self._announced.happened("a lost worker's work is done again")
 
@@ -162,13 +140,13 @@ class Progress:
         """How the run stands now."""
         with self._lock:
             now, counts, places = self._clock(), self._counts, self._front.places()
-            running = sorted(self._running, key=lambda name: self._running[name])
-            under_way = counts.trials_of(s for n in running for s in self._jobs[n].stages)
+            running = self._jobs.running()
+            under_way = set(counts.trials_of(self._jobs.running_stages()))
             return Board(
                 study=self._study,
                 trials=counts.total,
                 done=len(counts.done),
-                running=len(set(under_way) - counts.done - counts.failed),
+                running=len(under_way - counts.done - counts.failed),
                 failed=len(counts.failed),
                 stages=counts.stages(),
                 jobs=tuple(self._row(name, now) for name in running[:MOST_JOBS]),
@@ -217,28 +195,14 @@ class Progress:
         add_durations(measured)
 
     def _row(self, name: str, now: float) -> RunningJob:
-        job, rows = self._jobs[name], list(self._rows.get(name, {}).values())
-        losses, aucs = _values_of(rows, "loss"), _values_of(rows, "val_auc")
-        epochs = epochs_of(job.stages[0])
-        epoch = int(max(_values_of(rows, "epoch"), default=0))
-        return RunningJob(
-            work=job.text,
-            trials=self._trials_text[name],
-            epoch=None if epochs is None else epoch,
-            epochs=epochs,
-            loss=sum(losses) / len(losses) if losses else None,
-            auc=max(aucs, default=None),
-            device=job.device,
-            seconds=now - self._running[name],
-            left=self._time.job_left(name, now),
-        )
+        return self._jobs.row(name, now, self._time.job_left(name, now))
+
+    def _trials_text(self, job: LiveJob) -> str:
+        return common_name(self._counts.trials_of(job.stages))
 
     def _waits(self) -> Iterator[str]:
         """What waits for other drivers, and for whom."""
-        return (f"{self._what(name)} ({who})" for name, who in self._elsewhere.items())
-
-    def _what(self, name: str) -> str:
-        return f"{self._jobs[name].text} {self._trials_text[name]}"
+        return (f"{self._jobs.text(name)} ({who})" for name, who in self._elsewhere.items())
 
     def _time_left(self, now: float) -> float | None:
         if not self._counts.missing:
@@ -259,20 +223,14 @@ class Progress:
 
     def _end_job(self, stage: Stage, done: bool) -> None:
         """End the stage's job with the last of its stages."""
-        name = self._job_of.get(stage.fingerprint)
-        if name is not None and not self._is_missing(name):
+        name = self._jobs.name_of(stage.fingerprint)
+        if not self._is_missing(name):
             self._elsewhere.pop(name, None)
             self._time.ended(name, self._clock(), done)
-            self._running.pop(name, None)
-            self._rows.pop(name, None)
+            self._jobs.end(name)
 
     def _is_missing(self, name: str) -> bool:
-        return any(s.fingerprint in self._counts.missing for s in self._jobs[name].stages)
-
-
-def _values_of(rows: Sequence[EpochValues], name: str) -> list[float]:
-    """The values of a column that say something."""
-    return [value for row in rows if (value := finite(row.get(name))) is not None]
+        return any(s.fingerprint in self._counts.missing for s in self._jobs.stages_of(name))
 
 
 def _behind(begun: Mapping[str, int], jobs: Sequence[LiveJob]) -> dict[str, float]:

@@ -117,3 +117,10 @@ def visible(lines: Sequence[str]) -> list[str]:
     from rich.text import Text
 
     return [Text.from_ansi(line).plain for line in lines]
+
+
+def widths(lines: Sequence[str]) -> list[int]:
+    """The columns that each line takes on a terminal."""
+    from rich.cells import cell_len
+
+    return [cell_len(line) for line in visible(lines)]

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from sweeps.live.board import Board
-from sweeps.live.progress import News
-from sweeps.live.table import table_lines, visible
+from sweeps.live.news import News
+from sweeps.live.table import table_lines, widths
 
 UP = "\x1b[{}A"
 ERASE_BELOW = "\x1b[J"
@@ -63,7 +63,7 @@ class RewrittenText:
         A terminal that has become narrower has broken the lines into more rows.
         """
         width = max(1, terminal_size().columns)
-        rows = sum(max(1, -(-len(line) // width)) for line in visible(self._lines))
+        rows = sum(max(1, -(-cells // width)) for cells in widths(self._lines))
         return (UP.format(rows) if rows else "") + "\r" + ERASE_BELOW
 
     def _write(self, text: str) -> None:

@@ -1,6 +1,6 @@
 """Following a run from elsewhere: its driver's heartbeat holds what it shows itself.
 
-One small file is read every two seconds; the stages of the results folder are not looked at.
+One small file is read every few seconds; the stages of the results folder are not looked at.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TextIO
 from fairfm_core.artifacts import ArtifactStore
 from sweeps.live.board import Board, board_of
 from sweeps.live.display import view_on
-from sweeps.live.progress import News
-from sweeps.planning.claims import TAKEOVER_SECONDS, heartbeats
+from sweeps.live.news import News
+from sweeps.planning.claims import HEARTBEAT_SECONDS, TAKEOVER_SECONDS, heartbeats
 
 LOOK_SECONDS = 2.0
-"""Between two looks at the heartbeats."""
+"""Between two looks at the heartbeats; in an object store as long as between two of them."""
 
 
 class RunWatch:
@@ -26,6 +26,7 @@ class RunWatch:
         self, store: ArtifactStore, study: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store, self._study, self._clock = store, study, clock
+        self._pause = LOOK_SECONDS if store.is_local else HEARTBEAT_SECONDS
         self._beats: dict[str, tuple[object, float]] = {}
         """The last beat of each driver, and since when it has been the same."""
 
@@ -46,12 +47,12 @@ class RunWatch:
         """The board every other second, for as long as the run goes on."""
         while (board := self.board()) is not None:
             yield board
-            time.sleep(LOOK_SECONDS)
+            time.sleep(self._pause)
 
     def wait(self) -> None:
         """Return when a run has begun."""
         while self.board() is None:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(self._pause)
 
 
 def show_run(watch: RunWatch, out: TextIO) -> None:

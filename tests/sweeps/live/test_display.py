@@ -12,7 +12,8 @@ from fairfm_core.errors import Damaged
 from sweeps.live import display as display_module
 from sweeps.live.board import Board
 from sweeps.live.display import Display
-from sweeps.live.progress import News, Progress
+from sweeps.live.news import News
+from sweeps.live.progress import Progress
 
 
 class Evaluate:

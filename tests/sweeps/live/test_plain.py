@@ -6,8 +6,8 @@ import io
 
 import pytest
 
+from sweeps.live.news import News
 from sweeps.live.plain import GATHERED_SECONDS, QUIET_SECONDS, PlainLines
-from sweeps.live.progress import News
 
 from .boards import board
 

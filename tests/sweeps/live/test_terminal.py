@@ -11,8 +11,8 @@ import pytest
 
 from sweeps.live import terminal
 from sweeps.live.display import view_on
+from sweeps.live.news import News
 from sweeps.live.plain import PlainLines
-from sweeps.live.progress import News
 from sweeps.live.terminal import LiveTable, RewrittenText, can_rewrite, wants_colour
 
 from .boards import board
