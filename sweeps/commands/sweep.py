@@ -110,15 +110,16 @@ def status(study: Path, results: str, watch: bool, as_json: bool) -> None:
     written, store = read_study(study), open_store(results)
     summary = study_status(written, store)
     if watch and summary.missing:
-        _watch(summary)
+        if not _watch(summary):
+            return
         summary = study_status(written, store)
     if watch and summary.missing:
         click.echo(f"run what is missing with: fairfm sweep run {study} --results {results}")
     click.echo(json.dumps(summary.as_json(), indent=1) if as_json else summary.status_text())
 
 
-def _watch(summary: StudyStatus) -> None:
-    """Show the run of an unfinished study until it ends; Ctrl-C ends this alone."""
+def _watch(summary: StudyStatus) -> bool:
+    """Show the run of an unfinished study until it ends; False after Ctrl-C, which ends this."""
     from sweeps.live.watch import RunWatch, show_run
 
     name, store = summary.plan.spec.study, summary.snapshot.store
@@ -127,13 +128,15 @@ def _watch(summary: StudyStatus) -> None:
         if watched.board() is None:
             click.echo(f"no run of study {name} is at work in {store.location}")
             if not sys.stdout.isatty():
-                return
+                return True
             click.echo("waiting for one to begin; Ctrl-C ends the waiting")
             watched.wait()
         show_run(watched, sys.stdout)
         click.echo("the run has ended")
     except KeyboardInterrupt:
         click.echo("no longer watching; a run goes on")
+        return False
+    return True
 
 
 @sweep.command()

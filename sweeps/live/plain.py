@@ -28,6 +28,8 @@ class PlainLines:
         self._finished: list[str] = []
         self._last = ""
         """The state of the run in the last line."""
+        self._why = ""
+        """Why the estimate has jumped, as last said."""
 
     def show(self, board: Board, news: News, values: Callable[[str], str]) -> None:
         """Write a line for each event; `values` gives a finished trial's values in words."""
@@ -64,7 +66,9 @@ class PlainLines:
 
     def _write_state(self, board: Board, news: str) -> None:
         self._last = counts_text(board)
-        self._write(f"{news}   [{self._last}; {left_text(board)}]".lstrip())
+        left = left_text(board, why=board.why != self._why)
+        self._why = board.why
+        self._write(f"{news}   [{self._last}; {left}]".lstrip())
 
     def _write(self, line: str) -> None:
         self._out.write(f"{line}\n")

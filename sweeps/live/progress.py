@@ -57,7 +57,7 @@ class Progress:
         self.objectives = [objective.name for objective in plan.spec.objectives]
         """Names of the study's objectives: `auc`, `gap_race`."""
         self._counts = TrialCounts(status)
-        self._jobs = RunningJobs(jobs, self._trials_text)
+        self._jobs = RunningJobs(jobs, self._trials_text, status.begun)
         self._trials = {trial.name: trial for trial in plan.trials}
         self._elsewhere: dict[str, str] = {}
         self._failures: list[FailedWork] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.live.board import RunningJob, finite
@@ -14,10 +14,17 @@ from sweeps.timing.work import LiveJob
 class RunningJobs:
     """Knows each job by its name, the fingerprint of the first of its missing stages."""
 
-    def __init__(self, jobs: Sequence[LiveJob], trials_text: Callable[[LiveJob], str]) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[LiveJob],
+        trials_text: Callable[[LiveJob], str],
+        before: Mapping[str, int],
+    ) -> None:
+        """`before` are the epochs behind stages that go on from a checkpoint, by fingerprint."""
         self._jobs = {job.name: job for job in jobs}
         self._job_of = {s.fingerprint: job.name for job in jobs for s in job.stages}
         self._trials = {job.name: trials_text(job) for job in jobs}
+        self._before = before
         self._begun: dict[str, float] = {}
         """When each running job was begun, by name."""
         self._rows: dict[str, dict[str, EpochValues]] = defaultdict(dict)
@@ -63,7 +70,7 @@ class RunningJobs:
         job, rows = self._jobs[name], list(self._rows.get(name, {}).values())
         losses, aucs = _values(rows, "loss"), _values(rows, "val_auc")
         epochs = epochs_of(job.stages[0])
-        epoch = int(max(_values(rows, "epoch"), default=0))
+        epoch = int(max(_values(rows, "epoch"), default=self._before.get(name, 0)))
         return RunningJob(
             work=job.text,
             trials=self._trials[name],

@@ -17,14 +17,14 @@ def counts_text(board: Board) -> str:
     return f"trials {counts}"
 
 
-def left_text(board: Board) -> str:
+def left_text(board: Board, why: bool = True) -> str:
     """The time left, and why it has changed by much."""
     if board.left is None:
         return "time left not known before the first epoch"
     if board.done + board.failed == board.trials:
         return "0 s left"
-    why = f" ({board.why})" if board.why else ""
-    return f"about {duration(max(1.0, board.left))} left{why}"
+    reason = f" ({board.why})" if board.why and why else ""
+    return f"about {duration(max(1.0, board.left))} left{reason}"
 
 
 def job_text(job: RunningJob) -> str:

@@ -24,7 +24,7 @@ COLD_SECONDS = 5.0
 COLD_SHARE = 1 / 3
 """Least share of a first stage's time that counts as its own."""
 SHORT = 12.0
-"""Below so many times COLD_SECONDS, the first epoch of a new process is not measured."""
+"""Below so many times COLD_SECONDS, the first epoch or evaluation of a process is not measured."""
 TRUST_KNOWN = 0.5
 """What earlier runs count for beside this run's measurements, in jobs."""
 OVERDUE = 0.1
@@ -99,7 +99,8 @@ class TimeLeft:
             return
         self._share[name], running.seen = share, now
         took = now - running.begun
-        if running.cold and share < 1.0 and took < SHORT * COLD_SECONDS:
+        told = share < 1.0 or self._jobs[name][1].loads
+        if running.cold and told and took < SHORT * COLD_SECONDS:
             self._running[name] = _Running(now, now, share, cold=False)  # measure from here on
             return
         if running.cold:

@@ -56,3 +56,20 @@ def test_a_run_is_watched_until_it_ends(
     assert lines[0] == "[trials 1/8 done, 2 running, 0 failed; about 1 min 15 s left]"
     assert lines[1] == "the run has ended"
     assert lines[3] == "study small: 0 of 8 done, 0 failed"
+
+
+def test_ctrl_c_ends_the_watching_alone(
+    write_study: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    store = open_store(str(tmp_path / "results"))
+    arguments = ["status", str(write_study()), "--results", store.location, "--watch"]
+    with Claims(store) as claims:
+        claims.news = lambda: {"board": Board("small", 8, 1, 2, 0, left=75.0).as_json()}
+        claims._beat(1)
+        monkeypatch.setattr("sweeps.live.watch.time.sleep", interrupt)
+        done = CliRunner().invoke(sweep, arguments)
+    assert done.exit_code == 0
+    assert done.output.splitlines()[1:] == ["no longer watching; a run goes on"]

@@ -58,6 +58,14 @@ def test_each_minute_says_what_runs(lines: tuple[PlainLines, io.StringIO], clock
     assert "takes 2.9 times as long" in taken(out)[0]
 
 
+def test_a_reason_is_said_once(lines: tuple[PlainLines, io.StringIO], clock: Clock) -> None:
+    plain, out = lines
+    for minute in range(3):
+        clock.now = minute * QUIET_SECONDS
+        plain.show(board(why="other" if minute == 2 else "slow disk"), News(), values)
+    assert [line.count("(slow disk)") for line in taken(out)] == [1, 0, 0]
+
+
 def test_events_are_written_as_they_come(
     lines: tuple[PlainLines, io.StringIO], clock: Clock
 ) -> None:

@@ -217,6 +217,7 @@ def test_a_resumed_training_is_measured_from_its_checkpoint(
     store.save_checkpoint(tune.adapt.fingerprint, 9, b"state")
     progress = begin()
     progress.stage_started(tune.adapt)
+    assert progress.board().jobs[0].epoch == 9
     for epoch in (12.0, 15.0):
         clock.now += 3.0
         progress.stage_reported(tune.adapt, {"epoch": epoch})

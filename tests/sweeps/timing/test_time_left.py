@@ -132,6 +132,19 @@ def test_work_without_a_network_has_a_rough_expectation() -> None:
     assert seconds(time_left, 0.0) == pytest.approx(8.0)
 
 
+def test_the_first_evaluation_of_a_process_tells_nothing_about_the_others() -> None:
+    evaluation = Work("evaluate", "evaluation", 10.0, loads=True, rough=1.0)
+    given = jobs(evaluation, evaluation, evaluation)
+    first, second, _ = given
+    time_left = TimeLeft(given, CPU, slots=1)
+    time_left.started(first, 0.0)
+    time_left.ended(first, 9.0)
+    assert seconds(time_left, 9.0) == pytest.approx(2.0)
+    time_left.started(second, 9.0)
+    time_left.ended(second, 12.0)
+    assert seconds(time_left, 12.0) == pytest.approx(3.0)
+
+
 def test_a_job_that_is_overdue_is_expected_to_go_on_for_a_while() -> None:
     given = jobs(Work("evaluate", "evaluation", 10.0, rough=4.0))
     (first,) = given
