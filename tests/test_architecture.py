@@ -85,8 +85,11 @@ ORDER = {
         cli
         __main__
         planning
-        status tracking upkeep
+        status tracking
+        upkeep
         preflight
+        timing
+        live
         execution
         doctor
         api commands

@@ -1,4 +1,4 @@
-"""`fairfm sweep plan`, `run` and `status`."""
+"""`fairfm sweep plan`, `run`, `status` and `logs`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sweeps.cli import SOME_FAILED
 if TYPE_CHECKING:
     from sweeps.execution.runner import RunOutcome
     from sweeps.preflight.findings import StudyFindings
+    from sweeps.status.status import StudyStatus
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 RESULTS = click.option(
@@ -88,19 +89,83 @@ def _print_plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> St
 @sweep.command()
 @STUDY
 @RESULTS
+@click.option("--watch", is_flag=True, help="Follow the run that is at work, until it ends.")
 @AS_JSON
-def status(study: Path, results: str, as_json: bool) -> None:
+def status(study: Path, results: str, watch: bool, as_json: bool) -> None:
     """Show the state of each trial.
 
     A trial is done, running (with the machine and process that is at work on it), half done (with
     its last complete epoch), failed (with the reason) or to do.
+
+    With --watch, shows what runs now as the terminal of the run does: from any terminal and any
+    machine that sees the results. On a terminal it waits for a run to begin; Ctrl-C ends the
+    watching, not the run.
     """
     from fairfm_core.artifacts import open_store
     from sweeps.planning.study import read_study
     from sweeps.status.status import study_status
 
-    summary = study_status(read_study(study), open_store(results))
+    if watch and as_json:
+        raise click.UsageError("--watch is for people; ask again and again with --json")
+    written, store = read_study(study), open_store(results)
+    summary = study_status(written, store)
+    if watch and summary.missing:
+        if not _watch(summary):
+            return
+        summary = study_status(written, store)
+    if watch and summary.missing:
+        click.echo(f"run what is missing with: fairfm sweep run {study} --results {results}")
     click.echo(json.dumps(summary.as_json(), indent=1) if as_json else summary.status_text())
+
+
+def _watch(summary: StudyStatus) -> bool:
+    """Show the run of an unfinished study until it ends; False after Ctrl-C, which ends this."""
+    from sweeps.live.watch import RunWatch, show_run
+
+    name, store = summary.plan.spec.study, summary.snapshot.store
+    watched = RunWatch(store, name)
+    try:
+        if watched.board() is None:
+            click.echo(f"no run of study {name} is at work in {store.location}")
+            if not sys.stdout.isatty():
+                return True
+            click.echo("waiting for one to begin; Ctrl-C ends the waiting")
+            watched.wait()
+        show_run(watched, sys.stdout)
+        click.echo("the run has ended")
+    except KeyboardInterrupt:
+        click.echo("no longer watching; a run goes on")
+        return False
+    return True
+
+
+@sweep.command()
+@click.argument("trial")
+@RESULTS
+@click.option(
+    "--study", metavar="NAME", help="Study of the trial; needed if several have its name."
+)
+@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N epochs.")
+@AS_JSON
+def logs(trial: str, results: str, study: str | None, tail: int | None, as_json: bool) -> None:
+    """Show what happened to a trial: its stages, their state and folders, and every epoch.
+
+    TRIAL is its name, as `fairfm sweep status` shows it, or the fingerprint of one of its stages
+    (the first six digits are enough). A stage that has failed shows the reason.
+    """
+    from dataclasses import asdict
+
+    from fairfm_core.artifacts import open_store
+    from sweeps.upkeep.trial_log import find_asked, log_text, read_log
+
+    store = open_store(results)
+    asked = find_asked(store, trial, study)
+    log = read_log(store, asked)
+    if as_json:
+        stages = [asdict(each) for each in log]
+        click.echo(json.dumps({"study": asked.study, "trial": asked.name, "stages": stages}))
+        return
+    click.echo(log_text(asked, log, tail))
 
 
 @sweep.command()

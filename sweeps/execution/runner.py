@@ -21,6 +21,8 @@ from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
 from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
 from sweeps.interrupts import first_signal, import_ray, interrupts_noted
+from sweeps.live.display import Display
+from sweeps.live.progress import Progress
 from sweeps.planning.claims import Claims
 from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
@@ -30,7 +32,6 @@ from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.preflight.results_folder import folder_findings
 from sweeps.status.damage import set_aside_damaged
-from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
 from sweeps.tracking.destination import tracking_uri
 from sweeps.tracking.runs import close_tracking, open_tracking
@@ -122,6 +123,7 @@ def _run_missing(
     """Check, then run what is missing: a refused study leaves the folder as it was."""
     import_ray()
     from sweeps.execution.jobs import make_jobs
+    from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.ray_session import ray_session
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import DISK_ERRORS
@@ -151,14 +153,16 @@ def _run_missing(
         _write_record(plan, store)
         tracker = open_tracking(plan, before.done, store, uri)
         watch.last_resort = partial(_abandon, tracker)
-        progress = Progress(before, slots, out)
+        shown = live_jobs(jobs, bundles, cluster)
+        progress = Progress(before, shown, capacity_of(cluster), slots)
         listeners: list[Listener] = [progress, tracker]
         with (
             close_tracking(tracker),
             Claims(store) as claims,
             tune_scratch(store, address) as scratch,
-            progress,
+            Display(progress, store, out),
         ):
+            claims.news = progress.heartbeat
             shared = SharedWork(claims, store, partial(_finished, listeners), progress.elsewhere)
             try:
                 stopped = fit_jobs(

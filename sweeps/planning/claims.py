@@ -1,7 +1,7 @@
 """Claims on stages: of several drivers that share a results folder, one does each piece of work.
 
     claims/<name>.json                who does it: driver, host, process
-    claims/drivers/<driver>.json      that driver's heartbeat, a number that grows
+    claims/drivers/<driver>.json      that driver's heartbeat, a number that grows, and what it does
 
 A claim is made with the name of the stage's fingerprint before a worker gets it, and removed when
 the stage has ended. The heartbeat is one small file for all claims of a driver. Nobody compares the
@@ -25,11 +25,12 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -99,6 +100,8 @@ class Claims:
         self._store = store
         self.driver = this_driver()
         """This process."""
+        self.news: Callable[[], Mapping[str, Any]] = dict
+        """What the heartbeat also carries; called by its thread."""
         self._mine: dict[str, float | None] = {}
         """When each claim was written, until it has settled; None once it counts."""
         self._others: dict[str, tuple[float, Driver]] = {}
@@ -239,7 +242,12 @@ class Claims:
             number += 1
 
     def _beat(self, number: int) -> None:
-        self._store.write_json({"beat": number, **asdict(self.driver)}, *_heartbeat(self.driver))
+        try:
+            news = self.news()
+        except Exception:  # whatever there is to say, the heart goes on beating
+            news = {}
+        content = {**news, "beat": number, **asdict(self.driver)}
+        self._store.write_json(content, *_heartbeat(self.driver))
 
 
 def read_claim(store: ArtifactStore, name: str) -> Driver | None:
@@ -282,6 +290,16 @@ def seems_alive(store: ArtifactStore, driver: Driver, seconds: float = FORGOTTEN
     written = store.filesystem.get_file_info(store.path(*_heartbeat(driver))).mtime_ns
     recent = written is not None and time.time() - written / 1e9 < seconds
     return recent and not driver.is_gone()
+
+
+def heartbeats(store: ArtifactStore) -> Iterator[tuple[Driver, Mapping[str, Any]]]:
+    """The drivers that seem to be alive, each with the content of its heartbeat."""
+    for path in store.files(CLAIMS, DRIVERS):
+        token = path.removesuffix(".json")
+        driver = read_heartbeat(store, token)
+        if driver is not None and driver != UNREADABLE and seems_alive(store, driver):
+            with suppress(OSError, BadInput):
+                yield driver, store.read_json(CLAIMS, DRIVERS, path)
 
 
 def _read_beat(store: ArtifactStore, driver: Driver) -> int | None:

@@ -22,6 +22,11 @@ def image_passes(stage: Stage, data: Iterable[PreparedData]) -> int:
     return counted(stage, data) if counted else 0
 
 
+def split_counts(stage: Stage, data: Iterable[PreparedData]) -> dict[str, int]:
+    """Images of the stage's data by split."""
+    return _counts(_frame(stage, data))
+
+
 def _of_pretraining(stage: Stage, data: Iterable[PreparedData]) -> int:
     return recipe_of(stage).epochs * corpus_of(stage).images
 

@@ -21,7 +21,7 @@ from sweeps.status.image_passes import image_passes
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
-from sweeps.status.time_left import work_of, worker_time
+from sweeps.status.worker_time import work_of, worker_time
 
 MOST_LISTED = 60
 """Trials that are listed one by one; of more, some are listed and the rest counted."""

@@ -1,11 +1,17 @@
-"""Options of `fairfm sweep run` that are refused."""
+"""Options of `fairfm sweep run` that are refused; `fairfm sweep status --watch`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
+from click.testing import CliRunner
 
+from fairfm_core.artifacts import open_store
 from sweeps.commands.sweep import sweep
+from sweeps.live.board import Board
+from sweeps.planning.claims import Claims
 
 from ..conftest import WriteStudy
 
@@ -19,3 +25,51 @@ def test_cores_belong_to_this_machine(write_study: WriteStudy) -> None:
 def test_no_core_is_too_few(write_study: WriteStudy) -> None:
     with pytest.raises(click.BadParameter, match="0 is not in the range"):
         sweep.main(["run", str(write_study()), "--cpus", "0"], standalone_mode=False)
+
+
+def test_watching_what_nobody_runs_ends_in_a_pipe(write_study: WriteStudy, tmp_path: Path) -> None:
+    arguments = ["status", str(write_study()), "--results", str(tmp_path / "none"), "--watch"]
+    done = CliRunner().invoke(sweep, arguments)
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert lines[0] == f"no run of study small is at work in {tmp_path}/none"
+    assert lines[1].startswith("run what is missing with: fairfm sweep run ")
+    assert lines[2] == "study small: 0 of 8 done, 0 failed"
+
+
+def test_watching_is_for_people(write_study: WriteStudy) -> None:
+    with pytest.raises(click.UsageError, match="--watch is for people"):
+        sweep.main(["status", str(write_study()), "--watch", "--json"], standalone_mode=False)
+
+
+def test_a_run_is_watched_until_it_ends(
+    write_study: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path / "results"))
+    arguments = ["status", str(write_study()), "--results", store.location, "--watch"]
+    with Claims(store) as claims:
+        claims.news = lambda: {"board": Board("small", 8, 1, 2, 0, left=75.0).as_json()}
+        claims._beat(1)
+        monkeypatch.setattr("sweeps.live.watch.time.sleep", lambda seconds: claims.close())
+        done = CliRunner().invoke(sweep, arguments)
+    lines = done.output.splitlines()
+    assert lines[0] == "[trials 1/8 done, 2 running, 0 failed; about 1 min 15 s left]"
+    assert lines[1] == "the run has ended"
+    assert lines[3] == "study small: 0 of 8 done, 0 failed"
+
+
+def test_ctrl_c_ends_the_watching_alone(
+    write_study: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    store = open_store(str(tmp_path / "results"))
+    arguments = ["status", str(write_study()), "--results", store.location, "--watch"]
+    with Claims(store) as claims:
+        claims.news = lambda: {"board": Board("small", 8, 1, 2, 0, left=75.0).as_json()}
+        claims._beat(1)
+        monkeypatch.setattr("sweeps.live.watch.time.sleep", interrupt)
+        done = CliRunner().invoke(sweep, arguments)
+    assert done.exit_code == 0
+    assert done.output.splitlines()[1:] == ["no longer watching; a run goes on"]

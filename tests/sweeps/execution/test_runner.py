@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,18 +160,43 @@ def test_plan_and_status_of_a_finished_study(
     assert {trial["state"] for trial in status["trials"]} == {"done"}
 
 
-def test_a_longer_evaluation_repeats_no_training(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
-    write_study: WriteStudy,
-    fairfm: Fairfm,
+def in_terminal(*arguments: object) -> tuple[int, str]:
+    """The console script on a terminal of 80 x 24; returns its exit code and what was shown."""
+    master, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    unset = ("NO_COLOR", "COLUMNS", "LINES")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sweeps", *map(str, arguments)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment | {"TERM": "xterm-256color"},
+    )
+    os.close(terminal)
+    shown = b""
+    with suppress(OSError), open(master, "rb", buffering=0) as reading:
+        while some := reading.read(4096):  # ends with an error when nobody has the terminal
+            shown += some
+    return process.wait(), shown.decode()
+
+
+def test_a_longer_evaluation_repeats_no_training_and_is_seen_on_a_terminal(
+    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], write_study: WriteStudy
 ) -> None:
     _, results, _ = finished
     adapted = sorted((results / "adapt").iterdir())
     study = write_study(evaluation={"attributes": ["sex"], "replicates": 21})
-    done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
-    assert done.returncode == 0, done.stderr
+    code, shown = in_terminal("sweep", "run", study, "--results", results, "--cpus", 1)
+    assert code == 0, shown
     assert sorted((results / "adapt").iterdir()) == adapted
     assert len(runs(database(results))) == 8
+    assert "\x1b[?25l" not in shown  # whatever ends the program leaves a cursor
+    *boards, last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown).split("small: trials ")[1:]
+    assert any("evaluate" in board and "1 cpu" in board for board in boards)
+    assert last.startswith("8/8 done, 0 running, 0 failed, 0 waiting\n")
+    assert "best so far on validation:" in last.split("8 of 8 trials done")[0]
+    assert not [line for board in boards for line in board.splitlines()[1:] if len(line) > 80]
 
 
 def start(study: Path, results: Path, **environment: str) -> subprocess.Popen[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -27,7 +26,6 @@ from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
 from sweeps.status.network_check import count_parameters
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
-from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
 
 from ..conftest import Fairfm, WriteStudy
@@ -101,18 +99,6 @@ def test_a_program_reads_the_same_memory_in_bytes(
     assert sum(found["parts"].values()) == found["parameter_count"]
     assert found["best"] == 4 * found["parts"]["encoder"]
     assert found["activations"] > 0 < found["activations_16"]
-
-
-def test_a_running_pretraining_tells_how_long_the_rest_takes(
-    study_values: dict[str, Any], tmp_path: Path
-) -> None:
-    made = plan(study_values, mae=MAE | {"epochs": 10})
-    shown = Progress(StudyStatus(made, take_snapshot(open_store(str(tmp_path)))), 1, io.StringIO())
-    (stage,) = (stage for stage in made.stages.values() if stage.kind == "pretrain")
-    shown.stage_started(stage)
-    assert "time left not known yet" in shown.line()
-    shown.stage_reported(stage, {"epoch": 1.0})
-    assert "time left not known yet" not in shown.line()
 
 
 @pytest.mark.parametrize("method", ["mae", "mocov3"])

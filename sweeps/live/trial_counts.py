@@ -1,0 +1,78 @@
+"""Which trials are done and failed while the stages that they share end one after the other."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from fairfm_core.stages import Stage
+from sweeps.status.status import StudyStatus
+
+
+class TrialCounts:
+    """Updated by each stage that ends, in time that does not grow with the study."""
+
+    def __init__(self, status: StudyStatus) -> None:
+        plan = status.plan
+        self.missing = dict(status.missing)
+        """Stages that are still needed, by fingerprint."""
+        self.done: set[str] = set()
+        self.failed: set[str] = set()
+        self._needed_by: dict[str, list[str]] = defaultdict(list)
+        self._open: dict[str, set[str]] = {}
+        """Unfinished stages by trial."""
+        for trial in plan.trials:
+            self._open[trial.name] = {s.fingerprint for s in trial.stages} & self.missing.keys()
+            for fingerprint in self._open[trial.name]:
+                self._needed_by[fingerprint].append(trial.name)
+            if trial.is_done(status.done):
+                self.done.add(trial.name)
+        self._all = Counter(stage.kind for stage in plan.stages.values())
+        self._left = Counter(stage.kind for stage in self.missing.values())
+
+    @property
+    def total(self) -> int:
+        """All trials."""
+        return len(self._open)
+
+    def stages(self) -> tuple[tuple[str, int, int], ...]:
+        """Kind of stage, those that need not be run any longer, and all; in their order."""
+        return tuple((kind, n - self._left[kind], n) for kind, n in self._all.items())
+
+    def trials_of(self, stages: Iterable[Stage]) -> list[str]:
+        """Names of the trials that need one of the stages, in the order of the study."""
+        named = (name for s in stages for name in self._needed_by.get(s.fingerprint, ()))
+        return list(dict.fromkeys(named))
+
+    def finished(self, stage: Stage) -> list[str]:
+        """Count the stage as done; returns the trials that it completes."""
+        self._drop(stage.fingerprint)
+        completed = []
+        for name in self._needed_by.get(stage.fingerprint, ()):
+            self._open[name].discard(stage.fingerprint)
+            if not self._open[name] and name not in self.failed | self.done:
+                self.done.add(name)
+                completed.append(name)
+        return completed
+
+    def failed_with(self, stage: Stage) -> tuple[list[str], set[str]]:
+        """Count every trial that needs the stage as failed.
+
+        Returns those that had not failed before, and the stages that nothing needs any longer.
+        """
+        hit = [n for n in self._needed_by.get(stage.fingerprint, ()) if n not in self.failed]
+        self.failed.update(hit)
+        unneeded = {stage.fingerprint} | self._only_for(hit)
+        for fingerprint in unneeded:
+            self._drop(fingerprint)
+        return hit, unneeded
+
+    def _only_for(self, hit: Sequence[str]) -> set[str]:
+        """Stages that only failed trials need."""
+        stages = {fingerprint for name in hit for fingerprint in self._open[name]}
+        return {each for each in stages if self.failed.issuperset(self._needed_by[each])}
+
+    def _drop(self, fingerprint: str) -> None:
+        stage = self.missing.pop(fingerprint, None)
+        if stage is not None:
+            self._left[stage.kind] -= 1
