@@ -16,11 +16,11 @@ from typing import Any
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.preparation.prepare import prepare
 from sweeps.execution.jobs import Job, make_jobs
-from sweeps.execution.ray_session import ray_session
 from sweeps.execution.trainable import run_as_trial
 from sweeps.execution.tuning import fit_jobs
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
+from sweeps.ray_session.session import ray_session
 
 TRIALS = 30
 PLAIN_TRIALS = 6

@@ -90,6 +90,7 @@ ORDER = {
         preflight
         timing
         live
+        ray_session
         execution
         doctor
         api commands

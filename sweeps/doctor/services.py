@@ -18,7 +18,7 @@ def local_ray() -> Diagnosis:
     """Whether a Ray starts on this machine and runs a task."""
     import ray
 
-    from sweeps.execution.ray_session import ray_session
+    from sweeps.ray_session.session import ray_session
 
     try:
         with ray_session(None, 1):
@@ -35,7 +35,7 @@ def _answer() -> int:
 
 def tracking_server() -> Diagnosis:
     """Whether MLflow is installed, and the server that the environment names answers."""
-    from sweeps.execution.ray_processes import is_reachable
+    from sweeps.ray_session.processes import is_reachable
 
     found = f"MLflow {installed_version('mlflow')}"
     uri = os.environ.get(TRACKING)

@@ -13,10 +13,10 @@ from ray.tune.experiment import Trial as TuneTrial
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.execution.jobs import Job
-from sweeps.execution.memory import why_lost
 from sweeps.execution.stage_scheduler import failures_of
 from sweeps.execution.trainable import ROWS
 from sweeps.interrupts import Check
+from sweeps.ray_session.memory import why_lost
 
 FAILURE_HEADER = re.compile(r"^Failure # .*$", re.MULTILINE)
 """Tune's heading of each failure in a trial's file of errors."""

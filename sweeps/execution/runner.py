@@ -124,11 +124,11 @@ def _run_missing(
     import_ray()
     from sweeps.execution.jobs import make_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
-    from sweeps.execution.ray_session import ray_session
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import DISK_ERRORS
     from sweeps.execution.tuning import fit_jobs, tune_scratch
     from sweeps.preflight.resources import concurrent_stages, stage_bundle
+    from sweeps.ray_session.session import ray_session
 
     plan = before.plan
     _check_before(before, out)

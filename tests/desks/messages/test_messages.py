@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sweeps.cli import COMMANDS
-from sweeps.execution.ray_address import check_address
+from sweeps.ray_session.address import check_address
 
 from ..command_line import Command
 from ..conftest import WriteStudy
@@ -255,7 +255,7 @@ def silent_port() -> Iterator[int]:
 def test_a_silent_server_is_no_cluster(
     monkeypatch: pytest.MonkeyPatch, silent_port: int, form: str
 ) -> None:
-    monkeypatch.setattr("sweeps.execution.ray_address.GREETING_SECONDS", 0.5)
+    monkeypatch.setattr("sweeps.ray_session.address.GREETING_SECONDS", 0.5)
     with pytest.raises(ValueError, match="is no Ray cluster") as caught:
         check_address(form.format(silent_port))
     checked(str(caught.value))

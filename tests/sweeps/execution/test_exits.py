@@ -155,7 +155,7 @@ def test_two_studies_share_their_work(
 SESSION = """
 import json, os, sys, psutil
 os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
-from sweeps.execution.ray_session import ray_session
+from sweeps.ray_session.session import ray_session
 with ray_session(None) as (cluster, watch):
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fairfm_core.errors import BadInput
-from sweeps.execution.ray_session import ray_session
+from sweeps.ray_session.session import ray_session
 
 
 def test_nothing_listens_at_the_address() -> None:

@@ -24,9 +24,6 @@ from ray._private import worker as ray_worker
 from fairfm_core.cores import allowed_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.scratch import PREFIX, SHORT, remove_abandoned, scratch_folder
-from sweeps.execution.ray_address import check_address
-from sweeps.execution.ray_processes import RayProcesses, RayWatch
-from sweeps.execution.ray_servers import few_servers
 from sweeps.interrupts import (
     Interrupted,
     RayLost,
@@ -36,6 +33,9 @@ from sweeps.interrupts import (
     stderr_unless,
 )
 from sweeps.preflight.resources import Cluster
+from sweeps.ray_session.address import check_address
+from sweeps.ray_session.processes import RayProcesses, RayWatch
+from sweeps.ray_session.servers import few_servers
 
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Enough for the plan of a study; images and artifacts are passed as files."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.execution.ray_processes import TOKEN, RayProcesses
+from sweeps.ray_session.processes import TOKEN, RayProcesses
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux")
 

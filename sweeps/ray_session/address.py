@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from fairfm_core.errors import BadInput
-from sweeps.execution.ray_processes import is_reachable
+from sweeps.ray_session.processes import is_reachable
 
 SECONDS = 15.0
 """Longest wait for Ray's own check."""

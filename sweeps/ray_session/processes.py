@@ -19,9 +19,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sweeps.execution.memory import why_killed
 from sweeps.interrupts import RayLost, first_signal
 from sweeps.processes import process_status
+from sweeps.ray_session.memory import why_killed
 
 TOKEN = "FAIRFM_RUN"
 """Environment variable of the token."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.execution import memory
-from sweeps.execution.memory import why_killed, why_lost
+from sweeps.ray_session import memory
+from sweeps.ray_session.memory import why_killed, why_lost
 
 LOST = "The actor died unexpectedly before finishing this task."
 
