@@ -56,9 +56,13 @@ class Trial(Frozen):
     """Pre-training that provides the initial weights, written `weights: {pretraining: ...}`; trials
     with the same one share it."""
     backbone: Backbone
+    """The network; with weights of the zoo it may be left out, or name only what differs."""
     adaptation: Adaptation
+    """How the network learns the labels."""
     data: Data
+    """The data set, its labels and the sampling of its training split."""
     seed: int = Field(0, ge=0)
+    """Random seed of the adaptation; a study lists it under `seeds`."""
 
     @model_validator(mode="before")
     @classmethod

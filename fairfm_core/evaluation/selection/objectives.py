@@ -36,7 +36,10 @@ class Objective(Frozen):
     """
 
     metric: str
+    """`val/` and a metric, or the gap or worst group of one."""
     goal: Goal
+    """The direction in which the metric is better; it follows from the metric, and another is
+    refused."""
 
     @field_validator("metric")
     @classmethod
