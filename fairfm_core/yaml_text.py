@@ -51,8 +51,7 @@ FAULTS = (
 
 
 class StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads `1e-4` as a number and the key `on` as text.
-    """
+    """SafeLoader that refuses duplicate keys, and reads `1e-4` as a number and `on:` as text."""
 
 
 def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:

@@ -167,6 +167,8 @@ class StudySpec(Frozen):
         for axis, values in matrix.items():
             if not values:
                 raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")
+            with at_place(axis):
+                _labelled(values)
         check_axes(matrix)
         return matrix
 

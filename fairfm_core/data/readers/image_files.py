@@ -67,6 +67,8 @@ def _ending_hint(paths: Sequence[str], files: Sequence[Path | None]) -> str:
     other = next((end for end in SUFFIXES if os.path.isfile(stem + end)), None)
     if added is not None:
         return f" (with the ending {added} the first is there: set suffix: {added})"
+    if os.path.isfile(stem):
+        return f" (the first is there as {os.path.basename(stem)}: leave suffix out)"
     return f" (the first is there as {os.path.basename(stem)}{other})" if other else ""
 
 
@@ -79,9 +81,11 @@ def _check_missing(
 ) -> None:
     missing = [name for name, file in zip(names, files, strict=True) if file is None]
     if len(missing) > (allow_missing or 0):
+        cure = f"download them, or pass --allow-missing {len(missing)}"
         raise BadInput(
             f"{len(missing)} of {len(names)} images are missing under {source}: "
-            f"{first_ten(missing)}{hint}; download them, or pass --allow-missing {len(missing)}"
+            f"{first_ten(missing)}{hint}; "
+            + (cure if len(missing) < len(names) else "is it the right folder?")
         )
     if len(missing) == len(names):
         raise BadInput(f"none of the {len(names)} images in the table is under {source}")
