@@ -63,7 +63,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "age": "age: {born: birth, at: study, format: '%d/%m/%Y'}",
         "attributes": "attributes: {scanner: device, bmi_group: {column: bmi, bins: [18.5, 25]}}",
         "labels": "labels: {Edema: edema, Glaucoma: {column: eye, values: {yes: 1, no: 0, maybe: "
-        "uncertain}}}",
+        'uncertain, "": null}}}',
         "split": "split: {column: part, values: {training: train, tuning: val, held_out: test}}",
     },
     "TableForm": {

@@ -39,13 +39,15 @@ def match_images(
 
 
 def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -> list[Path | None]:
-    """The file of each name, which is a path below `root`; None as in `match_images`.
+    r"""The file of each name, which is a path below `root`; None as in `match_images`.
+
+    Paths may be written as on Windows, `a\b.png`.
 
     Raises:
         BadInput: a name that leads out of `root`, or as `match_images`.
     """
     base = os.path.join(os.path.abspath(root), "")
-    paths = [os.path.normpath(os.path.join(base, name)) for name in names]
+    paths = [_path_below(base, name) for name in names]
     outside = [name for name, path in zip(names, paths, strict=True) if not path.startswith(base)]
     if outside:
         raise BadInput(
@@ -55,6 +57,13 @@ def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -
     files = [Path(path) if os.path.isfile(path) else None for path in paths]
     _check_missing(names, files, root, allow_missing, _ending_hint(paths, files))
     return files
+
+
+def _path_below(base: str, name: str) -> str:
+    path = os.path.normpath(os.path.join(base, name))
+    if "\\" not in name or os.path.isfile(path):
+        return path
+    return os.path.normpath(os.path.join(base, name.replace("\\", "/")))
 
 
 def _ending_hint(paths: Sequence[str], files: Sequence[Path | None]) -> str:

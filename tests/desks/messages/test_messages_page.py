@@ -44,8 +44,6 @@ def desk(tmp_path: Path, radiographs: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sweeps.preflight.machine.allowed_cores", lambda: 8)
     monkeypatch.setattr("sweeps.preflight.machine._gpu_memory", tuple)
-    # click takes the program's name from how Python was started.
-    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
     return tmp_path
 
 

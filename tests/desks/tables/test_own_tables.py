@@ -155,6 +155,13 @@ def test_two_tables_are_joined(filled: Desk) -> None:
     assert "rows without a row in people.csv: 2" in said.out
 
 
+def test_paths_may_be_written_as_on_windows(desk: Desk) -> None:
+    desk.write({f"scans/{i}.png": png(i) for i in range(COUNT)})
+    desk.describe(rows(file=[f"scans\\{i}.png" for i in range(COUNT)]))
+    assert desk.prepare().code == 0
+    assert len(desk.data.frame) == COUNT
+
+
 def test_the_key_on_is_written_without_quotes(filled: Desk) -> None:
     """In YAML 1.1 it would be the value true."""
     filled.write({"people.csv": "ID,sex\np0,F\n"})
