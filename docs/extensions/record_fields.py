@@ -100,7 +100,10 @@ def kind(annotation: Any) -> str:
         return f"list of {kind(parts[0])}"
     if origin is dict:
         inner = kind(parts[1])
-        return "mapping" if inner == "any value" else f"mapping of names to ({inner})"
+        if inner == "any value":
+            return "mapping"
+        several = " or " in inner or ", " in inner
+        return f"mapping of names to ({inner})" if several else f"mapping of names to {inner}"
     if parts:
         return " or ".join(dict.fromkeys(kind(part) for part in parts))
     if annotation is Any:
@@ -169,7 +172,8 @@ def default(field: FieldInfo) -> str:
         return "**required**"
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json", exclude_defaults=True).get("name", {})
+        value = value.model_dump(mode="json", exclude_defaults=True).get("name")
+        return f"`{json.dumps(value)}`" if value is not None else "its own defaults"
     if value is PydanticUndefined or value in ({}, [], ()):
         return "none"
     return f"`{json.dumps(value, default=dict)}`"
@@ -234,7 +238,9 @@ class RecordFields(SphinxDirective):
         for argument in self.arguments[0].split():
             path, _, place = argument.partition("@")
             module, _, name = path.partition(":")
-            found |= places(getattr(importlib.import_module(module), name), place)
+            root = getattr(importlib.import_module(module), name)
+            for record, keys in places(root, place).items():
+                found[record] = [*found.get(record, []), *keys]
         parts = [section(record, keys) for record, keys in found.items()]
         return self.parse_text_to_nodes("\n\n".join(parts), allow_section_headings=True)
 

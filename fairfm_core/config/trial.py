@@ -51,7 +51,8 @@ class Trial(Frozen):
     """One cell of a study: which weights, adapted how, to which data, with which seed."""
 
     weights: PublishedWeights | None = None
-    """Published weights; null, written `scratch`, starts from random ones."""
+    """Published weights: a mapping, or the id of a model of the zoo. `scratch` or null starts from
+    random ones; `{pretraining: ...}` from an encoder that the study pre-trains."""
     pretraining: AnyPretraining | None = None
     """Pre-training that provides the initial weights, written `weights: {pretraining: ...}`; trials
     with the same one share it."""

@@ -221,7 +221,10 @@ def _draw_block(
 def _draw_key(figure: FigureBase, axes: Axes, mesh: QuadMesh) -> None:
     key = figure.colorbar(mesh, ax=axes, location="bottom", fraction=0.03, aspect=40, shrink=0.6)
     key.ax.set_xlim(-1, 1)
-    key.set_ticks([-1, 0, 1], labels=["half or less", "as in everybody", "double or more"])
+    key.set_ticks([-1, 0, 1], labels=["half or less  ", "as in everybody", "  double or more"])
+    # With few pathologies the bar is hardly longer than the middle label.
+    for label, side in zip(key.ax.get_xticklabels(), ("right", "center", "left"), strict=True):
+        label.set_horizontalalignment(side)
     key.outline.set_visible(False)
 
 
