@@ -223,8 +223,9 @@ def _draw_key(figure: FigureBase, axes: Axes, mesh: QuadMesh) -> None:
     key.ax.set_xlim(-1, 1)
     key.set_ticks([-1, 0, 1], labels=["half or less  ", "as in everybody", "  double or more"])
     # With few pathologies the bar is hardly longer than the middle label.
-    for label, side in zip(key.ax.get_xticklabels(), ("right", "center", "left"), strict=True):
-        label.set_horizontalalignment(side)
+    low, _, high = key.ax.get_xticklabels()
+    low.set_horizontalalignment("right")
+    high.set_horizontalalignment("left")
     key.outline.set_visible(False)
 
 
