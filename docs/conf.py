@@ -25,7 +25,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_click",
-    "study_fields",
+    "record_fields",
     "rooms",
 ]
 source_suffix = {".md": "markdown"}

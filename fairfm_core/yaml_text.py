@@ -14,6 +14,7 @@ from fairfm_core.errors import BadInput, in_words
 
 MERGE = "tag:yaml.org,2002:merge"
 """Tag of the key `<<`, which takes over the keys of another mapping; keys beside it come first."""
+TRUTH, TEXT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
 FAULTS = (
     (r"found character '\\t'", "a tab indents it; use spaces"),
     (r"found undefined alias '(.+?)'", r"*\1 names no anchor; write &\1 beside the value it means"),
@@ -50,7 +51,7 @@ FAULTS = (
 
 
 class StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads `1e-4` as a number."""
+    """SafeLoader that refuses duplicate keys, and reads `1e-4` as a number and `on:` as text."""
 
 
 def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -58,6 +59,8 @@ def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key_node, _ in node.value:
         if key_node.tag == MERGE:
             continue
+        if key_node.tag == TRUTH:  # YAML 1.1 has on, off, yes and no for true and false
+            key_node.tag = TEXT
         key = loader.construct_object(key_node, deep=True)
         if key in keys:
             line = key_node.start_mark.line + 1

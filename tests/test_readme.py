@@ -1,12 +1,14 @@
 """The marked blocks of the README, the tutorial and the how-to pages run as they stand.
 
-A block marked `file=NAME` is written to that file, one marked `test` is run. Pages of one journey
-share a folder, in order: the how-to pages go on where the tutorial ends.
+A block marked `file=NAME` is written to that file, one marked `test` is run, and what stands in one
+marked `prints` is printed, `...` apart. Pages of one journey share a folder, in order: the how-to
+pages go on where the tutorial ends.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +28,11 @@ JOURNEYS: dict[str, tuple[str, ...]] = {
         "docs/how-to/pre-training.md",
         "docs/how-to/cluster.md",
     ),
-    "own images": ("docs/how-to/own-images.md", "docs/how-to/published-model.md"),
+    "own images": (
+        "docs/first-hour.md",
+        "docs/how-to/own-images.md",
+        "docs/how-to/published-model.md",
+    ),
     "predictions": ("docs/how-to/evaluate-predictions.md",),
 }
 LEFT = {
@@ -36,14 +42,22 @@ LEFT = {
         "compared/comparisons.parquet",
         "rebuilt.db",
     ],
-    "own images": ["data/clinic/cohort.parquet", "weights/effnet.safetensors"],
+    "own images": [
+        "results/studies/hospitals/report.html",
+        "data/clinic/cohort.parquet",
+        "weights/effnet.safetensors",
+    ],
     "predictions": [
         "evaluated/gaps.parquet",
         "evaluated/report.html",
         "ensembles/ensemble.parquet",
     ],
 }
-SAID = {"readme": "8 of 8 trials done", "tutorial": "4 of 4 trials done"}
+SAID = {
+    "readme": "8 of 8 trials done",
+    "tutorial": "4 of 4 trials done",
+    "own images": "4 of 4 trials done",
+}
 
 
 def script(page: str) -> str:
@@ -60,6 +74,16 @@ def script(page: str) -> str:
             assert block.language == "sh", f"{page}: no way to run {block.language}"
             lines.append(block.content)
     return "\n".join(lines)
+
+
+def sample(shown: str) -> str:
+    """A pattern of output that is shown with `...` for what is left out: lines, or part of one."""
+    lines = ["(?:.*\n)*?" if line == "..." else line_of(line) for line in shown.splitlines()]
+    return "^" + "".join(lines)
+
+
+def line_of(shown: str) -> str:
+    return re.escape(shown).replace(re.escape("..."), ".*") + "\n"
 
 
 def keep_to_one_core() -> None:
@@ -88,6 +112,9 @@ def test_the_marked_blocks_run(journey: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert SAID.get(journey, "") in done.stdout
     assert not [name for name in LEFT[journey] if not (tmp_path / name).exists()]
+    shown = [b for page in JOURNEYS[journey] for b in blocks(ROOT / page) if "prints" in b.info]
+    for block in shown:
+        assert re.search(sample(block.content), done.stdout, re.MULTILINE), block.content
 
 
 def test_every_marked_block_belongs_to_a_journey() -> None:
@@ -102,3 +129,11 @@ def test_the_readme_is_short_and_opens_with_a_front() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 90
     assert "front:" in "\n".join(text.splitlines()[:24])
+
+
+def test_a_sample_that_is_not_printed_is_seen() -> None:
+    printed = "first\n  second 2 of 3\nthird\nfourth\n"
+    assert re.search(sample("first\n...\nthird\n"), printed, re.MULTILINE)
+    assert re.search(sample("  second ...\nthird\n"), printed, re.MULTILINE)
+    assert not re.search(sample("first\nthird\n"), printed, re.MULTILINE)
+    assert not re.search(sample("second 2 of 3\n"), printed, re.MULTILINE)

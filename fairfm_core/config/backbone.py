@@ -129,6 +129,7 @@ class Backbone(Frozen):
     """A network from timm and the images it takes."""
 
     name: str
+    """The network's name in timm, without a tag of pre-trained weights."""
     image_size: int = Field(224, ge=SMALLEST_IMAGE)
     """Height and width of the input, in pixels."""
     channels: Literal[1, 3] = 3

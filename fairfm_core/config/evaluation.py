@@ -29,8 +29,7 @@ class EvaluationSettings(Frozen):
     attributes: tuple[str, ...] = ("sex", "race")
     """Protected attributes; `race x sex` are their combinations."""
     metrics: tuple[str, ...] = METRIC_FAMILIES
-    """Families of metrics, checked by `evaluation.metrics.check_families`; the AUC is always among
-    them."""
+    """Families of metrics; the AUC is always among them."""
     operating_points: tuple[str, ...] = ("fpr=0.2",)
     """Operating points of the rates, chosen on validation: fpr=0.2, sensitivity=0.8, f1."""
     age_edges: tuple[float, ...] = AGE_EDGES

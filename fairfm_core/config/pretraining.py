@@ -48,18 +48,24 @@ class Pretraining(Frozen):
     epochs: int = Field(800, ge=1)
     """Length of the schedule: 200, 400 and 800 epochs are separate pre-trainings (Table 4)."""
     warmup_epochs: int = Field(40, ge=0)
+    """Epochs in which the learning rate rises from 0 to its peak."""
     batch_size: int = Field(4096, ge=2)
     """Images per step over all workers; the whole corpus if that is smaller."""
     base_lr: float = Field(1.5e-4, gt=0)
     """Peak learning rate for a batch of 256; it is scaled by batch / 256."""
     min_lr: float = Field(0.0, ge=0)
+    """Learning rate at the end of the cosine."""
     weight_decay: float = Field(0.05, ge=0)
+    """AdamW's weight decay; MAE has none on biases and normalisation layers."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates of its two moments."""
     augmentation: str = "crop"
     """`crop`: random resized crop and flip (MAE). `paper`: also rotation within 7 degrees (section
     3). `mocov3`: also jitter, blur and solarisation, with different strengths in the two views."""
     crop_scale: AreaShares = (0.2, 1.0)
+    """Smallest and largest share of an image's area that a random crop keeps."""
     precision: Precision = "auto"
+    """`auto`: bfloat16 on a GPU that supports it, float16 on an older GPU, float32 on a CPU."""
     seed: int = Field(0, ge=0)
     """Seed of the pre-training and of `fraction`; separate from the trial's, so that many seeds of
     an adaptation share one pre-training. Make it an axis to repeat the pre-training itself."""

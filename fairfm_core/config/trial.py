@@ -51,14 +51,19 @@ class Trial(Frozen):
     """One cell of a study: which weights, adapted how, to which data, with which seed."""
 
     weights: PublishedWeights | None = None
-    """Published weights; null, written `scratch`, starts from random ones."""
+    """Published weights: a mapping, or the id of a model of the zoo. `scratch` or null starts from
+    random ones; `{pretraining: ...}` from an encoder that the study pre-trains."""
     pretraining: AnyPretraining | None = None
     """Pre-training that provides the initial weights, written `weights: {pretraining: ...}`; trials
     with the same one share it."""
     backbone: Backbone
+    """The network; with weights of the zoo it may be left out, or name only what differs."""
     adaptation: Adaptation
+    """How the network learns the labels."""
     data: Data
+    """The data set, its labels and the sampling of its training split."""
     seed: int = Field(0, ge=0)
+    """Random seed of the adaptation; a study lists it under `seeds`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -86,7 +86,10 @@ def _check_ids(frame: pd.DataFrame) -> None:
             )
     twice = frame["image_id"][frame["image_id"].duplicated()].unique()
     if len(twice):
-        raise BadInput(f"{len(twice)} image id(s) are in more than one row: {first_ten(twice)}")
+        raise BadInput(
+            f"{len(twice)} image id(s) are in more than one row: {first_ten(twice)}; give each "
+            "image one row"
+        )
 
 
 def _check_rows(frame: pd.DataFrame) -> None:

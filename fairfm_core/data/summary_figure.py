@@ -221,7 +221,11 @@ def _draw_block(
 def _draw_key(figure: FigureBase, axes: Axes, mesh: QuadMesh) -> None:
     key = figure.colorbar(mesh, ax=axes, location="bottom", fraction=0.03, aspect=40, shrink=0.6)
     key.ax.set_xlim(-1, 1)
-    key.set_ticks([-1, 0, 1], labels=["half or less", "as in everybody", "double or more"])
+    key.set_ticks([-1, 0, 1], labels=["half or less  ", "as in everybody", "  double or more"])
+    # With few pathologies the bar is hardly longer than the middle label.
+    low, _, high = key.ax.get_xticklabels()
+    low.set_horizontalalignment("right")
+    high.set_horizontalalignment("left")
     key.outline.set_visible(False)
 
 

@@ -39,6 +39,7 @@ class SeedLevels(Frozen):
     """Seeds of adaptations and of pre-trainings; a trial from a pre-training runs at every pair."""
 
     adaptation: tuple[int, ...] = (0,)
+    """Seeds of the adaptations."""
     pretraining: tuple[int, ...] | None = None
     """By default each pre-training has the one seed that it states itself."""
 

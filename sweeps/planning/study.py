@@ -96,7 +96,9 @@ class StudySpec(Frozen):
     study: str
     """Its name, also that of its folder in the results: letters, digits, `-` and `_`."""
     claim: str = ""
+    """The question in a sentence, for the reader; the front, the report and MLflow show it."""
     base: dict[str, Any]
+    """The trial that all others vary: its keys are those of a trial."""
     matrix: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)
     """Axis (a dotted path into a trial) -> its values, or a mapping of labels to values."""
     include: tuple[dict[str, Any], ...] = ()
@@ -115,8 +117,11 @@ class StudySpec(Frozen):
     batches. `by_model`: each as the paper trains its model (section 3.2). Values that a trial
     writes itself take precedence."""
     resources: Resources = Resources()
+    """What a training stage gets of a machine."""
     tracking: Tracking = Tracking()
+    """Where MLflow runs are written."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    """How predictions become metrics, gaps and intervals."""
     _lines: YamlLines | None = PrivateAttr(None)
     """The lines of its file, for messages; None for a study that was not read from one."""
 
@@ -162,6 +167,8 @@ class StudySpec(Frozen):
         for axis, values in matrix.items():
             if not values:
                 raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")
+            with at_place(axis):
+                _labelled(values)
         check_axes(matrix)
         return matrix
 

@@ -49,6 +49,8 @@ def fairfm(monkeypatch: pytest.MonkeyPatch) -> Command:
 
     def run(*arguments: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["fairfm", *map(str, arguments)])
+        # click takes the program's name from how Python was started.
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
         out, err, began = io.StringIO(), io.StringIO(), time.monotonic()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:

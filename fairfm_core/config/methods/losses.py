@@ -28,12 +28,14 @@ class CrossEntropySettings(LossSettings):
     """Binary cross-entropy, the mean over the batch's known labels."""
 
     name: Literal["bce"]
+    """The default."""
 
 
 class FocalSettings(LossSettings):
     """Focal loss (Lin et al. 2017): cross-entropy times (1 - probability of the label)^gamma."""
 
     name: Literal["focal"]
+    """For end-to-end fine-tuning only."""
     gamma: float = Field(1.0, ge=0)
     """0 is cross-entropy; 1 is the default of MEDFAIR and SubpopBench."""
 
@@ -57,6 +59,7 @@ class GroupReweightingSettings(GroupLossSettings):
     """
 
     name: Literal["reweighted"]
+    """For both adaptations."""
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,17 @@ class MaeSettings(Pretraining):
     """Masked autoencoding (MAE): predict the pixels of hidden patches."""
 
     method: Literal["mae"]
+    """Masked autoencoding."""
     mask_ratio: float = Field(0.75, gt=0, lt=1)
+    """Share of the patches that are hidden."""
     norm_pix: bool = True
     """Normalise the target within each patch."""
     decoder_dim: int = Field(512, ge=8)
+    """Width of the decoder, which is only needed to pre-train."""
     decoder_depth: int = Field(8, ge=1)
+    """Transformer blocks of the decoder."""
     decoder_heads: int = Field(16, ge=1)
+    """Attention heads of the decoder."""
     micro_batch: int | None = Field(None, ge=2)
     """Images that pass through the network at once; null means as many as memory allows. The
     gradient is that of the whole batch either way."""
@@ -73,12 +78,15 @@ class MocoV3Settings(Pretraining):
     """Momentum contrast, version 3 (MoCo v3): tell views of one image from those of others."""
 
     method: Literal["mocov3"]
+    """Momentum contrast, version 3."""
     temperature: float = Field(0.2, gt=0)
+    """Temperature of the contrastive loss."""
     momentum: float = Field(0.99, gt=0, lt=1)
     """Initial momentum of the key encoder; it rises to 1 along a cosine."""
     hidden_dim: int = Field(4096, ge=8)
     """Width of the projector's and the predictor's hidden layers."""
     projection_dim: int = Field(256, ge=2)
+    """Width of the vectors that are compared."""
 
 
 # Section 4.2: the official recipes, but crop to 224, flip and rotation for both methods.

@@ -11,6 +11,8 @@ from fairfm_core.data.duplicates.pictures import ALONE, picture_groups
 from fairfm_core.errors import first_ten
 
 COLUMNS = ["image_id", "patient_id", "split"]
+MOST_IMAGES = 5
+"""Of one picture, in a text."""
 
 
 def duplicates(data: PreparedData) -> pd.DataFrame:
@@ -78,4 +80,10 @@ def _count(copies: pd.DataFrame) -> str:
 def _examples(copies: pd.DataFrame, column: str) -> str:
     """Pictures as `image (value) = image (value)`."""
     named = copies["image_id"] + " (" + copies[column].fillna("none") + ")"
-    return first_ten(" = ".join(names) for _, names in named.groupby(copies["picture"]))
+    return first_ten(_first(names.tolist()) for _, names in named.groupby(copies["picture"]))
+
+
+def _first(names: list[str]) -> str:
+    """A picture's images; of very many, such as a blank scan, only the first."""
+    more = len(names) - MOST_IMAGES
+    return " = ".join(names[:MOST_IMAGES]) + (f" = ... ({more:,} more)" if more > 0 else "")

@@ -39,13 +39,15 @@ def match_images(
 
 
 def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -> list[Path | None]:
-    """The file of each name, which is a path below `root`; None as in `match_images`.
+    r"""The file of each name, which is a path below `root`; None as in `match_images`.
+
+    Paths may be written as on Windows, `a\b.png`.
 
     Raises:
         BadInput: a name that leads out of `root`, or as `match_images`.
     """
     base = os.path.join(os.path.abspath(root), "")
-    paths = [os.path.normpath(os.path.join(base, name)) for name in names]
+    paths = [_path_below(base, name) for name in names]
     outside = [name for name, path in zip(names, paths, strict=True) if not path.startswith(base)]
     if outside:
         raise BadInput(
@@ -55,6 +57,13 @@ def locate_images(names: Sequence[str], root: Path, allow_missing: int | None) -
     files = [Path(path) if os.path.isfile(path) else None for path in paths]
     _check_missing(names, files, root, allow_missing, _ending_hint(paths, files))
     return files
+
+
+def _path_below(base: str, name: str) -> str:
+    path = os.path.normpath(os.path.join(base, name))
+    if "\\" not in name or os.path.isfile(path):
+        return path
+    return os.path.normpath(os.path.join(base, name.replace("\\", "/")))
 
 
 def _ending_hint(paths: Sequence[str], files: Sequence[Path | None]) -> str:
@@ -67,6 +76,8 @@ def _ending_hint(paths: Sequence[str], files: Sequence[Path | None]) -> str:
     other = next((end for end in SUFFIXES if os.path.isfile(stem + end)), None)
     if added is not None:
         return f" (with the ending {added} the first is there: set suffix: {added})"
+    if os.path.isfile(stem):
+        return f" (the first is there as {os.path.basename(stem)}: leave suffix out)"
     return f" (the first is there as {os.path.basename(stem)}{other})" if other else ""
 
 
@@ -79,9 +90,11 @@ def _check_missing(
 ) -> None:
     missing = [name for name, file in zip(names, files, strict=True) if file is None]
     if len(missing) > (allow_missing or 0):
+        cure = f"download them, or pass --allow-missing {len(missing)}"
         raise BadInput(
             f"{len(missing)} of {len(names)} images are missing under {source}: "
-            f"{first_ten(missing)}{hint}; download them, or pass --allow-missing {len(missing)}"
+            f"{first_ten(missing)}{hint}; "
+            + (cure if len(missing) < len(names) else "is it the right folder?")
         )
     if len(missing) == len(names):
         raise BadInput(f"none of the {len(names)} images in the table is under {source}")

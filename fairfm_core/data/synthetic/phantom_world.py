@@ -58,6 +58,7 @@ class PhantomWorld(Frozen):
     image_size: int = Field(64, ge=16, le=2048)
     """Height and width in pixels; the content of an image is the same at every size."""
     seed: int = Field(0, ge=0)
+    """Random seed of patients and images; worlds of different seeds share no patient."""
     effect: float = Field(1.0, ge=0)
     """Scale of all planted differences; at 0, pixels and labels do not depend on any attribute."""
     shares: dict[str, dict[str, float]] = GROUPS

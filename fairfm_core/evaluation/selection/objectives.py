@@ -22,6 +22,8 @@ from fairfm_core.evaluation.metrics import FAMILIES
 from fairfm_core.evaluation.numbers import Goal, NamedNumber, known_numbers, number_named
 
 PREFIX = "val/"
+IN_EVERY_COHORT = ("sex", "race", "age")
+"""Attributes that a study may only have to name: of others nobody knows here whether they exist."""
 FORMS = (
     "write val/METRIC, val/gap_ATTRIBUTE (of the AUC), val/gap_METRIC_ATTRIBUTE,"
     " val/mean_of_gaps_METRIC_ATTRIBUTE or val/worst_group_METRIC_ATTRIBUTE"
@@ -36,7 +38,10 @@ class Objective(Frozen):
     """
 
     metric: str
+    """`val/` and a metric, or the gap or worst group of one."""
     goal: Goal
+    """The direction in which the metric is better; it follows from the metric, and another is
+    refused."""
 
     @field_validator("metric")
     @classmethod
@@ -80,7 +85,12 @@ class Objective(Frozen):
         metric = self.number.metric
         base, _, point = metric.name.partition("@")
         families = [name for name, members in FAMILIES.items() if base in {m.name for m in members}]
-        added = {"metrics": families or ["rates"], "operating_points": [point] if point else []}
+        attribute = self.number.attribute
+        added = {
+            "metrics": families or ["rates"],
+            "operating_points": [point] if point else [],
+            "attributes": [attribute] if attribute in IN_EVERY_COHORT else [],
+        }
         for each in added["operating_points"]:
             parse_point(each)
         lists = {name: getattr(settings, name) for name in added}

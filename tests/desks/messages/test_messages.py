@@ -107,6 +107,7 @@ MISSPELT = {"metric": "val/gap_sexx", "goal": "minimize"}
         ({"objectives": [MISSPELT]}, "(did you mean 'val/gap_sex'?)", "metric"),
         ({"exclude": [{"adaptation": "prob"}]}, "(did you mean 'probe'?)", "- adaptation"),
         ({"seeds": {"pretraining": [0]}}, "no trial has a pre-training", "pretraining"),
+        ({"matrix/adaptation": [{}]}, "need labels to name trials by", "adaptation"),
     ],
 )
 def test_a_wrong_key_is_told_with_its_line(

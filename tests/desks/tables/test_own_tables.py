@@ -155,6 +155,23 @@ def test_two_tables_are_joined(filled: Desk) -> None:
     assert "rows without a row in people.csv: 2" in said.out
 
 
+def test_paths_may_be_written_as_on_windows(desk: Desk) -> None:
+    desk.write({f"scans/{i}.png": png(i) for i in range(COUNT)})
+    desk.describe(rows(file=[f"scans\\{i}.png" for i in range(COUNT)]))
+    assert desk.prepare().code == 0
+    assert len(desk.data.frame) == COUNT
+
+
+def test_the_key_on_is_written_without_quotes(filled: Desk) -> None:
+    """In YAML 1.1 it would be the value true."""
+    filled.write({"people.csv": "ID,sex\np0,F\n"})
+    filled.describe(rows(), sex="sex")
+    described = filled.folder / "clinic.yaml"
+    described.write_text(described.read_text() + "join: {table: people.csv, on: {person: ID}}\n")
+    assert filled.prepare().code == 0
+    assert filled.column("sex")[0] == "F"
+
+
 def test_attributes_are_cleaned_in_one_way_and_counted(filled: Desk) -> None:
     race = ["White", "white ", "White", "White", "Asian", "asian", "nan", "Unknown", "None", "n/a"]
     filled.describe(
@@ -225,6 +242,11 @@ REFUSED: dict[str, tuple[pd.DataFrame, dict[str, Any], str]] = {
         rows(file=[f"{i}.jpg" for i in range(COUNT)]),
         {},
         "(the first is there as 0.png)",
+    ),
+    "an ending twice": (
+        rows(),
+        {"suffix": ".png"},
+        "(the first is there as 0.png: leave suffix out); is it the right folder?",
     ),
     "bins of words": (
         rows(bmi=alternating("high", "low")),

@@ -50,9 +50,13 @@ def _column_alone(given: Any) -> Any:
 
 
 class ColumnValues(Frozen):
-    """A column and what its values mean; a value that is not listed means null."""
+    """A column and what its values mean; a value that is not listed means null (unknown).
+
+    The name of the column alone, without a mapping, takes the values as they are.
+    """
 
     column: str
+    """Its name in the table, in the table's case."""
     values: dict[str, str | None] | None = None
     """Value in the table -> group; by default the values are the groups."""
     bins: tuple[float, ...] | None = None
@@ -71,9 +75,13 @@ class ColumnValues(Frozen):
 
 
 class Label(Frozen):
-    """The column of a label; without `values` it must hold 1, 0 or blank (unknown)."""
+    """The column of a label, also as its name alone.
+
+    Without `values` it must hold 1, 0 or blank (unknown).
+    """
 
     column: str
+    """Its name in the table, in the table's case."""
     values: dict[str, Meaning] = Field(default_factory=lambda: {**AS_THEY_ARE})
     """Value in the table -> 1, 0, `uncertain` or null (unknown); "" is a blank."""
 
@@ -85,7 +93,9 @@ class JoinedLabels(Frozen):
     """All labels in one column, with a separator between them or as a list."""
 
     column: str
+    """Its name in the table, in the table's case."""
     separator: str = Field("|", min_length=1)
+    """What stands between two labels."""
     form: Literal["separated", "list"] = "separated"
     """`list`: as Python and JSON write it, ['mass', 'nodule']."""
     names: tuple[str, ...] = Field(min_length=1)
@@ -101,7 +111,9 @@ class ComputedAge(Frozen):
     """The columns of two dates, or of two years, between which a patient's age is computed."""
 
     born: str
+    """Column of the date or year of birth."""
     at: str
+    """Column of the date or year of the study."""
     format: str | None = None
     """How the dates are written, such as %d/%m/%Y; by default a form that means one day only."""
 
@@ -158,7 +170,9 @@ class TableDescription(TableForm):
     patient: str
     """Column with the patient; all images of a patient are in the same split."""
     sex: ColumnValues | None = None
+    """Column with the sex; female, woman and F, male, man and M are understood in any case."""
     race: ColumnValues | None = None
+    """Column with the race or ethnicity; any groups."""
     age: str | ComputedAge | None = None
     """Column with the age in years, with a unit as in 060Y, 018M, or as a bound as in 90+; or the
     columns of the dates of birth and study."""
@@ -167,7 +181,8 @@ class TableDescription(TableForm):
     labels: dict[str, Label] | JoinedLabels
     """Pathology -> its column, or one column for all."""
     split: ColumnValues | None = None
-    """Column with train, val and test; by default a split by patient is drawn at random."""
+    """Column with train, val and test, also as training, validation and testing in any case; by
+    default a split by patient is drawn at random."""
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -165,6 +165,13 @@ def test_the_report_names_splits_first_then_patients() -> None:
     assert duplicates_text(duplicates(dataset(whole))) == ["no image is a copy of another"]
 
 
+def test_of_a_picture_with_many_copies_the_first_are_named() -> None:
+    """Hundreds of blank images are one line that can be read."""
+    copies = duplicates(dataset(pictures(1)[[0] * 8]))
+    _, line, _ = ["", *duplicates_text(copies)]
+    assert line.endswith("i0 (i0) = i1 (i1) = i2 (i2) = i3 (i3) = i4 (i4) = ... (3 more)")
+
+
 def test_images_that_two_data_sets_share() -> None:
     whole = pictures(4)
     one, other = dataset(whole[[0, 1, 1]], name="one"), dataset(whole[[1, 2, 3, 3]], name="other")

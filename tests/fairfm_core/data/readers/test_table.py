@@ -118,7 +118,9 @@ def test_patients_who_contradict_themselves_are_dropped(tmp_path) -> None:
     assert source.notes["patients with more than one race, dropped"] == 1
 
 
-@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "a/../../x.jpg", "..", "."])
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "/etc/passwd", "a/../../x.jpg", "..", ".", "..\\secret.jpg"]
+)
 def test_image_paths_stay_below_their_root(tmp_path, name: str) -> None:
     rows = table()
     rows.loc[0, "file"] = name

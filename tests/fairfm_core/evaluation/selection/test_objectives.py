@@ -37,6 +37,7 @@ def test_objectives_are_parsed():
             [{"metric": "val/gap_tpr@f1_sex", "goal": "minimize"}],
             "add f1 to evaluation.operating_points",
         ),
+        ([{"metric": "val/gap_age", "goal": "minimize"}], "add age to evaluation.attributes;"),
         ([{"metric": "val/tpr@fpr=2", "goal": "maximize"}], "'fpr=2' needs a rate"),
         ([{"metric": "val/gap_auc_sex", "goal": "minimize"}], "did you mean 'val/gap_sex'"),
         ([{"metric": "val/bier", "goal": "minimize"}], "'val/bier' .did you mean 'val/brier'"),
