@@ -13,8 +13,8 @@ import pytest
 
 from sweeps import cli
 
-LONGEST = 20.0
-"""Seconds after which a command counts as hanging."""
+LONGEST = 150.0
+"""Seconds after which a command counts as hanging: 20 on a machine that is seven times as fast."""
 
 
 @dataclass(frozen=True)
