@@ -83,6 +83,7 @@ ORDER = {
         interrupts processes
         cli
         __main__
+        search
         planning
         status tracking upkeep
         preflight

@@ -60,6 +60,19 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
+class StoredSearch(_Stored):
+    """What the record of a trial says of the search that asked for it."""
+
+    cell: Text
+    """The cell of the search, or `all`."""
+    number: int
+    """Its configuration's place in the search, from 1."""
+    round: int
+    """The round of the search that asked for this trial."""
+    parameters: dict[Text, float | Text]
+    """What was chosen of each parameter: a number or a label."""
+
+
 class StoredTrial(_Stored):
     """What the record says of one trial."""
 
@@ -77,6 +90,8 @@ class StoredTrial(_Stored):
     in older records."""
     digest: Text
     config: dict[str, Any]
+    search: StoredSearch | None = None
+    """What a search chose for it; None for a cell of the matrix, and in older records."""
 
     @property
     def pretraining(self) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -20,15 +20,18 @@ from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
 from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
+from sweeps.execution.search_run import SearchRun, TrackedRecords
 from sweeps.interrupts import first_signal, interrupts_noted
 from sweeps.planning.claims import Claims
 from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import StudySpec
 from sweeps.planning.study_lock import study_lock
+from sweeps.planning.study_search import advanced, open_search, searched_plan
 from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.preflight.results_folder import folder_findings
+from sweeps.search.rounds import StudySearch
 from sweeps.status.damage import set_aside_damaged
 from sweeps.status.progress import Progress
 from sweeps.status.status import StudyStatus
@@ -38,6 +41,7 @@ from sweeps.tracking.thread import TrackingThread
 
 if TYPE_CHECKING:
     from sweeps.execution.events import Listener
+    from sweeps.execution.jobs import Job
 
 ABANDON_SECONDS = 5.0
 """Longest wait for MLflow when Ray has died and the process must end."""
@@ -84,14 +88,23 @@ def run_study(
     claim_results(store)
     plan = make_plan(study)
     with study_lock(store, study.study):
-        for line in set_aside_damaged(plan, store):
+        search = open_search(study, store)
+        plan = plan if search is None else searched_plan(study, search)
+        for line in [*journal_lines(search), *set_aside_damaged(plan, store)]:
             print(line, file=out or sys.stdout)
         for _ in range(ROUNDS):
-            before = StudyStatus(plan, take_snapshot(store))
+            snapshot = take_snapshot(store)
+            if search is not None:
+                plan = advanced(study, search, plan, store, snapshot.done, {})
+            before = StudyStatus(plan, snapshot)
+            growing = None if search is None else SearchRun(study, search, plan, store)
             if before.missing:
-                tracker = _run_missing(before, store, uri, address, cpus, out or sys.stdout)
+                tracker = _run_missing(
+                    before, store, uri, address, cpus, out or sys.stdout, growing
+                )
+                plan = plan if growing is None else growing.plan
             else:
-                tracker = _nothing_to_run(before, store, uri)
+                tracker = _nothing_to_run(before, store, uri, search)
             if before.done <= take_snapshot(store).done:
                 break
     return RunOutcome(
@@ -103,8 +116,12 @@ def run_study(
     )
 
 
-def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread:
+def _nothing_to_run(
+    before: StudyStatus, store: ArtifactStore, uri: str, search: StudySearch | None
+) -> TrackingThread:
     """Every stage is done: only bring the record and MLflow up to date."""
+    if search is not None:
+        search.journal.write()
     _write_record(before.plan, store)
     tracker = open_tracking(before.plan, before.done, store, uri)
     with close_tracking(tracker):
@@ -118,9 +135,10 @@ def _run_missing(
     address: str | None,
     cpus: int | None,
     out: TextIO,
+    growing: SearchRun | None = None,
 ) -> TrackingThread:
     """Check, then run what is missing: a refused study leaves the folder as it was."""
-    from sweeps.execution.jobs import make_jobs
+    from sweeps.execution.jobs import study_jobs
     from sweeps.execution.ray_session import ray_session
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import DISK_ERRORS
@@ -129,7 +147,7 @@ def _run_missing(
 
     plan = before.plan
     _check_before(before, out)
-    jobs = make_jobs(plan.stages, before.missing)
+    jobs = study_jobs(plan, before.missing)
     trials = [trial.trial for trial in plan.trials]
     here = None if address else Here(plan.spec.resources, cpus)
     with (
@@ -143,9 +161,15 @@ def _run_missing(
             watch.check()
 
         wait_for_check(check)
-        asked = plan.spec.resources
-        bundles = {name: stage_bundle(j.stages[0], asked, cluster) for name, j in jobs.items()}
+
+        def bundles_of(of: Mapping[str, Job]) -> dict[str, dict[str, float]]:
+            asked = plan.spec.resources
+            return {name: stage_bundle(job.stages[0], asked, cluster) for name, job in of.items()}
+
+        bundles = bundles_of(jobs)
         slots = concurrent_stages(list(bundles.values()), cluster)
+        if growing is not None:
+            growing.journal.write()
         _write_record(plan, store)
         tracker = open_tracking(plan, before.done, store, uri)
         watch.last_resort = partial(_abandon, tracker)
@@ -158,9 +182,22 @@ def _run_missing(
             progress,
         ):
             shared = SharedWork(claims, store, partial(_finished, listeners), progress.elsewhere)
+            grow = None
+            if growing is not None:
+                growing.start(jobs, before, bundles_of, [progress, TrackedRecords(tracker)])
+                grow = growing.grow
             try:
                 stopped = fit_jobs(
-                    jobs, before.done, store, bundles, slots, listeners, scratch, check, shared
+                    jobs,
+                    before.done,
+                    store,
+                    bundles,
+                    slots,
+                    listeners,
+                    scratch,
+                    check,
+                    shared,
+                    grow,
                 )
             except OSError as error:
                 if error.errno not in DISK_ERRORS:
@@ -205,3 +242,10 @@ def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
     write_study_record(store, plan.spec.study, study_record(plan, code_version()))
+
+
+def journal_lines(search: StudySearch | None) -> list[str]:
+    """What the user should know of a search's journal."""
+    if search is None or not search.journal.dropped:
+        return []
+    return ["search: the last line of the journal was cut short; what it said is found again"]

@@ -14,7 +14,7 @@ from ray import tune
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
 from sweeps.execution.events import Listener, RunEnded, StageEvents
-from sweeps.execution.jobs import Job
+from sweeps.execution.jobs import Grow, Growth, Job
 from sweeps.execution.shared_work import SharedWork
 from sweeps.execution.stage_scheduler import StageSearcher
 from sweeps.execution.trainable import run_as_trial
@@ -23,6 +23,9 @@ from sweeps.preflight.resources import held
 
 MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
+
+MOST_JOBS = 1_000_000
+"""Jobs of a run whose number is not known before: it ends when its search does."""
 
 Bundles = Mapping[str, Mapping[str, float]]
 """Resource bundle by job."""
@@ -38,14 +41,15 @@ def fit_jobs(
     scratch: str,
     check: Check = lambda: None,
     shared: SharedWork | None = None,
+    grow: Grow | None = None,
 ) -> str | None:
     """Run the jobs, each after its inputs; needs a running Ray.
 
     `done` are the fingerprints of finished stages, `slots` is the number of jobs that run
     concurrently. Tune's own files go to `scratch`, which every node must see. `check` is called
-    every tenth of a second and may raise to end the run; `shared` says what other drivers do.
-    Returns why the run stopped early, which is when files can no longer be written or read, or
-    None.
+    every tenth of a second and may raise to end the run; `shared` says what other drivers do;
+    `grow` is asked for further jobs. Returns why the run stopped early, which is when files can no
+    longer be written or read, or None.
     """
     # By default Tune asks a searcher for one trial at a time; this many may wait for an actor.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
@@ -58,12 +62,15 @@ def fit_jobs(
     )
     with_resources = tune.with_resources(
         with_jobs,
-        lambda config: tune.PlacementGroupFactory([held(bundles[config["job"]])]),
+        lambda config: tune.PlacementGroupFactory(
+            [held(config.get("bundle") or bundles[config["job"]])]
+        ),
     )
-    searcher = StageSearcher(jobs, done, shared)
+    known = dict(jobs)
+    searcher = StageSearcher(jobs, done, shared, _noting(grow, known) if grow else None)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
-        num_samples=len(jobs),
+        num_samples=MOST_JOBS if grow else len(jobs),
         reuse_actors=True,
         trial_dirname_creator=lambda trial: trial.trial_id,
     )
@@ -71,7 +78,7 @@ def fit_jobs(
         name="fairfm",
         storage_path=scratch,
         verbose=0,
-        callbacks=[StageEvents(jobs, listeners, store, check)],
+        callbacks=[StageEvents(known, listeners, store, check)],
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
@@ -83,6 +90,17 @@ def fit_jobs(
         check()  # what has gone wrong inside Tune may follow from what ends the run
         raise
     return searcher.stopped
+
+
+def _noting(grow: Grow, known: dict[str, Job]) -> Grow:
+    """As `grow`; what it adds is noted among the `known` jobs."""
+
+    def grown(done: Set[str], failed: Mapping[str, str]) -> Growth | None:
+        growth = grow(done, failed)
+        known.update(growth.jobs if growth else {})
+        return growth
+
+    return grown
 
 
 @contextmanager

@@ -38,6 +38,15 @@ class Progress:
         self._terminal = out.isatty()
         self._shown = 0.0
 
+    def extend_to(self, status: StudyStatus) -> None:
+        """Count further trials, which a search has asked for, and the stages they need."""
+        plan, known = status.plan, {f for needs in self._needs.values() for f in needs}
+        self._trial_of |= {trial.evaluate.fingerprint: trial.name for trial in plan.trials}
+        self._needs |= {t.name: {s.fingerprint for s in t.stages} for t in plan.trials}
+        new = {f: stage for f, stage in status.missing.items() if f not in known}
+        self._left |= new
+        self._time.extend({f: status.image_passes(s) for f, s in new.items()})
+
     def stage_started(self, stage: Stage) -> None:
         """Count the stage as running."""
         self._running.add(stage.fingerprint)

@@ -24,13 +24,17 @@ class TimeLeft:
     def __init__(
         self, passes: Mapping[str, int], behind: Mapping[str, float] | None = None
     ) -> None:
-        self._passes = passes
+        self._passes = dict(passes)
         self._share: dict[str, float] = dict(behind or {})
         self._started: dict[str, tuple[Clock, float]] = {}
         """When each running stage was begun, and the share that was done then."""
         self._seen: dict[str, Clock] = {}
         """When each running stage has last told its share."""
         self._measured: dict[str, tuple[str, float, float]] = {}
+
+    def extend(self, passes: Mapping[str, int]) -> None:
+        """Further stages have been asked for."""
+        self._passes |= passes
 
     def started(self, stage: Stage, now: Clock) -> None:
         """A worker has begun the stage, or goes on with it."""

@@ -1,0 +1,105 @@
+"""A study's searches against what is stored: what was asked for, told, and comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.stage import stored_evaluation
+from fairfm_core.evaluation.tables import Evaluation
+from sweeps.planning.plan import StudyPlan, make_plan
+from sweeps.planning.study import StudySpec, study_searches
+from sweeps.search.journal import KEEP, open_journal
+from sweeps.search.rounds import StudySearch, search_identity
+from sweeps.search.values import told_values
+
+
+def open_search(study: StudySpec, store: ArtifactStore) -> StudySearch | None:
+    """The searches of a study as its journal in `store` left them; None without a `search` section.
+
+    Raises BadInput for a journal that belongs to something else.
+    """
+    if study.search is None:
+        return None
+    searches, seeds = study_searches(study), study.levels.adaptation
+    identity = search_identity(study.search, searches, study.objectives, seeds)
+    journal = open_journal(store, study.study, identity)
+    return StudySearch(study.search, searches, study.objectives, seeds, journal)
+
+
+def searched_plan(study: StudySpec, search: StudySearch | None) -> StudyPlan:
+    """The plan of a study with everything that its search has asked for.
+
+    Raises BadInput where the journal's values are those of other training runs.
+    """
+    if search is None:
+        return make_plan(study)
+    plan = make_plan(study, search.asked)
+    for key, told in search.journal.history.told.items():
+        if told.evaluations != plan.evaluations[key][: len(told.evaluations)]:
+            raise BadInput(
+                f"the search of study {study.study} has values of {key[0]}.c{key[1]:03} that were "
+                "made with another base, other data, other evaluation settings or another version "
+                f"of fairfm; change that back, {KEEP}"
+            )
+    return plan
+
+
+def advanced(
+    study: StudySpec,
+    search: StudySearch,
+    plan: StudyPlan,
+    store: ArtifactStore,
+    done: Set[str],
+    failed: Mapping[str, str],
+) -> StudyPlan:
+    """Tell the search what is done and ask for the next rounds, until one has work that is missing.
+
+    `failed` are the stages that will not be done in this run, with the reasons. The plan comes back
+    unchanged while a round is still being worked on, and when the searches are over.
+    """
+    while True:
+        waiting = _told(search, plan, store, done, failed)
+        if waiting:
+            return plan
+        new = search.next_round()
+        if not new:
+            return plan
+        plan = plan.joined(make_plan(study, new))
+
+
+def is_waiting(search: StudySearch, plan: StudyPlan, done: Set[str], failed: Set[str]) -> bool:
+    """Whether a configuration that was asked for is still being worked on."""
+    return any(
+        not set(plan.evaluations[each.key]) <= done and not set(plan.evaluations[each.key]) & failed
+        for each in search.journal.history.open()
+    )
+
+
+def _told(
+    search: StudySearch,
+    plan: StudyPlan,
+    store: ArtifactStore,
+    done: Set[str],
+    failed: Mapping[str, str],
+) -> bool:
+    """Tell the search of every configuration that has ended, in order; returns whether some have
+    not. All are noted together, so that what the search learns depends on no order of finishing."""
+    if is_waiting(search, plan, done, failed.keys()):
+        return True
+
+    def read(fingerprint: str) -> Evaluation:
+        return stored_evaluation(store, "evaluate", fingerprint)
+
+    for each in search.journal.history.open():
+        evaluations = plan.evaluations[each.key]
+        if set(evaluations) <= done:
+            search.tell(each.key, told_values(evaluations, each.seeds, search.metrics, read))
+        else:
+            search.fail(each.key, _reason(evaluations, failed))
+    return False
+
+
+def _reason(evaluations: tuple[str, ...], failed: Mapping[str, str]) -> str:
+    return next(failed[fingerprint] for fingerprint in evaluations if fingerprint in failed)

@@ -1,0 +1,78 @@
+"""What a search learns of a configuration: validation means over its seeds, with their variances.
+
+Only validation rows are read: a search may see no test number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.selection.replicates import Replicated, replicated
+from fairfm_core.evaluation.selection.spread import own_spread
+from fairfm_core.evaluation.summary import validation_metrics
+from fairfm_core.evaluation.tables import Evaluation
+from sweeps.search.history import Told
+
+SPLIT = "val"
+Numbers = Mapping[str, Replicated]
+"""A configuration's validation numbers with their replicates, by metric (`val/auc`)."""
+ReadEvaluation = Callable[[str], Evaluation]
+"""Reads the evaluation with a fingerprint."""
+
+
+def told_values(
+    evaluations: Sequence[str],
+    seeds: Sequence[int],
+    metrics: Sequence[str],
+    read: ReadEvaluation,
+) -> Told:
+    """The values of a configuration whose evaluations are stored, one for each seed."""
+    tables = [read(fingerprint) for fingerprint in evaluations]
+    names = [metric.removeprefix(f"{SPLIT}/") for metric in metrics]
+    by_seed = [validation_metrics(table, names) for table in tables]
+    values = {metric: _mean([each.get(metric) for each in by_seed]) for metric in metrics}
+    numbers = _numbers(tables, metrics)
+    variances = {metric: variance(numbers[metric]) for metric in metrics if metric in numbers}
+    return Told(tuple(seeds), values, variances, tuple(evaluations))
+
+
+def validation_numbers(
+    evaluations: Sequence[str], metrics: Sequence[str], read: ReadEvaluation
+) -> Numbers:
+    """The metrics of a configuration in every draw of patients; without those that have none."""
+    return _numbers([read(fingerprint) for fingerprint in evaluations], metrics)
+
+
+def variance(number: Replicated) -> float | None:
+    """The variance of a mean over seeds: sampling of patients, and training where several seeds
+    show it; None without replicates."""
+    replicate_B = number.replicate_BS.mean(axis=1)
+    replicate_B = replicate_B[np.isfinite(replicate_B)]
+    if len(replicate_B) < 2:
+        return None
+    found, spread = float(replicate_B.var(ddof=1)), own_spread(number)
+    if spread is not None:
+        found += max(0.0, spread.variance - spread.of_patients) / len(number.value_S)
+    return found
+
+
+def _numbers(tables: Sequence[Evaluation], metrics: Sequence[str]) -> dict[str, Replicated]:
+    try:
+        by_key = replicated(tables, "a configuration")
+    except BadInput:  # without replicates, or of seeds that cannot be paired
+        return {}
+    protocol = tables[0].protocol
+    keys = {metric: (protocol, SPLIT, metric.removeprefix(f"{SPLIT}/")) for metric in metrics}
+    return {
+        metric: by_key[key]
+        for metric, key in keys.items()
+        if key in by_key and by_key[key].replicate_BS.size
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None and np.isfinite(value)]
+    return float(np.mean(defined)) if values and len(defined) == len(values) else None
