@@ -18,6 +18,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.yaml_input import faults_of
 from fairfm_core.errors import BadFile, BadInput
+from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 from fairfm_core.storage.markers import SCHEMA, is_sealed, parse_object, sealed
 
@@ -128,11 +129,18 @@ class _StoredSeeds(_Stored):
     pretraining: list[int]
 
 
+class _StoredSearchSpec(_Stored):
+    """The search of a study, as far as its front depends on it."""
+
+    constraints: list[Constraint] = []
+
+
 class _StoredSpec(_Stored):
     seeds: list[int] | _StoredSeeds = []
     evaluation: EvaluationSettings
     objectives: list[Objective]
     tracking: _StoredTracking = _StoredTracking()
+    search: _StoredSearchSpec | None = None
 
 
 class _StoredData(_Stored):
@@ -169,6 +177,11 @@ class StoredStudy(_Stored):
     def both_levels(self) -> bool:
         """Whether the study lists seeds of pre-trainings beside those of adaptations."""
         return isinstance(self.spec.seeds, _StoredSeeds)
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Bounds that a configuration must keep to be on the front; none without a search."""
+        return () if self.spec.search is None else tuple(self.spec.search.constraints)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

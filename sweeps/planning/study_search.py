@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from functools import partial
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.stage import stored_evaluation
-from fairfm_core.evaluation.tables import Evaluation
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.journal import KEEP, open_journal
+from sweeps.search.racing import Racer
 from sweeps.search.rounds import StudySearch, search_identity
-from sweeps.search.values import told_values
+from sweeps.search.values import NumberReader, told_values
 
 
 def open_search(study: StudySpec, store: ArtifactStore) -> StudySearch | None:
@@ -25,7 +26,11 @@ def open_search(study: StudySpec, store: ArtifactStore) -> StudySearch | None:
     searches, seeds = study_searches(study), study.levels.adaptation
     identity = search_identity(study.search, searches, study.objectives, seeds)
     journal = open_journal(store, study.study, identity)
-    return StudySearch(study.search, searches, study.objectives, seeds, journal)
+    search = StudySearch(study.search, searches, study.objectives, seeds, journal)
+    if study.search.replicates is not None:
+        numbers = NumberReader(search.metrics, partial(stored_evaluation, store, "evaluate"))
+        search.race = Racer(study.search, study.objectives, journal.history, seeds, numbers)
+    return search
 
 
 def searched_plan(study: StudySpec, search: StudySearch | None) -> StudyPlan:
@@ -89,9 +94,7 @@ def _told(
     if is_waiting(search, plan, done, failed.keys()):
         return True
 
-    def read(fingerprint: str) -> Evaluation:
-        return stored_evaluation(store, "evaluate", fingerprint)
-
+    read = partial(stored_evaluation, store, "evaluate")
     for each in search.journal.history.open():
         evaluations = plan.evaluations[each.key]
         if set(evaluations) <= done:

@@ -7,7 +7,7 @@ no timing, on no number of workers and on no interruption.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,25 +23,14 @@ from sweeps.search.history import (
     told_line,
 )
 from sweeps.search.journal import SearchJournal
+from sweeps.search.racing import Race
 from sweeps.search.sampling import Draw, next_draws
 
 ALL_TRIED = "every configuration of the space was tried"
 ALL_ASKED = "all configurations were asked for"
 
 
-@dataclass(frozen=True)
-class Race:
-    """The next step of a race: further seeds, or why there are none."""
-
-    repeated: Mapping[Key, tuple[int, ...]]
-    """The seeds to add, by configuration."""
-    chances: Mapping[Key, float]
-    """The probability of being on the front of each configuration."""
-    ended: str | None = None
-    """Why no seeds are added."""
-
-
-Racer = Callable[[Searched], Race]
+RaceStep = Callable[[Searched], Race]
 """The next step of the race of one search whose configurations have all been asked for."""
 
 
@@ -55,7 +44,7 @@ class StudySearch:
     seeds: Sequence[int]
     """The study's own list."""
     journal: SearchJournal
-    race: Racer | None = None
+    race: RaceStep | None = None
     """Decides on further seeds; None without replicates."""
     ended: dict[str, str] = field(default_factory=dict)
     """Why searches ask for nothing more, by cell, as this process has found."""

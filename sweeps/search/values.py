@@ -6,6 +6,7 @@ Only validation rows are read: a search may see no test number.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,11 +40,32 @@ def told_values(
     return Told(tuple(seeds), values, variances, tuple(evaluations))
 
 
-def validation_numbers(
-    evaluations: Sequence[str], metrics: Sequence[str], read: ReadEvaluation
-) -> Numbers:
-    """The metrics of a configuration in every draw of patients; without those that have none."""
-    return _numbers([read(fingerprint) for fingerprint in evaluations], metrics)
+class NumberReader:
+    """Reads validation numbers; what was read once is kept, without the tables it came from."""
+
+    def __init__(self, metrics: Sequence[str], read: ReadEvaluation) -> None:
+        self._metrics = metrics
+        self._read = read
+        self._kept: dict[str, Numbers] = {}
+
+    def __call__(self, evaluations: Sequence[str]) -> Numbers:
+        """The metrics of a configuration in every draw of patients; those that have such."""
+        for fingerprint in evaluations:
+            if fingerprint not in self._kept:
+                self._kept[fingerprint] = _numbers([self._read(fingerprint)], self._metrics)
+        seeds = [self._kept[fingerprint] for fingerprint in evaluations]
+        shared = [metric for metric in seeds[0] if all(metric in seed for seed in seeds)]
+        return {metric: _joined([seed[metric] for seed in seeds]) for metric in shared}
+
+
+def _joined(seeds: Sequence[Replicated]) -> Replicated:
+    """One number of several seeds; they drew the same patients, as their settings are the same."""
+    return replace(
+        seeds[0],
+        value_S=np.concatenate([seed.value_S for seed in seeds]),
+        replicate_BS=np.concatenate([seed.replicate_BS for seed in seeds], axis=1),
+        null_RS=None,
+    )
 
 
 def variance(number: Replicated) -> float | None:

@@ -14,6 +14,7 @@ from sweeps.planning.study import StudySpec, expand
 from sweeps.search.asked import CELL, AskedConfiguration, Searched
 from sweeps.search.domains import Choice
 from sweeps.search.grammar import SAMPLERS, SearchSpec
+from sweeps.search.racing import most_further
 from sweeps.search.rounds import StudySearch
 from sweeps.search.space import label_text
 from sweeps.status.image_passes import image_passes
@@ -91,14 +92,6 @@ def _runs_left(search: StudySearch, wanted: int) -> tuple[int, int]:
     spent = sum(max(0, len(each.seeds) - starting) for each in search.asked)
     budgets = (most_further(search.spec, s.configurations) for s in search.searches)
     return first, max(0, sum(budgets) - spent)
-
-
-def most_further(spec: SearchSpec, configurations: int) -> int:
-    """Most training runs of one search that go into further seeds: its share of them all."""
-    if spec.replicates is None:
-        return 0
-    share = spec.replicates.budget / (1 - spec.replicates.budget)
-    return round(configurations * spec.replicates.start * share)
 
 
 def _head(spec: SearchSpec, searches: Sequence[Searched]) -> str:

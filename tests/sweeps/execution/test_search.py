@@ -27,6 +27,8 @@ SEARCH = {
     "batch": 3,
     "parameters": {"adaptation.lr": {"low": 1e-2, "high": 1, "log": True}},
     "first": [{"adaptation.lr": 0.1}],
+    "constraints": [{"metric": "val/auc", "at_least": 0.3}],
+    "replicates": {"start": 1, "confirm": 3, "budget": 0.25},
 }
 
 
@@ -52,7 +54,8 @@ def finished(
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
     done = fairfm("sweep", "run", folder / "study.yaml", "--results", folder / "results")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 of 12 trials done" in done.stdout
+    assert "16 of 16 trials done" in done.stdout
+    assert "apparent → confirmed on validation" in done.stdout
     return folder
 
 
@@ -94,7 +97,7 @@ def test_another_study_with_the_same_search_trains_nothing(
     other.write_text(yaml.safe_dump({**values, "study": "other"}))
     done = fairfm("sweep", "run", other, "--results", finished / "results")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 of 12 trials done" in done.stdout
+    assert "16 of 16 trials done" in done.stdout
     assert "running" not in done.stdout
     results = finished / "results"
     assert journal(results, "other")[1:] == journal(results)[1:]
