@@ -12,10 +12,10 @@ from sweeps.execution.jobs import Growth, Job, study_jobs
 from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, study_record
 from sweeps.planning.study import StudySpec
-from sweeps.planning.study_search import advanced, is_waiting
 from sweeps.search.journal import SearchJournal
 from sweeps.search.rounds import StudySearch
 from sweeps.status.status import StudyStatus
+from sweeps.status.study_search import advanced, is_waiting
 from sweeps.tracking.thread import TrackingThread
 
 BundlesOf = Callable[[Mapping[str, Job]], Mapping[str, Mapping[str, float]]]
@@ -55,6 +55,10 @@ class SearchRun:
         self._stored: Set[str] = frozenset()
         self._bundles_of: BundlesOf | None = None
         self._followers: tuple[Follower, ...] = ()
+        self._left: int | None = None
+        """How many trials may still be taken up; None for any number."""
+        self._taken: frozenset[str] = frozenset()
+        """Names of the trials that this run takes up."""
 
     @property
     def journal(self) -> SearchJournal:
@@ -67,8 +71,14 @@ class SearchRun:
         before: StudyStatus,
         bundles_of: BundlesOf,
         followers: Iterable[Follower],
+        left: int | None = None,
     ) -> None:
-        """The run begins with these jobs; `bundles_of` gives the resources of further ones."""
+        """The run begins with these jobs; `bundles_of` gives the resources of further ones.
+
+        `left` is the number of trials that may be taken up in addition; None for any number.
+        """
+        self._left = left
+        self._taken = frozenset(trial.name for trial in before.plan.trials)
         self._jobs = set(jobs)
         self._stored = before.snapshot.done
         self._bundles_of = bundles_of
@@ -80,18 +90,42 @@ class SearchRun:
         The journal is written before a job is handed out: what is trained was asked for.
         """
         done = done | self._stored
+        if self._left == 0 and self._is_at_rest(done, failed.keys()):
+            return None
         if is_waiting(self._search, self.plan, done, failed.keys()):
             return Growth({}, {})
         self.plan = advanced(self._study, self._search, self.plan, self._store, done, failed)
         self.journal.write()
-        jobs = study_jobs(self.plan, self.plan.missing(done))
+        part = self._taken_up(done)
+        jobs = study_jobs(self.plan, part.missing(done))
         new = {name: job for name, job in jobs.items() if name not in self._jobs}
         if not new:
             return None
         self._jobs |= new.keys()
         write_study_record(self._store, self._study.study, study_record(self.plan, code_version()))
-        status = StudyStatus(self.plan, take_snapshot(self._store))
+        status = StudyStatus(part, take_snapshot(self._store))
         for follower in self._followers:
             follower.extend_to(status)
         assert self._bundles_of is not None, "the run has begun"
         return Growth(new, self._bundles_of(new))
+
+    def _taken_up(self, done: Set[str]) -> StudyPlan:
+        """The plan with the trials that this run takes up, and finished ones."""
+        new = [
+            trial.name
+            for trial in self.plan.trials
+            if trial.name not in self._taken and not trial.is_done(done)
+        ][: self._left]
+        if self._left is not None:
+            self._left -= len(new)
+        self._taken |= frozenset(new)
+        finished = (trial.name for trial in self.plan.trials if trial.is_done(done))
+        return self.plan.only([*self._taken, *finished])
+
+    def _is_at_rest(self, done: Set[str], failed: Set[str]) -> bool:
+        """Whether every trial that this run has taken up has ended."""
+        return all(
+            trial.is_done(done) or {s.fingerprint for s in trial.stages} & failed
+            for trial in self.plan.trials
+            if trial.name in self._taken
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -173,6 +173,11 @@ class StudyPlan:
             for trial in self.trials
         )
         return lines + shared_pretrainings(starts)
+
+    def only(self, names: Iterable[str]) -> StudyPlan:
+        """The plan with these trials alone."""
+        kept = set(names)
+        return replace(self, trials=tuple(t for t in self.trials if t.name in kept))
 
     def joined(self, other: StudyPlan) -> StudyPlan:
         """This plan and what was asked for since; of equal work the earlier trial stays."""

@@ -30,6 +30,7 @@ from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 from fairfm_core.yaml_text import YamlLines
 from sweeps.planning.axes import check_axes, check_size
+from sweeps.planning.caps import Caps
 from sweeps.planning.seeds import (
     SeedLevels,
     StudySeeds,
@@ -127,15 +128,18 @@ class StudySpec(Frozen):
     evaluation: EvaluationSettings = EvaluationSettings()
     search: SearchSpec | None = None
     """A search inside each cell of the matrix; without one, each cell is a trial."""
+    caps: Caps | None = None
+    """Where the runs of the study end: trials, hours, GPU hours, cost."""
     _lines: YamlLines | None = PrivateAttr(None)
     """The lines of its file, for messages; None for a study that was not read from one."""
 
     @model_serializer(mode="wrap")
-    def _without_absent_search(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A study without a search is recorded as it was before there were searches."""
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A study without a search or caps is recorded as it was before there were any."""
         values: dict[str, Any] = dump(self)
-        if self.search is None:
-            values.pop("search", None)
+        for name in ("search", "caps"):
+            if getattr(self, name) is None:
+                values.pop(name, None)
         return values
 
     @field_validator("study")

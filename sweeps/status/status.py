@@ -17,12 +17,12 @@ from sweeps.planning.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import PlannedTrial, StudyPlan
 from sweeps.planning.study import StudySpec
-from sweeps.planning.study_search import advanced, open_search, searched_plan
 from sweeps.status.image_passes import image_passes
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
 from sweeps.status.search_outlook import SearchOutlook, search_outlook
+from sweeps.status.study_search import advanced, open_search, searched_plan
 from sweeps.status.time_left import work_of, worker_time
 
 MOST_LISTED = 60

@@ -17,8 +17,8 @@ from fairfm_core.artifacts import open_store
 from sweeps.execution.jobs import study_jobs
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec, study_searches
-from sweeps.planning.study_search import open_search, searched_plan
 from sweeps.search.rounds import StudySearch
+from sweeps.status.study_search import open_search, searched_plan
 
 from ..conftest import Fairfm
 
