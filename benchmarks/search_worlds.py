@@ -101,24 +101,24 @@ def alone(world: World, sampler: str, runs: int, seed: int, batch: int = 8) -> E
     """Optuna's own loop of ask and tell with one seed each, in batches of the same size."""
     import optuna
 
-    from sweeps.search.sampling import _optuna_sampler, _quiet, _suggested
+    from sweeps.search.sampling import optuna_sampler, quiet_optuna, suggested
 
     spec = SearchSpec(parameters={"x": [0, 1]}, sampler=sampler, configurations=runs)
     searched = Searched("base", {"base": {}}, {}, world.space, (), runs)
     random = stream(seed, "noise of", world.name, "alone")
     chosen: list[Choices] = []
     values: list[Floats] = []
-    with _quiet():
+    with quiet_optuna():
         made = (
             optuna.samplers.RandomSampler(seed=seed)
             if sampler == "random"
-            else _optuna_sampler(searched, spec, seed)
+            else optuna_sampler(searched, spec, seed)
         )
         directions = ["maximize" if o.maximised else "minimize" for o in world.objectives]
         study = optuna.create_study(directions=directions, sampler=made)
         while len(chosen) < runs:
             trials = [study.ask() for _ in range(min(batch, runs - len(chosen)))]
-            asked = [world.space.drawn(lambda p, t=t: _suggested(t, p), {}) for t in trials]
+            asked = [world.space.drawn(lambda p, t=t: suggested(t, p), {}) for t in trials]
             for trial, choices in zip(trials, asked, strict=True):
                 values.append(world.measured(choices, random))
                 study.tell(trial, values[-1].tolist())

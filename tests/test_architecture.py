@@ -88,7 +88,7 @@ ORDER = {
         status tracking upkeep
         preflight
         execution
-        doctor
+        doctor found
         api commands
     """,
 }

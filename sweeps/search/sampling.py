@@ -73,7 +73,7 @@ def next_draws(
     """
     seen = {canonical_json(dict(each.choices)) for each in tried}
     draws: list[Draw] = []
-    with _quiet():
+    with quiet_optuna():
         source = _SOURCES[spec.sampler](searched, spec, objectives, tried)
         while len(draws) < count:
             number = len(tried) + len(draws)
@@ -160,17 +160,17 @@ def _optuna_source(
     seed = stream_seed(spec.seed, "search", searched.cell, len(tried)) % 2**32
     study = optuna.create_study(
         directions=["maximize" if each.maximised else "minimize" for each in objectives],
-        sampler=_optuna_sampler(searched, spec, seed),
+        sampler=optuna_sampler(searched, spec, seed),
     )
-    distributions = {each.name: _distribution(each) for each in searched.space.parameters}
-    study.add_trials([_trial(each, distributions) for each in tried])
+    distributions = {each.name: optuna_distribution(each) for each in searched.space.parameters}
+    study.add_trials([optuna_trial(each, distributions) for each in tried])
     asked: dict[int, optuna.Trial] = {}
 
     def draw(number: int) -> Draw:
         if number in asked:  # it repeated itself, and what was asked is not run
             study.tell(asked[number], state=optuna.trial.TrialState.FAIL)
         trial = asked[number] = study.ask()
-        choices = searched.space.drawn(lambda p: _suggested(trial, p), {})
+        choices = searched.space.drawn(lambda p: suggested(trial, p), {})
         notes = study.get_trials(deepcopy=False)[trial.number].system_attrs
         return Draw(choices, {key: value for key, value in notes.items() if _is_note(key)})
 
@@ -182,7 +182,8 @@ def _is_note(key: str) -> bool:
     return key.endswith(":generation")
 
 
-def _suggested(trial: optuna.Trial, parameter: Parameter) -> Choice:
+def suggested(trial: optuna.Trial, parameter: Parameter) -> Choice:
+    """What an Optuna trial suggests for a parameter, as a value of its domain."""
     domain = parameter.domain
     if isinstance(domain, Labelled):
         return str(trial.suggest_categorical(parameter.name, list(domain.values)))
@@ -198,7 +199,8 @@ def _suggested(trial: optuna.Trial, parameter: Parameter) -> Choice:
     return domain.nearest(value)
 
 
-def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+def optuna_distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    """The domain of a parameter as Optuna's."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
@@ -214,9 +216,10 @@ def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution
     return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
 
-def _trial(
+def optuna_trial(
     tried: Tried, distributions: Mapping[str, optuna.distributions.BaseDistribution]
 ) -> optuna.trial.FrozenTrial:
+    """A configuration that was tried as a finished, failed or running trial of Optuna."""
     from optuna.trial import TrialState, create_trial
 
     state = TrialState.COMPLETE if tried.values is not None else TrialState.RUNNING
@@ -230,7 +233,8 @@ def _trial(
     )
 
 
-def _optuna_sampler(searched: Searched, spec: SearchSpec, seed: int) -> optuna.samplers.BaseSampler:
+def optuna_sampler(searched: Searched, spec: SearchSpec, seed: int) -> optuna.samplers.BaseSampler:
+    """The sampler of a search, without any state."""
     from optuna import samplers
 
     population = max(4, min(LARGEST_POPULATION, searched.configurations // GENERATIONS))
@@ -246,7 +250,7 @@ def _optuna_sampler(searched: Searched, spec: SearchSpec, seed: int) -> optuna.s
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Without Optuna's notes about its own interfaces."""
     import optuna
 
