@@ -58,13 +58,17 @@ class World:
     """Standard deviation between training runs, of each objective."""
     patients: tuple[float, ...] = (0.0, 0.0)
     """Standard deviation by the sampling of patients, which further seeds do not remove."""
+    stored: Callable[[Choices, int], Floats] | None = None
+    """The objectives of a configuration at a seed, where its training runs are stored."""
 
     def true(self, choices: Choices) -> Floats:
         """The objectives of an endless number of training runs, [K]."""
         return np.asarray(self.truth(choices), dtype=np.float64)
 
-    def measured(self, choices: Choices, random: np.random.Generator) -> Floats:
+    def measured(self, choices: Choices, random: np.random.Generator, seed: int = 0) -> Floats:
         """The objectives of one training run, [K]; a gap is never below 0."""
+        if self.stored is not None:
+            return self.stored(choices, seed)
         noise_K = random.standard_normal(len(self.objectives)) * self.training
         return self.kept(self.true(choices) + noise_K)
 
@@ -84,7 +88,8 @@ class World:
     def best(self) -> float:
         """The true hypervolume of very many random configurations."""
         random = stream(0, "best of", self.name)
-        draw = [self.space.drawn(lambda p: p.domain.at(random.random()), {}) for _ in range(20_000)]
+        count = 20_000 if self.stored is None else 2_000
+        draw = [self.space.drawn(lambda p: p.domain.at(random.random()), {}) for _ in range(count)]
         return self.volume(np.array([self.true(choices) for choices in draw]))
 
 
@@ -136,8 +141,9 @@ class Simulated:
 
     def value(self, run: str) -> Floats:
         """The objectives of a training run, named by configuration and seed."""
-        configuration, _, _ = run.partition(".")
-        return self.world.measured(self.choices[configuration], stream(self.seed, "noise", run))
+        configuration, _, seed = run.partition(".")
+        random = stream(self.seed, "noise", run)
+        return self.world.measured(self.choices[configuration], random, int(seed))
 
     def numbers(self, runs: Sequence[str]) -> Numbers:
         """The objectives by seed; draws of patients move all configurations together."""

@@ -62,6 +62,8 @@ class AskedConfiguration:
     """The round in which each of its seeds was asked for."""
     given: bool = False
     """Whether it is one of the first points, which a user gave."""
+    known: bool = False
+    """Whether it was taken over from another search: it does not count among those asked for."""
 
     @property
     def key(self) -> tuple[str, int]:

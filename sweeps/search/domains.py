@@ -87,6 +87,12 @@ class Range(Frozen):
             return int(min(max(round(value), self.low), self.high))
         return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 
+    def holds(self, choice: Choice) -> bool:
+        """Whether a choice, perhaps of another search, lies in the range."""
+        if isinstance(choice, str) or (self.whole and not float(choice).is_integer()):
+            return False
+        return self.low <= choice <= self.high
+
     def chosen(self, given: Any, name: str) -> Choice:
         """A value that a user gives for a first point; raises BadInput outside the range."""
         try:
@@ -118,6 +124,10 @@ class Labelled:
     def at(self, share: float) -> Choice:
         """The label at a share in 0..1 of their order."""
         return list(self.values)[min(int(share * len(self.values)), len(self.values) - 1)]
+
+    def holds(self, choice: Choice) -> bool:
+        """Whether a choice, perhaps of another search, is one of the labels."""
+        return choice in self.values
 
     def chosen(self, given: Any, name: str) -> Choice:
         """The label that a user gives for a first point; raises BadInput for an unknown one."""

@@ -89,6 +89,9 @@ class SearchSpec(Frozen):
     first: tuple[dict[str, Any], ...] = ()
     """Configurations to begin with, each a mapping of parameters to values or labels; what it
     leaves out is drawn. An axis and its label limit it to these cells."""
+    warm_start: bool = False
+    """Begin with what other searches in the results folder have tried, as far as it is this study's
+    work too: it is taken over without training, beside the `configurations`."""
     batch: int = Field(8, ge=1)
     """Configurations asked for together; the next ones wait for their values. Their probes share
     features and passes, and the result depends on no timing."""

@@ -88,16 +88,17 @@ class SearchHistory:
         objectives: Sequence[Objective],
         limits: Sequence[Constraint],
     ) -> Tried:
-        notes, told = self.notes[asked.key], self.told.get(asked.key)
+        notes, told, known = self.notes[asked.key], self.told.get(asked.key), asked.known
         if told is None:
-            return Tried(asked.choices, failed=asked.key in self.failed, attributes=notes)
+            failed = asked.key in self.failed
+            return Tried(asked.choices, failed=failed, known=known, attributes=notes)
         needed = [*(each.metric for each in objectives), *(each.metric for each in limits)]
         values = {m: v for m in needed if (v := told.values.get(m)) is not None}
         if len(values) < len(set(needed)):
-            return Tried(asked.choices, failed=True, attributes=notes)
+            return Tried(asked.choices, failed=True, known=known, attributes=notes)
         judged = tuple(_judged(each, values[each.metric]) for each in objectives)
         beyond = tuple(each.violation(values[each.metric]) for each in limits)
-        return Tried(asked.choices, judged, beyond, attributes=notes)
+        return Tried(asked.choices, judged, beyond, known=known, attributes=notes)
 
 
 def _judged(objective: Objective, value: float) -> float:
@@ -139,6 +140,22 @@ def round_line(
     return {"round": {"number": number, "seeds": list(seeds), "asked": asked, "repeated": more}}
 
 
+def known_line(number: int, known: Sequence[AskedConfiguration]) -> Line:
+    """The line of a round of configurations that are taken over from other searches."""
+    asked = [
+        {
+            "search": each.search,
+            "cell": each.cell,
+            "number": each.number,
+            "choices": dict(each.choices),
+            "known": True,
+        }
+        for each in known
+    ]
+    seeds = list(known[0].seeds)
+    return {"round": {"number": number, "seeds": seeds, "asked": asked, "repeated": []}}
+
+
 def told_line(key: Key, told: Told) -> Line:
     """The line of a configuration's values."""
     return {
@@ -175,6 +192,7 @@ def _add_round(history: SearchHistory, content: Mapping[str, Any]) -> None:
             seeds,
             (number,) * len(seeds),
             bool(each.get("given")),
+            bool(each.get("known")),
         )
         history.asked[asked.key] = asked
         history.notes[asked.key] = dict(each.get("notes", {}))

@@ -19,6 +19,7 @@ from sweeps.search.history import (
     Told,
     ended_line,
     failed_line,
+    known_line,
     round_line,
     told_line,
 )
@@ -72,6 +73,11 @@ class StudySearch:
         if self.journal.history.failed.get(key) != reason:
             self.journal.add(failed_line(key, reason))
 
+    def take_over(self, known: Sequence[AskedConfiguration]) -> None:
+        """Begin with configurations of other searches whose training is this study's work too."""
+        if known:
+            self.journal.add(known_line(self.journal.history.rounds + 1, known))
+
     def next_round(self) -> list[AskedConfiguration]:
         """Ask for the next round; returns what it asks for, empty when the searches are over.
 
@@ -102,7 +108,7 @@ class StudySearch:
 
     def _draws(self, searched: Searched) -> list[Draw]:
         history = self.journal.history
-        count = len(history.of(searched.cell))
+        count = sum(not each.known for each in history.of(searched.cell))
         wanted = min(self.spec.batch, searched.configurations - count)
         if wanted <= 0:
             return []
@@ -111,7 +117,7 @@ class StudySearch:
 
     def _raced(self, searched: Searched) -> Race:
         if self.race is None:
-            count = len(self.journal.history.of(searched.cell))
+            count = sum(not each.known for each in self.journal.history.of(searched.cell))
             return Race({}, {}, ALL_TRIED if count < self.spec.configurations else ALL_ASKED)
         return self.race(searched)
 
@@ -134,6 +140,7 @@ def round_part(asked: AskedConfiguration, number: int) -> AskedConfiguration:
         tuple(seed for seed, _ in pairs),
         tuple(when for _, when in pairs),
         asked.given,
+        asked.known,
     )
 
 
@@ -148,6 +155,7 @@ def search_identity(
         "sampler": spec.sampler,
         "over": spec.over,
         "batch": spec.batch,
+        "warm_start": spec.warm_start,
         "seed": spec.seed,
         "cells": [searched.cell for searched in searches],
         "parameters": spec.parameters,

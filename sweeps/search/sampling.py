@@ -45,6 +45,8 @@ class Tried:
     violations: tuple[float, ...] = ()
     """How far it is beyond each constraint, at most 0 where that is kept."""
     failed: bool = False
+    known: bool = False
+    """Whether it was taken over from another search."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """What its sampler noted when it asked for it."""
 
@@ -71,12 +73,13 @@ def next_draws(
 
     Fewer where the space holds no others.
     """
+    own = sum(not each.known for each in tried)
     seen = {canonical_json(dict(each.choices)) for each in tried}
     draws: list[Draw] = []
     with quiet_optuna():
         source = _SOURCES[spec.sampler](searched, spec, objectives, tried)
         while len(draws) < count:
-            number = len(tried) + len(draws)
+            number = own + len(draws)
             drawn = _first(searched, spec, number) or _new(searched, spec, source, seen, number)
             if drawn is None:
                 break

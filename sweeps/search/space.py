@@ -76,6 +76,13 @@ class Space:
                 chosen[parameter.name] = choose(parameter)
         return chosen
 
+    def holds(self, choices: Mapping[str, Choice], labels: Mapping[str, str]) -> bool:
+        """Whether choices, perhaps of another search, are a configuration of this space."""
+        exists = [each for each in self.parameters if each.exists({**labels, **choices})]
+        return {each.name for each in exists} == set(choices) and all(
+            each.domain.holds(choices[each.name]) for each in exists
+        )
+
     def within(self, labels: Mapping[str, str]) -> Space:
         """The space of a cell: without what does not exist beside its axes' labels."""
         left = []

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from functools import partial
 
+from analysis.results.results import known_studies
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.stage import stored_evaluation
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec, study_searches
-from sweeps.search.journal import KEEP, open_journal
+from sweeps.search.asked import AskedConfiguration, starting_seeds
+from sweeps.search.history import SearchHistory
+from sweeps.search.journal import KEEP, open_journal, read_journal_lines
 from sweeps.search.racing import Racer
 from sweeps.search.rounds import StudySearch, search_identity
 from sweeps.search.values import NumberReader, told_values
@@ -64,6 +69,10 @@ def advanced(
     `failed` are the stages that will not be done in this run, with the reasons. The plan comes back
     unchanged while a round is still being worked on, and when the searches are over.
     """
+    if search.spec.warm_start and not search.journal.history.rounds:
+        known = _known(study, search, store, done)
+        search.take_over(known)
+        plan = plan.joined(make_plan(study, known)) if known else plan
     while True:
         waiting = _told(search, plan, store, done, failed)
         if waiting:
@@ -72,6 +81,34 @@ def advanced(
         if not new:
             return plan
         plan = plan.joined(make_plan(study, new))
+
+
+def _known(
+    study: StudySpec, search: StudySearch, store: ArtifactStore, done: Set[str]
+) -> list[AskedConfiguration]:
+    """Configurations of other searches in the results folder that this one need not train."""
+    seeds = starting_seeds(search.seeds, search.spec)
+    found: list[AskedConfiguration] = []
+    seen: set[str] = set()
+    for other in [name for name in known_studies(store) if name != study.study]:
+        for asked in SearchHistory().add_all(read_journal_lines(store, other)).asked.values():
+            for one in search.searches:
+                choices, name = asked.choices, canonical_json([one.cell, dict(asked.choices)])
+                if name in seen or not one.space.holds(choices, one.labels_of(choices)):
+                    continue
+                seen.add(name)
+                number = len(found) + 1
+                cell, rounds = one.cell_of(choices), (1,) * len(seeds)
+                found.append(
+                    AskedConfiguration(one.cell, cell, number, choices, seeds, rounds, known=True)
+                )
+    plan = make_plan(study, found)
+    finished = [each for each in found if set(plan.evaluations[each.key]) <= done]
+    return [
+        replace(each, number=number)
+        for one in search.searches
+        for number, each in enumerate((e for e in finished if e.search == one.cell), start=1)
+    ]
 
 
 def is_waiting(search: StudySearch, plan: StudyPlan, done: Set[str], failed: Set[str]) -> bool:
