@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test quick mutants chaos lint types docs bench clean
+.PHONY: setup demo demo-search test quick mutants chaos lint types docs bench clean
 
 setup: $(READY)
 
@@ -19,6 +19,11 @@ demo: $(READY)
 	$(BIN)/fairfm data prepare phantom skewed --out demo/radiographs --size 64 --patients 1000
 	$(BIN)/fairfm data prepare photographs sklearn --out demo/photographs --size 64 --patches 2000
 	$(BIN)/fairfm sweep run sweeps/studies/quickstart.yaml --results demo/results
+
+demo-search: $(READY)
+	$(BIN)/fairfm data prepare phantom unfair --out demo/phantom --size 64 --patients 2400 --fractions 0.4 0.2 0.4
+	$(BIN)/fairfm data prepare phantom skewed --out demo/radiographs --size 64 --patients 1000
+	$(BIN)/fairfm sweep run sweeps/studies/search_demo.yaml --results demo/results
 
 # Two processes that share two cores: a second thread in each would only wait for the other's.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

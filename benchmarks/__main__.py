@@ -24,6 +24,7 @@ from benchmarks.overhead import bench_overhead
 from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
+from benchmarks.search import bench_search
 from benchmarks.seed_levels import bench_seed_levels
 from benchmarks.stored_results import bench_stored_results
 from benchmarks.thousand_trials import bench_thousand_trials
@@ -42,6 +43,7 @@ BENCHMARKS = (
     bench_extremes,
     bench_null,
     bench_seed_levels,
+    bench_search,
     bench_augmentation,
     bench_finetuning_step,
     bench_image_noise,

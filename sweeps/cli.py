@@ -37,6 +37,7 @@ COMMANDS = {
         "analysis.commands.study:pareto",
         "The Pareto front of a study: chosen on validation, shown on test.",
     ),
+    "search": ("sweeps.commands.search:search", "What the search of a study has found."),
     "report": ("analysis.commands.study:report", "A self-contained HTML report on a study."),
     "results": (
         "sweeps.commands.results:results",

@@ -84,6 +84,7 @@ ORDER = {
         interrupts processes
         cli
         __main__
+        search
         planning
         status tracking
         upkeep
@@ -92,7 +93,7 @@ ORDER = {
         live
         ray_session
         execution
-        doctor
+        doctor found
         api commands
     """,
 }

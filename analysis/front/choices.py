@@ -52,8 +52,9 @@ class Chosen:
 
 
 def choices(front: Front, evaluations: Mapping[str, Evaluation]) -> list[Chosen]:
-    """The choice of every rule, from validation numbers alone."""
-    table = validation_table(evaluations, front.objectives)
+    """The choice of every rule, from validation numbers alone; never one beyond a constraint."""
+    able = {group: each for group, each in evaluations.items() if group not in front.infeasible}
+    table = validation_table(able, front.objectives)
     rows = {row["group"]: row for row in front.rows}
     chosen = [
         _chosen(rule, space, partial(choose, rule, table), rows)

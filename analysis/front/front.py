@@ -12,14 +12,17 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.front.apparent import Apparent, apparent_values
 from analysis.front.certainty import Certainty, front_certainty
 from analysis.front.rows import front_row
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import Configuration, StudyResults
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
+from fairfm_core.evaluation.selection.constraints import Constraint, violated
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import hypervolume
 from fairfm_core.evaluation.selection.selection import front, validation_table
+from fairfm_core.evaluation.summary import validation_metrics
 from fairfm_core.evaluation.tables import Evaluation, Row
 
 
@@ -32,7 +35,8 @@ class Front:
     study lists their seeds), `missing_seeds`, `on_front`, `reason` (why it was kept out),
     `val_*` and `test_*` values as fractions with `_lo`, `_hi`: the AUC's and the objectives'; gaps
     also with their null; `val_p_front`, `test_p_front`: the probability of being on the front of
-    that split, with its Monte Carlo error. Front rows come first, by validation AUC."""
+    that split, with its Monte Carlo error; `apparent_val_*`: of those that a search gave further
+    seeds, the values at its first ones. Front rows come first, by validation AUC."""
     objectives: tuple[Objective, ...]
     axes: tuple[str, ...]
     hypervolume: float
@@ -42,6 +46,10 @@ class Front:
     """Why there are no probabilities of being on the front."""
     both_levels: bool = False
     """Whether the study repeats pre-trainings too, so that intervals cover their spread."""
+    infeasible: frozenset[str] = frozenset()
+    """Groups of the configurations that break a constraint of the search: never chosen."""
+    apparent: Apparent | None = None
+    """What the seeds that a search began with said; None without further seeds."""
 
     @property
     def members(self) -> list[Row]:
@@ -76,14 +84,24 @@ def study_front(
     results: StudyResults, evaluations: Mapping[str, Evaluation], numbers: StudyNumbers
 ) -> Front:
     """The front of a study's configurations from their pooled evaluations, by group."""
+    constraints = results.stored.constraints
+    feasible = {group for group, each in evaluations.items() if not _broken(each, constraints)}
+    able = replace(numbers, by_group={g: n for g, n in numbers.by_group.items() if g in feasible})
     front = configuration_front(
         results.configurations,
         evaluations,
         results.objectives,
         results.axes,
-        front_certainty(numbers, results.objectives, results.settings),
+        front_certainty(able, results.objectives, results.settings),
+        constraints,
     )
-    return replace(front, both_levels=results.stored.both_levels)
+    apparent = apparent_values(results.configurations, numbers, results.objectives, feasible)
+    return replace(
+        front,
+        both_levels=results.stored.both_levels,
+        apparent=apparent,
+        table=front.table if apparent is None else _with_apparent(front.table, apparent),
+    )
 
 
 def configuration_front(
@@ -92,12 +110,16 @@ def configuration_front(
     objectives: Sequence[Objective],
     axes: Sequence[str],
     certainty: Certainty | None = None,
+    constraints: Sequence[Constraint] = (),
 ) -> Front:
     """Which configurations are non-dominated in their validation objectives.
 
-    One without an evaluation, or with an undefined objective, is kept out with its reason.
+    One without an evaluation, with an undefined objective or beyond a constraint is kept out with
+    its reason.
     """
-    candidates = _defined(validation_table(evaluations, objectives), objectives)
+    broken = {group: _broken(each, constraints) for group, each in evaluations.items()}
+    feasible = {group: each for group, each in evaluations.items() if not broken[group]}
+    candidates = _defined(validation_table(feasible, objectives), objectives)
     members = set(candidates["fingerprint"][front(candidates, objectives)])
     rows = [
         front_row(each, evaluations.get(each.group), objectives, axes, each.group in members)
@@ -106,6 +128,8 @@ def configuration_front(
     certainty = certainty or Certainty()
     for row in rows:
         row |= _certainty_columns(certainty, row["group"])
+        if against := broken.get(row["group"], ()):
+            row["reason"] = "; ".join([*filter(None, [row["reason"]]), *against])
     rows.sort(key=_rank)
     return Front(
         pd.DataFrame(rows),
@@ -113,7 +137,26 @@ def configuration_front(
         tuple(axes),
         hypervolume(candidates[[each.metric for each in objectives]].to_numpy(), objectives),
         certainty.reason,
+        infeasible=frozenset(group for group, against in broken.items() if against),
     )
+
+
+def _broken(evaluation: Evaluation, constraints: Sequence[Constraint]) -> tuple[str, ...]:
+    """What speaks against a configuration, of the constraints."""
+    if not constraints:
+        return ()
+    values = validation_metrics(evaluation, [each.name for each in constraints])
+    return violated(values, constraints)
+
+
+def _with_apparent(table: pd.DataFrame, apparent: Apparent) -> pd.DataFrame:
+    """The table with the first values of each configuration that has further seeds."""
+    names = dict.fromkeys(name for values in apparent.by_group.values() for name in values)
+    table = table.copy()
+    for name in names:
+        first = [apparent.by_group.get(group, {}).get(name) for group in table["group"]]
+        table[f"apparent_val_{name}"] = first
+    return table
 
 
 def _certainty_columns(certainty: Certainty, group: str) -> Row:

@@ -18,6 +18,7 @@ from analysis.wording import (
     corrected,
     counted,
     definition_of,
+    points,
     signed,
     title_of,
     with_interval,
@@ -27,6 +28,8 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.tables import Row
 
+MOST_LISTED = 10
+"""Configurations beyond a constraint that are listed one by one."""
 ORIGINS = "Rules pareto and dto are MEDFAIR's; minimax_pareto is fairfm's."
 
 
@@ -37,9 +40,44 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     rows = [_line(place, row, names) for place, row in enumerate(front.members, start=1)]
     lines = [f"front: {len(rows)} of {counted(len(front.table), 'configuration')}"]
     lines += [aligned([head, *rows])] if rows else []
-    lines += [f"kept out: {row['label']}: {row['reason']}" for row in front.kept_out]
+    lines += apparent_text(front)
+    lines += _kept_out(front)
     reading = textwrap.wrap(_reading(front, settings), 100, break_on_hyphens=False)
     return "\n".join([*lines, *reading])
+
+
+def _kept_out(front: Front) -> list[str]:
+    """The configurations without a place; of many beyond a constraint, their number."""
+    beyond = [row for row in front.kept_out if row["group"] in front.infeasible]
+    others = [row for row in front.kept_out if row["group"] not in front.infeasible]
+    lines = [f"kept out: {row['label']}: {row['reason']}" for row in others]
+    lines += [f"kept out: {row['label']}: {row['reason']}" for row in beyond[:MOST_LISTED]]
+    rest = len(beyond) - MOST_LISTED
+    return lines + ([f"kept out: {rest} more beyond a constraint"] if rest > 0 else [])
+
+
+def apparent_text(front: Front) -> list[str]:
+    """What the first seeds of a search said of the front's members, against all their seeds."""
+    if front.apparent is None:
+        return []
+    names = list(dict.fromkeys(["auc", *front.names]))
+    lines = []
+    for row in front.members:
+        first = front.apparent.by_group.get(row["group"])
+        if first is not None:
+            pairs = [
+                f"{title_of(name)} {points(first[name])} → {points(row[f'val_{name}'])}"
+                for name in names
+                if name in first and row[f"val_{name}"] is not None
+            ]
+            lines.append(f"  {row['label']}: {', '.join(pairs)} ({row['seeds']} seeds)")
+    head = (
+        "apparent → confirmed on validation (the first seeds, which a search chose by, and all; "
+        f"hypervolume {front.apparent.hypervolume:.4g} → {front.hypervolume:.4g}):"
+    )
+    single = sum(row["group"] not in front.apparent.by_group for row in front.members)
+    rest = [f"  not confirmed by further seeds: {counted(single, 'member')} of the front"]
+    return [head, *lines, *(rest if single else [])]
 
 
 def _certainty(front: Front, settings: EvaluationSettings) -> str:
@@ -77,6 +115,11 @@ def front_json(front: Front, chosen: Sequence[Chosen], results: StudyResults) ->
             "study": results.study,
             "objectives": [objective.model_dump() for objective in front.objectives],
             "hypervolume": front.hypervolume,
+            **(
+                {"apparent_hypervolume": front.apparent.hypervolume}
+                if front.apparent is not None
+                else {}
+            ),
             "reference": {each.metric: each.reference for each in front.objectives},
             "choices": {each.rule: each.label for each in chosen},
             "configurations": front.rows,

@@ -21,6 +21,7 @@ from analysis.results.study_record import (
     RECORD,
     STUDIES,
     STUDY_NAME,
+    StoredSearch,
     StoredStudy,
     StoredTrial,
     configuration_label,
@@ -71,6 +72,8 @@ class TrialResult:
     """Fingerprint of its pre-training; None for random or published weights."""
     published: bool = False
     """Whether it starts from published weights."""
+    search: StoredSearch | None = None
+    """What a search chose for it; None for a cell of the matrix."""
 
     @property
     def seeds(self) -> str:
@@ -261,6 +264,7 @@ def _trial(snapshot: Snapshot, trial: StoredTrial) -> TrialResult:
         pretraining_seed=trial.pretraining_seed,
         pretraining=trial.pretraining,
         published=trial.published,
+        search=trial.search,
     )
 
 

@@ -18,6 +18,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.yaml_input import faults_of
 from fairfm_core.errors import BadFile, BadInput
+from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 from fairfm_core.storage.markers import SCHEMA, is_sealed, parse_object, sealed
 
@@ -60,6 +61,19 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
+class StoredSearch(_Stored):
+    """What the record of a trial says of the search that asked for it."""
+
+    cell: Text
+    """The cell of the search, or `all`."""
+    number: int
+    """Its configuration's place in the search, from 1."""
+    round: int
+    """The round of the search that asked for this trial."""
+    parameters: dict[Text, float | Text]
+    """What was chosen of each parameter: a number or a label."""
+
+
 class StoredTrial(_Stored):
     """What the record says of one trial."""
 
@@ -77,6 +91,8 @@ class StoredTrial(_Stored):
     in older records."""
     digest: Text
     config: dict[str, Any]
+    search: StoredSearch | None = None
+    """What a search chose for it; None for a cell of the matrix, and in older records."""
 
     @property
     def pretraining(self) -> str | None:
@@ -113,11 +129,18 @@ class _StoredSeeds(_Stored):
     pretraining: list[int]
 
 
+class _StoredSearchSpec(_Stored):
+    """The search of a study, as far as its front depends on it."""
+
+    constraints: list[Constraint] = []
+
+
 class _StoredSpec(_Stored):
     seeds: list[int] | _StoredSeeds = []
     evaluation: EvaluationSettings
     objectives: list[Objective]
     tracking: _StoredTracking = _StoredTracking()
+    search: _StoredSearchSpec | None = None
 
 
 class _StoredData(_Stored):
@@ -154,6 +177,11 @@ class StoredStudy(_Stored):
     def both_levels(self) -> bool:
         """Whether the study lists seeds of pre-trainings beside those of adaptations."""
         return isinstance(self.spec.seeds, _StoredSeeds)
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Bounds that a configuration must keep to be on the front; none without a search."""
+        return () if self.spec.search is None else tuple(self.spec.search.constraints)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -180,7 +180,26 @@ def logs(trial: str, results: str, study: str | None, tail: int | None, as_json:
     metavar="N",
     help="CPU cores of this machine to use.  [default: all that the process may use]",
 )
-def run(study: Path, results: str, address: str | None, cpus: int | None) -> None:
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Run at most N trials.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="LABEL",
+    help="Run only trials with this label of an axis, configuration or name; repeat it for trials "
+    "that have several.",
+)
+@click.option("--failed", is_flag=True, help="Run only trials that failed last time.")
+@click.option("--dry-run", is_flag=True, help="List the trials that would run, and start nothing.")
+def run(
+    study: Path,
+    results: str,
+    address: str | None,
+    cpus: int | None,
+    limit: int | None,
+    only: tuple[str, ...],
+    failed: bool,
+    dry_run: bool,
+) -> None:
     """Run a study, or resume it.
 
     Finished stages are never repeated, and unfinished training continues from its last checkpoint.
@@ -188,14 +207,20 @@ def run(study: Path, results: str, address: str | None, cpus: int | None) -> Non
     """
     from sweeps.execution.runner import run_study
     from sweeps.planning.study import read_study
+    from sweeps.status.selection import TrialSelection, dry_run_text
 
     if address and cpus:
         raise click.UsageError("--cpus is for this machine; a cluster's nodes declare their own")
     written = read_study(study)
+    selection = TrialSelection(limit, only, failed)
+    if dry_run:
+        click.echo(dry_run_text(written, results, selection))
+        return
     click.echo(f"study {written.study}: {written.claim}".rstrip(": "))
     command = f"fairfm sweep run {study} --results {results}"
     click.echo(f"resume after any interruption with: {command}")
-    outcome = run_study(written, results, address, cpus)
+    chosen = None if selection.is_all else selection
+    outcome = run_study(written, results, address, cpus, selection=chosen)
     _print_outcome(outcome, results)
     if outcome.failures:
         sys.exit(SOME_FAILED)
@@ -210,10 +235,15 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
 
     name = outcome.plan.spec.study
     total = len(outcome.plan.trials)
-    click.echo(f"{total - len(outcome.failures)} of {total} trials done")
+    done = total - len(outcome.failures) - len(outcome.left)
+    click.echo(f"{done} of {total} trials done")
+    if outcome.capped is not None:
+        click.echo(f"ended early: {outcome.capped}; raise it and run the same command to go on")
+    if outcome.left:
+        click.echo(f"left for later: {len(outcome.left)} of {total} trials")
     for trial, reason in outcome.failures.items():
         click.echo(f"  failed {trial}: {reason}")
-    if len(outcome.failures) < total:
+    if done:
         click.echo(write_front(results, name))
         click.echo(f"report: {write_report(results, name)}")
     for warning in outcome.plan.terms.warnings:

@@ -6,13 +6,14 @@ study that is killed and resumed trains the same heads together and ends in the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
 from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.stages import Stage
+from sweeps.planning.plan import StudyPlan
 
 MAX_HEADS = 64
 """Most heads in one pass: beyond this, a second worker is faster than a wider matrix product."""
@@ -39,6 +40,20 @@ class Job:
         return {need for stage in self.stages for need in stage.inputs.values()}
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Jobs that a search has asked for while the run is going on."""
+
+    jobs: Mapping[str, Job]
+    bundles: Mapping[str, Mapping[str, float]]
+    """Resource bundle by job."""
+
+
+Grow = Callable[[Set[str], Mapping[str, str]], "Growth | None"]
+"""What is to be done next, from the fingerprints of finished stages and the reasons of those that
+will not finish: no jobs while a search waits for values, None when nothing more will come."""
+
+
 def make_jobs(stages: Mapping[str, Stage], missing: Mapping[str, Stage]) -> dict[str, Job]:
     """The jobs, by name, that run the `missing` ones of a study's `stages` (by fingerprint)."""
     jobs = [Job((s,), (s,)) for s in missing.values() if not _is_probe(s)]
@@ -47,6 +62,24 @@ def make_jobs(stages: Mapping[str, Stage], missing: Mapping[str, Stage]) -> dict
         if wanted:
             jobs.append(Job(together, wanted))
     return {job.name: job for job in jobs}
+
+
+def study_jobs(plan: StudyPlan, missing: Mapping[str, Stage]) -> dict[str, Job]:
+    """The jobs, by name, that run the `missing` stages of a plan.
+
+    Probes that a search has asked for in one round are trained together, never those of two rounds:
+    so what is trained together does not depend on interruptions.
+    """
+    rounds: dict[int, dict[str, Stage]] = {}
+    seen: set[str] = set()
+    for trial in sorted(plan.trials, key=lambda trial: trial.round):
+        new = {s.fingerprint: s for s in trial.stages if s.fingerprint not in seen}
+        rounds.setdefault(trial.round, {}).update(new)
+        seen |= new.keys()
+    jobs: dict[str, Job] = {}
+    for stages in rounds.values():
+        jobs |= make_jobs(stages, {f: stage for f, stage in missing.items() if f in stages})
+    return jobs
 
 
 def _passes(stages: Mapping[str, Stage]) -> list[tuple[Stage, ...]]:

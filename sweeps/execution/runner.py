@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -20,6 +21,7 @@ from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
 from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
+from sweeps.execution.search_run import Follower, SearchRun, ShownJobs, TrackedRecords
 from sweeps.interrupts import first_signal, import_ray, interrupts_noted
 from sweeps.live.display import Display
 from sweeps.live.progress import Progress
@@ -31,14 +33,19 @@ from sweeps.planning.study_lock import study_lock
 from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.preflight.results_folder import folder_findings
+from sweeps.search.rounds import StudySearch
 from sweeps.status.damage import set_aside_damaged
+from sweeps.status.selection import TrialSelection, part_of
 from sweeps.status.status import StudyStatus
+from sweeps.status.study_search import advanced, open_search, searched_plan
+from sweeps.status.usage import CapReached, UsageMeter
 from sweeps.tracking.destination import tracking_uri
 from sweeps.tracking.runs import close_tracking, open_tracking
 from sweeps.tracking.thread import TrackingThread
 
 if TYPE_CHECKING:
     from sweeps.execution.events import Listener
+    from sweeps.execution.jobs import Job
 
 ABANDON_SECONDS = 5.0
 """Longest wait for MLflow when Ray has died and the process must end."""
@@ -59,9 +66,13 @@ class RunOutcome:
     """The MLflow server or database that the runs were written to."""
     degraded: str | None
     """Why MLflow lacks values, if it does."""
+    left: tuple[str, ...] = ()
+    """Trials that this run was not to take up, or had not come to when a cap ended it."""
+    capped: str | None = None
+    """Which cap of the study has ended the run; None if none has."""
 
     def __repr__(self) -> str:
-        done = len(self.plan.trials) - len(self.failures)
+        done = len(self.plan.trials) - len(self.failures) - len(self.left)
         return f"<RunOutcome {self.plan.spec.study}: {done} of {len(self.plan.trials)} trials done>"
 
 
@@ -71,13 +82,14 @@ def run_study(
     address: str | None = None,
     cpus: int | None = None,
     out: TextIO | None = None,
+    selection: TrialSelection | None = None,
 ) -> RunOutcome:
     """Run `study` into the results folder or URI, or resume it.
 
     `address` is a Ray cluster, or None for this machine, of which `cpus` cores are used (None:
-    those that the process may use). Progress goes to `out`, or else to stdout. Raises BadInput for
-    a study that could not run, before anything starts, for a full or failing disk and when Ray
-    dies.
+    those that the process may use). Progress goes to `out`, or else to stdout. `selection` limits
+    the trials that are taken up. Raises BadInput for a study that could not run, before anything
+    starts, for a full or failing disk and when Ray dies.
     """
     store = open_store(results)
     uri = tracking_uri(study.tracking.uri, store)
@@ -85,55 +97,159 @@ def run_study(
     claim_results(store)
     plan = make_plan(study)
     with study_lock(store, study.study):
-        for line in set_aside_damaged(plan, store):
+        search = open_search(study, store)
+        plan = plan if search is None else searched_plan(study, search)
+        for line in [*journal_lines(search), *set_aside_damaged(plan, store)]:
             print(line, file=out or sys.stdout)
+        run = _Run(study, store, uri, address, cpus, out or sys.stdout, selection, search)
         for _ in range(ROUNDS):
-            before = StudyStatus(plan, take_snapshot(store))
-            if before.missing:
-                tracker = _run_missing(before, store, uri, address, cpus, out or sys.stdout)
-            else:
-                tracker = _nothing_to_run(before, store, uri)
-            if before.done <= take_snapshot(store).done:
+            done = take_snapshot(store).done & plan.stages.keys()
+            tracker, plan = run.once(plan)
+            if done <= take_snapshot(store).done:
                 break
+    status = StudyStatus(plan, take_snapshot(store))
+    left = run.left_out(status)
     return RunOutcome(
         plan,
-        StudyStatus(plan, take_snapshot(store)).unfinished,
+        {name: reason for name, reason in status.unfinished.items() if name not in left},
         tracker.experiment,
         uri,
         tracker.degraded,
+        left=tuple(left),
+        capped=run.capped,
     )
 
 
-def _nothing_to_run(before: StudyStatus, store: ArtifactStore, uri: str) -> TrackingThread:
+@dataclass(eq=False)
+class _Run:
+    """One run of a study."""
+
+    study: StudySpec
+    store: ArtifactStore
+    uri: str
+    address: str | None
+    cpus: int | None
+    out: TextIO
+    selection: TrialSelection | None
+    search: StudySearch | None
+    capped: str | None = None
+    """Which cap has ended the run, if one has."""
+    taken: frozenset[str] = frozenset()
+    """Names of the trials that were taken up, where not all are."""
+
+    def once(self, plan: StudyPlan) -> tuple[TrackingThread, StudyPlan]:
+        """Run what is missing and chosen; returns the plan with what a search has asked for."""
+        snapshot = take_snapshot(self.store)
+        if self.search is not None:
+            plan = advanced(self.study, self.search, plan, self.store, snapshot.done, {})
+        whole = StudyStatus(plan, snapshot)
+        limit = self._limit(whole)
+        part = whole
+        if limit != TrialSelection():
+            names = limit.chosen(whole)
+            self.taken |= names
+            part = StudyStatus(part_of(plan, names, whole), snapshot)
+        if not part.missing:
+            return _nothing_to_run(whole, self.store, self.uri, self.search), plan
+        growing = None
+        if self.search is not None:
+            growing = SearchRun(self.study, self.search, plan, self.store)
+        tracker, self.capped = _run_missing(
+            Runnable(whole, part, growing, limit.limit),
+            self.store,
+            self.uri,
+            self.address,
+            self.cpus,
+            self.out,
+        )
+        return tracker, plan if growing is None else growing.plan
+
+    def left_out(self, status: StudyStatus) -> list[str]:
+        """Unfinished trials that this run was not to take up, or has not come to at a cap."""
+        if self.capped is None and self._limit(status) == TrialSelection():
+            return []
+        return [
+            trial.name
+            for trial in status.plan.trials
+            if not trial.is_done(status.done)
+            and not status.state(trial).startswith("failed")
+            and (self.capped is not None or trial.name not in self.taken)
+        ]
+
+    def _limit(self, status: StudyStatus) -> TrialSelection:
+        """What was chosen, with the cap on trials."""
+        selection = self.selection or TrialSelection()
+        cap = None if self.study.caps is None else self.study.caps.max_trials
+        if cap is None:
+            return selection
+        room = max(0, cap - sum(trial.is_done(status.done) for trial in status.plan.trials))
+        unfinished = any(not trial.is_done(status.done) for trial in status.plan.trials)
+        if room == 0 and unfinished:
+            self.capped = f"caps.max_trials of {cap} is reached"
+        given = selection.limit
+        return replace(selection, limit=room if given is None else min(room, given))
+
+
+def _nothing_to_run(
+    before: StudyStatus, store: ArtifactStore, uri: str, search: StudySearch | None
+) -> TrackingThread:
     """Every stage is done: only bring the record and MLflow up to date."""
+    if search is not None:
+        search.journal.write()
     _write_record(before.plan, store)
     tracker = open_tracking(before.plan, before.done, store, uri)
     with close_tracking(tracker):
         return tracker
 
 
+@dataclass(frozen=True, eq=False)
+class Runnable:
+    """What a run takes up."""
+
+    whole: StudyStatus
+    """The whole study."""
+    part: StudyStatus
+    """The trials to take up, and the finished ones."""
+    growing: SearchRun | None
+    """What asks for further trials; None without a search."""
+    limit: int | None
+    """Most trials to take up, those of later rounds included."""
+
+    @property
+    def left(self) -> int | None:
+        """How many trials of later rounds may be taken up."""
+        if self.limit is None:
+            return None
+        part = self.part
+        return self.limit - sum(not trial.is_done(part.done) for trial in part.plan.trials)
+
+
 def _run_missing(
-    before: StudyStatus,
+    run: Runnable,
     store: ArtifactStore,
     uri: str,
     address: str | None,
     cpus: int | None,
     out: TextIO,
-) -> TrackingThread:
-    """Check, then run what is missing: a refused study leaves the folder as it was."""
+) -> tuple[TrackingThread, str | None]:
+    """Check, then run what is missing: a refused study leaves the folder as it was.
+
+    Returns also which cap has ended the run, None if none has.
+    """
     import_ray()
-    from sweeps.execution.jobs import make_jobs
+    from sweeps.execution.jobs import study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import DISK_ERRORS
     from sweeps.execution.tuning import fit_jobs, tune_scratch
-    from sweeps.preflight.resources import concurrent_stages, stage_bundle
+    from sweeps.preflight.resources import WORKERS, concurrent_stages, stage_bundle
     from sweeps.ray_session.session import ray_session
 
-    plan = before.plan
+    before, growing, plan = run.part, run.growing, run.whole.plan
     _check_before(before, out)
-    jobs = make_jobs(plan.stages, before.missing)
-    trials = [trial.trial for trial in plan.trials]
+    jobs = study_jobs(plan, before.missing)
+    trials = [trial.trial for trial in before.plan.trials]
+    capped = None
     missing = tuple(before.missing.values())
     here = None if address else Here(plan.spec.resources, cpus, missing)
     with (
@@ -147,15 +263,30 @@ def _run_missing(
             watch.check()
 
         wait_for_check(check)
-        asked = plan.spec.resources
-        bundles = {name: stage_bundle(j.stages[0], asked, cluster) for name, j in jobs.items()}
+
+        def bundles_of(of: Mapping[str, Job]) -> dict[str, dict[str, float]]:
+            asked = plan.spec.resources
+            return {name: stage_bundle(job.stages[0], asked, cluster) for name, job in of.items()}
+
+        def gpus_of(stage: Stage) -> float:
+            bundle = stage_bundle(stage, plan.spec.resources, cluster)
+            return bundle.get("GPU", 0.0) * bundle.get(WORKERS, 1)
+
+        def check_with_caps() -> None:
+            check()
+            meter.check()
+
+        bundles = bundles_of(jobs)
         slots = concurrent_stages(list(bundles.values()), cluster)
+        if growing is not None:
+            growing.journal.write()
         _write_record(plan, store)
         tracker = open_tracking(plan, before.done, store, uri)
         watch.last_resort = partial(_abandon, tracker)
         shown = live_jobs(jobs, bundles, cluster)
         progress = Progress(before, shown, capacity_of(cluster), slots)
-        listeners: list[Listener] = [progress, tracker]
+        meter = UsageMeter(store, plan.spec.study, plan.spec.caps, gpus_of)
+        listeners: list[Listener] = [progress, tracker, meter]
         with (
             close_tracking(tracker),
             Claims(store) as claims,
@@ -164,21 +295,41 @@ def _run_missing(
         ):
             claims.news = progress.heartbeat
             shared = SharedWork(claims, store, partial(_finished, listeners), progress.elsewhere)
+            grow = None
+            if growing is not None:
+                followers: list[Follower] = [ShownJobs(progress, cluster), TrackedRecords(tracker)]
+                growing.start(jobs, before, bundles_of, followers, run.left)
+                grow = growing.grow
             try:
                 stopped = fit_jobs(
-                    jobs, before.done, store, bundles, slots, listeners, scratch, check, shared
+                    jobs,
+                    before.done,
+                    store,
+                    bundles,
+                    slots,
+                    listeners,
+                    scratch,
+                    check_with_caps,
+                    shared,
+                    grow,
                 )
+            except CapReached as cap:
+                stopped, capped = None, str(cap)
+                tracker.close(killed=True)
             except OSError as error:
                 if error.errno not in DISK_ERRORS:
                     raise
                 stopped = str(error)
+            finally:
+                with suppress(OSError):
+                    meter.save()
     if stopped is not None:
         raise BadInput(
             f"the run has stopped, because files can no longer be read or written ({stopped}); "
             f"everything finished is kept in {store.location}: fix that and run the same command "
             "again"
         )
-    return tracker
+    return tracker, capped
 
 
 def _check_before(before: StudyStatus, out: TextIO) -> None:
@@ -211,3 +362,10 @@ def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
     write_study_record(store, plan.spec.study, study_record(plan, code_version()))
+
+
+def journal_lines(search: StudySearch | None) -> list[str]:
+    """What the user should know of a search's journal."""
+    if search is None or not search.journal.dropped:
+        return []
+    return ["search: the last line of the journal was cut short; what it said is found again"]

@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from fairfm_core.stages import Stage
-from sweeps.execution.jobs import Job
+from sweeps.execution.jobs import Grow, Job
 from sweeps.execution.shared_work import Admission, SharedWork
 
 FAILED = "failed"
@@ -51,7 +51,8 @@ def failures_of(job: Job, result: Mapping[str, Any] | None, error: bool = False)
 class Groups:
     """The jobs that run on several workers, which wait until all of them have resources."""
 
-    names: frozenset[str]
+    names: set[str]
+    """Grows with the jobs of the run."""
     wait: Callable[[], bool]
     """Whether one that was handed out still waits."""
 
@@ -70,16 +71,25 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         done: Iterable[str],
         shared: SharedWork | None = None,
         groups: Groups | None = None,
+        grow: Grow | None = None,
     ) -> None:
         """`done` are fingerprints; `shared` knows what other drivers do, None: there are none;
-        `groups` which jobs run on several workers, None: none does."""
+        `groups` which jobs run on several workers, None: none does.
+
+        `grow` is asked for further jobs when no other is ready.
+        """
         super().__init__(metric=None, mode=None)
         self._shared = shared
-        self._groups = groups or Groups(frozenset(), lambda: False)
+        self._groups = groups or Groups(set(), lambda: False)
         self._jobs = dict(jobs)
         self._done = set(done)
         self._waiting = sorted(self._jobs, key=lambda name: priority(self._jobs[name].stages[0]))
         self._running: dict[str, str] = {}
+        self._grow = grow
+        self._added: dict[str, dict[str, Any]] = {}
+        """What a worker needs to know of each job that was added during the run."""
+        self._failed: dict[str, str] = {}
+        """Stages that will not be done in this run, with the reasons."""
         self.blocked: dict[str, str] = {}
         """Stages that cannot run, with the fingerprint of the failed stage they need."""
         self.stopped: str | None = None
@@ -87,11 +97,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the claims out of Tune's snapshots, which nobody reads: they hold threads."""
-        return self.__dict__ | {"_shared": None, "_groups": None}
+        return self.__dict__ | {"_shared": None, "_groups": None, "_grow": None}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next ready job that no other driver is at work on."""
-        only_groups = self._groups.wait()
+        only_groups = bool(self._groups.names) and self._groups.wait()
         for name in list(self._waiting):
             job = self._jobs[name]
             if not job.inputs <= self._done or (only_groups and name not in self._groups.names):
@@ -102,9 +112,26 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             self._waiting.remove(name)
             if admission is Admission.START:
                 self._running[trial_id] = name
-                return {"job": name}
+                return {"job": name, **self._added.get(name, {})}
             self._done |= {stage.fingerprint for stage in job.stages}
-        return None if self._waiting else str(Searcher.FINISHED)
+        if self._grown():
+            return self.suggest(trial_id)
+        return None if self._waiting or self._grow else str(Searcher.FINISHED)
+
+    def _grown(self) -> bool:
+        """Take up further jobs; returns whether there are some."""
+        growth = self._grow(self._done, self._failed) if self._grow else None
+        if growth is None:
+            self._grow = None
+            return False
+        for name, job in growth.jobs.items():
+            self._jobs[name] = job
+            self._added[name] = {"work": job, "bundle": dict(growth.bundles[name])}
+            self._waiting.append(name)
+        self._waiting.sort(key=lambda name: priority(self._jobs[name].stages[0]))
+        for fingerprint in list(self._failed):
+            self._block(fingerprint)
+        return bool(growth.jobs)
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
@@ -116,9 +143,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         if UNWRITABLE in (result or {}):
             self.stopped = str((result or {})[FAILED])
             self._waiting.clear()
+            self._grow = None
             return
         failed = failures_of(job, result, error)
         self._done |= {stage.fingerprint for stage in job.stages} - failed.keys()
+        self._failed |= failed
         for fingerprint in failed:
             self._block(fingerprint)
 
@@ -128,6 +157,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
                 self._waiting.remove(name)
                 for stage in self._jobs[name].wanted:
                     self.blocked[stage.fingerprint] = failed
+                    self._failed.setdefault(stage.fingerprint, self._failed[failed])
                     self._block(stage.fingerprint)
 
     def set_search_properties(

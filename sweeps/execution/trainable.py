@@ -38,11 +38,13 @@ def run_as_trial(
 ) -> None:
     """Run the job that `config` names; the last report holds the reason of a failure.
 
-    `location` opens the artifact store, `bundles` are resources by job. Several workers need
+    `location` opens the artifact store, `bundles` are resources by job. `config` itself holds a job
+    and its bundle that were added during the run (`work`, `bundle`). Several workers need
     `scratch`, a location for temporary files that all nodes see. Raises only WorkersLost, after
     which Tune starts the trial again.
     """
-    job, bundle = jobs[config["job"]], bundles[config["job"]]
+    job = config.get("work") or jobs[config["job"]]
+    bundle = config.get("bundle") or bundles[config["job"]]
     if not bundle.get("GPU"):
         # Actors are reused only for equal bundles, so this process never gets a GPU later.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +19,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
 from sweeps.execution.data_parallel import groups_waiting
 from sweeps.execution.events import Listener, RunEnded, StageEvents
-from sweeps.execution.jobs import Job
+from sweeps.execution.jobs import Grow, Growth, Job
 from sweeps.execution.shared_work import SharedWork
 from sweeps.execution.stage_scheduler import Groups, StageSearcher
 from sweeps.execution.trainable import run_as_trial
@@ -31,6 +31,8 @@ MAX_WORKER_LOSSES = 3
 
 ASK_SECONDS = 1.0
 """Between two questions whether a group of workers waits."""
+MOST_JOBS = 1_000_000
+"""Jobs of a run whose number is not known before: it ends when its search does."""
 
 Bundles = Mapping[str, Mapping[str, float]]
 """Resource bundle by job."""
@@ -46,14 +48,15 @@ def fit_jobs(
     scratch: str,
     check: Check = lambda: None,
     shared: SharedWork | None = None,
+    grow: Grow | None = None,
 ) -> str | None:
     """Run the jobs, each after its inputs; needs a running Ray.
 
     `done` are the fingerprints of finished stages, `slots` is the number of jobs that run
     concurrently. Tune's own files go to `scratch`, which every node must see. `check` is called
-    every tenth of a second and may raise to end the run; `shared` says what other drivers do.
-    Returns why the run stopped early, which is when files can no longer be written or read, or
-    None.
+    every tenth of a second and may raise to end the run; `shared` says what other drivers do;
+    `grow` is asked for further jobs. Returns why the run stopped early, which is when files can no
+    longer be written or read, or None.
     """
     # By default Tune asks a searcher for one trial at a time; this many may wait for an actor.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
@@ -66,13 +69,17 @@ def fit_jobs(
     )
     with_resources = tune.with_resources(
         with_jobs,
-        lambda config: tune.PlacementGroupFactory([held(bundles[config["job"]])]),
+        lambda config: tune.PlacementGroupFactory(
+            [held(config.get("bundle") or bundles[config["job"]])]
+        ),
     )
-    groups = Groups(frozenset(name for name in jobs if WORKERS in bundles[name]), GroupWatch())
-    searcher = StageSearcher(jobs, done, shared, groups if groups.names else None)
+    known = dict(jobs)
+    groups = Groups(_groups_of(bundles), GroupWatch())
+    growing = _noting(grow, known, groups) if grow else None
+    searcher = StageSearcher(jobs, done, shared, groups, growing)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
-        num_samples=len(jobs),
+        num_samples=MOST_JOBS if grow else len(jobs),
         reuse_actors=True,
         trial_dirname_creator=lambda trial: trial.trial_id,
     )
@@ -80,7 +87,7 @@ def fit_jobs(
         name="fairfm",
         storage_path=scratch,
         verbose=0,
-        callbacks=[StageEvents(jobs, listeners, store, check)],
+        callbacks=[StageEvents(known, listeners, store, check)],
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
@@ -92,6 +99,23 @@ def fit_jobs(
         check()  # what has gone wrong inside Tune may follow from what ends the run
         raise
     return searcher.stopped
+
+
+def _noting(grow: Grow, known: dict[str, Job], groups: Groups) -> Grow:
+    """As `grow`; what it adds is noted among the `known` jobs and the groups."""
+
+    def grown(done: Set[str], failed: Mapping[str, str]) -> Growth | None:
+        growth = grow(done, failed)
+        known.update(growth.jobs if growth else {})
+        groups.names.update(_groups_of(growth.bundles) if growth else ())
+        return growth
+
+    return grown
+
+
+def _groups_of(bundles: Bundles) -> set[str]:
+    """The jobs that run on several workers."""
+    return {name for name, bundle in bundles.items() if WORKERS in bundle}
 
 
 class GroupWatch:
@@ -119,10 +143,11 @@ def giving_way(groups: Groups) -> Iterator[None]:
 
     class Giving(_ObjectCache):  # type: ignore[misc]
         def flush_cached_objects(self, force_all: bool = False) -> Iterator[Any]:
-            flushed: Iterator[Any] = super().flush_cached_objects(force_all or groups.wait())
+            waits = bool(groups.names) and groups.wait()
+            flushed: Iterator[Any] = super().flush_cached_objects(force_all or waits)
             return flushed
 
-    with patch.object(tune_controller, "_ObjectCache", Giving) if groups.names else nullcontext():
+    with patch.object(tune_controller, "_ObjectCache", Giving):
         yield
 
 

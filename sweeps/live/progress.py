@@ -74,6 +74,16 @@ class Progress:
 
     # Events
 
+    def extend_to(self, status: StudyStatus, jobs: Sequence[LiveJob]) -> None:
+        """Count further trials, which a search has asked for, and the jobs they need."""
+        with self._lock:
+            plan = status.plan
+            self._counts.extend_to(status)
+            self._trials |= {trial.name: trial for trial in plan.trials}
+            self._jobs.extend(jobs)
+            self._time.extend({j.name: (j, work_of_job(j, plan.data.values())) for j in jobs})
+            self._announced.happened("the search has asked for more")
+
     def stage_started(self, stage: Stage) -> None:
         """A worker has begun the stage's job, perhaps once more: its first stage stands for it."""
         with self._lock:

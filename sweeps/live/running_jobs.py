@@ -21,14 +21,22 @@ class RunningJobs:
         before: Mapping[str, int],
     ) -> None:
         """`before` are the epochs behind stages that go on from a checkpoint, by fingerprint."""
-        self._jobs = {job.name: job for job in jobs}
-        self._job_of = {s.fingerprint: job.name for job in jobs for s in job.stages}
-        self._trials = {job.name: trials_text(job) for job in jobs}
+        self._trials_text = trials_text
+        self._jobs: dict[str, LiveJob] = {}
+        self._job_of: dict[str, str] = {}
+        self._trials: dict[str, str] = {}
+        self.extend(jobs)
         self._before = before
         self._begun: dict[str, float] = {}
         """When each running job was begun, by name."""
         self._rows: dict[str, dict[str, EpochValues]] = defaultdict(dict)
         """The last values of each stage of a running job."""
+
+    def extend(self, jobs: Sequence[LiveJob]) -> None:
+        """Further jobs of the run."""
+        self._jobs |= {job.name: job for job in jobs}
+        self._job_of |= {s.fingerprint: job.name for job in jobs for s in job.stages}
+        self._trials |= {job.name: self._trials_text(job) for job in jobs}
 
     def name_of(self, fingerprint: str) -> str:
         """The name of a stage's job."""

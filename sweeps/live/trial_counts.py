@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from fairfm_core.stages import Stage
+from sweeps.planning.plan import PlannedTrial
 from sweeps.status.status import StudyStatus
 
 
@@ -13,22 +14,38 @@ class TrialCounts:
     """Updated by each stage that ends, in time that does not grow with the study."""
 
     def __init__(self, status: StudyStatus) -> None:
-        plan = status.plan
-        self.missing = dict(status.missing)
+        self.missing: dict[str, Stage] = {}
         """Stages that are still needed, by fingerprint."""
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self._needed_by: dict[str, list[str]] = defaultdict(list)
         self._open: dict[str, set[str]] = {}
         """Unfinished stages by trial."""
+        self._kinds: dict[str, str] = {}
+        """Kind of every stage."""
+        self._all: Counter[str] = Counter()
+        self._left: Counter[str] = Counter()
+        self.extend_to(status)
+
+    def extend_to(self, status: StudyStatus) -> None:
+        """Count the trials, and what they need, that were not known before."""
+        known, plan = self._kinds.keys(), status.plan
+        new = {f: stage for f, stage in plan.stages.items() if f not in known}
+        missing = {f: stage for f, stage in new.items() if f in status.missing}
+        self.missing |= missing
+        self._kinds |= {f: stage.kind for f, stage in new.items()}
+        self._all += Counter(stage.kind for stage in new.values())
+        self._left += Counter(stage.kind for stage in missing.values())
         for trial in plan.trials:
-            self._open[trial.name] = {s.fingerprint for s in trial.stages} & self.missing.keys()
-            for fingerprint in self._open[trial.name]:
-                self._needed_by[fingerprint].append(trial.name)
-            if trial.is_done(status.done):
-                self.done.add(trial.name)
-        self._all = Counter(stage.kind for stage in plan.stages.values())
-        self._left = Counter(stage.kind for stage in self.missing.values())
+            if trial.name not in self._open:
+                self._add(trial, status)
+
+    def _add(self, trial: PlannedTrial, status: StudyStatus) -> None:
+        self._open[trial.name] = {s.fingerprint for s in trial.stages} & self.missing.keys()
+        for fingerprint in self._open[trial.name]:
+            self._needed_by[fingerprint].append(trial.name)
+        if trial.is_done(status.done):
+            self.done.add(trial.name)
 
     @property
     def total(self) -> int:

@@ -22,7 +22,7 @@ from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.manifest import Manifest
 from sweeps.planning.shared_settings import BACKBONE_KEYS
-from sweeps.planning.study import StudySpec, StudyTrial
+from sweeps.planning.study import StudySpec, StudyTrial, study_searches
 
 MOST_NAMED = 3
 """Trials that are named; further ones are counted."""
@@ -201,12 +201,13 @@ def _warnings(
         yield NO_PERMUTATIONS
     axes = {axis: _written(axis, values) for axis, values in study.matrix.items()}
     included = dict(_included(study))
+    searched = {key for one in study_searches(study) for key in one.space.keys}
     for compared in COMPARED:
         naming = [axis for axis, paths in axes.items() if any(map(compared.is_named_by, paths))]
         alike: dict[tuple[str, ...], list[tuple[StudyTrial, str]]] = {}
         for trial in trials:
             value = compared.value(trial.trial, stores)
-            own = included.get(trial.axes.get(INCLUDE, ""), ())
+            own = searched if trial.asked else included.get(trial.axes.get(INCLUDE, ""), set())
             if value is not None and not any(map(compared.is_named_by, own)):
                 labels = [trial.axes.get(axis, "") for axis in naming]
                 alike.setdefault((compared.within(trial.trial), *labels), []).append((trial, value))

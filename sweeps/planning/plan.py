@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,11 @@ from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import Stage, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
-from sweeps.planning.records import PretrainingRecord, TrialRecord
+from sweeps.planning.records import PretrainingRecord, TrialRecord, search_record
 from sweeps.planning.seeds import SeedLevels
 from sweeps.planning.study import StudySpec, StudyTrial, expand, settled
+from sweeps.search.asked import AskedConfiguration
+from sweeps.search.history import Key
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ class PlannedTrial:
     first_pretraining: Pretraining | None = None
     """Its pre-training at the first of the study's seeds of pre-trainings. Another seed also draws
     other patients, where `fraction` is below 1, and so has another digest."""
+    asked: AskedConfiguration | None = None
+    """The configuration of a search that it belongs to; None for a cell of the matrix."""
+
+    @property
+    def round(self) -> int:
+        """The round of the search that asked for it; 0 for a cell of the matrix."""
+        if self.asked is None:
+            return 0
+        return dict(zip(self.asked.seeds, self.asked.rounds, strict=True))[self.trial.seed]
 
     @property
     def adapt(self) -> Stage:
@@ -81,6 +92,7 @@ class PlannedTrial:
             digest=self.adapt.digest,
             config=config,
             pretraining_seed=self.pretraining_seed,
+            search=None if self.asked is None else search_record(self.asked, self.trial.seed),
         )
 
     @property
@@ -125,6 +137,8 @@ class StudyPlan:
     """Pairs of names: a trial that does the same work as an earlier one, and the earlier one."""
     terms: Comparison
     """On what terms the trials are compared."""
+    evaluations: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
+    """Fingerprints of the evaluations of each configuration that a search has asked for."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -160,6 +174,32 @@ class StudyPlan:
         )
         return lines + shared_pretrainings(starts)
 
+    def only(self, names: Iterable[str]) -> StudyPlan:
+        """The plan with these trials alone."""
+        kept = set(names)
+        return replace(self, trials=tuple(t for t in self.trials if t.name in kept))
+
+    def joined(self, other: StudyPlan) -> StudyPlan:
+        """This plan and what was asked for since; of equal work the earlier trial stays."""
+        trials = {trial.adapt.fingerprint: trial for trial in self.trials}
+        same = [*self.same]
+        for trial in other.trials:
+            first = trials.setdefault(trial.adapt.fingerprint, trial)
+            if first.name != trial.name:
+                same.append((trial.name, first.name))
+        keys = [*self.evaluations, *other.evaluations]
+        evaluations = {
+            key: self.evaluations.get(key, ()) + other.evaluations.get(key, ()) for key in keys
+        }
+        return replace(
+            self,
+            trials=tuple(trials.values()),
+            data={**self.data, **other.data},
+            same=tuple(dict.fromkeys([*same, *other.same])),
+            terms=self.terms if self.trials else other.terms,
+            evaluations=evaluations,
+        )
+
     def data_of(self, trial: PlannedTrial) -> PreparedData:
         """The prepared data of one of its trials."""
         return next(data for data in self.data.values() if data.digest == trial.adapt.digest)
@@ -181,10 +221,13 @@ class StudyPlan:
         return {f: stage for f, stage in self.stages.items() if f in needed}
 
 
-def make_plan(study: StudySpec) -> StudyPlan:
-    """Expand the study on its prepared data; raises BadInput for a study that could not run."""
-    trials = expand(study)
-    if not trials:
+def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> StudyPlan:
+    """Expand the study on its prepared data; raises BadInput for a study that could not run.
+
+    `asked` are the configurations that its search has asked for.
+    """
+    trials = expand(study, asked)
+    if not trials and study.search is None:
         raise BadInput(f"study {study.study} has no trial left: exclude removes all of them")
     data = {
         path: open_dataset(Path(path).absolute())
@@ -195,20 +238,24 @@ def make_plan(study: StudySpec) -> StudyPlan:
     sources = _sources(trials)
     planned: dict[str, PlannedTrial] = {}
     same: list[tuple[str, str]] = []
+    evaluations: dict[Key, tuple[str, ...]] = {}
     checked: set[str] = set()
     for trial in trials:
         prepared = data[trial.trial.data.dataset]
-        if (asked := _asked_of_data(trial.trial)) not in checked:
+        if (question := _asked_of_data(trial.trial)) not in checked:
             _check_data(trial.trial, prepared, study.evaluation.age_edges)
-            checked.add(asked)
+            checked.add(question)
         weights = sources.get(_key(trial.trial.weights))
         one = _planned(trial, weights, data[trial.trial.data.dataset], study)
         first = planned.setdefault(one.adapt.fingerprint, one)
         if first is not one:
             same.append((one.name, first.name))
+        if trial.asked is not None:
+            before = evaluations.get(trial.asked.key, ())
+            evaluations[trial.asked.key] = (*before, one.evaluate.fingerprint)
     _check_names(planned)
     terms = comparison(study, trials, _stores(trials, data), settled(study).notes)
-    return StudyPlan(study, tuple(planned.values()), data, tuple(same), terms)
+    return StudyPlan(study, tuple(planned.values()), data, tuple(same), terms, evaluations)
 
 
 def _stores(trials: list[StudyTrial], data: dict[str, PreparedData]) -> dict[str, Manifest]:
@@ -250,7 +297,7 @@ def _planned(
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
     first = _first_pretraining(resolved, study.levels)
     return PlannedTrial(
-        trial.name, trial.axes, resolved, tuple(stages), trial.pretraining_seed, first
+        trial.name, trial.axes, resolved, tuple(stages), trial.pretraining_seed, first, trial.asked
     )
 
 

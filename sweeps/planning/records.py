@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.results.study_record import read_study_record
 from fairfm_core.artifacts import ArtifactStore
+from sweeps.search.asked import AskedConfiguration
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class TrialRecord:
     """Fingerprint of the stage that provides the initial weights; None for random ones."""
     pretraining_seed: int | None = None
     """Which repetition of its pre-training it starts from; None where the study repeats none."""
+    search: dict[str, Any] | None = None
+    """What a search chose for it (`search_record`); None for a cell of the matrix."""
 
     @property
     def identity(self) -> str:
@@ -48,8 +51,11 @@ class TrialRecord:
         return tuple(fingerprint for fingerprint in stages if fingerprint is not None)
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON values."""
-        return asdict(self)
+        """The record as JSON values; without `search` where there is none."""
+        values = asdict(self)
+        if self.search is None:
+            del values["search"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,16 @@ class PretrainingRecord:
     def as_json(self) -> dict[str, Any]:
         """The record as JSON values."""
         return asdict(self)
+
+
+def search_record(asked: AskedConfiguration, seed: int) -> dict[str, Any]:
+    """What a trial's record says of the search that asked for it: its place and its choices."""
+    return {
+        "cell": asked.search,
+        "number": asked.number,
+        "round": dict(zip(asked.seeds, asked.rounds, strict=True))[seed],
+        "parameters": dict(asked.choices),
+    }
 
 
 RunRecord = TrialRecord | PretrainingRecord

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     field_serializer,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -28,6 +30,7 @@ from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 from fairfm_core.yaml_text import YamlLines
 from sweeps.planning.axes import check_axes, check_size
+from sweeps.planning.caps import Caps
 from sweeps.planning.seeds import (
     SeedLevels,
     StudySeeds,
@@ -38,6 +41,7 @@ from sweeps.planning.seeds import (
     trial_seeds,
 )
 from sweeps.planning.shared_settings import (
+    IMAGES,
     Budget,
     Cell,
     Settled,
@@ -46,6 +50,11 @@ from sweeps.planning.shared_settings import (
     settle,
 )
 from sweeps.planning.tracking_uri import checked_uri, without_password
+from sweeps.search.asked import CELL, AskedConfiguration, Searched, check_replicates
+from sweeps.search.cells import cell_name, check_search, kinds, searches
+from sweeps.search.domains import Choice
+from sweeps.search.grammar import SearchSpec
+from sweeps.search.space import Space
 
 LONGEST_NAME = 100
 """Most characters of a study's name."""
@@ -122,8 +131,21 @@ class StudySpec(Frozen):
     """Where MLflow runs are written."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How predictions become metrics, gaps and intervals."""
+    search: SearchSpec | None = None
+    """A search inside each cell of the matrix; without one, each cell is a trial."""
+    caps: Caps | None = None
+    """Where the runs of the study end: trials, hours, GPU hours, cost."""
     _lines: YamlLines | None = PrivateAttr(None)
     """The lines of its file, for messages; None for a study that was not read from one."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A study without a search or caps is recorded as it was before there were any."""
+        values: dict[str, Any] = dump(self)
+        for name in ("search", "caps"):
+            if getattr(self, name) is None:
+                values.pop(name, None)
+        return values
 
     @field_validator("study")
     @classmethod
@@ -189,9 +211,13 @@ class StudySpec(Frozen):
             for axis, label in cell.items():
                 with at_place("exclude", str(number), axis):
                     _check_excluded(self.matrix, axis, str(label))
+        sizes = [len(values) for values in self.matrix.values()]
+        if self.search is not None:
+            with at_place("search"):
+                _check_search(self, self.search)
+            sizes.append(self.search.configurations)
         with at_place("matrix"):
-            lengths = [len(values) for values in self.matrix.values()]
-            check_size(lengths, len(self.levels.adaptation))
+            check_size(sizes, len(self.levels.adaptation))
         with at_place("base", "backbone"):
             check_base(self.base, self.images)
         with at_place("seeds", "pretraining"):
@@ -227,6 +253,8 @@ class StudyTrial:
     trial: Trial
     pretraining_seed: int | None = None
     """Which repetition of its pre-training it starts from; None where the study repeats none."""
+    asked: AskedConfiguration | None = None
+    """The configuration of a search that it belongs to; None for a cell of the matrix."""
 
 
 def read_study(path: Path) -> StudySpec:
@@ -236,26 +264,71 @@ def read_study(path: Path) -> StudySpec:
     return study
 
 
-def expand(study: StudySpec) -> list[StudyTrial]:
+def expand(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> list[StudyTrial]:
     """All trials of the study: every cell of the matrix and every included trial at every seed.
 
-    Where the study lists seeds of pre-trainings, a trial with one runs at every pair of seeds.
+    Where the study lists seeds of pre-trainings, a trial with one runs at every pair of seeds. In a
+    study with a search, the trials are the included ones and those of the configurations that have
+    been `asked` for.
     """
-    return [
+    cells = settled(study, asked).cells
+    fixed = len(cells) - len(asked)
+    trials = [
         _study_trial(study, axes, values, before, seed)
-        for axes, values in settled(study).cells
+        for axes, values in cells[:fixed]
         for before, seed in trial_seeds(study.levels, values)
     ]
+    for each, (axes, values) in zip(asked, cells[fixed:], strict=True):
+        levels = SeedLevels(adaptation=each.seeds, pretraining=study.levels.pretraining)
+        for before, seed in trial_seeds(levels, values):
+            trials.append(_study_trial(study, axes, values, before, seed, each))
+    return trials
 
 
-def settled(study: StudySpec) -> Settled:
-    """The trials of one seed as raw values, with equal images and training budget."""
-    return settle(_cells(study), study.images, study.budget)
+def settled(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Settled:
+    """The trials of one seed as raw values, with equal images and training budget.
+
+    Those of the study's own cells come first, then one for each configuration that was `asked`
+    for. What is made equal covers everything that a search could ask for, so that it does not
+    depend on what it has asked so far.
+    """
+    searched = {each.cell: each for each in study_searches(study)}
+    below = {cell_name(labels): (labels, values) for labels, values in _matrix_cells(study)}
+    possible = [
+        _searched_cell(below[cell], one.space, choices)
+        for one in searched.values()
+        for cell, choices in kinds(one)
+    ]
+    wanted = [_searched_cell(below[e.cell], searched[e.search].space, e.choices) for e in asked]
+    whole = settle([*possible, *_fixed_cells(study), *wanted], study.images, study.budget)
+    return replace(whole, cells=whole.cells[len(possible) :])
+
+
+def study_searches(study: StudySpec) -> tuple[Searched, ...]:
+    """The searches of a study; none without a `search` section."""
+    if study.search is None:
+        return ()
+    axes = {axis: list(_labelled(values)) for axis, values in study.matrix.items()}
+    return searches(study.search, [labels for labels, _ in _matrix_cells(study)], axes)
 
 
 def _cells(study: StudySpec) -> list[Cell]:
     """The cells of the matrix, then the included trials."""
     return [*_matrix_cells(study), *_included_cells(study)]
+
+
+def _fixed_cells(study: StudySpec) -> list[Cell]:
+    """The cells that are trials themselves: in a study with a search, the included ones alone."""
+    return _cells(study) if study.search is None else list(_included_cells(study))
+
+
+def _searched_cell(cell: Cell, space: Space, choices: Mapping[str, Choice]) -> Cell:
+    """A cell of the matrix with the choices of a search laid over it."""
+    labels, values = cell
+    for path, value in space.written(choices):
+        if path != CELL:
+            values = _merged(values, _nested(path, value))
+    return labels, values
 
 
 def _matrix_cells(study: StudySpec) -> Iterator[Cell]:
@@ -279,15 +352,20 @@ def _included_cells(study: StudySpec) -> Iterator[Cell]:
 
 
 def _study_trial(
-    study: StudySpec, axes: dict[str, str], values: dict[str, Any], before: int | None, seed: int
+    study: StudySpec,
+    axes: dict[str, str],
+    values: dict[str, Any],
+    before: int | None,
+    seed: int,
+    asked: AskedConfiguration | None = None,
 ) -> StudyTrial:
     seeds = [f"s{seed}"] if before is None else [f"p{before}", f"s{seed}"]
-    name = ".".join([*axes.values(), *seeds])
+    name = ".".join([*axes.values(), *([asked.label] if asked else []), *seeds])
     values = values if before is None else at_pretraining_seed(values, before)
     whose = f"study {study.study}" if study._lines is None else study._lines.path
     source = f"{whose}, trial {name}"
     trial = validated(Trial, {**values, "seed": seed}, source, partial(_line_of, study, axes))
-    return StudyTrial(name, axes, trial, before)
+    return StudyTrial(name, axes, trial, before, asked)
 
 
 def _line_of(study: StudySpec, axes: dict[str, str], place: Sequence[str]) -> int | None:
@@ -340,6 +418,21 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _matches(labels: dict[str, str], cell: dict[str, Any]) -> bool:
     return all(labels[axis] == str(label) for axis, label in cell.items())
+
+
+def _check_search(study: StudySpec, search: SearchSpec) -> None:
+    """Raise BadInput for a search that this study cannot run."""
+    matrix = {axis: _labelled(values) for axis, values in study.matrix.items()}
+    check_search(search, matrix, [f"{IMAGES}.{field}" for field in StudyImages.model_fields])
+    if search.replicates is not None and study.levels.pretraining is not None:
+        raise BadInput(
+            "search.replicates repeats adaptations: list the seeds of pre-trainings in a study of "
+            "its own, or remove replicates"
+        )
+    check_replicates(study.levels.adaptation, search)
+    for constraint in search.constraints:
+        constraint.check_evaluated(study.evaluation)
+    study_searches(study)
 
 
 def _check_excluded(matrix: dict[str, Any], axis: str, label: str) -> None:

@@ -15,12 +15,14 @@ from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import check_schema
 from sweeps.planning.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
-from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan
+from sweeps.planning.plan import PlannedTrial, StudyPlan
 from sweeps.planning.study import StudySpec
 from sweeps.status.image_passes import image_passes
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
+from sweeps.status.search_outlook import SearchOutlook, search_outlook
+from sweeps.status.study_search import advanced, open_search, searched_plan
 from sweeps.status.worker_time import work_of, worker_time
 
 MOST_LISTED = 60
@@ -41,6 +43,8 @@ class StudyStatus:
     """The distinct networks of pre-training as one worker holds them, where they were counted."""
     holders: Mapping[str, Driver] = field(default_factory=dict)
     """Who is at work on missing stages, by fingerprint, where that was looked up."""
+    outlook: SearchOutlook | None = None
+    """What a search may still ask for, where that was estimated."""
 
     def __repr__(self) -> str:
         return f"<StudyStatus {self._summary()}>"
@@ -129,6 +133,7 @@ class StudyStatus:
             passes = sum(self.image_passes(s) for s in missing)
             counts = f"{len(stages)}, {len(stages) - len(missing)}, {len(missing)}, {passes:,}"
             lines.append(f"  {kind}: {counts}")
+        lines += [] if self.outlook is None else self.outlook.text()
         return "\n".join([*lines, self._time_text()])
 
     def status_text(self) -> str:
@@ -158,6 +163,7 @@ class StudyStatus:
             "corpora": self._corpora(),
             "seeds": self.plan.seed_lines,
             "comparison": self.plan.terms.as_json(),
+            **({} if self.outlook is None else {"search": self.outlook.as_json()}),
         }
 
     def image_passes(self, stage: Stage) -> int:
@@ -221,10 +227,22 @@ def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
 
     Raises BadInput for a study that could not run, or a store of another schema version.
     """
-    plan = make_plan(spec)
+    plan = searched_plan(spec, open_search(spec, store))
     check_schema(store)
     status = StudyStatus(plan, take_snapshot(store))
     return replace(status, holders=claimed(store, status.missing))
+
+
+def with_next_round(status: StudyStatus) -> StudyStatus:
+    """The study with what its search would ask for next and an outlook on the rest; writes nothing.
+
+    Raises BadInput if a configuration that it may ask for is not possible.
+    """
+    study, store = status.plan.spec, status.snapshot.store
+    search = open_search(study, store)
+    assert search is not None, "the study has a search"
+    plan = advanced(study, search, status.plan, store, status.snapshot.done, {})
+    return replace(status, plan=plan, outlook=search_outlook(study, search, plan))
 
 
 def study_cost(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
@@ -233,6 +251,8 @@ def study_cost(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
     Builds every network, without allocating memory; raises BadInput if one cannot be built.
     """
     status = study_status(spec, store)
+    if spec.search is not None:
+        status = with_next_round(status)
     networks = count_parameters([trial.trial for trial in status.plan.trials])
     stages, workers = status.plan.stages.values(), status.plan.spec.resources.workers
     return replace(status, networks=networks, pretrainings=count_pretrainings(stages, workers))

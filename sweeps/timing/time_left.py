@@ -83,6 +83,12 @@ class TimeLeft:
         self._cold_starts = dict.fromkeys((False, True), slots)
         """Starts in new processes that are still to come: of any stage, of those that load."""
 
+    def extend(self, jobs: Mapping[str, tuple[LiveJob, Work]]) -> None:
+        """Further jobs of the run."""
+        self._left |= jobs
+        self._jobs |= jobs
+        self._job_of |= {s.fingerprint: name for name, (j, _) in jobs.items() for s in j.stages}
+
     def started(self, name: str, now: Clock) -> None:
         """A worker has begun the job, or goes on with it."""
         cold = name in self._running  # begun again: by a new process

@@ -20,6 +20,7 @@ from sweeps.planning.comparison import statistics_text
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.records import PretrainingRecord, RunRecord, TrialRecord
 from sweeps.planning.tracking_uri import without_password
+from sweeps.search.space import label_text
 from sweeps.tracking.destination import own_database
 from sweeps.tracking.experiment import open_experiment
 from sweeps.tracking.run_writer import RunWriter
@@ -136,7 +137,9 @@ def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
     seeds = {"seed": str(trial.seed)}
     if trial.pretraining_seed is not None:
         seeds["pretraining_seed"] = str(trial.pretraining_seed)
-    writer.params(trial.adapt, {**axes, **seeds, **terms})
+    chosen = (trial.search or {}).get("parameters", {})
+    searched = {name: label_text(choice) for name, choice in chosen.items()}
+    writer.params(trial.adapt, {**axes, **searched, **seeds, **terms})
 
 
 def log_trial(

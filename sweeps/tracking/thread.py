@@ -134,6 +134,17 @@ class TrackingThread:
         runs = f"{len(incomplete)} run{'s' if len(incomplete) > 1 else ''}"
         return f"it lacks values of {runs}: {next(iter(incomplete.values()))}"
 
+    def extend(self, records: Sequence[RunRecord]) -> None:
+        """Follow further runs, which a search has asked for; finished ones are written."""
+        for record in records:
+            if record.identity in self._training:
+                continue
+            self._training[record.identity] = record
+            for fingerprint in record.stages:
+                self._needing[fingerprint].append(record)
+            if self._done.issuperset(record.sources):
+                self._put("done", record, None)
+
     def stage_started(self, stage: Stage) -> None:
         """Start the run whose epochs the stage reports."""
         if stage.fingerprint in self._training:

@@ -175,7 +175,7 @@ def test_while_a_group_waits_only_groups_are_handed_out(jobs: dict[str, Job]) ->
     *_, last = jobs
     waits = [True, True, False]
     searcher = StageSearcher(
-        jobs, done=jobs[last].inputs, groups=Groups(frozenset([last]), lambda: waits.pop(0))
+        jobs, done=jobs[last].inputs, groups=Groups({last}, lambda: waits.pop(0))
     )
     assert searcher.suggest("a") == {"job": last}
     assert searcher.suggest("b") is None

@@ -1,0 +1,148 @@
+"""A study's search inside its Tune run: what it asks for becomes jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Protocol
+
+from analysis.results.study_record import write_study_record
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.snapshot import take_snapshot
+from sweeps.execution.jobs import Growth, Job, study_jobs
+from sweeps.execution.live_jobs import live_jobs
+from sweeps.live.progress import Progress
+from sweeps.planning.code_version import code_version
+from sweeps.planning.plan import StudyPlan, study_record
+from sweeps.planning.study import StudySpec
+from sweeps.preflight.resources import Cluster
+from sweeps.search.journal import SearchJournal
+from sweeps.search.rounds import StudySearch
+from sweeps.status.status import StudyStatus
+from sweeps.status.study_search import advanced, is_waiting
+from sweeps.tracking.thread import TrackingThread
+
+BundlesOf = Callable[[Mapping[str, Job]], Mapping[str, Mapping[str, float]]]
+
+
+class Follower(Protocol):
+    """Follows the trials that a search adds to a running study."""
+
+    def extend_to(self, status: StudyStatus, growth: Growth) -> None:
+        """The study has grown to this, by these jobs."""
+
+
+class TrackedRecords:
+    """Follows a growing study for MLflow."""
+
+    def __init__(self, tracker: TrackingThread) -> None:
+        self._tracker = tracker
+
+    def extend_to(self, status: StudyStatus, growth: Growth) -> None:
+        """Follow the runs of what is new."""
+        plan = status.plan
+        self._tracker.extend([*plan.pretrainings, *(trial.record for trial in plan.trials)])
+
+
+class ShownJobs:
+    """Follows a growing study for what is shown of it."""
+
+    def __init__(self, progress: Progress, cluster: Cluster) -> None:
+        self._progress = progress
+        self._cluster = cluster
+
+    def extend_to(self, status: StudyStatus, growth: Growth) -> None:
+        """Show what is new."""
+        jobs = live_jobs(growth.jobs, growth.bundles, self._cluster)
+        self._progress.extend_to(status, jobs)
+
+
+class SearchRun:
+    """Asks for configurations while a run is going on."""
+
+    def __init__(
+        self, study: StudySpec, search: StudySearch, plan: StudyPlan, store: ArtifactStore
+    ) -> None:
+        self._study = study
+        self._search = search
+        self._store = store
+        self.plan = plan
+        """The plan with everything that was asked for."""
+        self._jobs: set[str] = set()
+        self._stored: Set[str] = frozenset()
+        self._bundles_of: BundlesOf | None = None
+        self._followers: tuple[Follower, ...] = ()
+        self._left: int | None = None
+        """How many trials may still be taken up; None for any number."""
+        self._taken: frozenset[str] = frozenset()
+        """Names of the trials that this run takes up."""
+
+    @property
+    def journal(self) -> SearchJournal:
+        """The state of the search."""
+        return self._search.journal
+
+    def start(
+        self,
+        jobs: Iterable[str],
+        before: StudyStatus,
+        bundles_of: BundlesOf,
+        followers: Iterable[Follower],
+        left: int | None = None,
+    ) -> None:
+        """The run begins with these jobs; `bundles_of` gives the resources of further ones.
+
+        `left` is the number of trials that may be taken up in addition; None for any number.
+        """
+        self._left = left
+        self._taken = frozenset(trial.name for trial in before.plan.trials)
+        self._jobs = set(jobs)
+        self._stored = before.snapshot.done
+        self._bundles_of = bundles_of
+        self._followers = tuple(followers)
+
+    def grow(self, done: Set[str], failed: Mapping[str, str]) -> Growth | None:
+        """The jobs of the next round once the last one has ended; see `jobs.Grow`.
+
+        The journal is written before a job is handed out: what is trained was asked for.
+        """
+        done = done | self._stored
+        if self._left == 0 and self._is_at_rest(done, failed.keys()):
+            return None
+        if is_waiting(self._search, self.plan, done, failed.keys()):
+            return Growth({}, {})
+        self.plan = advanced(self._study, self._search, self.plan, self._store, done, failed)
+        self.journal.write()
+        part = self._taken_up(done)
+        jobs = study_jobs(self.plan, part.missing(done))
+        new = {name: job for name, job in jobs.items() if name not in self._jobs}
+        if not new:
+            return None
+        self._jobs |= new.keys()
+        write_study_record(self._store, self._study.study, study_record(self.plan, code_version()))
+        status = StudyStatus(part, take_snapshot(self._store))
+        assert self._bundles_of is not None, "the run has begun"
+        growth = Growth(new, self._bundles_of(new))
+        for follower in self._followers:
+            follower.extend_to(status, growth)
+        return growth
+
+    def _taken_up(self, done: Set[str]) -> StudyPlan:
+        """The plan with the trials that this run takes up, and finished ones."""
+        new = [
+            trial.name
+            for trial in self.plan.trials
+            if trial.name not in self._taken and not trial.is_done(done)
+        ][: self._left]
+        if self._left is not None:
+            self._left -= len(new)
+        self._taken |= frozenset(new)
+        finished = (trial.name for trial in self.plan.trials if trial.is_done(done))
+        return self.plan.only([*self._taken, *finished])
+
+    def _is_at_rest(self, done: Set[str], failed: Set[str]) -> bool:
+        """Whether every trial that this run has taken up has ended."""
+        return all(
+            trial.is_done(done) or {s.fingerprint for s in trial.stages} & failed
+            for trial in self.plan.trials
+            if trial.name in self._taken
+        )

@@ -1,0 +1,145 @@
+"""What a search has found, as text, as JSON and as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.results.study_record import STUDIES
+from analysis.wording import UNDEFINED, aligned, counted, points, title_of
+from fairfm_core.storage.durable import write_durably
+from sweeps.found.importance import importances
+from sweeps.found.progress_made import hypervolume_curve
+from sweeps.found.reading import SearchReading, read_search
+from sweeps.search.asked import Searched
+from sweeps.search.space import label_text
+
+TOP = 10
+"""Configurations that are listed."""
+
+
+def search_output(
+    location: str, study: str | None = None, out: Path | None = None
+) -> Iterator[str]:
+    """The searches of a study as text, then `wrote <path>` for each file."""
+    reading = read_search(location, study)
+    curve, shares = hypervolume_curve(reading), importances(reading)
+    for searched in reading.searches:
+        yield search_text(reading, searched, curve, shares)
+    yield READING
+    from sweeps.found.figure import search_figure  # loads matplotlib
+
+    tables = {"search.csv": reading.table, "hypervolume.csv": curve, "importance.csv": shares}
+    for name, table in tables.items():
+        yield f"wrote {_write(reading, table.to_csv(index=False).encode(), name, out)}"
+    for searched in reading.searches:
+        own = curve[curve["search"] == searched.cell]
+        for form in ("pdf", "svg"):
+            content = search_figure(reading, searched, own, form)
+            yield f"wrote {_write(reading, content, f'search.{searched.cell}.{form}', out)}"
+
+
+READING = (
+    "Validation values, means over seeds, in points; ± is a standard deviation (patients and, with "
+    "several seeds, training). Importance: PED-ANOVA, share of what tells the best configurations "
+    "from the others, with a 95 % interval over draws of configurations; under ten there is none."
+)
+
+
+def search_text(
+    reading: SearchReading, searched: Searched, curve: pd.DataFrame, shares: pd.DataFrame
+) -> str:
+    """One search: its state, its hypervolume, its best configurations and what mattered."""
+    table = reading.table[reading.table["search"] == searched.cell]
+    done = int((table["state"] == "done").sum())
+    ended = reading.history.ended.get(searched.cell)
+    runs = curve[curve["search"] == searched.cell]
+    lines = [
+        f"search {searched.cell}: {counted(len(table), 'configuration')}, {done} with values, "
+        f"{int(table['seeds'].sum())} training runs" + (f"; {ended}" if ended else "")
+    ]
+    if len(runs):
+        last = runs.iloc[-1]
+        lines.append(
+            f"hypervolume of the front: {last['hypervolume']:.4g} "
+            f"({last['lo']:.4g} to {last['hi']:.4g})"
+        )
+    lines.append(_best(reading, searched, table))
+    lines += list(_importance_lines(reading, searched, shares))
+    return "\n".join(lines)
+
+
+def _best(reading: SearchReading, searched: Searched, table: pd.DataFrame) -> str:
+    names = [title_of(metric.removeprefix("val/")) for metric in reading.metrics]
+    head = ["rank", "configuration", "seeds", *names, "parameters"]
+    ranked = table[table["rank"].notna()].sort_values(["rank", reading.metrics[0]])
+    return aligned([head, *(_line(reading, searched, row) for row in _rows(ranked.head(TOP)))])
+
+
+def _line(reading: SearchReading, searched: Searched, row: Mapping[str, Any]) -> list[str]:
+    chosen = [
+        f"{p.name.rsplit('.', 1)[-1]} {label_text(row[p.name])}"
+        for p in searched.space.parameters
+        if row.get(p.name) is not None
+    ]
+    values = [_value(row, metric) for metric in reading.metrics]
+    rank, seeds = str(int(row["rank"])), str(int(row["seeds"]))
+    return [rank, row["configuration"], seeds, *values, ", ".join(chosen)]
+
+
+def _value(row: Mapping[str, Any], metric: str) -> str:
+    value, sd = row[metric], row[f"{metric}_sd"]
+    if value is None:
+        return UNDEFINED
+    return points(value) + (f" ± {points(sd)}" if sd is not None else "")
+
+
+def _importance_lines(
+    reading: SearchReading, searched: Searched, shares: pd.DataFrame
+) -> Iterator[str]:
+    own = shares[shares["search"] == searched.cell]
+    for metric in reading.metrics:
+        rows = own[own["objective"] == metric].sort_values("importance", ascending=False)
+        parts = [
+            f"{row['parameter']} {row['importance']:.2f} ({row['lo']:.2f} to {row['hi']:.2f})"
+            for row in _rows(rows)
+        ]
+        if parts:
+            yield f"importance for {title_of(metric.removeprefix('val/'))}: {', '.join(parts)}"
+
+
+def search_json(location: str, study: str | None = None) -> str:
+    """Configurations, hypervolume and importance as JSON; undefined values are null."""
+    reading = read_search(location, study)
+    return json.dumps(
+        {
+            "study": reading.study.study,
+            "ended": reading.history.ended,
+            "configurations": _rows(reading.table),
+            "hypervolume": _rows(hypervolume_curve(reading)),
+            "importance": _rows(importances(reading)),
+        },
+        indent=1,
+        allow_nan=False,
+    )
+
+
+def _rows(table: pd.DataFrame) -> Sequence[dict[str, Any]]:
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _write(reading: SearchReading, content: bytes, name: str, out: Path | None) -> str:
+    """Write a file into the folder `out`, else the study's; returns its path or URI."""
+    if out is not None:
+        write_durably(out / name, content)
+        return str(out / name)
+    place = (STUDIES, reading.study.study, name)
+    reading.store.write_bytes(content, *place)
+    return "/".join([reading.store.location, *place])

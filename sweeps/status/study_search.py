@@ -1,0 +1,145 @@
+"""A study's searches against what is stored: what was asked for, told, and comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from functools import partial
+
+from analysis.results.results import known_studies
+from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.config.fingerprint import canonical_json
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.stage import stored_evaluation
+from sweeps.planning.plan import StudyPlan, make_plan
+from sweeps.planning.study import StudySpec, study_searches
+from sweeps.search.asked import AskedConfiguration, starting_seeds
+from sweeps.search.history import SearchHistory
+from sweeps.search.journal import KEEP, open_journal, read_journal_lines
+from sweeps.search.racing import Racer
+from sweeps.search.rounds import StudySearch, search_identity
+from sweeps.search.values import NumberReader, told_values
+
+
+def open_search(study: StudySpec, store: ArtifactStore) -> StudySearch | None:
+    """The searches of a study as its journal in `store` left them; None without a `search` section.
+
+    Raises BadInput for a journal that belongs to something else.
+    """
+    if study.search is None:
+        return None
+    searches, seeds = study_searches(study), study.levels.adaptation
+    identity = search_identity(study.search, searches, study.objectives, seeds)
+    journal = open_journal(store, study.study, identity)
+    search = StudySearch(study.search, searches, study.objectives, seeds, journal)
+    if study.search.replicates is not None:
+        numbers = NumberReader(search.metrics, partial(stored_evaluation, store, "evaluate"))
+        search.race = Racer(study.search, study.objectives, journal.history, seeds, numbers)
+    return search
+
+
+def searched_plan(study: StudySpec, search: StudySearch | None) -> StudyPlan:
+    """The plan of a study with everything that its search has asked for.
+
+    Raises BadInput where the journal's values are those of other training runs.
+    """
+    if search is None:
+        return make_plan(study)
+    plan = make_plan(study, search.asked)
+    for key, told in search.journal.history.told.items():
+        if told.evaluations != plan.evaluations[key][: len(told.evaluations)]:
+            raise BadInput(
+                f"the search of study {study.study} has values of {key[0]}.c{key[1]:03} that were "
+                "made with another base, other data, other evaluation settings or another version "
+                f"of fairfm; change that back, {KEEP}"
+            )
+    return plan
+
+
+def advanced(
+    study: StudySpec,
+    search: StudySearch,
+    plan: StudyPlan,
+    store: ArtifactStore,
+    done: Set[str],
+    failed: Mapping[str, str],
+) -> StudyPlan:
+    """Tell the search what is done and ask for the next rounds, until one has work that is missing.
+
+    `failed` are the stages that will not be done in this run, with the reasons. The plan comes back
+    unchanged while a round is still being worked on, and when the searches are over.
+    """
+    if search.spec.warm_start and not search.journal.history.rounds:
+        known = _known(study, search, store, done)
+        search.take_over(known)
+        plan = plan.joined(make_plan(study, known)) if known else plan
+    while True:
+        waiting = _told(search, plan, store, done, failed)
+        if waiting:
+            return plan
+        new = search.next_round()
+        if not new:
+            return plan
+        plan = plan.joined(make_plan(study, new))
+
+
+def _known(
+    study: StudySpec, search: StudySearch, store: ArtifactStore, done: Set[str]
+) -> list[AskedConfiguration]:
+    """Configurations of other searches in the results folder that this one need not train."""
+    seeds = starting_seeds(search.seeds, search.spec)
+    found: list[AskedConfiguration] = []
+    seen: set[str] = set()
+    for other in [name for name in known_studies(store) if name != study.study]:
+        for asked in SearchHistory().add_all(read_journal_lines(store, other)).asked.values():
+            for one in search.searches:
+                choices, name = asked.choices, canonical_json([one.cell, dict(asked.choices)])
+                if name in seen or not one.space.holds(choices, one.labels_of(choices)):
+                    continue
+                seen.add(name)
+                number = len(found) + 1
+                cell, rounds = one.cell_of(choices), (1,) * len(seeds)
+                found.append(
+                    AskedConfiguration(one.cell, cell, number, choices, seeds, rounds, known=True)
+                )
+    plan = make_plan(study, found)
+    finished = [each for each in found if set(plan.evaluations[each.key]) <= done]
+    return [
+        replace(each, number=number)
+        for one in search.searches
+        for number, each in enumerate((e for e in finished if e.search == one.cell), start=1)
+    ]
+
+
+def is_waiting(search: StudySearch, plan: StudyPlan, done: Set[str], failed: Set[str]) -> bool:
+    """Whether a configuration that was asked for is still being worked on."""
+    return any(
+        not set(plan.evaluations[each.key]) <= done and not set(plan.evaluations[each.key]) & failed
+        for each in search.journal.history.open()
+    )
+
+
+def _told(
+    search: StudySearch,
+    plan: StudyPlan,
+    store: ArtifactStore,
+    done: Set[str],
+    failed: Mapping[str, str],
+) -> bool:
+    """Tell the search of every configuration that has ended, in order; returns whether some have
+    not. All are noted together, so that what the search learns depends on no order of finishing."""
+    if is_waiting(search, plan, done, failed.keys()):
+        return True
+
+    read = partial(stored_evaluation, store, "evaluate")
+    for each in search.journal.history.open():
+        evaluations = plan.evaluations[each.key]
+        if set(evaluations) <= done:
+            search.tell(each.key, told_values(evaluations, each.seeds, search.metrics, read))
+        else:
+            search.fail(each.key, _reason(evaluations, failed))
+    return False
+
+
+def _reason(evaluations: tuple[str, ...], failed: Mapping[str, str]) -> str:
+    return next(failed[fingerprint] for fingerprint in evaluations if fingerprint in failed)

@@ -1,0 +1,118 @@
+"""What a search has found, against a world whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.selection.pareto import hypervolume, non_dominated
+from sweeps.commands.search import search
+from sweeps.found.export import export_optuna
+from sweeps.found.importance import importances
+from sweeps.found.progress_made import hypervolume_curve
+from sweeps.found.reading import SearchReading, read_search
+from sweeps.found.text import search_output
+
+
+@pytest.fixture(scope="module")
+def reading(searched_results: Path) -> SearchReading:
+    return read_search(str(searched_results))
+
+
+def test_every_configuration_has_a_row(reading: SearchReading) -> None:
+    table = reading.table
+    assert len(table) == 32
+    assert table["state"].value_counts().to_dict().keys() == {
+        "done",
+        "failed: diverged",
+        "beyond a constraint",
+    }
+    beyond = table[table["state"] == "beyond a constraint"]
+    assert (beyond["val/auc"] < 0.6).all()
+    assert beyond["rank"].isna().all()
+    assert table["val/auc_sd"].dropna().unique() == pytest.approx(1e-3)
+
+
+def test_rank_one_is_the_front(reading: SearchReading) -> None:
+    able = reading.table[reading.table["state"] == "done"]
+    values = able[["val/auc", "val/gap_sex"]].to_numpy(dtype=float)
+    assert (non_dominated(values, reading.objectives) == (able["rank"] == 1).to_numpy()).all()
+
+
+def test_the_hypervolume_grows_to_that_of_the_front(reading: SearchReading) -> None:
+    curve = hypervolume_curve(reading)
+    assert curve["training_runs"].tolist() == list(range(1, 32))
+    assert (np.diff(curve["hypervolume"]) >= 0).all()
+    able = reading.table[reading.table["state"] == "done"]
+    values = able[["val/auc", "val/gap_sex"]].to_numpy(dtype=float)
+    last = curve.iloc[-1]
+    assert last["hypervolume"] == pytest.approx(hypervolume(values, reading.objectives))
+    assert last["lo"] < last["hypervolume"] < last["hi"]
+
+
+def test_importance_names_what_decides(reading: SearchReading) -> None:
+    shares = importances(reading).set_index(["objective", "parameter"])["importance"]
+    for metric, parameter in (("val/auc", "base_lr"), ("val/gap_sex", "drop_path")):
+        assert shares[metric].idxmax() == f"adaptation.{parameter}"
+        assert shares[metric, f"adaptation.{parameter}"] > 0.7
+
+
+@pytest.mark.slow
+def test_text_tables_and_figures(searched_results: Path, tmp_path: Path) -> None:
+    printed = "\n".join(search_output(str(searched_results), None, tmp_path))
+    assert "search base: 32 configurations" in printed
+    assert "importance for AUC: adaptation.base_lr" in printed
+    names = {
+        "search.csv",
+        "hypervolume.csv",
+        "importance.csv",
+        "search.base.pdf",
+        "search.base.svg",
+    }
+    assert {path.name for path in tmp_path.iterdir()} == names
+    first = (tmp_path / "search.base.svg").read_bytes()
+    list(search_output(str(searched_results), None, tmp_path))
+    assert (tmp_path / "search.base.svg").read_bytes() == first
+
+
+def test_json_for_a_program(searched_results: Path) -> None:
+    done = CliRunner().invoke(search, [str(searched_results), "--json"])
+    found = json.loads(done.output)
+    assert found["study"] == "world"
+    assert len(found["configurations"]) == 32
+    assert found["ended"] == {"base": "all configurations were asked for"}
+
+
+@pytest.mark.slow
+def test_optuna_reads_the_export(reading: SearchReading, tmp_path: Path) -> None:
+    import optuna
+
+    file = tmp_path / "optuna.db"
+    (name,) = export_optuna(reading, file)
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{file}")
+    assert [trial.state.name for trial in study.trials].count("COMPLETE") == 31
+    front = {tuple(trial.values) for trial in study.best_trials}
+    table = reading.table[reading.table["rank"] == 1]
+    assert front == set(zip(table["val/auc"], table["val/gap_sex"], strict=True))
+    with pytest.raises(BadInput, match="exists: name a new file"):
+        export_optuna(reading, file)
+
+
+def test_a_study_without_a_search_says_where_to_look(tmp_path: Path) -> None:
+    from analysis.results.study_record import write_study_record
+    from fairfm_core.artifacts import open_store
+    from fairfm_core.storage.layout import claim_results
+
+    from .conftest import STUDY
+
+    store = open_store(str(tmp_path))
+    claim_results(store)
+    spec = STUDY.model_copy(update={"search": None, "study": "plain"}).model_dump(mode="json")
+    write_study_record(store, "plain", {"study": "plain", "spec": spec, "axes": [], "trials": []})
+    with pytest.raises(BadInput, match=r"study plain in .* has no search"):
+        read_search(str(tmp_path))
