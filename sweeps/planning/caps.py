@@ -33,6 +33,7 @@ class Caps(Frozen):
     max_cost: float | None = Field(None, gt=0)
     """Cost by `prices`."""
     prices: Prices | None = None
+    """What an hour costs; without it no cost is shown."""
 
     @model_validator(mode="after")
     def _priced(self) -> Caps:
