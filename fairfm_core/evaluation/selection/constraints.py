@@ -19,7 +19,9 @@ class Constraint(Frozen):
     metric: str
     """A validation metric or gap, as among the objectives."""
     at_least: float | None = None
+    """The smallest value that is allowed, as a fraction; give this or `at_most`."""
     at_most: float | None = None
+    """The largest value that is allowed, as a fraction."""
 
     @field_validator("metric")
     @classmethod
