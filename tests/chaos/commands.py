@@ -161,13 +161,14 @@ def _only_record(before: Any, store: Any, *rest: Any) -> SimpleNamespace:
     return SimpleNamespace(experiment=None, degraded="MLflow is left out")
 
 
-def _run_jobs(before: Any, store: Any, *rest: Any) -> SimpleNamespace:
+def _run_jobs(run: Any, store: Any, *rest: Any) -> tuple[SimpleNamespace, None]:
     """Every missing job in this process, inputs first, with the failures of a worker."""
     from fairfm_core.errors import BadInput, StageFailed
     from fairfm_core.training.device import make_deterministic
     from sweeps.execution.jobs import make_jobs
 
     make_deterministic(1)
+    before = run.whole
     tracker = _only_record(before, store)
     jobs, done = make_jobs(before.plan.stages, before.missing), set(before.done)
     while ready := [job for job in jobs.values() if job.inputs <= done]:
@@ -179,7 +180,7 @@ def _run_jobs(before: Any, store: Any, *rest: Any) -> SimpleNamespace:
             except (BadInput, StageFailed) as error:
                 for stage in job.wanted:
                     store.record_failure(stage.fingerprint, str(error))
-    return tracker
+    return tracker, None
 
 
 def _run_job(job: Any, store: Any) -> None:
