@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,12 @@ UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 def figure_bytes(drawn: Callable[[], Figure], form: str) -> bytes:
-    """The figure that `drawn` makes as `pdf` or `svg`: equal figures give equal bytes."""
-    with mpl.rc_context(STYLE):
+    """The figure that `drawn` makes as `pdf` or `svg`: equal figures give equal bytes.
+
+    Characters that matplotlib's font lacks are boxes in a pdf; an svg holds them as text.
+    """
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
         figure = drawn()
         CANVASES[form](figure)
         buffer = io.BytesIO()

@@ -41,15 +41,18 @@ class Section:
 
     @property
     def shorter(self) -> Section:
-        """The section without the last of the rows of the highest rank."""
-        places = range(len(self.rows))
-        out = max(places, key=lambda place: (self.ranks[place], place))
-        kept = [place for place in places if place != out]
+        """The section without the last of the rows of the highest rank.
+
+        At first without two: the line that says so would take the place of the one.
+        """
+        count = 2 if not self.left_out and len(self.rows) > 2 else 1
+        places = sorted(range(len(self.rows)), key=lambda place: (self.ranks[place], place))
+        kept = sorted(places[:-count])
         return replace(
             self,
             rows=tuple(self.rows[place] for place in kept),
             ranks=tuple(self.ranks[place] for place in kept),
-            left_out=self.left_out + 1,
+            left_out=self.left_out + count,
         )
 
     @property

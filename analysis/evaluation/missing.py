@@ -41,7 +41,11 @@ def _undefined_cells(findings: ModelFindings) -> list[str]:
         name = f"{quoted(row['attribute'], 20)} {quoted(row['group'], 30)}"
         groups.setdefault("all images" if row["attribute"] == OVERALL else name, []).append(row)
     named = [f"{group} ({_missing(rows)})" for group, rows in groups.items()]
-    rest = f" and {len(named) - MOST_LISTED} more groups" if len(named) > MOST_LISTED else ""
+    rest = (
+        f" and {counted(len(named) - MOST_LISTED, 'more group')}"
+        if len(named) > MOST_LISTED
+        else ""
+    )
     return wrapped(
         f"No AUC in {counted(len(cells), 'cell')} of pathology and group, so none for their means"
         " and gaps; leave pathologies out with --pathologies, or groups by making them blank:"

@@ -52,7 +52,7 @@ WORDS = {
     "value_error": "{error}",
     "missing": "is required",
     "union_tag_not_found": "name its {discriminator}",
-    "union_tag_invalid": "{discriminator} '{tag}' is not known; known: {expected_tags}",
+    "union_tag_invalid": "{discriminator} '{tag}' is not known{hint}; known: {expected_tags}",
 }
 """Errors of pydantic in our words, completed from their context."""
 
@@ -166,6 +166,8 @@ def _message(detail: ErrorDetails) -> str:
     context = {name: str(value) for name, value in detail.get("ctx", {}).items()}
     if detail["type"] != "value_error":
         context = {name: value.replace("'", "") for name, value in context.items()}
+    known = context.get("expected_tags", "").split(", ")
+    context["hint"] = did_you_mean(context.get("tag", ""), known)
     return WORDS[detail["type"]].format(**context)
 
 

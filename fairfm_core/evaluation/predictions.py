@@ -101,7 +101,11 @@ def check_predictions(frame: pd.DataFrame) -> None:
         raise BadInput("predictions hold no rows; one row per image is expected")
     for key in KEYS:
         if frame[key].isna().any():
-            raise BadInput(f"column {key!r} has {int(frame[key].isna().sum())} empty values")
+            blank = frame[key].isna().to_numpy()
+            raise BadInput(
+                f"{key} is blank in {int(blank.sum()):,} of {len(frame):,} rows, first in row"
+                f" {int(blank.argmax()) + 1:,}; give every image one, or leave its row out"
+            )
     if unknown := sorted(set(frame["split"].unique()) - set(SPLITS)):
         raise BadInput(f"unknown split {first_ten(unknown)}; allowed are {', '.join(SPLITS)}")
     if (repeated := frame["image_id"].duplicated()).any():

@@ -149,7 +149,9 @@ class Progress:
     def board(self) -> Board:
         """How the run stands now."""
         with self._lock:
-            now, counts, places = self._clock(), self._counts, self._front.places()
+            now, counts = self._clock(), self._counts
+            # Half of the seeds would make another front: nothing is said before all are read.
+            places = [] if self._unread else self._front.places()
             running = self._jobs.running()
             under_way = set(counts.trials_of(self._jobs.running_stages()))
             return Board(

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from fairfm_core.config.fingerprint import canonical_json
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, at_place
 
 Axis = Sequence[Any] | Mapping[str, Any]
 """Values, or values by label."""
@@ -35,7 +35,8 @@ def check_axes(matrix: Mapping[str, Axis]) -> None:
     """Raises BadInput for a value that an axis lists twice, labels that are too long, and for axes
     that write the same key, of which only the later would count."""
     for axis, values in matrix.items():
-        _check_values(axis, values)
+        with at_place(axis):
+            _check_values(axis, values)
     for first, second in combinations(matrix, 2):
         shared = set(_written(first, matrix[first])) & set(_written(second, matrix[second]))
         if not shared:

@@ -23,8 +23,9 @@ NOTICED = 1.1
 class AnnouncedTime:
     """Follows an estimate: small changes gradually, large ones at once and with the reason.
 
-    `why` is that reason for a minute; it is empty at other times. Between two reasons the time
-    shown never grows by half, or by ten seconds if that is more, over the least that was shown.
+    `why` is that reason for a minute, or until a longer time has run down to the one before it; it
+    is empty at other times. Between two reasons the time shown never grows by half, or by ten
+    seconds if that is more, over the least that was shown.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,8 @@ class AnnouncedTime:
         self._rates: Mapping[str, float] = {}
         self._at = self._said = 0.0
         self._event = ""
+        self._exceeded = 0.0
+        """The time that the last jump has lengthened."""
 
     def happened(self, what: str) -> None:
         """Something that may change the estimate, in words; the latest counts."""
@@ -42,7 +45,11 @@ class AnnouncedTime:
 
     def shown(self, now: float) -> float | None:
         """The seconds to show at `now` without another estimate."""
-        return None if self._shown is None else max(0.0, self._shown - (now - self._at))
+        if self._shown is None:
+            return None
+        seconds = max(0.0, self._shown - (now - self._at))
+        self._forget_reason(seconds, now)
+        return seconds
 
     def update(self, outlook: Outlook | None, now: float) -> float | None:
         """The seconds to show at `now`; None while nothing is known."""
@@ -53,8 +60,6 @@ class AnnouncedTime:
         passed, self._at = now - self._at, now
         expected = max(0.0, self._shown - passed)
         self._least = max(0.0, min(self._least - passed, expected))
-        if now - self._said > SHOWN_SECONDS:
-            self.why = ""
         if _is_jump(outlook.seconds, expected):
             return self._jump(outlook, outlook.seconds, expected, now)
         shown = expected + (outlook.seconds - expected) * (1 - math.exp(-passed / SETTLING))
@@ -62,13 +67,20 @@ class AnnouncedTime:
             return self._jump(outlook, shown, self._least, now)
         self._shown = shown
         self._least = min(self._least, shown)
+        self._forget_reason(shown, now)
         return shown
 
     def _jump(self, outlook: Outlook, seconds: float, before: float, now: float) -> float:
         reason = self._reason(outlook, seconds > before)
         self.why = f"{duration(before)} expected before: {reason}"
         self._said, self._event = now, ""
+        self._exceeded = before if seconds > before else 0.0
         return self._settle(outlook, seconds, now)
+
+    def _forget_reason(self, seconds: float, now: float) -> None:
+        """Leave the reason out once it is old, or would speak of more time than is shown."""
+        if now - self._said > SHOWN_SECONDS or seconds < self._exceeded:
+            self.why, self._exceeded = "", 0.0
 
     def _settle(self, outlook: Outlook, seconds: float, now: float) -> float:
         self._shown = self._least = seconds

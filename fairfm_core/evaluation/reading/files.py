@@ -12,7 +12,7 @@ import pyarrow as pa
 from fairfm_core.data.readers.tabular.spreadsheets import read_sheets
 from fairfm_core.data.readers.tabular.tables import CsvForm, column_names, read_text_table
 from fairfm_core.errors import BadInput, shortened
-from fairfm_core.evaluation.reading.form import PredictionForm
+from fairfm_core.evaluation.reading.form import PredictionForm, matched
 from fairfm_core.evaluation.reading.npz_files import read_npz
 from fairfm_core.evaluation.tables import read_parquet
 
@@ -21,7 +21,16 @@ FORMATS = ("parquet", "csv", "csv.gz", "tsv", "npz", "xlsx")
 SAID = "parquet, csv (also .gz or .tsv), npz or xlsx"
 INDEX = r"(?:__index_level_\d+__|Unnamed: \d+)?"
 """Names of columns that pandas makes of row numbers."""
-UNREADABLE = {b"\x80": "a Python pickle", b"\x93NUMPY": "a single .npy array", b"\x89HDF": "HDF5"}
+UNREADABLE = {
+    b"\x80": "a Python pickle",
+    b"\x93NUMPY": "a single .npy array",
+    b"\x89HDF": "HDF5",
+    b"ARROW1": "an Arrow (Feather) file",
+    b"\xd0\xcf\x11\xe0": "an Excel file of the old format (.xls)",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "a web page or XML",
+}
 """Bytes at the start of a file -> a format that is not read."""
 
 
@@ -72,9 +81,20 @@ def _npz(path: Path, form: PredictionForm) -> pd.DataFrame:
 
 
 def _workbook(path: Path, form: PredictionForm) -> pd.DataFrame:
-    """The first sheet of an Excel file."""
-    sheet = next(iter(read_sheets(path).values()))
+    """The sheet of an Excel file that has labels; the first one if none is seen to have any."""
+    sheets = read_sheets(path)
+    labelled = [name for name, sheet in sheets.items() if _has_labels(sheet, form)]
+    if len(labelled) > 1:
+        raise BadInput(
+            f"{path}: sheets {' and '.join(map(repr, labelled[:2]))} both hold labels; save the"
+            " one to evaluate as a file of its own"
+        )
+    sheet = sheets[next(iter(labelled or sheets))]
     return sheet.mask(sheet == "")
+
+
+def _has_labels(sheet: pd.DataFrame, form: PredictionForm) -> bool:
+    return any(matched(form.labels, str(column)) for column in sheet)
 
 
 def _csv(path: Path, form: PredictionForm) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def read_model(
     tables = [_named(path, form, len(paths) == 1) for path in paths]
     frame = _joined([each for each, _ in tables], paths)
     notes = list(dict.fromkeys(note for _, more in tables for note in more))
-    where = str(paths[0]) if len(paths) == 1 else str(paths[0].parent)
+    where = " and ".join(map(str, paths[:2])) if len(paths) < 3 else f"{paths[0]} to {paths[-1]}"
     try:
         frame, more = _probabilities(frame, form)
         wanted = chosen_attributes(frame, attributes)

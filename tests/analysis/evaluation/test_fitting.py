@@ -31,7 +31,8 @@ def test_even_the_least_gives_way_to_the_height():
 def test_the_highest_rank_goes_first():
     cells = tuple((name, "") for name in "abcd")
     shorter = Section("t", ("n", "v"), cells, (0, 5, 1, 5), "f").shorter
-    assert [row[0] for row in shorter.rows] == ["a", "b", "c"]
+    assert [row[0] for row in shorter.rows] == ["a", "c"]
+    assert [row[0] for row in shorter.shorter.rows] == ["a"]
 
 
 def test_lines_are_cut_in_names_and_nowhere_else():
@@ -41,3 +42,10 @@ def test_lines_are_cut_in_names_and_nowhere_else():
     assert "81.4 (80.9–81.9)" in lines[1]
     assert "…" in lines[1]
     assert "…" not in lines[2]
+
+
+def test_no_line_says_that_one_row_is_left_out():
+    """The row itself takes no more room than such a line."""
+    for height_ in range(8, 40):
+        for each in fitted([section(9), section(5), section(14)], height_):
+            assert each.left_out != 1

@@ -107,6 +107,12 @@ MISSPELT = {"metric": "val/gap_sexx", "goal": "minimize"}
         ({"objectives": [MISSPELT]}, "(did you mean 'val/gap_sex'?)", "metric"),
         ({"exclude": [{"adaptation": "prob"}]}, "(did you mean 'probe'?)", "- adaptation"),
         ({"seeds": {"pretraining": [0]}}, "no trial has a pre-training", "pretraining"),
+        (
+            {"matrix/adaptation": {"probe": {"method": "linear_prob"}}},
+            "method 'linear_prob' is not known (did you mean 'linear_probe'?); known: end_to_end",
+            "probe",
+        ),
+        ({"matrix/data.sampling": ["standard"] * 2}, "lists 'standard' twice", "data.sampling"),
         ({"matrix/adaptation": [{}]}, "need labels to name trials by", "adaptation"),
     ],
 )

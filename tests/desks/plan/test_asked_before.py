@@ -279,7 +279,7 @@ def test_folders_that_cannot_hold_results_are_refused(
     [
         (
             {"matrix": {"data.sampling": ["standard", "standard"]}},
-            "matrix: axis 'data.sampling' lists 'standard' twice",
+            "axis 'data.sampling' lists 'standard' twice",
         ),
         (
             {"matrix/adaptation.epochs": [2, 3]},

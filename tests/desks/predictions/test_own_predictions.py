@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 from typing import Any
@@ -31,9 +32,15 @@ def arrays(frame: pd.DataFrame, **more: Any) -> bytes:
     return file.getvalue()
 
 
-def excel(frame: pd.DataFrame) -> bytes:
+def excel(frame: pd.DataFrame, about: str = "", again: bool = False) -> bytes:
+    """An Excel file, with a sheet of text before the predictions, or the same behind them."""
     file = io.BytesIO()
-    frame.to_excel(file, index=False)
+    with pd.ExcelWriter(file) as book:
+        if about:
+            pd.DataFrame({"note": [about]}).to_excel(book, sheet_name="About", index=False)
+        frame.to_excel(book, sheet_name="Data", index=False)
+        if again:
+            frame.to_excel(book, sheet_name="Again", index=False)
     return file.getvalue()
 
 
@@ -58,6 +65,18 @@ FORMS: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
         ("--delimiter", "!"),
     ),
     "tabs": ("preds.tsv", rows().to_csv(index=False, sep="\t").encode(), ()),
+    "packed, without a name that says so": (
+        "preds.csv",
+        gzip.compress(rows().to_csv(index=False).encode()),
+        (),
+    ),
+    "ends of lines of an old Mac": (
+        "preds.csv",
+        rows().to_csv(index=False, lineterminator="\r").encode(),
+        (),
+    ),
+    "the second sheet": ("preds.xlsx", excel(rows(), about="Exported on Monday"), ()),
+    "letters that no figure has": ("preds.csv", rows(race="日本").to_csv(index=False).encode(), ()),
     "UTF-16": ("preds.csv", rows().to_csv(index=False).encode("utf-16"), ()),
     "Latin-1": (
         "preds.csv",
@@ -128,7 +147,7 @@ def test_every_form_gives_the_same_numbers(desk: Desk, name: str) -> None:
     file, content, options = FORMS[name]
     desk.write(content, file)
     said = desk.evaluate(*options, name=file)
-    assert said.code == 0, said.err
+    assert (said.code, said.err) == (0, "")
     assert desk.auc() == pytest.approx(auc_by_scikit_learn(rows()), abs=1e-9)
     assert desk.groups("sex") == {"F", "M"}
     patients = desk.table().query("attribute == 'overall' and split == 'test'")["n_patients"]
@@ -330,6 +349,18 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(desk: Desk, name: str) 
 
 UNREADABLE: dict[str, tuple[str, bytes, str]] = {
     "nothing": ("preds.csv", b"", "preds.csv is empty"),
+    "JSON": ("preds.csv", b'[{"image_id": 1}]', "is JSON, which is not read; write parquet, csv"),
+    "an old Excel file": ("p.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "the old format (.xls)"),
+    "bytes called csv": (
+        "preds.csv",
+        b"a,b\r\x00\r,\n\x8e",
+        "is not a readable csv file (its bytes are",
+    ),
+    "two sheets of labels": (
+        "preds.xlsx",
+        excel(rows(), again=True),
+        "sheets 'Data' and 'Again' both hold labels",
+    ),
     "a pickle": ("preds.pkl", b"\x80\x04\x95.", "is a Python pickle, which is not read; write"),
     "a single array": ("preds.npy", b"\x93NUMPY\x01\x00", "is a single .npy array, which is not"),
     "a cut parquet": ("preds.parquet", parquet(rows())[:-100], "it is of another format, or cut"),

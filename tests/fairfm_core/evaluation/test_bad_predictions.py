@@ -67,9 +67,9 @@ def both_splits(make_frame, images=200):
             lambda f: f.assign(image_id=f["image_id"].str[:-1]),
             r"more than once: test-0000, .*-0002",
         ),
-        (lambda f: with_value(f, "image_id", None), "column 'image_id' has 1 empty values"),
-        (lambda f: with_value(f, "patient_id", None), "column 'patient_id' has 1 empty values"),
-        (lambda f: with_value(f, "split", None), "column 'split' has 1 empty values"),
+        (lambda f: with_value(f, "image_id", None), "image_id is blank in 1 of 30 rows, first in"),
+        (lambda f: with_value(f, "patient_id", None), "patient_id is blank in 1 of 30 rows, first"),
+        (lambda f: with_value(f, "split", None), "split is blank in 1 of 30 rows, first in row 4;"),
         (
             lambda f: with_value(f, "split", "dev"),
             "unknown split dev; allowed are train, val, test",

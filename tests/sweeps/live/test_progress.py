@@ -193,6 +193,23 @@ def test_trials_of_earlier_runs_are_read_for_the_front(
     assert progress.board().front[0].label == done.label
 
 
+def test_no_front_is_told_before_all_earlier_trials_are_read(
+    plan: StudyPlan, store: ArtifactStore, begin: Begin
+) -> None:
+    """Half of the seeds made another front, and "best so far" had other values."""
+    for stage in [stage for trial in plan.trials[:2] for stage in trial.stages]:
+        if not store.is_done(stage.kind, stage.fingerprint):
+            with store.publish(stage.kind, stage.fingerprint, {}):
+                pass
+    progress = begin()
+    for front_size in (0, 1):
+        trial = progress.take_unread()
+        assert trial is not None
+        progress.judge(trial, {"val/auc": 0.7, "val/gap_sex": 0.1})
+        assert progress.board().front_size >= front_size
+        assert bool(progress.board().front) == bool(front_size)
+
+
 def test_a_lost_worker_and_work_elsewhere_are_news_once(plan: StudyPlan, begin: Begin) -> None:
     progress, tune = begin(), named(plan, "tune.standard.s0")
     for _ in range(3):

@@ -64,3 +64,24 @@ def test_the_time_shown_never_grows_by_half_without_a_reason(estimates: list[flo
             least = shown
         assert shown <= max(JUMP * least, least + LEAST_JUMP) + 1e-6
         least = max(0.0, min(least, shown) - 1.0)
+
+
+def test_a_reason_ends_once_less_time_is_left_than_was_expected_before() -> None:
+    """What was seen: "3 s left (26 s expected before: tuning takes 1.3 times as long)"."""
+    time_left = AnnouncedTime()
+    time_left.update(outlook(26.0, tuning=1.0), 0.0)
+    time_left.update(outlook(40.0, tuning=1.3), 1.0)
+    time_left.update(outlook(30.0, tuning=1.3), 11.0)
+    assert time_left.why == "25 s expected before: tuning takes 1.3 times as long"
+    assert time_left.shown(14.0) == 27.0
+    assert time_left.why
+    time_left.update(outlook(20.0, tuning=1.3), 21.0)
+    assert time_left.why == ""
+
+
+def test_a_reason_for_less_time_stays_for_its_minute() -> None:
+    time_left = AnnouncedTime()
+    time_left.update(outlook(118.0), 0.0)
+    time_left.update(outlook(43.0), 1.0)
+    time_left.update(outlook(3.0), 41.0)
+    assert time_left.why == "1 min 57 s expected before: less work is left"

@@ -46,7 +46,7 @@ def read_sheets(path: Path) -> dict[str, pd.DataFrame]:
     except DAMAGED as error:
         reason = " ".join(str(error).split())
         raise BadInput(
-            f"{path} is not a readable Excel file ({reason}); download it again"
+            f"{path} is not a readable Excel file ({reason}); export or download it again"
         ) from error
     return {str(name): _stripped(sheet) for name, sheet in sheets.items()}
 

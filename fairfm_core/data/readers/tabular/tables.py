@@ -37,6 +37,15 @@ KNOWN_BY_COLUMN = {
 DELIMITERS = (",", ";", "\t", "|")
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 """Bytes at the start of a file -> its encoding."""
+GZIP = b"\x1f\x8b"
+"""Bytes at the start of a packed file."""
+AGAIN = "export or download it again"
+CSV_FAULTS = {
+    "new-line character": "its bytes are not lines of text",
+    "NUL": "it holds bytes that no text has",
+    "field limit": "a field is longer than 131,072 characters: a quotation mark may lack its pair",
+}
+"""What Python says of a csv file -> what it means."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +97,7 @@ def read_text_table(path: Path, form: CsvForm = PLAIN) -> tuple[pd.DataFrame, di
         raise BadInput(f"{path} holds no rows: expected a csv file with a header") from None
     except pd.errors.ParserError as error:
         reason = " ".join(str(error).split())
-        raise BadInput(
-            f"{path} is not a readable csv file ({reason}); download it again"
-        ) from error
+        raise BadInput(f"{path} is not a readable csv file ({reason}); {AGAIN}") from error
     named = {name: i for i, name in enumerate(header) if name and i < rows.shape[1]}
     table = pd.DataFrame({name: rows[i].str.strip() for name, i in named.items()})
     return table.mask(table == ""), _replaced(content, path)
@@ -117,6 +124,7 @@ def _as_utf8(content: bytes, form: CsvForm, path: Path) -> bytes:
             raise BadInput(
                 f"{path} is not written in {encoding} (byte {error.start:,}); give another encoding"
             ) from None
+    content = _lines_ended(content)
     if form.comment:
         mark = form.comment.encode()
         lines = content.splitlines(keepends=True)
@@ -206,16 +214,27 @@ def _content(path: Path) -> bytes:
     """The file's bytes, unpacked."""
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        packed = path.suffix == ".gz" or content.startswith(GZIP)
+        return gzip.decompress(content) if packed else content
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())
-        raise BadInput(
-            f"{path} is not a readable csv file ({reason}); download it again"
-        ) from error
+        raise BadInput(f"{path} is not a readable csv file ({reason}); {AGAIN}") from error
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _lines_ended(content: bytes) -> bytes:
+    """The bytes with \\n at the ends of lines where an old Mac has written \\r alone."""
+    old = b"\r" in content and b"\n" not in content
+    return content.replace(b"\r", b"\n") if old else content
+
+
+def _unreadable(path: Path, error: csv.Error) -> BadInput:
+    """What Python's reader of csv files says, in our words."""
+    reason = next((ours for theirs, ours in CSV_FAULTS.items() if theirs in str(error)), str(error))
+    return BadInput(f"{path} is not a readable csv file ({reason}); {AGAIN}")
 
 
 def _header(content: bytes, delimiter: str, path: Path) -> list[str]:
@@ -226,9 +245,9 @@ def _header(content: bytes, delimiter: str, path: Path) -> list[str]:
     try:
         header = [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
     except csv.Error as error:
-        raise BadInput(f"{path} is not a readable csv file ({error}); download it again") from error
+        raise _unreadable(path, error) from error
     if not header:
-        raise BadInput(f"{path} has no header: its first line is blank; download it again")
+        raise BadInput(f"{path} has no header: its first line is blank; {AGAIN}")
     return header
 
 
@@ -245,12 +264,10 @@ def _check_whole(content: bytes, header: list[str], delimiter: str, path: Path) 
             if row and len(row) != names and not (len(row) == names + 1 and not row[-1].strip())
         ]
     except csv.Error as error:
-        raise BadInput(f"{path} is not a readable csv file ({error}); download it again") from error
+        raise _unreadable(path, error) from error
     if odd:
         listed = first_ten(f"line {line} has {fields}" for line, fields in odd)
-        raise BadInput(
-            f"{path} is damaged: the header has {names} fields, {listed}; download it again"
-        )
+        raise BadInput(f"{path} is damaged: the header has {names} fields, {listed}; {AGAIN}")
 
 
 def _replaced(content: bytes, path: Path) -> dict[str, int]:
