@@ -50,7 +50,7 @@ class Trained:
     def world(self, repeat: int) -> World:
         """The world in which each configuration meets its seeds in an order of its own."""
         return World(
-            f"phantom probes {repeat}",
+            "phantom probes",
             Space(tuple(_parameter(path) for path in GRID)),
             lambda choices: self.value_SK[_name(choices)][SEEN:].mean(axis=0).tolist(),
             AUC_AND_GAP,

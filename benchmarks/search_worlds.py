@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import hypervolume, non_dominated
 from fairfm_core.evaluation.selection.replicates import Replicated
+from fairfm_core.evaluation.selection.shrinkage import noise_variances, shrunk
 from fairfm_core.seeding import stream
 from sweeps.search.asked import Searched
 from sweeps.search.domains import Choice, Labelled, Range
@@ -99,6 +100,8 @@ class Ending:
 
     choices: list[Choices]
     mean_NK: Floats
+    expected_NK: Floats
+    """What a new training run may be expected to show, as the front says it."""
     training_runs: int
 
 
@@ -128,7 +131,7 @@ def alone(world: World, sampler: str, runs: int, seed: int, batch: int = 8) -> E
                 values.append(world.measured(choices, random))
                 study.tell(trial, values[-1].tolist())
             chosen += asked
-    return Ending(chosen, np.array(values), runs)
+    return Ending(chosen, np.array(values), np.array(values), runs)
 
 
 @dataclass
@@ -196,7 +199,13 @@ def searched(
     ]
     trained = sum(len(each.seeds) for each in history.asked.values())
     assert trained <= runs
-    return Ending([each.choices for each in history.asked.values()], np.array(means), trained)
+    choices = [each.choices for each in history.asked.values()]
+    numbers = [simulated.numbers(told.evaluations) for told in history.told.values()]
+    expected = [
+        shrunk(column_N, noise_variances([of[objective.metric] for of in numbers]))
+        for objective, column_N in zip(world.objectives, np.array(means).T, strict=True)
+    ]
+    return Ending(choices, np.array(means), np.stack(expected, axis=1), trained)
 
 
 def _train(search: StudySearch, simulated: Simulated, key: tuple[str, int]) -> None:
@@ -220,6 +229,10 @@ class Score:
     """Apparent hypervolume over the true one."""
     optimism: float
     """True minus apparent gap of the chosen member, in points."""
+    expected: float
+    """As `apparent`, of the expected values."""
+    expected_optimism: float
+    """As `optimism`, of the expected gap."""
 
 
 def scored(world: World, ending: Ending) -> Score:
@@ -234,16 +247,19 @@ def scored(world: World, ending: Ending) -> Score:
     chosen = int(np.linalg.norm(shortfall_NK, axis=1).argmin())
     volume = world.volume(true_NK)
     gap = len(world.objectives) - 1
+    expected_NK = ending.expected_NK[member_N]
     return Score(
         volume / world.best,
-        world.volume(seen_NK) / volume if volume else np.inf,
+        world.volume(seen_NK) / volume,
         100 * float(true_NK[chosen, gap] - seen_NK[chosen, gap]),
+        world.volume(expected_NK) / volume,
+        100 * float(true_NK[chosen, gap] - expected_NK[chosen, gap]),
     )
 
 
 def mean_score(scores: Iterable[Score]) -> tuple[Score, Score]:
     """Means and their standard errors."""
-    rows = np.array([[each.true, each.apparent, each.optimism] for each in scores])
+    rows = np.array([astuple(each) for each in scores])
     return Score(*rows.mean(axis=0)), Score(*rows.std(axis=0, ddof=1) / np.sqrt(len(rows)))
 
 

@@ -7,13 +7,14 @@ at least as good in every objective and better in one; equal ones are kept toget
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.front.apparent import Apparent, apparent_values
 from analysis.front.certainty import Certainty, front_certainty
+from analysis.front.expected import ByGroup, expected_values
 from analysis.front.rows import front_row
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import Configuration, StudyResults
@@ -36,7 +37,8 @@ class Front:
     `val_*` and `test_*` values as fractions with `_lo`, `_hi`: the AUC's and the objectives'; gaps
     also with their null; `val_p_front`, `test_p_front`: the probability of being on the front of
     that split, with its Monte Carlo error; `apparent_val_*`: of those that a search gave further
-    seeds, the values at its first ones. Front rows come first, by validation AUC."""
+    seeds, the values at its first ones; `expected_val_*`: of a new training run; what a search
+    chose, by parameter. Front rows come first, by validation AUC."""
     objectives: tuple[Objective, ...]
     axes: tuple[str, ...]
     hypervolume: float
@@ -50,6 +52,11 @@ class Front:
     """Groups of the configurations that break a constraint of the search: never chosen."""
     apparent: Apparent | None = None
     """What the seeds that a search began with said; None without further seeds."""
+    expected: ByGroup = field(default_factory=dict)
+    """What a new training run of each configuration of a search may be expected to show on
+    validation, by name, by group."""
+    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What a search chose for its configurations: text by parameter, by group."""
 
     @property
     def members(self) -> list[Row]:
@@ -75,6 +82,16 @@ class Front:
         return tuple(objective.name for objective in self.objectives)
 
     @property
+    def expected_hypervolume(self) -> float | None:
+        """The hypervolume of the front's members by their expected values; None without such."""
+        rows = [
+            [expected[name] for name in self.names]
+            for row in self.members
+            if (expected := self.expected.get(row["group"])) and set(self.names) <= set(expected)
+        ]
+        return hypervolume(rows, self.objectives) if rows else None
+
+    @property
     def reference(self) -> str:
         """The hypervolume's reference point in words."""
         return ", ".join(f"{each.name} {each.reference:g}" for each in self.objectives)
@@ -96,11 +113,19 @@ def study_front(
         constraints,
     )
     apparent = apparent_values(results.configurations, numbers, results.objectives, feasible)
+    first = {} if apparent is None else apparent.by_group
+    table = _with_values(front.table, "apparent", first)
+    names = list(dict.fromkeys(["auc", *front.names]))
+    expected = expected_values(results.configurations, able, names)
+    table = _with_values(table, "expected", expected)
+    parameters = {each.group: each.parameters for each in results.configurations}
     return replace(
         front,
         both_levels=results.stored.both_levels,
         apparent=apparent,
-        table=front.table if apparent is None else _with_apparent(front.table, apparent),
+        expected=expected,
+        parameters={group: chosen for group, chosen in parameters.items() if chosen},
+        table=_with_parameters(table, parameters),
     )
 
 
@@ -149,13 +174,22 @@ def _broken(evaluation: Evaluation, constraints: Sequence[Constraint]) -> tuple[
     return violated(values, constraints)
 
 
-def _with_apparent(table: pd.DataFrame, apparent: Apparent) -> pd.DataFrame:
-    """The table with the first values of each configuration that has further seeds."""
-    names = dict.fromkeys(name for values in apparent.by_group.values() for name in values)
+def _with_values(table: pd.DataFrame, kind: str, by_group: ByGroup) -> pd.DataFrame:
+    """The table with further columns of validation values, of those that have such."""
     table = table.copy()
-    for name in names:
-        first = [apparent.by_group.get(group, {}).get(name) for group in table["group"]]
-        table[f"apparent_val_{name}"] = first
+    for name in dict.fromkeys(name for values in by_group.values() for name in values):
+        values = [by_group.get(group, {}).get(name) for group in table["group"]]
+        table[f"{kind}_val_{name}"] = values
+    return table
+
+
+def _with_parameters(
+    table: pd.DataFrame, parameters: Mapping[str, Mapping[str, str]]
+) -> pd.DataFrame:
+    """The table with a column for each parameter of a search, behind all others."""
+    table = table.copy()
+    for name in dict.fromkeys(name for chosen in parameters.values() for name in chosen):
+        table[name] = [parameters.get(group, {}).get(name) for group in table["group"]]
     return table
 
 

@@ -40,6 +40,7 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     rows = [_line(place, row, names) for place, row in enumerate(front.members, start=1)]
     lines = [f"front: {len(rows)} of {counted(len(front.table), 'configuration')}"]
     lines += [aligned([head, *rows])] if rows else []
+    lines += parameters_text(front)
     lines += apparent_text(front)
     lines += _kept_out(front)
     reading = textwrap.wrap(_reading(front, settings), 100, break_on_hyphens=False)
@@ -56,28 +57,48 @@ def _kept_out(front: Front) -> list[str]:
     return lines + ([f"kept out: {rest} more beyond a constraint"] if rest > 0 else [])
 
 
-def apparent_text(front: Front) -> list[str]:
-    """What the first seeds of a search said of the front's members, against all their seeds."""
-    if front.apparent is None:
-        return []
-    names = list(dict.fromkeys(["auc", *front.names]))
+def parameters_text(front: Front) -> list[str]:
+    """What a search chose for the members of the front."""
     lines = []
     for row in front.members:
-        first = front.apparent.by_group.get(row["group"])
-        if first is not None:
-            pairs = [
-                f"{title_of(name)} {points(first[name])} → {points(row[f'val_{name}'])}"
-                for name in names
-                if name in first and row[f"val_{name}"] is not None
-            ]
-            lines.append(f"  {row['label']}: {', '.join(pairs)} ({row['seeds']} seeds)")
+        if chosen := front.parameters.get(row["group"]):
+            pairs = ", ".join(f"{name} {choice}" for name, choice in chosen.items())
+            lines.append(f"  {row['label']}: {pairs}")
+    return ["parameters of the front's members:", *lines] if lines else []
+
+
+def apparent_text(front: Front) -> list[str]:
+    """What the first seeds of a search said of the front's members, all their seeds, and what a new
+    training run may be expected to show."""
+    if front.apparent is None and not front.expected:
+        return []
+    names = list(dict.fromkeys(["auc", *front.names]))
+    lines = [_confirmed(front, row, names) for row in front.members]
+    first = "" if front.apparent is None else f"{front.apparent.hypervolume:.4g} → "
+    volume = f"{first}{front.hypervolume:.4g}"
+    if front.expected_hypervolume is not None:
+        volume += f" ({front.expected_hypervolume:.4g})"
     head = (
-        "apparent → confirmed on validation (the first seeds, which a search chose by, and all; "
-        f"hypervolume {front.apparent.hypervolume:.4g} → {front.hypervolume:.4g}):"
+        "apparent → confirmed (expected) on validation: at the first seeds, which a search chose "
+        f"by; over all; of a new training run. Hypervolume {volume}:"
     )
-    single = sum(row["group"] not in front.apparent.by_group for row in front.members)
-    rest = [f"  not confirmed by further seeds: {counted(single, 'member')} of the front"]
-    return [head, *lines, *(rest if single else [])]
+    return [head, *(line for line in lines if line)]
+
+
+def _confirmed(front: Front, row: Row, names: Sequence[str]) -> str:
+    """One member's values; empty where no search chose it."""
+    first = {} if front.apparent is None else front.apparent.by_group.get(row["group"], {})
+    expected = front.expected.get(row["group"], {})
+    if not first and not expected:
+        return ""
+    parts = []
+    for name in names:
+        if row[f"val_{name}"] is None:
+            continue
+        before = f"{points(first[name])} → " if name in first else ""
+        after = f" ({points(expected[name])})" if name in expected else ""
+        parts.append(f"{title_of(name)} {before}{points(row[f'val_{name}'])}{after}")
+    return f"  {row['label']}: {', '.join(parts)}; {counted(row['seeds'], 'seed')}"
 
 
 def _certainty(front: Front, settings: EvaluationSettings) -> str:
@@ -123,6 +144,8 @@ def front_json(front: Front, chosen: Sequence[Chosen], results: StudyResults) ->
             "reference": {each.metric: each.reference for each in front.objectives},
             "choices": {each.rule: each.label for each in chosen},
             "configurations": front.rows,
+            **({"expected": front.expected} if front.expected else {}),
+            **({"parameters": front.parameters} if front.parameters else {}),
             "left_out": results.left_out,
             "one_pretraining": results.shared_pretrainings,
         },

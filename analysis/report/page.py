@@ -15,7 +15,7 @@ from analysis.front.front import Front
 from analysis.front.palette import styles
 from analysis.front.panels import figure_title, front_panels
 from analysis.front.study_analysis import analyse_study
-from analysis.front.text import apparent_text
+from analysis.front.text import apparent_text, parameters_text
 from analysis.report.axis_effects import axis_effects
 from analysis.report.figures import front_chart, null_chart, training_charts
 from analysis.report.story import story
@@ -119,6 +119,7 @@ def _sections(
         "panels": [(panel, front_chart(panel)) for panel in front_panels(front, attributes)],
         "names": names,
         "front_lines": front_lines(front, names, look),
+        "parameters": parameters_text(front),
         "apparent": apparent_text(front),
         "choice_lines": choice_lines(choices(front, evaluations), look),
         "other_gaps": len(gaps) > len(auc_gaps),

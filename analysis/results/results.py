@@ -104,6 +104,14 @@ class Configuration:
         return tuple(trial.seeds for trial in self.trials if not trial.done)
 
     @property
+    def parameters(self) -> dict[str, str]:
+        """What a search chose for it, as text by parameter; empty for a cell of the matrix."""
+        search = self.trials[0].search
+        if search is None:
+            return {}
+        return {n: c if isinstance(c, str) else f"{c:g}" for n, c in search.parameters.items()}
+
+    @property
     def pretrainings(self) -> int:
         """How many pre-trainings the finished trials start from; 0 for other weights."""
         return len({trial.pretraining for trial in self.finished if trial.pretraining})

@@ -21,7 +21,7 @@ from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import non_dominated
 from fairfm_core.evaluation.selection.replicates import Replicated
-from fairfm_core.evaluation.selection.spread import own_spread
+from fairfm_core.evaluation.selection.shrinkage import training_variance
 from fairfm_core.seeding import stream
 from sweeps.search.asked import AskedConfiguration, Searched, seeds_of
 from sweeps.search.grammar import SearchReplicates, SearchSpec
@@ -30,8 +30,6 @@ from sweeps.search.values import Numbers
 
 DRAWS = 400
 """Draws of a probability; its Monte Carlo error is at most 0.025."""
-PRIOR_FREEDOM = 2.0
-"""Weight of the assumption that training runs vary as much as patients do, in training runs."""
 SPENT = "the budget of further seeds is spent"
 SETTLED = "the front is settled"
 
@@ -158,7 +156,9 @@ def _drawn(
     """One objective of all configurations in each draw, [D, N]."""
     shift_DN = np.stack([_patient_shifts(number) for number in numbers], axis=1)
     seeds_N = np.array([1 if number is None else len(number.value_S) for number in numbers])
-    training_N = np.sqrt(_training_variance(numbers) / seeds_N)
+    training_N = np.sqrt(
+        training_variance([each for each in numbers if each is not None]) / seeds_N
+    )
     noise_DN = random.standard_normal(shift_DN.shape) * training_N
     drawn_DN: Floats = means_N + shift_DN + noise_DN
     return drawn_DN
@@ -172,25 +172,6 @@ def _patient_shifts(number: Replicated | None) -> Floats:
     shift_B = np.nan_to_num(replicate_B - np.nanmean(replicate_B))
     shift_D: Floats = np.resize(shift_B, DRAWS)
     return shift_D
-
-
-def _training_variance(numbers: Sequence[Replicated | None]) -> float:
-    """The variance between training runs, without what patients explain, of all configurations."""
-    known = [number for number in numbers if number is not None]
-    of_patients = [_single_variance(number) for number in known]
-    total = PRIOR_FREEDOM * float(np.mean(of_patients)) if of_patients else 0.0
-    freedom = PRIOR_FREEDOM
-    for number in known:
-        if (spread := own_spread(number)) is not None:
-            total += spread.freedom * (spread.variance - spread.of_patients)
-            freedom += spread.freedom
-    return max(0.0, total / freedom)
-
-
-def _single_variance(number: Replicated) -> float:
-    """The variance of one seed's value by draws of patients."""
-    finite_BS = number.replicate_BS[np.isfinite(number.replicate_BS).all(axis=1)]
-    return float(finite_BS.var(axis=0, ddof=1).mean()) if len(finite_BS) > 1 else 0.0
 
 
 def _further(asked: Sequence[AskedConfiguration], replicates: SearchReplicates) -> int:

@@ -27,7 +27,9 @@ def searched(analysis: StudyAnalysis) -> StudyAnalysis:
     trials = tuple(
         replace(
             trial,
-            search=StoredSearch(cell="base", number=1, round=1 + trial.seed, parameters={}),
+            search=StoredSearch(
+                cell="base", number=1, round=1 + trial.seed, parameters={"adaptation.lr": 0.001}
+            ),
         )
         for trial in analysis.results.trials
     )
@@ -71,7 +73,15 @@ def test_first_seeds_stand_beside_all(analysis: StudyAnalysis) -> None:
     assert row["apparent_val_auc"] == pytest.approx(first)
     text = "\n".join(apparent_text(study.front))
     assert f"{row['label']}: AUC {100 * first:.1f} → {100 * row['val_auc']:.1f}" in text
-    assert "(2 seeds)" in text
+    assert "; 2 seeds" in text
+
+
+def test_what_was_chosen_is_shown(analysis: StudyAnalysis) -> None:
+    front = searched(analysis).front
+    assert (front.table["adaptation.lr"] == "0.001").all()
+    text = front_text(front, analysis.results.settings)
+    assert f"  {front.members[0]['label']}: adaptation.lr 0.001" in text
+    assert "adaptation.lr" not in analysis.front.table.columns
 
 
 def test_the_apparent_front_is_that_of_the_first_seeds(analysis: StudyAnalysis) -> None:

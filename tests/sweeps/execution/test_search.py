@@ -55,7 +55,7 @@ def finished(
     done = fairfm("sweep", "run", folder / "study.yaml", "--results", folder / "results")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "16 of 16 trials done" in done.stdout
-    assert "apparent → confirmed on validation" in done.stdout
+    assert "apparent → confirmed (expected) on validation" in done.stdout
     return folder
 
 
