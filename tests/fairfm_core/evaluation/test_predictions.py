@@ -70,7 +70,7 @@ def _broken(frame, column, value):
         (lambda f: f.assign(p_Edema="high"), "not numeric"),
         (lambda f: f.assign(y_Edema=-1.0), r"y_Edema holds -1.0; allowed: 0, 1, null"),
         (lambda f: f.assign(split="holdout"), "unknown split holdout"),
-        (lambda f: _broken(f, "patient_id", None), "'patient_id' has 1 empty"),
+        (lambda f: _broken(f, "patient_id", None), "patient_id is blank in 1 of 12 rows"),
         (lambda f: f.assign(y_mean=f["y_Edema"], p_mean=f["p_Edema"]), "may not be named 'mean'"),
     ],
 )
