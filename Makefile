@@ -25,8 +25,9 @@ demo-search: $(READY)
 	$(BIN)/fairfm data prepare phantom skewed --out demo/radiographs --size 64 --patients 1000
 	$(BIN)/fairfm sweep run sweeps/studies/search_demo.yaml --results demo/results
 
-# Two processes that share two cores: a second thread in each would only wait for the other's.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes for two cores: while one waits for Ray or a server to start, the others compute. A
+# second thread in each would only wait for the others'.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint types
 	$(PYTEST) -m "not chaos"

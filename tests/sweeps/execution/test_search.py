@@ -64,14 +64,14 @@ def journal(results: Path, study: str = "searched") -> list[str]:
 
 
 def wait_for(results: Path, text: str, process: subprocess.Popen[str]) -> None:
-    path, started = results / "studies/searched/search.jsonl", time.monotonic()
+    path = results / "studies/searched/search.jsonl"
     while not (path.exists() and text in path.read_text()):
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() - started < 120
         time.sleep(0.02)
 
 
 @pytest.mark.ray
+@pytest.mark.chaos  # below, a search is cut off after each round without Ray
 def test_killed_and_resumed_it_asks_for_the_same(finished: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     run = ["sweep", "run", str(finished / "study.yaml"), "--results", str(results)]
