@@ -11,6 +11,7 @@ from analysis.results.study_record import STUDIES
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.reading.columns import SPLIT_OF_WORD
 from fairfm_core.evaluation.reading.files import FORMATS, SAID
 from fairfm_core.evaluation.reading.form import PredictionForm
 from fairfm_core.evaluation.reading.model import read_model
@@ -47,8 +48,11 @@ def evaluate_files(
     files = [file for path in paths for file in prediction_files(path)]
     read = read_model(files, form, attributes, settings)
     settings = settings.model_copy(update={"attributes": read.attributes})
-    evaluation = evaluate(read.predictions, settings)
     source = ", ".join(str(path) for path in paths)
+    try:
+        evaluation = evaluate(read.predictions, settings)
+    except BadInput as error:  # what a protocol needs of the predictions
+        raise BadInput(f"{source}: {error}") from error
     findings = findings_of(evaluation, settings, read.predictions)
     return EvaluatedModel(findings, read.notes, source)
 
@@ -82,9 +86,24 @@ def prediction_files(path: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of the first format of which a folder has any; none without."""
-    found = (sorted(folder.glob(f"*.{extension}")) for extension in FORMATS)
-    return next((files for files in found if files), [])
+    """The files of the first format of which a folder has any; none without.
+
+    Raises BadInput for a split that has a file of another format only: it would be left out.
+    """
+    found = [sorted(folder.glob(f"*.{extension}")) for extension in FORMATS]
+    files: list[Path] = next(filter(None, found), [])
+    read = {_stem(file) for file in files}
+    for file in (file for other in found for file in other):
+        if (name := _stem(file)) in SPLIT_OF_WORD and name not in read:
+            raise BadInput(
+                f"folder {folder} holds {files[0].name} and {file.name}, and only files of one"
+                " format are read together; give the files themselves, or write all in one format"
+            )
+    return files
+
+
+def _stem(file: Path) -> str:
+    return file.name.partition(".")[0].lower()
 
 
 def _check_stage(path: Path) -> None:

@@ -157,6 +157,7 @@ def _check_pairs(columns: list[str]) -> None:
         hint = did_you_mean(lack + name, [c for c in columns if c.startswith(lack)])
         raise BadInput(
             f"column {have + name!r} has no matching column {lack + name!r}{hint}; give both"
+            " the same name"
         )
 
 

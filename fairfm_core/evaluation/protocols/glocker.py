@@ -19,6 +19,7 @@ import pandas as pd
 from fairfm_core.config.evaluation import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Ints
+from fairfm_core.evaluation.groups import attribute_names
 from fairfm_core.evaluation.predictions import Sample
 from fairfm_core.evaluation.protocols.balanced import balancing_groups
 from fairfm_core.evaluation.protocols.resample import DrawnWeighting, draw
@@ -88,6 +89,12 @@ def glocker(sample: Sample, settings: EvaluationSettings) -> DrawnWeighting:
 
 def drawable_images(sample: Sample, settings: EvaluationSettings) -> Drawable:
     """The images of a split that have all that the draws look at."""
+    known = attribute_names(sample.frame)
+    if lacking := [name for name in (RACE, AGE) if name not in known]:
+        raise BadInput(
+            f"protocol glocker draws by {RACE} and {AGE}, but the predictions have no"
+            f" {lacking[0]!r}: use another protocol, such as resample"
+        )
     race, age = balancing_groups(sample, (RACE, AGE), settings.age_edges)
     if not pd.api.types.is_numeric_dtype(sample.frame[AGE]):
         raise BadInput("protocol glocker draws by age in years, but column 'age' is not numeric")

@@ -29,6 +29,11 @@ SPLIT_OF_WORD = {
 LONGEST_NAME = 50
 """Characters of a column's name in a message."""
 PREFIXES = (LABELS[:-1], PREDICTED[:-1])
+OPTION_OF = {
+    "y_": ("label", "--labels", "true_*"),
+    "p_": ("score", "--predicted", "prob_*"),
+}
+"""How a pathology's column begins -> what it holds, the option that names it, and an example."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +91,11 @@ def _by_pattern(table: pd.DataFrame, form: PredictionForm) -> dict[str, str]:
         }
         own = prefix + "*"
         if not found and not any(ours.startswith(prefix) for ours in form.columns):
-            kind, option = ("label", "--labels") if prefix == "y_" else ("score", "--predicted")
+            kind, option, example = OPTION_OF[prefix]
             hint = " or one --column y_Edema=COLUMN each" if prefix == "y_" else ""
             raise BadInput(
                 f"no {kind} column is called {pattern}; say how they are called, as in {option}"
-                f" 'true_*'{hint}; the file has {_quoted(table.columns)}"
+                f" {example!r}{hint}; the file has {_quoted(table.columns)}"
                 if pattern == own
                 else f"{option} {pattern!r} fits no column; the file has {_quoted(table.columns)}"
             )

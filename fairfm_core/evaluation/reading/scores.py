@@ -25,6 +25,12 @@ LABEL_WORDS = {"true": 1.0, "yes": 1.0, "positive": 1.0, "pos": 1.0} | {
     "neg": 0.0,
 }
 
+LABELS = (
+    "labels are 1 or 0, yes or no, true or false, positive or negative, or blank (unknown or"
+    " uncertain)"
+)
+"""What a label may be, in words."""
+
 
 def _sigmoid(logit_N: Floats) -> Floats:
     """1 / (1 + exp(−x)), accurate at both ends."""
@@ -50,10 +56,11 @@ SCALES = {
 """What --scores may be."""
 
 
-def numbers(column: pd.Series[Any], name: str) -> Floats:
+def numbers(column: pd.Series[Any], name: str, expected: str = "numbers are expected") -> Floats:
     """A column as numbers, [N], NaN where blank; a decimal comma is read too.
 
-    Raises BadInput, naming the first culprits, for a column that holds words.
+    Raises BadInput, naming the first culprits and what is `expected`, for a column that holds
+    words.
     """
     if pd.api.types.is_complex_dtype(column):
         raise BadInput(f"column {name!r} holds complex numbers; real numbers are expected")
@@ -66,7 +73,7 @@ def numbers(column: pd.Series[Any], name: str) -> Floats:
         odd = number.isna() & text.notna()
     if odd.any():
         words = first_ten(repr(word) for word in text[odd].unique()[:3])
-        raise BadInput(f"column {name!r} holds words, such as {words}; numbers are expected")
+        raise BadInput(f"column {name!r} holds words, such as {words}; {expected}")
     return number.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
@@ -78,7 +85,7 @@ def label_numbers(column: pd.Series[Any], name: str) -> Floats:
         text = _known_text(column).str.lower()
         word_N = text.map(LABEL_WORDS).astype("float64")
         rest = text.mask(word_N.notna())
-        label_N = np.where(word_N.notna(), word_N.to_numpy(np.float64), numbers(rest, name))
+        label_N = np.where(word_N.notna(), word_N.to_numpy(np.float64), numbers(rest, name, LABELS))
     odd_N = ~(np.isnan(label_N) | (label_N == 0) | (label_N == 1))
     if odd_N.any():
         raise BadInput(

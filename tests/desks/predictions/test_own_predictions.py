@@ -280,7 +280,7 @@ REFUSED: dict[str, tuple[pd.DataFrame, tuple[str, ...], str]] = {
     "no scores": (
         rows().rename(columns={"p_Edema": "Edema"}),
         (),
-        "no score column is called p_*; say how they are called, as in --predicted 'true_*'",
+        "no score column is called p_*; say how they are called, as in --predicted 'prob_*'",
     ),
     "no attributes": (
         rows().drop(columns=["sex", "race"]).assign(gender="F"),
@@ -311,6 +311,16 @@ REFUSED: dict[str, tuple[pd.DataFrame, tuple[str, ...], str]] = {
     ),
     "scores in words": (rows(p_Edema="high"), (), "'p_Edema' holds words, such as 'high'"),
     "uncertain labels": (rows(y_Edema=-1), (), "y_Edema holds -1; allowed: 1, 0 and blank"),
+    "labels in other words": (
+        rows(y_Edema="uncertain"),
+        (),
+        "'y_Edema' holds words, such as 'uncertain'; labels are 1 or 0, yes or no, true or false",
+    ),
+    "no age to draw by": (
+        rows(),
+        ("--protocol", "glocker"),
+        "protocol glocker draws by race and age, but the predictions have no 'age': use another",
+    ),
     "a repeated image": (rows(image_id="same"), (), "image_id occurs more than once: same"),
     "an unknown split": (rows(split="fold 3"), (), "unknown split fold 3; allowed are"),
     "a blank attribute": (rows(race=None), ("--attributes", "race"), "is blank in every row"),
@@ -435,6 +445,20 @@ def test_files_named_after_their_split_need_no_column(desk: Desk) -> None:
 def test_the_folder_of_the_predictions_is_not_written_into(desk: Desk) -> None:
     desk.write(rows(), "out/preds.csv")
     assert "--out out is the folder of the predictions" in desk.evaluate(name="out").error
+
+
+def test_a_split_in_another_format_is_not_left_out_in_silence(desk: Desk) -> None:
+    """The file of validation was not read, so there was no threshold and no TPR."""
+    for split, name in (("val", "both/val.csv"), ("test", "both/test.parquet")):
+        table = rows()
+        desk.write(table[table["split"] == split].drop(columns="split"), name)
+    error = desk.evaluate(name="both").error
+    assert "folder both holds test.parquet and val.csv, and only files of one format" in error
+    assert desk.evaluate("both/test.parquet", name="both/val.csv").code == 0
+    assert set(desk.table()["split"]) == {"val", "test"}
+    desk.write("a note\n", "both/notes.csv")
+    (desk.folder / "both" / "val.csv").unlink()
+    assert desk.evaluate(name="both").code == 0
 
 
 def test_a_results_folder_says_how_to_find_predictions(desk: Desk) -> None:
