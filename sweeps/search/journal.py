@@ -145,7 +145,7 @@ def _check_head(head: Line, journal: SearchJournal, place: str) -> None:
         other = shortened(str(head.get("study")), 60)
         raise BadInput(f"{place} is the journal of study {other!r}, not {journal.study!r}; {_AWAY}")
     before, now = head.get("identity") or {}, journal.identity
-    for key in [*now, *before]:
+    for key in before:  # keys that an earlier version did not have say nothing
         if before.get(key) != now.get(key):
             raise BadInput(
                 f"{place} is the journal of another search: {key} was {_short(before.get(key))} "
