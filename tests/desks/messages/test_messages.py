@@ -129,7 +129,7 @@ def test_a_wrong_key_is_told_with_its_line(
 def test_known_keys_are_listed_once(fairfm: Command, write_study: WriteStudy) -> None:
     line = checked(fairfm("sweep", "plan", write_study({"one": 1, "two": 2})).error)
     assert "unknown key 'one' (line " in line
-    assert "unknown key 'two'; known: base, budget, claim, " in line
+    assert "unknown key 'two'; known: base, budget, caps, claim, " in line
     assert line.count("known: ") == 1
 
 

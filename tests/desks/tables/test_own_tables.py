@@ -203,6 +203,15 @@ def test_splits_are_known_in_any_case(filled: Desk) -> None:
     assert filled.column("split") == alternating("train", "test", "val")
 
 
+def test_a_misspelt_split_is_refused_and_another_word_left_out(filled: Desk) -> None:
+    filled.describe(rows(part=alternating("train", "val", "trian")), split="part")
+    error = filled.prepare().error
+    assert "split: part holds 'trian' in " in error
+    assert "(did you mean 'train'?)" in error
+    filled.describe(rows(part=alternating("train", "val", "unused")), split="part")
+    assert "split 'unused', set to null" in filled.prepare().out
+
+
 def test_random_splits_keep_the_shares_of_what_is_asked(desk: Desk) -> None:
     patients = range(120)
     table = pd.DataFrame(

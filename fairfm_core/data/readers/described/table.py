@@ -7,6 +7,7 @@ says what their values mean.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ SEX_NAMES = {"f": "F", "m": "M", "female": "F", "male": "M", "woman": "F", "man"
 SPLIT_WORDS = {name: name for name in SPLITS}
 SPLIT_WORDS |= {"training": "train", "validate": "val", "validation": "val", "valid": "val"}
 SPLIT_WORDS |= {"testing": "test"}
+NEARLY = 0.75
+"""How alike, from 0 to 1, a word is to the name of a split that it probably means."""
 
 
 def read_described_table(source: str, options: ReadOptions) -> Source:
@@ -96,7 +99,21 @@ def cohort_of(
     frame = frame.join(labels_of(table, described.labels, path))
     if described.split is not None:
         frame["split"] = _groups(table, described.split, "split", notes, SPLIT_WORDS)
+        if described.split.values is None:
+            _refuse_misspelt_splits(table[described.split.column], frame["split"])
     return frame
+
+
+def _refuse_misspelt_splits(text: pd.Series, split: pd.Series) -> None:
+    """Raises BadInput for what is nearly the name of a split: its rows would be left out."""
+    for entry in text[text.notna() & split.isna()].astype("str").unique():
+        if get_close_matches(entry.casefold(), SPLIT_WORDS, cutoff=NEARLY):
+            hint = did_you_mean(entry, SPLIT_WORDS)
+            raise BadInput(
+                f"split: {text.name} holds {entry!r} in {(text == entry).sum()} row(s){hint}; "
+                f"known: {', '.join(SPLIT_WORDS)}; correct it, or say what it means, as in split: "
+                f"{{column: {text.name}, values: {{{entry}: train, ...}}}}"
+            )
 
 
 def _ages(table: pd.DataFrame, age: str | ComputedAge) -> tuple[pd.Series, dict[str, int]]:
