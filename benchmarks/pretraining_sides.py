@@ -116,9 +116,9 @@ class Steps:
     def plain(self) -> None:
         """One update of the plain side's."""
         noise_BN = _noise(self.seeds)
-        inputs: dict[str, list[Any]] = {
-            "mae": [self.views[0], noise_BN],
-            "mocov3": [*self.views, self.theirs.momentum()],
+        inputs: dict[str, Callable[[], list[Any]]] = {
+            "mae": lambda: [self.views[0], noise_BN],
+            "mocov3": lambda: [*self.views, self.theirs.momentum()],
         }
-        self.losses[0].append(self.theirs.step(*inputs[self.theirs.recipe.method]))
+        self.losses[0].append(self.theirs.step(*inputs[self.theirs.recipe.method]()))
         self.theirs.done += 1
