@@ -34,11 +34,11 @@ def test_the_study_then_the_environment_then_the_results(
     [
         SERVER,
         "postgresql://db/runs",
-        "sqlite:////tmp/elsewhere.db",
+        "sqlite:////elsewhere/mlflow.db",
         "sqlite:///elsewhere.db",
         "sqlite:///{results}/../elsewhere.db",
         "sqlite:///{results}-2/mlflow.db",
-        "file:///tmp/x",
+        "file:///elsewhere/x",
         7,
     ],
 )
