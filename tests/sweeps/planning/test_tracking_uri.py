@@ -57,7 +57,7 @@ def test_no_password_is_printed(uri: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        *("mlflow.db", "file:///elsewhere/mlruns", "sqlite://mlflow.db", "sqlite:///:memory:", "http://"),
+        *("mlflow.db", "file:///srv/mlruns", "sqlite://mlflow.db", "sqlite:///:memory:", "http://"),
         *(
             "ftp://host",
             f"http://ann:a/{SECRET}@host",
