@@ -38,7 +38,7 @@ COMMANDS = {
         "The Pareto front of a study: chosen on validation, shown on test.",
     ),
     "search": ("sweeps.commands.search:search", "What the search of a study has found."),
-    "report": ("analysis.commands.study:report", "A self-contained HTML report on a study."),
+    "report": ("sweeps.commands.report:report", "A self-contained HTML report on a study."),
     "results": (
         "sweeps.commands.results:results",
         "Check, repair and clean up a results folder; find a trial's files.",

@@ -1,4 +1,4 @@
-"""`fairfm pareto` and `fairfm report`: they read stored artifacts only, without Ray or torch.
+"""`fairfm pareto`, and what commands on a study have in common: stored artifacts, no Ray, no torch.
 
 The work is imported inside each command, so that `--help` loads no heavy library.
 """
@@ -50,18 +50,3 @@ def pareto(results: str, study: str | None, out: Path | None, as_json: bool) -> 
 
     for text in [json_front(results, study)] if as_json else front_output(results, study, out):
         click.echo(text)
-
-
-@click.command()
-@RESULTS
-@STUDY
-@OUT
-def report(results: str, study: str | None, out: Path | None) -> None:
-    """Write a self-contained HTML report of a study and print its path.
-
-    RESULTS is the results folder or URI given to `fairfm sweep run`. The page needs no network:
-    open it in any browser, print it, or send it.
-    """
-    from analysis.report.page import write_report
-
-    click.echo(write_report(results, study, out))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,53 @@ PROTOCOL_TEXTS = {
 """How a protocol counts images, in words."""
 
 
-def write_report(location: str, study: str | None = None, out: Path | None = None) -> str:
-    """Write report.html into the folder `out`, else beside the study; returns its path or URI."""
+@dataclass(frozen=True)
+class TextTable:
+    """A table of texts in a section."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in a section, described in words."""
+
+    text: str
+    svg: bytes
+
+    @property
+    def source(self) -> str:
+        """The picture as a data URI."""
+        return _data_uri(self.svg, "image/svg+xml")
+
+
+@dataclass(frozen=True)
+class FurtherSection:
+    """A section that another part of the program adds to a report."""
+
+    anchor: str
+    title: str
+    paragraphs: Sequence[str]
+    table: TextTable | None
+    pictures: Sequence[Picture]
+
+
+def write_report(
+    location: str,
+    study: str | None = None,
+    out: Path | None = None,
+    sections: Sequence[FurtherSection] = (),
+) -> str:
+    """Write report.html into the folder `out`, else beside the study; returns its path or URI.
+
+    `sections` follow those on training runs.
+    """
     analysis = analyse_study(location, study)
-    page = report_html(analysis.results, analysis.evaluations, analysis.front, analysis.numbers)
+    page = report_html(
+        analysis.results, analysis.evaluations, analysis.front, analysis.numbers, sections
+    )
     return analysis.write(page.encode(), "report.html", out)
 
 
@@ -79,11 +123,12 @@ def report_html(
     evaluations: Mapping[str, Evaluation],
     front: Front,
     numbers: StudyNumbers,
+    sections: Sequence[FurtherSection] = (),
 ) -> str:
     """The page as text; equal results give equal pages. Every name in it is escaped."""
     page = environment().get_template(TEMPLATE)
     overview = _overview(results, front, numbers)
-    return page.render(**overview, **_sections(results, evaluations, front))
+    return page.render(**overview, **_sections(results, evaluations, front), further=sections)
 
 
 def _overview(results: StudyResults, front: Front, numbers: StudyNumbers) -> dict[str, Any]:
@@ -130,7 +175,7 @@ def _sections(
         "group_lines": group_lines(front, evaluations, columns, look),
         "effects": axis_effects(front, list(dict.fromkeys(["auc", *front.names, *gaps]))),
         "curves": training_charts(results, look),
-        "download": _data_uri(front.table.to_csv(index=False)),
+        "download": _data_uri(front.table.to_csv(index=False).encode(), "text/csv"),
     }
 
 
@@ -171,5 +216,5 @@ def _intervals(settings: EvaluationSettings) -> str:
     return f"{percent}, {method}, {settings.replicates} draws of {settings.resampling}"
 
 
-def _data_uri(text: str) -> str:
-    return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -229,8 +229,8 @@ def run(
 def _print_outcome(outcome: RunOutcome, results: str) -> None:
     """Print the end of a run: failures, the front, and where the report and MLflow are."""
     from analysis.front.outputs import write_front
-    from analysis.report.page import write_report
     from sweeps.commands.track import experiment_url
+    from sweeps.found.section import write_study_report
     from sweeps.tracking.destination import sync_command
 
     name = outcome.plan.spec.study
@@ -245,7 +245,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
         click.echo(f"  failed {trial}: {reason}")
     if done:
         click.echo(write_front(results, name))
-        click.echo(f"report: {write_report(results, name)}")
+        click.echo(f"report: {write_study_report(results, name)}")
     for warning in outcome.plan.terms.warnings:
         click.echo(f"warning: {warning}", err=True)
     if outcome.degraded:

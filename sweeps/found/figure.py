@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,14 +109,6 @@ def _places(values: Sequence[object], parameter: Parameter) -> list[float]:
     return [float(str(value)) for value in values]
 
 
-def _share(value: object, parameter: Parameter) -> float:
+def _share(value: Any, parameter: Parameter) -> float:
     """Where in its domain a choice lies, 0 to 1; not a number where the parameter is absent."""
-    if value is None or value != value:
-        return math.nan
-    domain = parameter.domain
-    (place,) = _places([value], parameter)
-    if isinstance(domain, Labelled):
-        return place / max(1, len(domain.values) - 1)
-    if domain.log:
-        return math.log(place / domain.low) / math.log(domain.high / domain.low)
-    return (place - domain.low) / (domain.high - domain.low)
+    return math.nan if value is None or value != value else parameter.domain.share(value)

@@ -18,6 +18,7 @@ from sweeps.found.reading import SearchReading, read_search
 from sweeps.search.asked import Searched
 from sweeps.search.space import label_text
 
+FORMS = ("pdf", "svg")
 TOP = 10
 """Configurations that are listed."""
 
@@ -32,15 +33,20 @@ def search_output(
         yield search_text(reading, searched, curve, shares)
     yield READING
     from sweeps.found.figure import search_figure  # loads matplotlib
+    from sweeps.found.surface_figure import surface_figure, surfaces
 
     tables = {"search.csv": reading.table, "hypervolume.csv": curve, "importance.csv": shares}
     for name, table in tables.items():
         yield f"wrote {_write(reading, table.to_csv(index=False).encode(), name, out)}"
     for searched in reading.searches:
         own = curve[curve["search"] == searched.cell]
-        for form in ("pdf", "svg"):
+        drawn = surfaces(reading, searched, shares)
+        for form in FORMS:
             content = search_figure(reading, searched, own, form)
             yield f"wrote {_write(reading, content, f'search.{searched.cell}.{form}', out)}"
+        for form in FORMS if drawn else ():
+            content = surface_figure(f"search {reading.study.study}, {searched.cell}", drawn, form)
+            yield f"wrote {_write(reading, content, f'surface.{searched.cell}.{form}', out)}"
 
 
 READING = (
@@ -55,22 +61,28 @@ def search_text(
 ) -> str:
     """One search: its state, its hypervolume, its best configurations and what mattered."""
     table = reading.table[reading.table["search"] == searched.cell]
+    first, *further = summary_lines(reading, searched, curve)
+    lines = [f"search {searched.cell}: {first}", *further, _best(reading, searched, table)]
+    lines += list(_importance_lines(reading, searched, shares))
+    return "\n".join(lines)
+
+
+def summary_lines(reading: SearchReading, searched: Searched, curve: pd.DataFrame) -> Iterator[str]:
+    """How far one search has come, and the hypervolume of its front if there is one."""
+    table = reading.table[reading.table["search"] == searched.cell]
     done = int((table["state"] == "done").sum())
     ended = reading.history.ended.get(searched.cell)
-    runs = curve[curve["search"] == searched.cell]
-    lines = [
-        f"search {searched.cell}: {counted(len(table), 'configuration')}, {done} with values, "
+    yield (
+        f"{counted(len(table), 'configuration')}, {done} with values, "
         f"{int(table['seeds'].sum())} training runs" + (f"; {ended}" if ended else "")
-    ]
+    )
+    runs = curve[curve["search"] == searched.cell]
     if len(runs):
         last = runs.iloc[-1]
-        lines.append(
+        yield (
             f"hypervolume of the front: {last['hypervolume']:.4g} "
             f"({last['lo']:.4g} to {last['hi']:.4g})"
         )
-    lines.append(_best(reading, searched, table))
-    lines += list(_importance_lines(reading, searched, shares))
-    return "\n".join(lines)
 
 
 def _best(reading: SearchReading, searched: Searched, table: pd.DataFrame) -> str:

@@ -79,6 +79,12 @@ class Range(Frozen):
             value = self.low + share * (self.high - self.low)
         return self.nearest(value)
 
+    def share(self, choice: Choice) -> float:
+        """Where in the range a choice lies, 0 to 1: evenly or on the logarithm."""
+        if self.log:
+            return math.log(float(choice) / self.low) / math.log(self.high / self.low)
+        return (float(choice) - self.low) / (self.high - self.low)
+
     def nearest(self, value: float) -> Choice:
         """The nearest value of the range, with `DIGITS` significant digits."""
         if self.stride is not None and not self.log:
@@ -124,6 +130,10 @@ class Labelled:
     def at(self, share: float) -> Choice:
         """The label at a share in 0..1 of their order."""
         return list(self.values)[min(int(share * len(self.values)), len(self.values) - 1)]
+
+    def share(self, choice: Choice) -> float:
+        """Where in the order of the labels a choice lies, 0 to 1."""
+        return list(self.values).index(str(choice)) / (len(self.values) - 1)
 
     def holds(self, choice: Choice) -> bool:
         """Whether a choice, perhaps of another search, is one of the labels."""

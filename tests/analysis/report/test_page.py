@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from analysis.commands.study import report
 from analysis.report.page import write_report
 from fairfm_core.artifacts import open_store
+from sweeps.commands.report import report
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 SHAPES = {"path", "line", "rect", "circle", "polyline"}

@@ -18,12 +18,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from analysis.commands.evaluate import evaluate
-from analysis.commands.study import pareto, report
+from analysis.commands.study import pareto
 from analysis.evaluation.evaluate import prediction_files
 from analysis.results.results import open_results
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation import tables
+from sweeps.commands.report import report
 
 from ...damage import DAMAGES
 from ...older_results import make_older

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from sweeps.found.export import export_optuna
 from sweeps.found.importance import importances
 from sweeps.found.progress_made import hypervolume_curve
 from sweeps.found.reading import SearchReading, read_search
+from sweeps.found.section import search_sections
+from sweeps.found.surface_figure import surfaces
 from sweeps.found.text import search_output
 
 
@@ -73,11 +76,42 @@ def test_text_tables_and_figures(searched_results: Path, tmp_path: Path) -> None
         "importance.csv",
         "search.base.pdf",
         "search.base.svg",
+        "surface.base.pdf",
+        "surface.base.svg",
     }
     assert {path.name for path in tmp_path.iterdir()} == names
-    first = (tmp_path / "search.base.svg").read_bytes()
+    drawn = {path: path.read_bytes() for path in tmp_path.glob("*.svg")}
     list(search_output(str(searched_results), None, tmp_path))
-    assert (tmp_path / "search.base.svg").read_bytes() == first
+    assert drawn == {path: path.read_bytes() for path in tmp_path.glob("*.svg")}
+
+
+def test_a_surface_is_over_the_ranges_that_matter_most(reading: SearchReading) -> None:
+    (searched,) = reading.searches
+    shares = importances(reading)
+    drawn = {each.metric: each for each in surfaces(reading, searched, shares)}
+    for metric, first in (("val/auc", "base_lr"), ("val/gap_sex", "drop_path")):
+        assert drawn[metric].pair[0].name == f"adaptation.{first}"
+    surface = drawn["val/auc"].surface
+    peak = (math.log(1e-3) - math.log(1e-4)) / math.log(100)
+    mean_2, _ = surface.at(np.array([[peak, 0.5], [0.0, 0.5]]))
+    assert mean_2[0] == pytest.approx(0.8, abs=0.01)
+    assert mean_2[1] < 0.62
+
+
+def test_few_configurations_have_no_surface(reading: SearchReading) -> None:
+    (searched,) = reading.searches
+    few = importances(reading).iloc[:0]
+    assert surfaces(reading, searched, few) == []
+
+
+@pytest.mark.slow
+def test_the_report_has_a_section_on_the_search(searched_results: Path) -> None:
+    (section,) = search_sections(str(searched_results))
+    assert section.paragraphs[0].startswith("Search base: 32 configurations")
+    assert section.table is not None
+    assert section.table.rows[0][:3] == ("base", "AUC", "adaptation.base_lr")
+    assert [picture.svg[:5] for picture in section.pictures] == [b"<?xml"] * 2
+    assert sum(len(picture.svg) for picture in section.pictures) < 500_000
 
 
 def test_json_for_a_program(searched_results: Path) -> None:
