@@ -21,6 +21,7 @@ from benchmarks.image_store import bench_image_store
 from benchmarks.mae_masking import bench_mae_masking
 from benchmarks.null import bench_null
 from benchmarks.overhead import bench_overhead
+from benchmarks.planning import bench_planning
 from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
@@ -53,6 +54,7 @@ BENCHMARKS = (
     bench_pretraining,
     bench_stored_results,
     bench_overhead,
+    bench_planning,
 )
 
 

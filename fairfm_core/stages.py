@@ -14,7 +14,7 @@ their work.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -60,9 +60,15 @@ class Stage:
     @cached_property
     def fingerprint(self) -> str:
         """The identity of this piece of work."""
-        content = asdict(self) | {"revision": REVISIONS[self.kind]}
-        del content["dataset"], content["corpora"]
-        return fingerprint(content)
+        return fingerprint(
+            {
+                "kind": self.kind,
+                "config": self.config,
+                "digest": self.digest,
+                "inputs": self.inputs,
+                "revision": REVISIONS[self.kind],
+            }
+        )
 
 
 def starting_stages(trial: Trial) -> list[Stage]:

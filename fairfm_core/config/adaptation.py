@@ -130,3 +130,19 @@ class LinearProbe(Frozen):
 
 
 Adaptation = Annotated[EndToEnd | LinearProbe, Field(discriminator="method")]
+
+
+SCHEDULE = {
+    *("epochs", "base_lr", "lr", "lr_scaling", "rate_per", "min_lr", "warmup_epochs"),
+    *("optimizer", "weight_decay", "betas", "layer_decay", "layer_decay_granularity"),
+    *("augmentation", "augmentation_path", "magnitude", "crop_scale", "select"),
+}
+"""Fields that decide on how a network is trained, but neither on what it is nor on its memory."""
+
+
+def without_schedule(adaptation: EndToEnd | LinearProbe) -> EndToEnd | LinearProbe:
+    """The adaptation with each field of `SCHEDULE` at its default: equal for equal networks."""
+    fields = type(adaptation).model_fields
+    return adaptation.model_copy(
+        update={name: fields[name].default for name in fields.keys() & SCHEDULE}
+    )

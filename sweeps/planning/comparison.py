@@ -64,6 +64,7 @@ def comparison(
     notes: tuple[str, ...] = (),
 ) -> Comparison:
     """The terms on which the trials are compared; `stores` are their data by path in the study."""
+    trials = _one_a_configuration(trials)
     enlarged = [_enlarged(trial.trial, stores[trial.trial.data.dataset]) for trial in trials]
     return Comparison(
         images=(
@@ -75,6 +76,14 @@ def comparison(
         notes=notes,
         warnings=tuple(dict.fromkeys(_warnings(study, trials, stores))),
     )
+
+
+def _one_a_configuration(trials: Sequence[StudyTrial]) -> list[StudyTrial]:
+    """The first trial of each configuration: no term depends on a seed."""
+    first: dict[str, StudyTrial] = {}
+    for trial in trials:
+        first.setdefault(_configuration(trial), trial)
+    return list(first.values())
 
 
 def look_text(backbone: Backbone) -> str:

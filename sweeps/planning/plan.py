@@ -215,7 +215,7 @@ class StudyPlan:
             wanted = [trial.evaluate.fingerprint, trial.adapt.fingerprint]
             while wanted:
                 fingerprint = wanted.pop()
-                if fingerprint not in done:
+                if fingerprint not in done and fingerprint not in needed:
                     needed.add(fingerprint)
                     wanted += self.stages[fingerprint].inputs.values()
         return {f: stage for f, stage in self.stages.items() if f in needed}

@@ -274,14 +274,11 @@ def expand(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> list[S
     cells = settled(study, asked).cells
     fixed = len(cells) - len(asked)
     trials = [
-        _study_trial(study, axes, values, before, seed)
-        for axes, values in cells[:fixed]
-        for before, seed in trial_seeds(study.levels, values)
+        trial for cell in cells[:fixed] for trial in _seeded_trials(study, cell, study.levels)
     ]
-    for each, (axes, values) in zip(asked, cells[fixed:], strict=True):
+    for each, cell in zip(asked, cells[fixed:], strict=True):
         levels = SeedLevels(adaptation=each.seeds, pretraining=study.levels.pretraining)
-        for before, seed in trial_seeds(levels, values):
-            trials.append(_study_trial(study, axes, values, before, seed, each))
+        trials += _seeded_trials(study, cell, levels, each)
     return trials
 
 
@@ -351,21 +348,29 @@ def _included_cells(study: StudySpec) -> Iterator[Cell]:
         yield {"include": name}, _merged(study.base, extra)
 
 
-def _study_trial(
-    study: StudySpec,
-    axes: dict[str, str],
-    values: dict[str, Any],
-    before: int | None,
-    seed: int,
-    asked: AskedConfiguration | None = None,
-) -> StudyTrial:
-    seeds = [f"s{seed}"] if before is None else [f"p{before}", f"s{seed}"]
-    name = ".".join([*axes.values(), *([asked.label] if asked else []), *seeds])
-    values = values if before is None else at_pretraining_seed(values, before)
+def _seeded_trials(
+    study: StudySpec, cell: Cell, levels: SeedLevels, asked: AskedConfiguration | None = None
+) -> Iterator[StudyTrial]:
+    """A cell at each of its seeds. Only the first of a pre-training is validated: the seed of an
+    adaptation decides on nothing else, and 100,000 trials then share their records."""
+    axes, values = cell
+    validated_at: dict[int | None, Trial] = {}
+    for before, seed in trial_seeds(levels, values):
+        seeds = [f"s{seed}"] if before is None else [f"p{before}", f"s{seed}"]
+        name = ".".join([*axes.values(), *([asked.label] if asked else []), *seeds])
+        if before not in validated_at:
+            own = values if before is None else at_pretraining_seed(values, before)
+            validated_at[before] = _valid_trial(study, axes, name, {**own, "seed": seed})
+        trial = validated_at[before].model_copy(update={"seed": seed})
+        yield StudyTrial(name, axes, trial, before, asked)
+
+
+def _valid_trial(
+    study: StudySpec, axes: dict[str, str], name: str, values: dict[str, Any]
+) -> Trial:
+    """The trial of raw values; raises BadInput, naming it and the line."""
     whose = f"study {study.study}" if study._lines is None else study._lines.path
-    source = f"{whose}, trial {name}"
-    trial = validated(Trial, {**values, "seed": seed}, source, partial(_line_of, study, axes))
-    return StudyTrial(name, axes, trial, before, asked)
+    return validated(Trial, values, f"{whose}, trial {name}", partial(_line_of, study, axes))
 
 
 def _line_of(study: StudySpec, axes: dict[str, str], place: Sequence[str]) -> int | None:

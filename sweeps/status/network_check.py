@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from fairfm_core.config.adaptation import without_schedule
 from fairfm_core.config.trial import Trial
 from sweeps.status.network_questions import Question, answered_by_fairfm
 from sweeps.status.networks import Network, count_network, memory_question
@@ -27,6 +28,7 @@ def count_parameters(trials: Sequence[Trial]) -> tuple[Network, ...]:
 
 def check_questions(trials: Sequence[Trial]) -> list[Question]:
     """Whether each distinct network, pre-training and file of weights can be used."""
+    trials = _distinct(trials)
     networks = (_network_question(trial) for trial in trials)
     pretrainings = (each for trial in trials for each in _pretraining_question(trial))
     weights = (each for trial in trials for each in _weights_question(trial))
@@ -35,12 +37,12 @@ def check_questions(trials: Sequence[Trial]) -> list[Question]:
 
 def memory_questions(trials: Sequence[Trial]) -> list[Question]:
     """How much memory each distinct network takes."""
-    return _once(memory_question(trial) for trial in trials)
+    return _once(memory_question(trial) for trial in _distinct(trials))
 
 
 def _network_question(trial: Trial) -> Question:
     work = "fairfm_core.models.backbones:check_network"
-    return Question(work, (trial.backbone, trial.adaptation))
+    return Question(work, (trial.backbone, without_schedule(trial.adaptation)))
 
 
 def _pretraining_question(trial: Trial) -> Iterator[Question]:
@@ -62,6 +64,16 @@ def _once(questions: Iterable[Question]) -> list[Question]:
 
 
 def _distinct(trials: Sequence[Trial]) -> list[Trial]:
-    """One trial for each backbone and recipe."""
-    keys = ((t.backbone.model_dump_json(), t.adaptation.model_dump_json()) for t in trials)
-    return list(dict(zip(keys, trials, strict=True)).values())
+    """One trial for each network with its start: of a large study most differ in seed or rate."""
+    shared = {tuple(map(id, _parts(trial))): trial for trial in trials}
+    return list({_network_key(trial): trial for trial in reversed(shared.values())}.values())[::-1]
+
+
+def _parts(trial: Trial) -> tuple[object, ...]:
+    """What decides on a trial's network; trials that differ in their seeds share these objects."""
+    start = trial.weights, trial.pretraining
+    return trial.adaptation, trial.backbone, *start, trial.data.pathologies
+
+
+def _network_key(trial: Trial) -> str:
+    return repr((without_schedule(trial.adaptation), *_parts(trial)[1:]))

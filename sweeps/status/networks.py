@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fairfm_core.config.adaptation import EndToEnd
+from fairfm_core.config.adaptation import EndToEnd, without_schedule
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.trial import Trial
 from fairfm_core.models.memory.footprint import NetworkMemory
@@ -52,7 +52,7 @@ def memory_question(trial: Trial) -> Question:
     """How much memory the trial's network takes."""
     classes = len(trial.data.pathologies) if trial.data.pathologies else LABELS
     work = "fairfm_core.models.memory.network:network_memory"
-    return Question(work, (trial.backbone, trial.adaptation, classes))
+    return Question(work, (trial.backbone, without_schedule(trial.adaptation), classes))
 
 
 def memory_text(memory: NetworkMemory, *besides: str) -> str:

@@ -26,6 +26,13 @@ def test_every_cell_at_every_seed(study_values: dict[str, Any]) -> None:
     assert trials[-1].trial.data.balance == "sex"
 
 
+def test_a_trial_at_a_further_seed_is_as_one_of_its_own(study_values: dict[str, Any]) -> None:
+    """Only the first seed of a cell is validated; the others must equal it but for the seed."""
+    together = expand(study(study_values, seeds=[0, 4, 7]))
+    apart = [expand(study(study_values, seeds=[seed])) for seed in (0, 4, 7)]
+    assert together == [each for cell in zip(*apart, strict=True) for each in cell]
+
+
 def test_exclude_and_include(study_values: dict[str, Any]) -> None:
     changed = study(
         study_values,
