@@ -25,6 +25,7 @@ from benchmarks.planning import bench_planning
 from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
+from benchmarks.reading import bench_reading
 from benchmarks.search import bench_search
 from benchmarks.seed_levels import bench_seed_levels
 from benchmarks.stored_results import bench_stored_results
@@ -55,6 +56,7 @@ BENCHMARKS = (
     bench_stored_results,
     bench_overhead,
     bench_planning,
+    bench_reading,
 )
 
 

@@ -6,27 +6,16 @@ torch is imported, and the answer is kept.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import yaml
 
+from benchmarks.commands import command_cost
+
 SIZES = ((3, 3, 2, 1.5), (25, 20, 20, 4.0), (50, 50, 40, 40.0))
 """Learning rates, weight decays, seeds, and the goal in seconds of processor time."""
 GOAL_BYTES = 1e9
-RUNNER = """
-import atexit, re, sys
-from pathlib import Path
-from sweeps.cli import main
-status = Path("/proc/self/status")  # of this program alone: what was held before it does not count
-largest = lambda: re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]
-atexit.register(lambda: print(largest(), file=sys.stderr))
-main()
-"""
-"""Runs the command line and ends with its largest memory in KiB."""
 PREPARE = "data prepare phantom unfair --out phantom --size 32 --patients 2400"
 
 
@@ -34,7 +23,7 @@ def bench_planning() -> bool:
     """Print processor time and memory of the plans of three studies; whether the goals are met."""
     met = True
     with tempfile.TemporaryDirectory() as folder:
-        _cost(folder, PREPARE)
+        command_cost(folder, PREPARE)
         _plan_cost(folder, _study(3, 3, 2))  # compiles, and asks about the network
         print("fairfm sweep plan, seconds of processor time, and memory at its largest:")
         for *axes, goal in SIZES:
@@ -69,26 +58,4 @@ def _study(rates: int, decays: int, seeds: int) -> dict[str, object]:
 def _plan_cost(folder: str, study: dict[str, object]) -> tuple[float, int]:
     """Seconds of processor time and largest memory in bytes of one plan."""
     (Path(folder) / "study.yaml").write_text(yaml.safe_dump(study))
-    return _cost(folder, "sweep plan study.yaml")
-
-
-def _cost(folder: str, command: str) -> tuple[float, int]:
-    """Seconds of processor time and largest memory in bytes of one command."""
-    environment = os.environ | {
-        "XDG_CACHE_HOME": f"{folder}/cache",
-        "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUNNER, *command.split()],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    *said, largest = process.stderr.read().decode().splitlines()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{command} ended with {process.returncode}: {said}")
-    return usage.ru_utime + usage.ru_stime, 1024 * int(largest)
+    return command_cost(folder, "sweep plan study.yaml")
