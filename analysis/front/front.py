@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -68,7 +69,7 @@ class Front:
         """The rows without a defined place: no finished trial, or an undefined objective."""
         return [row for row in self.rows if row["reason"] is not None]
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """The table's rows as plain mappings, in order; an undefined entry is None."""
         return [

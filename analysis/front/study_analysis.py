@@ -69,8 +69,13 @@ def _check_evaluated(results: StudyResults, evaluations: Mapping[str, Evaluation
     A metric of one label has no row in data without that label.
     """
     names = [each.name for each in results.objectives if each.number.metric.only is None]
-    held = {name for each in evaluations.values() for name in summary_rows(each, "val", names)}
-    if lacking := [f"val/{name}" for name in names if name not in held]:
+    lacking = names
+    for each in evaluations.values():  # the first will do, unless its data lack a label
+        if not lacking:
+            break
+        held = summary_rows(each, "val", lacking)
+        lacking = [name for name in lacking if name not in held]
+    if lacking := [f"val/{name}" for name in lacking]:
         raise BadInput(
             f"no stored evaluation of study {results.study!r} has {', '.join(lacking)}: they were "
             "made before this metric was added; run the study again with `fairfm sweep run STUDY`, "

@@ -51,7 +51,7 @@ def study_numbers(results: StudyResults) -> StudyNumbers:
     try:
         by_group = {
             configuration.group: replicated(
-                [results.evaluation("evaluate", each.evaluate) for each in configuration.finished],
+                [results.replicates(each) for each in configuration.finished],
                 configuration.label,
                 configuration.training_runs,
             )

@@ -188,6 +188,10 @@ class StudyResults:
         """The tables of a finished artifact, from any filesystem."""
         return stored_evaluation(self.store, kind, fingerprint)
 
+    def replicates(self, trial: TrialResult) -> Evaluation:
+        """The trial's evaluation with the tables alone that hold numbers in every draw."""
+        return stored_evaluation(self.store, "evaluate", trial.evaluate, ("gaps", "replicates"))
+
     def history(self, trial: TrialResult) -> dict[str, Any]:
         """The trial's training: `history`, one row per epoch, and `best_epoch`; may be empty."""
         stage = self.store.artifact("adapt", trial.adapt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from fairfm_core.artifacts import ArtifactStore
@@ -14,12 +15,11 @@ from fairfm_core.evaluation.summary import validation_metrics
 from fairfm_core.evaluation.tables import (
     TABLES,
     Evaluation,
-    read_evaluation,
+    evaluation_from,
     write_evaluation,
 )
 from fairfm_core.stages import Report, Stage
 from fairfm_core.storage.artifact import Artifact
-from fairfm_core.storage.scratch import scratch_folder
 
 
 def run_evaluation(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
@@ -44,18 +44,21 @@ def stored_predictions(store: ArtifactStore, adapt: str) -> list[Predictions]:
     return predictions
 
 
-def stored_evaluation(store: ArtifactStore, kind: str, fingerprint: str) -> Evaluation:
-    """The tables of a finished evaluation; raises Damaged."""
+def stored_evaluation(
+    store: ArtifactStore, kind: str, fingerprint: str, tables: Iterable[str] = TABLES
+) -> Evaluation:
+    """The named tables of a finished evaluation, the others empty; raises Damaged."""
     stage = _opened(store, kind, fingerprint)
-    with scratch_folder() as folder:
-        for table in TABLES.values():
-            if not table.newer or stage.has(table.file):
-                (folder / table.file).write_bytes(stage.read_bytes(table.file))
-        try:
-            return read_evaluation(folder)
-        except (BadInput, OSError) as error:
-            reason = str(error).replace(f"{folder}/", "")
-            raise stage.damaged(f"a table cannot be read: {reason}") from error
+    files = {name: TABLES[name].file for name in tables}
+    stored = {
+        name: stage.read_bytes(file)
+        for name, file in files.items()
+        if not TABLES[name].newer or stage.has(file)
+    }
+    try:
+        return evaluation_from(stored)
+    except (BadInput, OSError) as error:
+        raise stage.damaged(f"a table cannot be read: {error}") from error
 
 
 def _opened(store: ArtifactStore, kind: str, fingerprint: str) -> Artifact:

@@ -25,7 +25,7 @@ replicates   the numbers of a summary in every bootstrap replicate, and gaps und
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -160,14 +160,23 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 def read_evaluation(folder: Path) -> Evaluation:
     """Read what `write_evaluation` wrote; BadInput without metrics or gaps (the others were added
     later)."""
-    tables = {}
+    files = {name: folder / kept.file for name, kept in TABLES.items()}
     for name, kept in TABLES.items():
-        if (folder / kept.file).is_file():
-            tables[name] = _frame(_conforming(folder / kept.file, kept.schema))
-        elif not kept.newer:
+        if not kept.newer and not files[name].is_file():
             how = f"make it with `fairfm evaluate --out {folder}`"
             raise BadInput(f"{folder} has no {kept.file}; {how}")
-    return Evaluation(**tables)
+    return _evaluation({name: file for name, file in files.items() if file.is_file()})
+
+
+def evaluation_from(contents: Mapping[str, bytes]) -> Evaluation:
+    """The evaluation whose tables, by name, have these files' contents; others are empty."""
+    return _evaluation({name: pa.BufferReader(content) for name, content in contents.items()})
+
+
+def _evaluation(sources: Mapping[str, Any]) -> Evaluation:
+    tables = {name: _frame(_conforming(source, TABLES[name])) for name, source in sources.items()}
+    needed = {name: kept.empty() for name, kept in TABLES.items() if not kept.newer}
+    return Evaluation(**needed | tables)
 
 
 def no_p_value(reason: str | None) -> str | None:
@@ -176,11 +185,12 @@ def no_p_value(reason: str | None) -> str | None:
     return next((note for note in notes if note.startswith(NO_P_VALUE)), None)
 
 
-def read_parquet(path: str | PathLike[str]) -> pa.Table:
-    """A parquet file; BadInput for one that cannot be read or has too many rows.
+def read_parquet(path: Any, called: str | None = None) -> pa.Table:
+    """A parquet file, or a reader of its content; BadInput where it cannot be read or is too long.
 
-    Raises FileNotFoundError for a missing one.
+    Errors name it as `called`, or else by its path. Raises FileNotFoundError for a missing file.
     """
+    called = called or str(path)
     try:
         rows = pq.read_metadata(path).num_rows
         if rows <= MOST_ROWS:
@@ -193,17 +203,18 @@ def read_parquet(path: str | PathLike[str]) -> pa.Table:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "magic bytes" in reason or "file size is 0" in reason:
             reason = "it is of another format, or cut off"
-        raise BadInput(f"cannot read {path} as a parquet file: {reason}") from error
-    raise BadInput(f"{path} has {rows:,} rows, more than are read ({MOST_ROWS:,})")
+        raise BadInput(f"cannot read {called} as a parquet file: {reason}") from error
+    raise BadInput(f"{called} has {rows:,} rows, more than are read ({MOST_ROWS:,})")
 
 
-def _conforming(path: Path, schema: pa.Schema) -> pa.Table:
+def _conforming(source: Any, kept: TableFile) -> pa.Table:
     """The table's columns in the types of the contract; BadInput where one is missing."""
-    table = read_parquet(path)
+    schema, called = kept.schema, str(source) if isinstance(source, Path) else kept.file
+    table = read_parquet(source, called)
     for name in [name for name in LATER if name in schema.names and name not in table.column_names]:
         table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
     if missing := [name for name in schema.names if name not in table.column_names]:
-        raise BadInput(f"{path} has no column {missing[0]!r}")
+        raise BadInput(f"{called} has no column {missing[0]!r}")
     return table
 
 

@@ -5,10 +5,12 @@ Array suffixes: S seeds of a configuration (each a model with its own evaluation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats, Ints
@@ -104,24 +106,32 @@ def _joined(seeds: Sequence[Replicated], who: str) -> Replicated:
 
 def _numbers(evaluation: Evaluation) -> dict[Key, Replicated]:
     """The numbers of one seed."""
-    numbers, withheld = {}, _withheld(evaluation)
-    for row in evaluation.replicates.to_dict("records"):
-        null_R = np.asarray(row["null"], dtype=np.float64)
-        key = row["protocol"], row["split"], row["name"]
-        numbers[key] = Replicated(
-            np.array([row["value"]], dtype=np.float64),
-            np.asarray(row["replicates"], dtype=np.float64)[:, None],
-            row["pairing"],
+    numbers: dict[Key, Replicated] = {}
+    withheld = _withheld(evaluation)
+    columns = ("protocol", "split", "name", "value", "replicates", "pairing", "null")
+    for protocol, split, name, value, *draws in _rows(evaluation.replicates, columns):
+        replicate_B, pairing, null_list = draws
+        null_R = np.asarray(null_list, dtype=np.float64)
+        numbers[protocol, split, name] = Replicated(
+            np.array([value], dtype=np.float64),
+            np.asarray(replicate_B, dtype=np.float64)[:, None],
+            pairing,
             null_R[:, None] if null_R.size else None,
-            no_p_value=withheld.get(key),
+            no_p_value=withheld.get((protocol, split, name)),
         )
     return numbers
 
 
 def _withheld(evaluation: Evaluation) -> dict[Key, str | None]:
-    """Why each gap has no p-value, None where it has one."""
-    reasons: dict[Key, str | None] = {}
-    for row in evaluation.gaps.fillna({"reason": ""}).to_dict("records"):
-        name = gap_name(row["metric"], row["definition"], row["attribute"])
-        reasons[(row["protocol"], row["split"], name)] = no_p_value(row["reason"])
-    return reasons
+    """Why gaps have no p-value, of those that have none or another note."""
+    columns = ("protocol", "split", "metric", "definition", "attribute", "reason")
+    noted = evaluation.gaps[evaluation.gaps["reason"].notna()]
+    return {
+        (protocol, split, gap_name(*number)): no_p_value(reason)
+        for protocol, split, *number, reason in _rows(noted, columns)
+    }
+
+
+def _rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table with these columns."""
+    return zip(*(frame[name].tolist() for name in columns), strict=True)
