@@ -21,6 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 from fairfm_core.errors import BadInput
+from fairfm_core.storage.retries import stop_waiting
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that end a command: Ctrl-C, a scheduler's request to stop, a closed terminal, and a
@@ -151,6 +152,7 @@ def _handle(handler: Handler) -> dict[int, Any]:
 
 def _note(number: int, frame: FrameType | None) -> None:
     _received.append(number)
+    stop_waiting()
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

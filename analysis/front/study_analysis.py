@@ -37,9 +37,9 @@ class StudyAnalysis:
                 return str(out / name)
             place = ("studies", self.results.study, name)
             self.results.store.write_bytes(content, *place)
-            return "/".join([self.results.store.location, *place])
+            return self.results.store.place(*place)
         except OSError as error:
-            where = out or f"{self.results.store.location}/studies/{self.results.study}"
+            where = out or self.results.store.place("studies", self.results.study)
             reason = error.strerror or str(error)
             raise BadInput(
                 f"{name} cannot be written to {where} ({reason}); name another folder with --out"

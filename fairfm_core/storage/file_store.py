@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs
 
 from fairfm_core.errors import BadFile, BadInput
 from fairfm_core.storage.durable import temporary_name, write_durably
 from fairfm_core.storage.inspection import listing
 from fairfm_core.storage.markers import is_inner_path, parse_object
+from fairfm_core.storage.s3 import SCHEME, S3Objects, parse_s3_uri
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,17 @@ class FileStore:
     def is_local(self) -> bool:
         """Whether the store is on a disk of this machine, or mounted like one."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    @property
+    def objects(self) -> S3Objects | None:
+        """What S3 can do beside what all filesystems can; None for a store that is not there."""
+        handler = getattr(self.filesystem, "handler", None)
+        return handler if isinstance(handler, S3Objects) else None
+
+    def place(self, *parts: str) -> str:
+        """The absolute path or URI of something in the store, for people and other processes."""
+        location, mark, options = self.location.partition("?")
+        return "/".join([location, *parts]) + mark + options
 
     def path(self, *parts: str) -> str:
         """The path of a file or folder on the store's filesystem.
@@ -111,6 +124,8 @@ class FileStore:
         """Write one file atomically; on a disk, it then survives a loss of power."""
         if self.is_local:
             write_durably(Path(self.path(*parts)), content)
+        elif self.objects is not None:
+            self.objects.put(self.path(*parts), content)
         else:
             with self.uploading(*parts) as stream:
                 stream.write(content)
@@ -122,6 +137,10 @@ class FileStore:
     @contextmanager
     def uploading(self, *parts: str) -> Iterator[Any]:
         """A stream whose content becomes the file when the block ends without an exception."""
+        if self.objects is not None:
+            with self.objects.uploading(self.path(*parts)) as stream:
+                yield stream
+            return
         place = Path(self.path(*parts))
         self.filesystem.create_dir(str(place.parent), recursive=True)
         temporary = str(temporary_name(place))
@@ -135,8 +154,31 @@ class FileStore:
 
     def discard(self, path: str) -> None:
         """Remove a file, given by its whole path, if there is one."""
+        if self.objects is not None:
+            self.objects.delete_file(path)
+            return
         if self.filesystem.get_file_info(path).type == fs.FileType.File:
             self.filesystem.delete_file(path)
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is a URI, not a path on this machine."""
+    return "://" in location
+
+
+def open_remote(location: str) -> tuple[fs.FileSystem, str]:
+    """The filesystem that a URI names, and the path in it; nothing is asked of any server.
+
+    Raises BadInput for a URI that cannot be opened.
+    """
+    if location.startswith(SCHEME):
+        address, path = parse_s3_uri(location)
+        return fs.PyFileSystem(S3Objects(address)), path
+    try:
+        filesystem, path = fs.FileSystem.from_uri(location)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(f"{location} cannot be opened: {error}") from error
+    return filesystem, path.rstrip("/")
 
 
 def _is_below(path: str, root: str) -> bool:

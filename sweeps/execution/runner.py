@@ -240,7 +240,7 @@ def _run_missing(
     from sweeps.execution.jobs import study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
-    from sweeps.execution.trainable import DISK_ERRORS
+    from sweeps.execution.trainable import ends_run
     from sweeps.execution.tuning import fit_jobs, tune_scratch
     from sweeps.preflight.resources import WORKERS, concurrent_stages, stage_bundle
     from sweeps.ray_session.session import ray_session
@@ -317,7 +317,7 @@ def _run_missing(
                 stopped, capped = None, str(cap)
                 tracker.close(killed=True)
             except OSError as error:
-                if error.errno not in DISK_ERRORS:
+                if not ends_run(error):
                     raise
                 stopped = str(error)
             finally:

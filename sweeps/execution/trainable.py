@@ -15,6 +15,7 @@ from ray import tune
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.running import run_stage, run_together
+from fairfm_core.storage.retries import StoreUnavailable
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, UNWRITABLE
@@ -27,6 +28,11 @@ ROWS = "rows"
 
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE}
 """Full, read-only, over quota, failing, gone: no other stage could be read or written either."""
+
+
+def ends_run(error: OSError) -> bool:
+    """Whether files can no longer be read or written at all."""
+    return isinstance(error, StoreUnavailable) or error.errno in DISK_ERRORS
 
 
 def run_as_trial(
@@ -57,9 +63,11 @@ def run_as_trial(
             outcome = _run(job, store)
     except WorkersLost:
         raise
+    except StoreUnavailable as error:  # no stage's failure, and nowhere to record it
+        outcome = {FAILED: str(error), UNWRITABLE: True}
     except OSError as error:
         outcome = {FAILED: _record_failure(store, job, str(error))}
-        if error.errno in DISK_ERRORS:
+        if ends_run(error):
             outcome[UNWRITABLE] = True
     except (StageFailed, BadInput) as error:
         outcome = {FAILED: _record_failure(store, job, str(error))}

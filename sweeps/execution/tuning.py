@@ -155,7 +155,7 @@ def giving_way(groups: Groups) -> Iterator[None]:
 def tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
     """A location for Tune's own files, which are not read again; on a cluster, all nodes see it."""
     if address is not None:
-        yield f"{store.location}/tune"
+        yield store.place("tune")
         return
     with scratch_folder() as folder:
         yield str(folder)
