@@ -280,7 +280,7 @@ def check(
         found = {
             "duplicates": _records(copies),
             "odd_images": _odd(checked, exposure),
-            "shared": {str(other.folder): _records(table) for other, table in shared},
+            "shared": {other.place: _records(table) for other, table in shared},
         }
         parts = {"manifest": manifest, "cohort": _records(summary), "small_groups": small}
         click.echo(json.dumps(parts | found))
@@ -376,7 +376,7 @@ def _print_counts(prepared: PreparedData, age_edges: tuple[float, ...]) -> None:
 
     manifest = prepared.manifest
     click.echo(
-        f"{prepared.folder}: {manifest.kind}, {manifest.size} x {manifest.size} "
+        f"{prepared.place}: {manifest.kind}, {manifest.size} x {manifest.size} "
         f"({manifest.resizing}), digest {prepared.digest}"
     )
     for name, count in (manifest.counts | manifest.notes).items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from fairfm_core.errors import BadFile, BadInput
+from fairfm_core.storage.checksums import CHUNK
 from fairfm_core.storage.durable import temporary_name, write_durably
 from fairfm_core.storage.inspection import listing
 from fairfm_core.storage.markers import is_inner_path, parse_object
@@ -151,6 +153,17 @@ class FileStore:
         except OSError:
             self.discard(temporary)
             raise
+
+    def download(self, target: Path, *parts: str) -> None:
+        """Copy one file of a store elsewhere to this machine; raises FileNotFoundError."""
+        if self.objects is not None:
+            self.objects.fetch(self.path(*parts), target)
+            return
+        with (
+            self.filesystem.open_input_stream(self.path(*parts)) as reading,
+            target.open("wb") as writing,
+        ):
+            shutil.copyfileobj(reading, writing, CHUNK)
 
     def discard(self, path: str) -> None:
         """Remove a file, given by its whole path, if there is one."""

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import pyarrow as pa
@@ -134,6 +135,14 @@ class S3Objects(fs.FileSystemHandler):  # type: ignore[misc]
     def send(self, path: str, file: BinaryIO) -> None:
         """Write an object, whole or not at all, from a file that can be rewound."""
         self._attempt("upload", path, lambda where: self._send(file, where))
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Copy an object to a local file, in parts; raises FileNotFoundError."""
+
+        def ask(where: dict[str, str]) -> None:
+            self._client.download_file(where["Bucket"], where["Key"], str(target))
+
+        self._attempt("get_object", path, ask)
 
     @contextmanager
     def uploading(self, path: str) -> Iterator[BinaryIO]:
@@ -366,6 +375,7 @@ class S3Objects(fs.FileSystemHandler):  # type: ignore[misc]
 
 def passing_reason(error: BaseException) -> str | None:
     """What went wrong, in a few words, if the same request may succeed later; None otherwise."""
+    from boto3.exceptions import RetriesExceededError
     from botocore import exceptions
     from urllib3.exceptions import HTTPError
 
@@ -383,12 +393,15 @@ def passing_reason(error: BaseException) -> str | None:
         exceptions.FlexibleChecksumError,
         exceptions.MetadataRetrievalError,
         HTTPError,
+        RetriesExceededError,
         ConnectionError,
         TimeoutError,
     )
-    return _WORDS.get(type(error).__name__, "the connection broke") if isinstance(
-        error, passing
-    ) else None
+    return (
+        _WORDS.get(type(error).__name__, "the connection broke")
+        if isinstance(error, passing)
+        else None
+    )
 
 
 _WORDS = {
