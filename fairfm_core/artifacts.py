@@ -194,7 +194,7 @@ class ArtifactStore(FileStore):
         return files
 
     def _check_arrived(self, kind: str, fingerprint: str, files: Mapping[str, StoredFile]) -> None:
-        """Before anything says that they are there: one listing, whatever the server has answered."""
+        """Before a marker names them: one listing, whatever the server has answered."""
         sizes = self.sizes(kind, fingerprint)
         for name, stored in files.items():
             if sizes.get(name) != stored.size:

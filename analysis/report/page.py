@@ -86,7 +86,7 @@ class FurtherSection:
 def write_report(
     location: str,
     study: str | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     sections: Sequence[FurtherSection] = (),
 ) -> str:
     """Write report.html into the folder `out`, else beside the study; returns its path or URI.

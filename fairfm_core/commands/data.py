@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fairfm_core.commands.places import LocalPath, Place
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -35,7 +37,7 @@ def data() -> None:
 @data.command(cls=Prepare)
 @click.argument("kind")
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(), help="Output folder.")
+@click.option("--out", required=True, type=Place(), help="Output folder, or s3://BUCKET/FOLDER.")
 @click.option(
     "--size",
     type=int,
@@ -89,7 +91,7 @@ def data() -> None:
 )
 @click.option(
     "--split-list",
-    type=click.Path(),
+    type=LocalPath(),
     help="CSV file with columns split and Image Index (chestxray14), index, Path or patient_id"
     " (chexpert) or dicom_id.",
 )
@@ -100,7 +102,7 @@ def data() -> None:
 )
 @click.option(
     "--demographics",
-    type=click.Path(),
+    type=LocalPath(),
     help="CHEXPERT DEMO.xlsx (chexpert) or the folder of MIMIC-IV's tables (mimic-cxr).",
 )
 @click.option(
@@ -189,8 +191,8 @@ def prepare(
     from fairfm_core.config.evaluation import AGE_EDGES
     from fairfm_core.data.duplicates.report import duplicates
     from fairfm_core.data.image_store.exposure import exposure_of
-    from fairfm_core.data.preparation.prepare import prepare as prepare_data
     from fairfm_core.data.preparation.progress import ProgressLine
+    from fairfm_core.data.preparation.remote import prepare_at as prepare_data
 
     prepared = prepare_data(
         kind,
@@ -227,11 +229,11 @@ def prepare(
 
 
 @data.command()
-@click.argument("folder", metavar="DIR", type=click.Path())
+@click.argument("folder", metavar="DIR", type=Place())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--figure",
-    type=click.Path(),
+    type=LocalPath(),
     help="Also draw the cohort and a contact sheet of its images to this .pdf, .svg or .png file.",
 )
 @click.option("--age-edges", default="40,60,80", show_default=True, help="Age-bin edges, in years.")
@@ -239,7 +241,7 @@ def prepare(
     "--against",
     multiple=True,
     metavar="DIR",
-    type=click.Path(),
+    type=Place(),
     help="Also look for copies of images in this prepared data set; may be repeated.",
 )
 def check(
@@ -298,7 +300,7 @@ def check(
 
 
 @data.command()
-@click.argument("folder", metavar="DIR", type=click.Path())
+@click.argument("folder", metavar="DIR", type=LocalPath())
 def seal(folder: str) -> None:
     """Add checksums of every image to the prepared data set in DIR.
 

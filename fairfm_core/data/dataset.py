@@ -148,8 +148,8 @@ def verify(folder: str | Path, manifest: Manifest | None = None) -> PreparedData
     changed = _changed_images(data)
     if changed:
         raise BadInput(
-            f"the images of {data.place} changed after preparation ({changed}); prepare the data set "
-            f"again"
+            f"the images of {data.place} changed after preparation ({changed}); prepare the data "
+            "set again"
         )
     return data
 

@@ -14,8 +14,11 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from pyarrow import fs
 
 from fairfm_core.data.image_store.store import store_digest
 from fairfm_core.data.manifest import (
@@ -33,7 +36,7 @@ from fairfm_core.storage.file_store import FileStore, is_remote, open_remote
 from fairfm_core.storage.kept import cache_folder
 from fairfm_core.storage.locks import file_lock
 
-SOURCE, PARTIAL = "source", ".partial"
+SOURCE, PARTIAL, LOCK = "source", ".partial", ".lock"
 INCOMPLETE = (
     "does not hold what its manifest says: it is being replaced, or damaged; give the same command "
     "again, or prepare the data set again"
@@ -91,10 +94,37 @@ def local_folder(place: str | Path) -> Path:
     folder = key / PurePosixPath(store.root).name
     if not (folder / MANIFEST).exists():
         key.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(key.with_suffix(".lock"), fcntl.LOCK_EX):
+        with file_lock(key.with_suffix(LOCK), fcntl.LOCK_EX):
             if not (folder / MANIFEST).exists():
                 _copy(store, manifest, folder)
     return folder
+
+
+def local_files(place: str) -> Path:
+    """A file or folder of tables on this machine: itself, or its copy of what is at a URI.
+
+    A copy serves as long as the listing of the URI is the same: names, sizes and times. Raises
+    BadInput where there is nothing.
+    """
+    if not is_remote(place):
+        return Path(place)
+    store = data_store(place)
+    found = store.filesystem.get_file_info([store.root])
+    if found[0].type == fs.FileType.Directory:
+        found = store.filesystem.get_file_info(fs.FileSelector(store.root, recursive=True))
+    files = {each.path: (each.size, each.mtime_ns) for each in found if each.is_file}
+    if not files:
+        raise BadInput(f"there is no file or folder {place}")
+    key = copies_folder() / checksum_of(repr((place, sorted(files.items()))).encode())
+    key.parent.mkdir(parents=True, exist_ok=True)
+    with file_lock(key.with_suffix(LOCK), fcntl.LOCK_EX):
+        if not key.exists():
+            with _made(store, key) as partial:
+                for path in files:
+                    (partial / path).parent.mkdir(parents=True, exist_ok=True)
+                    inner = path.removeprefix(store.root).strip("/")
+                    store.download(partial / path, *([inner] if inner else []))
+    return key / store.root
 
 
 def manifest_of(place: str) -> Manifest:
@@ -119,9 +149,9 @@ def node_copies() -> Iterator[NodeCopy]:
 
 def remove_copy(copy: NodeCopy) -> None:
     """Remove a copy; waits for a process that makes it."""
-    with file_lock(copy.folder.with_suffix(".lock"), fcntl.LOCK_EX):
+    with file_lock(copy.folder.with_suffix(LOCK), fcntl.LOCK_EX):
         shutil.rmtree(copy.folder)
-    copy.folder.with_suffix(".lock").unlink(missing_ok=True)
+    copy.folder.with_suffix(LOCK).unlink(missing_ok=True)
 
 
 def upload(folder: Path, place: str) -> None:
@@ -134,26 +164,45 @@ def upload(folder: Path, place: str) -> None:
     store.write_bytes((folder / MANIFEST).read_bytes(), MANIFEST)
 
 
+def adopt_copy(folder: Path, place: str) -> None:
+    """Make a folder that was sent to a URI this machine's copy, unless there is one."""
+    key = copies_folder() / checksum_of((folder / MANIFEST).read_bytes())
+    key.parent.mkdir(parents=True, exist_ok=True)
+    (folder.parent / SOURCE).write_text(f"{place.rstrip('/')}\n")
+    with file_lock(key.with_suffix(LOCK), fcntl.LOCK_EX):
+        if not key.exists():
+            folder.parent.rename(key)
+    shutil.rmtree(folder.parent, ignore_errors=True)
+
+
 def _copy(store: FileStore, manifest: bytes, folder: Path) -> None:
-    """Fetch the files beside their place, verify the images' digest, then move them there."""
-    partial = folder.parent.with_suffix(PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)  # what a kill has left
-    copy = partial / folder.name
-    copy.mkdir(parents=True)
-    try:
+    """Fetch the files of a data set and verify the images' digest."""
+    with _made(store, folder.parent) as partial:
+        copy = partial / folder.name
+        copy.mkdir()
         (copy / MANIFEST).write_bytes(manifest)
-        (partial / SOURCE).write_text(f"{store.location}\n")
-        for name in (COHORT, IMAGES, *([HASHES] if store.exists(HASHES) else [])):
-            store.download(copy / name, name)
-        _check_images(copy)
-    except (OSError, BadInput) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, FileNotFoundError):
+        try:
+            for name in (COHORT, IMAGES, *([HASHES] if store.exists(HASHES) else [])):
+                store.download(copy / name, name)
+            _check_images(copy)
+        except FileNotFoundError as error:
             raise BadInput(f"{store.location} {INCOMPLETE}") from error
-        if isinstance(error, BadInput):
+        except BadInput as error:
             raise BadInput(str(error).replace(str(copy), store.location)) from error
-        raise
-    partial.rename(folder.parent)
+
+
+@contextmanager
+def _made(store: FileStore, key: Path) -> Iterator[Path]:
+    """An empty folder that becomes the folder of a key when the block ends without an exception."""
+    partial = key.with_suffix(PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)  # what a kill has left
+    partial.mkdir()
+    try:
+        (partial / SOURCE).write_text(f"{store.location}\n")
+        yield partial
+        partial.rename(key)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_images(folder: Path) -> None:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from fairfm_core.storage.checksums import CHUNK
 from fairfm_core.storage.durable import temporary_name, write_durably
 from fairfm_core.storage.inspection import listing
 from fairfm_core.storage.markers import is_inner_path, parse_object
-from fairfm_core.storage.s3 import SCHEME, S3Objects, parse_s3_uri
+from fairfm_core.storage.s3 import SCHEME, S3Objects, Upload, parse_s3_uri
+
+ABANDONED_SECONDS = 24 * 3600
+"""After which an upload that has not ended has no sender."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,18 @@ class FileStore:
             target.open("wb") as writing,
         ):
             shutil.copyfileobj(reading, writing, CHUNK)
+
+    def abandoned_uploads(self) -> list[Upload]:
+        """Uploads in parts that no living writer can still be sending; empty except on S3."""
+        if self.objects is None:
+            return []
+        before = datetime.now(UTC) - timedelta(seconds=ABANDONED_SECONDS)
+        return [each for each in self.objects.uploads(self.root) if each.begun < before]
+
+    def abort(self, upload: Upload) -> None:
+        """End an upload in parts and free what it holds."""
+        assert self.objects is not None
+        self.objects.abort(upload)
 
     def discard(self, path: str) -> None:
         """Remove a file, given by its whole path, if there is one."""

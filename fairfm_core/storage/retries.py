@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from fairfm_core.errors import BadInput
 
@@ -77,7 +77,7 @@ class Outage:
             retry=tenacity.retry_if_exception(lambda error: reason_of(error) is not None),
             wait=tenacity.wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
             stop=lambda state: _ending.is_set() or self._failed() >= limit,
-            sleep=_ending.wait,
+            sleep=_pause,
             before_sleep=lambda state: self._tell(_text(state, reason_of), limit),
             retry_error_callback=lambda state: self._give_up(_text(state, reason_of)),
         )
@@ -102,12 +102,16 @@ class Outage:
                 *(self.place, reason, _duration(limit)),
             )
 
-    def _give_up(self, reason: str) -> Answer:
+    def _give_up(self, reason: str) -> NoReturn:
         away = time.monotonic() - (self._began or time.monotonic())
         raise StoreUnavailable(
             f"{self.place} did not answer for {_duration(away)} ({reason}): check the network, the "
             "service and its address, then give the same command again, which resumes"
         )
+
+
+def _pause(seconds: float) -> None:
+    _ending.wait(seconds)
 
 
 def _text(state: object, reason_of: Callable[[BaseException], str | None]) -> str:

@@ -14,7 +14,7 @@ import io
 import tempfile
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -72,7 +72,7 @@ class S3Address:
 
 @dataclass(frozen=True)
 class Upload:
-    """An upload in parts that has begun and not ended: its parts cost money and are seen nowhere."""
+    """An upload in parts that was begun and not ended; its parts cost money and are not seen."""
 
     path: str
     identity: str
@@ -87,8 +87,9 @@ def parse_s3_uri(uri: str) -> tuple[S3Address, str]:
     parts = urllib.parse.urlsplit(uri)
     if "@" in parts.netloc:
         raise BadInput(
-            f"s3://...@{parts.netloc.rpartition('@')[2]}: credentials do not belong in a URI, which "
-            "is printed and stored; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            f"s3://...@{parts.netloc.rpartition('@')[2]}: credentials do not belong in a URI, "
+            "which is printed and stored; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "AWS_PROFILE"
         )
     if not parts.netloc:
         raise BadInput(f"{uri}: names no bucket; write s3://BUCKET/FOLDER")
@@ -104,7 +105,7 @@ def parse_s3_uri(uri: str) -> tuple[S3Address, str]:
     return S3Address(host, options.get("region")), path
 
 
-class S3Objects(fs.FileSystemHandler):  # type: ignore[misc]
+class S3Objects(fs.FileSystemHandler):
     """What pyarrow asks a filesystem, and what it has no question for; paths are `bucket/key`."""
 
     def __init__(self, address: S3Address) -> None:
@@ -168,12 +169,10 @@ class S3Objects(fs.FileSystemHandler):  # type: ignore[misc]
 
     def remove(self, path: str, before: bytes) -> None:
         """Delete an object unless it has changed from `before`."""
-        try:
+        with suppress(FileNotFoundError, FileExistsError):
             held, tag = self._read(path)
             if held == before:
                 self._call("delete_object", path, IfMatch=tag)
-        except (FileNotFoundError, FileExistsError):
-            pass
 
     def uploads(self, folder: str) -> Iterator[Upload]:
         """Uploads in parts below a folder that have not ended."""
@@ -192,10 +191,8 @@ class S3Objects(fs.FileSystemHandler):  # type: ignore[misc]
 
     def abort(self, upload: Upload) -> None:
         """End an upload in parts and free what it holds."""
-        try:
+        with suppress(FileNotFoundError):  # it has ended meanwhile
             self._call("abort_multipart_upload", upload.path, UploadId=upload.identity)
-        except FileNotFoundError:
-            pass  # it has ended meanwhile
 
     # What pyarrow asks.
 
@@ -452,7 +449,7 @@ class _Spooled:
 
     def __init__(self, objects: S3Objects, path: str) -> None:
         self._objects, self._path = objects, path
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with this
         self.write, self.tell, self.flush = self._file.write, self._file.tell, self._file.flush
         self.closed = False
 

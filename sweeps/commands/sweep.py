@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fairfm_core.commands.places import LocalPath
 from sweeps.cli import SOME_FAILED
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sweeps.preflight.findings import StudyFindings
     from sweeps.status.status import StudyStatus
 
-STUDY = click.argument("study", type=click.Path(path_type=Path))
+STUDY = click.argument("study", type=LocalPath(path_type=Path))
 RESULTS = click.option(
     "--results",
     default="results",
@@ -229,9 +230,16 @@ def run(
 def _print_outcome(outcome: RunOutcome, results: str) -> None:
     """Print the end of a run: failures, the front, and where the report and MLflow are."""
     from analysis.front.outputs import write_front
+<<<<<<< HEAD
     from sweeps.commands.track import experiment_url
     from sweeps.found.section import write_study_report
     from sweeps.tracking.destination import sync_command
+=======
+    from analysis.report.page import write_report
+    from fairfm_core.artifacts import open_store
+    from sweeps.commands.track import experiment_url
+    from sweeps.tracking.destination import is_inside, sync_command
+>>>>>>> ff32f9c (--out s3://, tables from s3://, abandoned uploads, Ray's files on the same store)
 
     name = outcome.plan.spec.study
     total = len(outcome.plan.trials)
@@ -256,5 +264,5 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
         )
     if outcome.experiment is not None:
         click.echo(f"MLflow: {experiment_url(outcome.uri, outcome.experiment)}")
-        if outcome.uri.startswith("sqlite"):
+        if is_inside(outcome.uri, open_store(results)):
             click.echo(f"  (start it with: fairfm ui --results {results})")

@@ -68,6 +68,14 @@ LOSS_MESSAGES = (
 """What gloo says when a peer is gone, in a plain RuntimeError as torch uses for its own bugs."""
 
 
+def ray_storage(location: str) -> dict[str, Any]:
+    """Where Ray keeps its own files, as its configuration names it: tried again as ours are."""
+    store = open_store(location)
+    if store.objects is None:
+        return {"storage_path": location}
+    return {"storage_path": store.root, "storage_filesystem": store.filesystem}
+
+
 def groups_waiting() -> int:
     """How many groups of several workers wait for resources; asks a connected Ray.
 
@@ -124,7 +132,7 @@ def _trainer(work: dict[str, Any], bundle: Mapping[str, float], scratch: str) ->
         run_config=train.RunConfig(
             # A new name for each attempt: Ray Train would resume one that it knows in its own way.
             name=f"workers-{time.time_ns()}",
-            storage_path=scratch,
+            **ray_storage(scratch),
             # Tune starts the trial again, as it does for a stage of one worker.
             failure_config=train.FailureConfig(
                 max_failures=0, controller_failure_limit=MAX_FALSE_STARTS

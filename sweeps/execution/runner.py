@@ -95,6 +95,8 @@ def run_study(
     uri = tracking_uri(study.tracking.uri, store)
     folder_findings(store).check()
     claim_results(store)
+    for upload in store.abandoned_uploads():
+        store.abort(upload)
     plan = make_plan(study)
     with study_lock(store, study.study):
         search = open_search(study, store)

@@ -17,7 +17,7 @@ from ray.tune.utils.object_cache import _ObjectCache
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
-from sweeps.execution.data_parallel import groups_waiting
+from sweeps.execution.data_parallel import groups_waiting, ray_storage
 from sweeps.execution.events import Listener, RunEnded, StageEvents
 from sweeps.execution.jobs import Grow, Growth, Job
 from sweeps.execution.shared_work import SharedWork
@@ -85,7 +85,7 @@ def fit_jobs(
     )
     run_config = tune.RunConfig(
         name="fairfm",
-        storage_path=scratch,
+        **ray_storage(scratch),
         verbose=0,
         callbacks=[StageEvents(known, listeners, store, check)],
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),

@@ -8,8 +8,8 @@ the stage has ended. The heartbeat is one small file for all claims of a driver.
 clocks of two machines: a driver counts as dead when its heartbeat has not changed for
 `TAKEOVER_SECONDS` of the observer's own clock, or at once when its process on this machine is gone.
 
-On a local disk and on NFS a claim appears by a hard link, which one driver alone can make, and on S3
-by a conditional write. Other object stores have nothing like it in pyarrow: there a claim is
+On a local disk and on NFS a claim appears by a hard link, which one driver alone can make, and on
+S3 by a conditional write. Other object stores have nothing like it in pyarrow: there a claim is
 written, and counts if it is still the same after `SETTLE_SECONDS`. Two drivers whose writes are
 further apart than that both do the work, as they would without claims. Both end in the same bits,
 and publishing is atomic: nothing worse happens.
@@ -39,6 +39,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.locks import file_lock
 from fairfm_core.storage.markers import parse_object
+from fairfm_core.storage.retries import StoreUnavailable
 from sweeps.processes import process_status
 
 CLAIMS = "claims"
@@ -114,7 +115,7 @@ class Claims:
         self._others: dict[str, tuple[float, Driver]] = {}
         """Who holds a claim, and when to look at it again."""
         self._beats: dict[str, tuple[int | None, float, float]] = {}
-        """The heartbeat of each other driver, since when it has been the same, and the last look."""
+        """Heartbeat of each other driver, since when it is the same, and when it was last read."""
         self._closed = threading.Event()
         self._beat(0)
         self._thread = threading.Thread(
@@ -137,6 +138,15 @@ class Claims:
                 self.release(names)
                 return holder
         return self.driver if any(self._mine[name] is not None for name in names) else None
+
+    def check_conditions(self) -> None:
+        """Raise StoreUnavailable for an S3 server that ignores the conditions of a write."""
+        objects, place = self._store.objects, self._store.path(*_heartbeat(self.driver))
+        if objects is not None and objects.create(place, self._content()):
+            raise StoreUnavailable(
+                f"{self._store.location}: this storage service ignores conditional writes "
+                "(If-None-Match), so two runs could not be told apart; use one that has them"
+            )
 
     def take_or_wait(self, name: str) -> Driver | None:
         """Claim one name, if need be when its holder is known to be dead; None when it is held.

@@ -36,6 +36,7 @@ def study_lock(store: ArtifactStore, study: str) -> Iterator[None]:
     """
     if store.objects is not None:
         with Claims(store) as claims:
+            claims.check_conditions()
             _claim(claims, f"{STUDY}{study}", _taken(store, study))
             _refuse_claimed(store, [UPKEEP], _repaired(store))
             yield
