@@ -5,8 +5,8 @@
     <cache>/data/<key>.partial      a copy that is being made, or was cut short by a kill
     <cache>/data/<key>.lock         held while it is made
 
-The key is the checksum of the manifest, which is read from the store each time, so a data set that
-has changed is another copy. Copies may be removed at any time while nothing runs.
+The key is the checksum of the manifest and the name. The manifest is read from the store each time,
+so a data set that has changed is another copy. Copies may be removed while nothing runs.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def local_folder(place: str | Path) -> Path:
             f"{place} holds no prepared data set (there is no {MANIFEST}); make one with: "
             f"{PREPARE} {place}"
         ) from None
-    key = copies_folder() / checksum_of(manifest)
-    folder = key / PurePosixPath(store.root).name
+    folder = _place_of(store, manifest)
+    key = folder.parent
     if not (folder / MANIFEST).exists():
         key.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(key.with_suffix(LOCK), fcntl.LOCK_EX):
@@ -166,13 +166,19 @@ def upload(folder: Path, place: str) -> None:
 
 def adopt_copy(folder: Path, place: str) -> None:
     """Make a folder that was sent to a URI this machine's copy, unless there is one."""
-    key = copies_folder() / checksum_of((folder / MANIFEST).read_bytes())
+    key = _place_of(data_store(place), (folder / MANIFEST).read_bytes()).parent
     key.parent.mkdir(parents=True, exist_ok=True)
     (folder.parent / SOURCE).write_text(f"{place.rstrip('/')}\n")
     with file_lock(key.with_suffix(LOCK), fcntl.LOCK_EX):
         if not key.exists():
             folder.parent.rename(key)
     shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _place_of(store: FileStore, manifest: bytes) -> Path:
+    """Where the copy of a data set with this manifest and the name that it has in a store lies."""
+    name = PurePosixPath(store.root).name
+    return copies_folder() / checksum_of(manifest + name.encode()) / name
 
 
 def _copy(store: FileStore, manifest: bytes, folder: Path) -> None:
