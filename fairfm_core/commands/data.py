@@ -313,6 +313,25 @@ def seal(folder: str) -> None:
     click.echo(f"{folder}: checksums of {len(sealed.frame):,} images, digest {sealed.digest}")
 
 
+@data.command()
+@click.option("--delete", is_flag=True, help="Delete them.  [default: list them only]")
+def copies(delete: bool) -> None:
+    """List this machine's copies of what was read from s3://, with sizes.
+
+    They are in the user's cache folder and are made again when they are needed. Delete them while
+    nothing uses them.
+    """
+    from fairfm_core.data.node_copy import copies_folder, node_copies, remove_copy
+
+    found = list(node_copies())
+    for copy in found:
+        click.echo(f"{copy.size / 1e6:>10,.1f} MB  {copy.source or 'never finished'}")
+        if delete:
+            remove_copy(copy)
+    total = f"{sum(copy.size for copy in found) / 1e6:,.1f} MB in {copies_folder()}"
+    click.echo(f"{total} {'deleted' if delete else 'can be deleted with --delete'}")
+
+
 def _records(table: pd.DataFrame) -> Any:
     """A table's rows as JSON values."""
     import json
