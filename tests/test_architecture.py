@@ -37,6 +37,7 @@ ORDER = {
         data.cohort data.splits data.manifest
         data.balancing
         data.image_store
+        data.node_copy
         data.dataset
         data.duplicates data.contact_sheet
         data.summary data.summary_figure
@@ -100,9 +101,11 @@ ORDER = {
 # What analysis may take of the core: nothing that trains.
 ANALYSIS_MAY_USE = (
     "artifacts",
+    "commands.places",
     "config",
     "cores",
     "data.cohort",
+    "data.node_copy",
     "errors",
     "evaluation",
     "seeding",

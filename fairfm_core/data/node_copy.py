@@ -78,7 +78,7 @@ def local_folder(place: str | Path) -> Path:
     """The folder of a prepared data set on this machine: itself, or its copy of what is at a URI.
 
     Processes that need the same copy wait for the one that makes it. A copy that a kill has cut
-    short is made anew. Raises BadInput where the URI holds no prepared data set.
+    short is made again. Raises BadInput where the URI holds no prepared data set.
     """
     if isinstance(place, Path) or not is_remote(place):
         return Path(place)

@@ -42,7 +42,7 @@ def stop_waiting() -> None:
 
 
 def patience() -> float:
-    """Seconds that a store may be away; raises BadInput where the variable is no such number."""
+    """Seconds that a store may be away; raises BadInput where the variable says anything else."""
     text = os.environ.get(VARIABLE, "")
     try:
         seconds = float(text or PATIENCE_SECONDS)
