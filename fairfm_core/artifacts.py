@@ -148,7 +148,8 @@ class ArtifactStore(FileStore):
         folder = Path(self.root, kind, fingerprint)
         if not self.is_local:
             place = self.path(kind, fingerprint)
-            self.filesystem.move(f"{place}/{DONE}", f"{place}/{DAMAGED}")
+            with suppress(FileNotFoundError):  # another worker was first
+                self.filesystem.move(f"{place}/{DONE}", f"{place}/{DAMAGED}")
         elif folder.is_symlink():
             folder.unlink()
         else:

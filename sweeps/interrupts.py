@@ -21,7 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 from fairfm_core.errors import BadInput
-from fairfm_core.storage.retries import stop_waiting
+from fairfm_core.storage.retries import stop_waiting, wait_again
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that end a command: Ctrl-C, a scheduler's request to stop, a closed terminal, and a
@@ -74,6 +74,7 @@ def interrupts_noted() -> Iterator[Check]:
         yield lambda: None  # only the main thread may handle signals, and only it is interrupted
         return
     begun = len(_received)
+    wait_again()
 
     def check() -> None:
         if _received[begun:]:

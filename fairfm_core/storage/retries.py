@@ -11,9 +11,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from fairfm_core.errors import BadInput
+
+if TYPE_CHECKING:
+    import tenacity
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,11 @@ class StoreUnavailable(OSError):
 def stop_waiting() -> None:
     """The process is to end: from now on nothing is tried again."""
     _ending.set()
+
+
+def wait_again() -> None:
+    """What was to end has ended, in a process that goes on."""
+    _ending.clear()
 
 
 def patience() -> float:
@@ -76,22 +84,25 @@ class Outage:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: reason_of(error) is not None),
             wait=tenacity.wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
-            stop=lambda state: _ending.is_set() or self._failed() >= limit,
+            stop=lambda state: _ending.is_set() or self._failed(state) >= limit,
             sleep=_pause,
             before_sleep=lambda state: self._tell(_text(state, reason_of), limit),
-            retry_error_callback=lambda state: self._give_up(_text(state, reason_of)),
+            retry_error_callback=lambda state: self._give_up(state, _text(state, reason_of)),
         )
         answer: Answer = retrying(call)
         self._began, self._told = None, False
         return answer
 
-    def _failed(self) -> float:
-        """Note a failure; returns for how many seconds the store has been away."""
+    def _failed(self, state: tenacity.RetryCallState) -> float:
+        """Note a failure; returns for how many seconds the store has been away.
+
+        It is away for a call that fails all the while, even if others are answered between.
+        """
         now = time.monotonic()
         if self._began is None or now - self._last > SEPARATE_SECONDS:
             self._began, self._told = now, False
         self._last = now
-        return now - self._began
+        return max(now - self._began, now - state.start_time)
 
     def _tell(self, reason: str, limit: float) -> None:
         away = time.monotonic() - (self._began or time.monotonic())
@@ -102,8 +113,8 @@ class Outage:
                 *(self.place, reason, _duration(limit)),
             )
 
-    def _give_up(self, reason: str) -> NoReturn:
-        away = time.monotonic() - (self._began or time.monotonic())
+    def _give_up(self, state: tenacity.RetryCallState, reason: str) -> NoReturn:
+        away = self._failed(state)
         raise StoreUnavailable(
             f"{self.place} did not answer for {_duration(away)} ({reason}): check the network, the "
             "service and its address, then give the same command again, which resumes"
@@ -114,9 +125,9 @@ def _pause(seconds: float) -> None:
     _ending.wait(seconds)
 
 
-def _text(state: object, reason_of: Callable[[BaseException], str | None]) -> str:
-    error = state.outcome.exception()  # type: ignore[attr-defined]
-    return reason_of(error) or ""
+def _text(state: tenacity.RetryCallState, reason_of: Callable[[BaseException], str | None]) -> str:
+    error = None if state.outcome is None else state.outcome.exception()
+    return "" if error is None else reason_of(error) or ""
 
 
 def _duration(seconds: float) -> str:

@@ -62,6 +62,10 @@ LASTING = {
 Answer = TypeVar("Answer")
 
 
+class Unsupported(StoreUnavailable):
+    """The server does not know such a request."""
+
+
 @dataclass(frozen=True)
 class S3Address:
     """Where a bucket is served; None: as boto3's configuration says."""
@@ -171,8 +175,12 @@ class S3Objects(fs.FileSystemHandler):
         """Delete an object unless it has changed from `before`."""
         with suppress(FileNotFoundError, FileExistsError):
             held, tag = self._read(path)
-            if held == before:
+            if held != before:
+                return
+            try:
                 self._call("delete_object", path, IfMatch=tag)
+            except Unsupported:  # which leaves the moment since the content was read
+                self.delete_file(path)
 
     def uploads(self, folder: str) -> Iterator[Upload]:
         """Uploads in parts below a folder that have not ended."""
@@ -418,7 +426,8 @@ def _lasting(error: Any, path: str, call: str) -> Exception:
         return FileNotFoundError(2, "No such object", path)
     known = LASTING.get(code)
     what = known.format(call=call) if known else f"{code}: {error.response['Error'].get('Message')}"
-    return StoreUnavailable(f"s3://{path.rstrip('/')} cannot be used: {what}")
+    kind = Unsupported if code == "NotImplemented" else StoreUnavailable
+    return kind(f"s3://{path.rstrip('/')} cannot be used: {what}")
 
 
 def _code(error: Any) -> str:

@@ -323,3 +323,35 @@ def test_a_patience_that_is_no_number_is_refused(
     monkeypatch.setenv(retries.VARIABLE, text)
     with pytest.raises(BadInput, match="FAIRFM_STORE_PATIENCE must be a number of seconds from 0"):
         retries.patience()
+
+
+@pytest.mark.usefixtures("quick_pauses")
+def test_an_object_that_always_fails_is_given_up_although_others_are_answered(
+    store: ArtifactStore, faulty: FaultyS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(retries.VARIABLE, "2")
+    store.write_bytes(CONTENT, "a")
+    objects, path = objects_of(store), store.path("a")
+
+    def failing(where: dict[str, str]) -> None:
+        assert store.read_bytes("a") == CONTENT  # another call, which ends what seemed an outage
+        raise ConnectionResetError
+
+    with pytest.raises(StoreUnavailable, match=r"did not answer for \d s \(the connection broke\)"):
+        objects._attempt("get_object", path, failing)
+
+
+def test_a_server_without_conditional_deletes_deletes(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write_bytes(b"mine", "lock")
+    ask = objects_of(store)._call
+
+    def unable(call: str, path: str, **values: object) -> object:
+        if "IfMatch" in values:
+            raise s3.Unsupported("no such condition")
+        return ask(call, path, **values)
+
+    monkeypatch.setattr(objects_of(store), "_call", unable)
+    objects_of(store).remove(store.path("lock"), b"mine")
+    assert not store.exists("lock")
