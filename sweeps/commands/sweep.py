@@ -230,16 +230,10 @@ def run(
 def _print_outcome(outcome: RunOutcome, results: str) -> None:
     """Print the end of a run: failures, the front, and where the report and MLflow are."""
     from analysis.front.outputs import write_front
-<<<<<<< HEAD
-    from sweeps.commands.track import experiment_url
-    from sweeps.found.section import write_study_report
-    from sweeps.tracking.destination import sync_command
-=======
-    from analysis.report.page import write_report
     from fairfm_core.artifacts import open_store
     from sweeps.commands.track import experiment_url
+    from sweeps.found.section import write_study_report
     from sweeps.tracking.destination import is_inside, sync_command
->>>>>>> ff32f9c (--out s3://, tables from s3://, abandoned uploads, Ray's files on the same store)
 
     name = outcome.plan.spec.study
     total = len(outcome.plan.trials)

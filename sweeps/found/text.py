@@ -43,14 +43,10 @@ def search_output(
         drawn = surfaces(reading, searched, shares)
         for form in FORMS:
             content = search_figure(reading, searched, own, form)
-<<<<<<< HEAD
-            yield f"wrote {_write(reading, content, f'search.{searched.cell}.{form}', out)}"
+            yield f"wrote {write_output(*kept, content, f'search.{searched.cell}.{form}', out)}"
         for form in FORMS if drawn else ():
             content = surface_figure(f"search {reading.study.study}, {searched.cell}", drawn, form)
-            yield f"wrote {_write(reading, content, f'surface.{searched.cell}.{form}', out)}"
-=======
-            yield f"wrote {write_output(*kept, content, f'search.{searched.cell}.{form}', out)}"
->>>>>>> ff32f9c (--out s3://, tables from s3://, abandoned uploads, Ray's files on the same store)
+            yield f"wrote {write_output(*kept, content, f'surface.{searched.cell}.{form}', out)}"
 
 
 READING = (
