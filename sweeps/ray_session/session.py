@@ -52,6 +52,8 @@ ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     # Tune's snapshots are not used: the `done` markers in the store are the state.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # A process for each core would wait for a task. Stages run in actors, which start their own.
+    "RAY_prestart_worker_first_driver": "0",
     # The driver handles interrupts.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
