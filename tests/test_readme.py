@@ -2,13 +2,15 @@
 
 A block marked `file=NAME` is written to that file, one marked `test` is run, and what stands in one
 marked `prints` is printed, `...` apart. Pages of one journey share a folder, in order: the how-to
-pages go on where the tutorial ends.
+pages go on where the tutorial ends. The README's `fairfm` is a process of its own, as a user's is;
+of the others each is a fork of one process that has imported everything.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from .pages import PAGES, ROOT, blocks
+from .warm.starting import warm_fairfm
 
 JOURNEYS: dict[str, tuple[str, ...]] = {
     "readme": ("README.md",),
@@ -99,7 +102,8 @@ def keep_to_one_core() -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("journey", JOURNEYS)
 def test_the_marked_blocks_run(journey: str, tmp_path: Path) -> None:
-    steps = ['fairfm() { "$PYTHON" -m sweeps "$@"; }', *map(script, JOURNEYS[journey])]
+    command = '"$PYTHON" -m sweeps' if journey == "readme" else shlex.join(warm_fairfm())
+    steps = [f'fairfm() {{ {command} "$@"; }}', *map(script, JOURNEYS[journey])]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(steps)],
         cwd=tmp_path,
