@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from .one_core import ONE_CORE
 from .pages import PAGES, ROOT, blocks
 from .warm.starting import warm_fairfm
 
@@ -89,14 +90,6 @@ def line_of(shown: str) -> str:
     return re.escape(shown).replace(re.escape("..."), ".*") + "\n"
 
 
-def keep_to_one_core() -> None:
-    """Of the two that most machines have, each of two test processes takes its own: a sweep on one
-    core starts half as many workers."""
-    cores = sorted(os.sched_getaffinity(0))
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    os.sched_setaffinity(0, {cores[number % len(cores)]})
-
-
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(3600)
@@ -107,8 +100,9 @@ def test_the_marked_blocks_run(journey: str, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(steps)],
         cwd=tmp_path,
-        env=os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
-        preexec_fn=None if journey == "readme" else keep_to_one_core,
+        env=os.environ
+        | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+        | ({} if journey == "readme" else ONE_CORE),
         capture_output=True,
         text=True,
         check=False,

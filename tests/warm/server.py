@@ -39,8 +39,10 @@ def next_command(place: Path, tests: int) -> None:
     Returns only in a fork, which is to run the command that was asked for.
     """
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(place))
+        beginning = place.with_suffix(".new")
+        listening.bind(str(beginning))
         listening.listen()
+        beginning.rename(place)
         listening.settimeout(LOOK_SECONDS)
         while place.exists() and Path(f"/proc/{tests}").exists():
             with suppress(TimeoutError), listening.accept()[0] as client:

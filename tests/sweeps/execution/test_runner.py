@@ -25,6 +25,7 @@ import yaml
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 
+from ...one_core import ONE_CORE
 from ..conftest import STUDY, Fairfm, NewDatabase, WriteStudy
 
 pytestmark = pytest.mark.ray
@@ -344,7 +345,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory, study_values: dict[str, A
     }
     study = folder / "study.yaml"
     study.write_text(yaml.safe_dump({**study_values, **changes}))
-    process = start(study, folder / "results", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    process = start(study, folder / "results", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", **ONE_CORE)
     printed, _ = process.communicate()
     assert process.returncode == 1, printed
     return study, folder / "results", printed

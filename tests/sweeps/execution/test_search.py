@@ -52,7 +52,9 @@ def finished(
     """The folder of the study and its results, run without interruption."""
     folder = tmp_path_factory.mktemp("searched")
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
-    done = fairfm("sweep", "run", folder / "study.yaml", "--results", folder / "results")
+    done = fairfm(
+        "sweep", "run", folder / "study.yaml", "--results", folder / "results", "--cpus", 1
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "16 of 16 trials done" in done.stdout
     assert "apparent → confirmed (expected) on validation" in done.stdout
