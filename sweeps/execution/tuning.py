@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -23,8 +24,10 @@ from sweeps.execution.jobs import Grow, Growth, Job
 from sweeps.execution.shared_work import SharedWork
 from sweeps.execution.stage_scheduler import Groups, StageSearcher
 from sweeps.execution.trainable import run_as_trial
+from sweeps.execution.waiting import WaitWatch
 from sweeps.interrupts import Check
 from sweeps.preflight.resources import WORKERS, held
+from sweeps.timing.work import Waits
 
 MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
@@ -76,6 +79,7 @@ def fit_jobs(
     known = dict(jobs)
     groups = Groups(_groups_of(bundles), GroupWatch())
     growing = _noting(grow, known, groups) if grow else None
+    waits = WaitWatch(known, bundles, partial(_tell, listeners))
     searcher = StageSearcher(jobs, done, shared, groups, growing)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
@@ -87,7 +91,7 @@ def fit_jobs(
         name="fairfm",
         storage_path=scratch,
         verbose=0,
-        callbacks=[StageEvents(known, listeners, store, check)],
+        callbacks=[StageEvents(known, listeners, store, check, waits)],
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
@@ -99,6 +103,11 @@ def fit_jobs(
         check()  # what has gone wrong inside Tune may follow from what ends the run
         raise
     return searcher.stopped
+
+
+def _tell(listeners: Sequence[Listener], waits: Waits) -> None:
+    for listener in listeners:
+        listener.work_waits(waits)
 
 
 def _noting(grow: Grow, known: dict[str, Job], groups: Groups) -> Grow:

@@ -177,6 +177,9 @@ class TrackingThread:
     def worker_lost(self, stage: Stage, reason: str) -> None:
         """Write nothing: the run goes on."""
 
+    def work_waits(self, waits: object) -> None:
+        """Write nothing: the run goes on."""
+
     def close(self, killed: bool, seconds: float = CLOSE_SECONDS) -> None:
         """Write what is queued, within `seconds`; `killed` ends open runs as KILLED."""
         for record in list(self._open.values()) if killed else []:
