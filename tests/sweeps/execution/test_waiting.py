@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from fairfm_core.stages import Stage
 from sweeps.execution.jobs import Job
 from sweeps.execution.waiting import LOOK_SECONDS, PATIENCE_SECONDS, WaitWatch
-from sweeps.ray_session.reservations import Reservation, ClusterUsage
+from sweeps.ray_session.reservations import ClusterUsage, Reservation
 from sweeps.timing.work import Waits
 
 from ..conftest import NewDatabase
