@@ -35,6 +35,10 @@ class StageFailed(RuntimeError):
     """A stage cannot finish for a reason that a retry will not change, such as a diverged loss."""
 
 
+class GpuUnusable(BadInput):
+    """A GPU is reserved on a node whose torch cannot use it: training would run on the CPU."""
+
+
 class Damaged(BadInput):
     """A stored artifact whose content is not what was stored; the message is one line."""
 

@@ -28,6 +28,7 @@ from ray.util.placement_group import (
 from fairfm_core.artifacts import open_store
 from fairfm_core.stages import Stage
 from sweeps.preflight.resources import WORKERS
+from sweeps.ray_session.gpus import node_name
 
 ENVIRONMENT = {
     # Waiting for resources is not a failure; nothing else takes long at start-up.
@@ -100,6 +101,7 @@ def run_workers(
         "scratch": scratch,
         "rows": rows,
         "cores": int(bundle["CPU"]),
+        "gpu": bool(bundle.get("GPU")),
     }
     try:
         _trainer(work, bundle, scratch).fit()
@@ -140,12 +142,15 @@ def _work(work: dict[str, Any]) -> None:
     from ray import train
 
     from fairfm_core.training.device import make_deterministic
+    from fairfm_core.training.hardware import check_gpu
     from fairfm_core.training.pretraining.data_parallel import run_shared
 
     stage, rows = work["stage"], work["rows"]
     if train.get_context().get_world_rank() == 0:
         _note_reserved(stage, work["scratch"])
     make_deterministic(max(1, work["cores"]))
+    if work["gpu"]:
+        check_gpu(node_name())
     run_shared(
         stage,
         open_store(work["location"]),

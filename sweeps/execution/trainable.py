@@ -13,12 +13,13 @@ from typing import Any
 from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.errors import BadInput, StageFailed
+from fairfm_core.errors import BadInput, GpuUnusable, StageFailed
 from fairfm_core.running import run_stage, run_together
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
-from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, UNWRITABLE
+from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, STOPS
 from sweeps.preflight.resources import WORKERS
+from sweeps.ray_session.gpus import node_name
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +54,16 @@ def run_as_trial(
         if WORKERS in bundle:
             outcome = _run_by_workers(job, store, bundle, scratch)
         else:
-            _prepare_process(max(1, int(bundle["CPU"])))
+            _prepare_process(bundle)
             outcome = _run(job, store)
     except WorkersLost:
         raise
     except OSError as error:
         outcome = {FAILED: _record_failure(store, job, str(error))}
         if error.errno in DISK_ERRORS:
-            outcome[UNWRITABLE] = True
+            outcome[STOPS] = disk_lost(error)
+    except GpuUnusable as error:
+        outcome = {FAILED: _record_failure(store, job, str(error)), STOPS: str(error)}
     except (StageFailed, BadInput) as error:
         outcome = {FAILED: _record_failure(store, job, str(error))}
     except Exception as error:  # a worker's boundary: a bug in one stage must not end the sweep
@@ -95,10 +98,19 @@ def _plain(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float
     return {fingerprint: dict(row) for fingerprint, row in rows.items()}
 
 
-def _prepare_process(threads: int) -> None:
+def _prepare_process(bundle: Mapping[str, float]) -> None:
+    """Let torch use the cores of the bundle, and make sure that it uses the GPU."""
     from fairfm_core.training.device import make_deterministic
+    from fairfm_core.training.hardware import check_gpu
 
-    make_deterministic(threads)
+    make_deterministic(max(1, int(bundle["CPU"])))
+    if bundle.get("GPU"):
+        check_gpu(node_name())
+
+
+def disk_lost(error: OSError) -> str:
+    """Why a run ends whose files can no longer be used."""
+    return f"files can no longer be read or written ({error})"
 
 
 def _release_memory() -> None:

@@ -12,7 +12,7 @@ import pytest
 from fairfm_core.stages import Stage
 from sweeps.execution import trainable
 from sweeps.execution.jobs import Job
-from sweeps.execution.stage_scheduler import FAILED, UNWRITABLE, StageSearcher
+from sweeps.execution.stage_scheduler import FAILED, STOPS, StageSearcher
 
 STAGE = Stage("features", {}, "", "")
 
@@ -29,7 +29,7 @@ def last_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, di
 
             reports: list[dict[str, Any]] = []
             monkeypatch.setattr(trainable, "run_stage", fail)
-            monkeypatch.setattr(trainable, "_prepare_process", lambda threads: None)
+            monkeypatch.setattr(trainable, "_prepare_process", lambda bundle: None)
             monkeypatch.setattr(trainable.tune, "report", reports.append)
             trainable.run_as_trial(
                 {"job": "x"}, {"x": Job((STAGE,), (STAGE,))}, str(tmp_path), {"x": {"CPU": 1.0}}
@@ -45,15 +45,15 @@ def test_no_other_stage_is_tried_on_a_disk_that_fails(
 ) -> None:
     number = getattr(errno, name)
     report = last_report[number]
-    assert report[UNWRITABLE]
     assert os.strerror(number) in report[FAILED]
+    assert report[STOPS] == f"files can no longer be read or written ({report[FAILED]})"
     job = Job((STAGE,), (STAGE,))
     searcher = StageSearcher({job.name: job, "other": job}, ())
     searcher.suggest("a")
     searcher.on_trial_complete("a", report)
-    assert searcher.stopped == report[FAILED]
+    assert searcher.stopped == report[STOPS]
     assert searcher.suggest("b") == "FINISHED"
 
 
 def test_a_missing_file_stops_one_stage_alone(last_report: dict[int, dict[str, Any]]) -> None:
-    assert UNWRITABLE not in last_report[errno.ENOENT]
+    assert STOPS not in last_report[errno.ENOENT]
