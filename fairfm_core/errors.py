@@ -8,6 +8,12 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+SECRET_KEYS = {"password", "passwd", "pwd", "sslpassword", "token", "secret_key", "session_token"}
+"""Keys of a URI's query that hold a secret."""
+
+_USER_INFO = re.compile(r"\b((?!sqlite)[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
+_SECRET = re.compile(rf"([?&](?:{'|'.join(sorted(SECRET_KEYS))})=)[^&\s'\"]+", re.IGNORECASE)
+
 
 class BadInput(ValueError):
     """Invalid input; the message says what was given, what is allowed and how to fix it."""
@@ -91,3 +97,11 @@ def first_ten(items: Iterable[object]) -> str:
     listed = [str(item) for item in items]
     rest = f", ... ({len(listed)} in all)" if len(listed) > 10 else ""
     return ", ".join(listed[:10]) + rest
+
+
+def redacted(text: str) -> str:
+    """Text for people, such as an error of MLflow, with `***` for every user, password and token.
+
+    Covers URIs that are not well-formed too: everything up to the last `@` is replaced.
+    """
+    return _SECRET.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))

@@ -115,11 +115,14 @@ def _trainer(work: dict[str, Any], bundle: Mapping[str, float], scratch: str) ->
     from ray.train.torch import TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
+    from sweeps.execution.gloo import NodeTorchConfig
+
     each = {name: bundle[name] for name in ("CPU", "GPU") if name in bundle}
     hidden = {} if "GPU" in each else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
     return TorchTrainer(
         _work,
         train_loop_config=work,
+        torch_config=NodeTorchConfig(),
         scaling_config=train.ScalingConfig(
             num_workers=int(bundle[WORKERS]), use_gpu="GPU" in each, resources_per_worker=each
         ),

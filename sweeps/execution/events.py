@@ -11,6 +11,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import redacted
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import failures_of
@@ -155,4 +156,4 @@ def _why_lost(trial: TuneTrial) -> str:
     # Tune's own `get_error` reads a copy of this file, which is made later.
     written = Path(trial.error_file).read_text() if trial.error_file else ""
     error = FAILURE_HEADER.split(written)[-1].strip()
-    return why_lost(error) or (error.splitlines() or ["no cause known"])[0]
+    return why_lost(error) or redacted((error.splitlines() or ["no cause known"])[0])

@@ -13,7 +13,7 @@ from typing import Any
 from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.errors import BadInput, GpuUnusable, StageFailed
+from fairfm_core.errors import BadInput, GpuUnusable, StageFailed, redacted
 from fairfm_core.running import run_stage, run_together
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
@@ -67,7 +67,7 @@ def run_as_trial(
     except (StageFailed, BadInput) as error:
         outcome = {FAILED: _record_failure(store, job, str(error))}
     except Exception as error:  # a worker's boundary: a bug in one stage must not end the sweep
-        log.error("%s", traceback.format_exc())
+        log.error("%s", redacted(traceback.format_exc()))
         outcome = {FAILED: _record_failure(store, job, f"{type(error).__name__}: {error}")}
     finally:
         _release_memory()
@@ -121,7 +121,8 @@ def _release_memory() -> None:
 
 
 def _record_failure(store: ArtifactStore, job: Job, reason: str) -> str:
-    """Record why the job's unfinished stages failed; returns the reason."""
+    """Record why the job's unfinished stages failed; returns the reason, without passwords."""
+    reason = redacted(reason)
     for stage in job.wanted:
         try:
             store.record_failure(stage.fingerprint, reason)

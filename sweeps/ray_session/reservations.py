@@ -1,4 +1,4 @@
-"""What is reserved in a running Ray, and for whom."""
+"""What is reserved in a running Ray, for whom, and freeing what dead drivers have left."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import ray
+from ray._private.grpc_utils import init_grpc_channel
 from ray._private.state import state
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+from ray.core.generated.gcs_service_pb2 import KillActorViaGcsRequest
+from ray.core.generated.gcs_service_pb2_grpc import ActorInfoGcsServiceStub
+from ray.util.client import ray as client
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
+GUARD = "PlacementGroupCleaner"
+"""Ray Train's actor that frees a group of workers whose controller has died."""
+RPC_SECONDS = 10.0
 PENDING, CREATED = PlacementGroupTableData.PENDING, PlacementGroupTableData.CREATED
 
 
@@ -27,6 +35,8 @@ class Reservation:
     """Whether it has them."""
     abandoned: bool
     """Whether its driver has ended."""
+    lasting: bool = False
+    """Whether it is to outlive its driver."""
 
     def amount(self, resource: str) -> float:
         """What it keeps of a resource in all."""
@@ -56,7 +66,9 @@ class ClusterUsage:
 
 
 def reservations() -> tuple[Reservation, ...]:
-    """All that wait or hold something; needs a connected Ray."""
+    """All that wait or hold something; needs a connected Ray. Through ray:// none are seen."""
+    if client.is_connected():
+        return ()
     accessor = state._connect_and_get_accessor()
     found = map(PlacementGroupTableData.FromString, accessor.get_placement_group_table())
     return tuple(_reservation(each) for each in found if each.state in (PENDING, CREATED))
@@ -85,4 +97,37 @@ def _reservation(data: PlacementGroupTableData) -> Reservation:
         waits=data.state == PENDING,
         holds=data.state == CREATED,
         abandoned=data.creator_job_dead,
+        lasting=data.is_detached,
     )
+
+
+def free_abandoned() -> int:
+    """Free what drivers that have ended still hold here; returns the number of reservations.
+
+    Ray frees most of it itself. What outlives its driver by intention, somebody else's, is left,
+    but for the guards that Ray Train sets over each group of workers: they hold a little of the
+    head node, and without a dashboard they never learn that their group is gone.
+    """
+    if client.is_connected():
+        return 0
+    left = [each for each in reservations() if each.abandoned and not each.lasting]
+    for each in left:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(each.identity)))
+    guards = _abandoned_guards()
+    if guards:
+        with init_grpc_channel(ray.get_runtime_context().gcs_address) as channel:
+            for actor in guards:
+                request = KillActorViaGcsRequest(actor_id=actor, force_kill=True, no_restart=True)
+                ActorInfoGcsServiceStub(channel).KillActorViaGcs(request, timeout=RPC_SECONDS)
+    return len(left) + len(guards)
+
+
+def _abandoned_guards() -> list[bytes]:
+    """Ids of the guards whose driver has ended."""
+    ended = {job["JobID"] for job in state.job_table() if job["IsDead"]}
+    actors = state.actor_table(None, actor_state_name="ALIVE").values()
+    return [
+        bytes.fromhex(actor["ActorID"])
+        for actor in actors
+        if actor["ActorClassName"] == GUARD and actor["IsDetached"] and actor["JobID"] in ended
+    ]

@@ -35,6 +35,7 @@ from sweeps.interrupts import (
 from sweeps.preflight.resources import Cluster
 from sweeps.ray_session.address import check_address
 from sweeps.ray_session.processes import RayProcesses, RayWatch
+from sweeps.ray_session.reservations import free_abandoned
 from sweeps.ray_session.servers import few_servers
 
 OBJECT_STORE_BYTES = 200 * 1024**2
@@ -146,6 +147,7 @@ def _connected(address: str) -> Iterator[None]:
             f"Ray at {address} cannot be reached: {first_line(error)}; if it needs a token, set "
             "RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node"
         ) from error
+    free_abandoned()
     yield None
 
 

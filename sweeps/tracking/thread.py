@@ -16,9 +16,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from fairfm_core.errors import redacted
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.planning.records import RunRecord
-from sweeps.planning.tracking_uri import redacted
 from sweeps.tracking.run_writer import RunWriter
 
 log = logging.getLogger(__name__)

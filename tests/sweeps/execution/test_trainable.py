@@ -1,14 +1,17 @@
-"""What a job's last report says of errors of the disk."""
+"""What a job's last report says of errors."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fairfm_core.artifacts import open_store
+from fairfm_core.errors import GpuUnusable, StageFailed
 from fairfm_core.stages import Stage
 from sweeps.execution import trainable
 from sweeps.execution.jobs import Job
@@ -17,26 +20,55 @@ from sweeps.execution.stage_scheduler import FAILED, STOPS, StageSearcher
 STAGE = Stage("features", {}, "", "")
 
 
+LastReport = Callable[[Exception], dict[str, Any]]
+
+
 @pytest.fixture
-def last_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Any]]:
-    """The report of a stage that meets an error, by the error's number."""
+def report_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LastReport:
+    """The last report of a stage that meets an error."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which a job changes
+
+    def met(error: Exception) -> dict[str, Any]:
+        def fail(*arguments: object) -> None:
+            raise error
+
+        reports: list[dict[str, Any]] = []
+        monkeypatch.setattr(trainable, "run_stage", fail)
+        monkeypatch.setattr(trainable, "_prepare_process", lambda bundle: None)
+        monkeypatch.setattr(trainable.tune, "report", reports.append)
+        trainable.run_as_trial(
+            {"job": "x"}, {"x": Job((STAGE,), (STAGE,))}, str(tmp_path), {"x": {"CPU": 1.0}}
+        )
+        return reports[-1]
+
+    return met
+
+
+@pytest.fixture
+def last_report(report_of: LastReport) -> dict[int, dict[str, Any]]:
+    """The report of a stage that meets an error of the system, by the error's number."""
 
     class Reports(dict[int, dict[str, Any]]):
         def __missing__(self, number: int) -> dict[str, Any]:
-            def fail(*arguments: object) -> None:
-                raise OSError(number, os.strerror(number), "features/x")
-
-            reports: list[dict[str, Any]] = []
-            monkeypatch.setattr(trainable, "run_stage", fail)
-            monkeypatch.setattr(trainable, "_prepare_process", lambda bundle: None)
-            monkeypatch.setattr(trainable.tune, "report", reports.append)
-            trainable.run_as_trial(
-                {"job": "x"}, {"x": Job((STAGE,), (STAGE,))}, str(tmp_path), {"x": {"CPU": 1.0}}
-            )
-            return reports[-1]
+            return report_of(OSError(number, os.strerror(number), "features/x"))
 
     return Reports()
+
+
+def test_no_other_stage_is_tried_where_a_gpu_cannot_be_used(report_of: LastReport) -> None:
+    reason = "Ray offers GPUs on node 10.0.0.3 (gpu7), where torch finds none"
+    assert report_of(GpuUnusable(reason)) == {FAILED: reason, STOPS: reason}
+
+
+@pytest.mark.parametrize("kind", [OSError, StageFailed, KeyError])
+def test_a_reason_shows_no_password(
+    report_of: LastReport, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: type[Exception]
+) -> None:
+    report = report_of(kind("s3://key:hunter2@bucket/results?token=hunter2"))
+    recorded = open_store(str(tmp_path)).failure(STAGE.fingerprint)
+    for told in (report[FAILED], recorded, caplog.text):
+        assert "hunter2" not in str(told)
+    assert "s3://***@bucket" in report[FAILED]
 
 
 @pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE"])
