@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, Queue
+from typing import Any
 
 import grpc
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
+from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
+from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.core.generated.ray_client_pb2 import ClusterInfoRequest, ClusterInfoType
 from ray.core.generated.ray_client_pb2_grpc import RayletDriverStub
 
@@ -21,7 +23,7 @@ from fairfm_core.errors import BadInput
 from sweeps.ray_session.processes import is_reachable
 
 SECONDS = 8.0
-"""Longest wait for Ray's own check."""
+"""Longest wait for an answer to a question of Ray's."""
 GREETING_SECONDS = 5.0
 """Longest wait for the first bytes of an answer."""
 NAME_SECONDS = 5.0
@@ -34,8 +36,9 @@ UNANSWERED = {
     grpc.StatusCode.UNIMPLEMENTED,
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAUTHENTICATED,
 }
-"""Codes of a server that is none for Ray's clients."""
+"""Codes of a server that is not what was asked for, or asks for a token."""
 SETTINGS_FRAME = 4
 """Type of the frame with which a server of HTTP/2 answers."""
 
@@ -111,21 +114,21 @@ def _answers_clients(place: str) -> bool:
     if not _speaks_http2(place):
         return False
     question = ClusterInfoRequest(type=ClusterInfoType.PING)
-    with init_grpc_channel(place) as channel:
-        try:
-            RayletDriverStub(channel).ClusterInfo(question, timeout=GREETING_SECONDS)
-        except grpc.RpcError as error:
-            return error.code() not in UNANSWERED
-    return True
+    return _answers(place, lambda channel: RayletDriverStub(channel).ClusterInfo, question)
 
 
 def _is_healthy(place: str) -> bool:
-    """Whether Ray's own check of a cluster succeeds, which without an answer never ends."""
-    if not _speaks_http2(place):
-        return False
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", place]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    """Whether the servers of a cluster answer."""
+    return _speaks_http2(place) and _answers(
+        place, lambda channel: NodeInfoGcsServiceStub(channel).CheckAlive, CheckAliveRequest()
+    )
+
+
+def _answers(place: str, method: Callable[[grpc.Channel], Any], question: object) -> bool:
+    """Whether a method of Ray's is there; a server of something else does not know it."""
+    with init_grpc_channel(place) as channel:
+        try:
+            method(channel)(question, timeout=SECONDS)
+        except grpc.RpcError as error:
+            return error.code() not in UNANSWERED
+    return True
