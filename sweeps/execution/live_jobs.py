@@ -32,7 +32,7 @@ def live_jobs(
 
 
 def capacity_of(cluster: Cluster) -> tuple[float, float]:
-    """CPUs and GPUs of all nodes together."""
+    """CPUs and GPUs of all nodes together, those that may be started included."""
     return cluster.total("CPU"), cluster.total("GPU")
 
 

@@ -34,6 +34,7 @@ from sweeps.interrupts import (
 )
 from sweeps.preflight.resources import Cluster
 from sweeps.ray_session.address import check_address
+from sweeps.ray_session.autoscaling import startable_nodes
 from sweeps.ray_session.processes import RayProcesses, RayWatch
 from sweeps.ray_session.reservations import free_abandoned
 from sweeps.ray_session.servers import few_servers
@@ -82,7 +83,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         watch = RayWatch(processes, ray.get_runtime_context().gcs_address)
         try:
-            yield Cluster(tuple(nodes)), watch
+            yield Cluster(tuple(nodes), startable_nodes(nodes) if address else ()), watch
         except Interrupted as error:
             watch.close()
             if watch.lost:  # so that the command does not wait for Ray when it ends
