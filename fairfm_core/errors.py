@@ -57,6 +57,10 @@ class Damaged(BadInput):
         return f"{self.kind}/{self.fingerprint} is damaged ({self.reason}); {advice}"
 
 
+class Leaving(Exception):
+    """A training has stopped after a checkpoint because its process is to leave; not a failure."""
+
+
 class BadFile(BadInput):
     """A stored file that cannot be used; the message is its path and the reason."""
 

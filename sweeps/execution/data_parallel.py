@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import ray
@@ -27,6 +28,7 @@ from ray.util.placement_group import (
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.stages import Stage
+from sweeps.execution.leaving import leaving_noticed
 from sweeps.preflight.resources import WORKERS
 from sweeps.ray_session.gpus import node_name
 
@@ -154,11 +156,21 @@ def _work(work: dict[str, Any]) -> None:
     make_deterministic(max(1, work["cores"]))
     if work["gpu"]:
         check_gpu(node_name())
-    run_shared(
-        stage,
-        open_store(work["location"]),
-        lambda row: train.report({rows: {stage.fingerprint: dict(row)}}),
-    )
+    with ExitStack() as noticed:
+        if train.get_context().get_world_rank() == 0:  # which saves the state of all
+            noticed.enter_context(leaving_noticed(_group_nodes))
+        run_shared(
+            stage,
+            open_store(work["location"]),
+            lambda row: train.report({rows: {stage.fingerprint: dict(row)}}),
+        )
+
+
+def _group_nodes() -> set[str]:
+    """Ids of the nodes on which the workers of this group are."""
+    group = get_current_placement_group()
+    table = placement_group_table(group) if group is not None else {}
+    return set(table.get("bundles_to_node_id", {}).values())
 
 
 def _note_reserved(stage: Stage, scratch: str) -> None:

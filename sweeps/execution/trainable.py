@@ -13,10 +13,11 @@ from typing import Any
 from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.errors import BadInput, GpuUnusable, StageFailed, redacted
+from fairfm_core.errors import BadInput, GpuUnusable, Leaving, StageFailed, redacted
 from fairfm_core.running import run_stage, run_together
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
+from sweeps.execution.leaving import leave, leaving_noticed, own_node
 from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, STOPS
 from sweeps.preflight.resources import WORKERS
 from sweeps.ray_session.gpus import node_name
@@ -42,7 +43,7 @@ def run_as_trial(
     `location` opens the artifact store, `bundles` are resources by job. `config` itself holds a job
     and its bundle that were added during the run (`work`, `bundle`). Several workers need
     `scratch`, a location for temporary files that all nodes see. Raises only WorkersLost, after
-    which Tune starts the trial again.
+    which Tune starts the trial again; so does it where this process ends because its node is to go.
     """
     job = config.get("work") or jobs[config["job"]]
     bundle = config.get("bundle") or bundles[config["job"]]
@@ -55,7 +56,10 @@ def run_as_trial(
             outcome = _run_by_workers(job, store, bundle, scratch)
         else:
             _prepare_process(bundle)
-            outcome = _run(job, store)
+            with leaving_noticed(own_node):
+                outcome = _run(job, store)
+    except Leaving:
+        leave()
     except WorkersLost:
         raise
     except OSError as error:
@@ -90,8 +94,13 @@ def _run_by_workers(
     job: Job, store: ArtifactStore, bundle: Mapping[str, float], scratch: str
 ) -> dict[str, Any]:
     (stage,) = job.stages
-    run_workers(stage, store.location, bundle, scratch, ROWS)
-    return {"finished": True}
+    while True:
+        try:
+            run_workers(stage, store.location, bundle, scratch, ROWS)
+        except Leaving:
+            log.warning("a node of its workers is to go: they start again on others")
+        else:
+            return {"finished": True}
 
 
 def _plain(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -12,7 +12,10 @@ from unittest.mock import patch
 
 from ray.cluster_utils import Cluster
 
+from sweeps.ray_session.processes import RayProcesses
+
 MEMORY = 100 * 1024**2
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @contextmanager
@@ -22,7 +25,8 @@ def cluster_of(*nodes: dict[str, Any]) -> Iterator[Cluster]:
     Further nodes can be added and removed. This process is not connected to it.
     """
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # short, for the paths of sockets
-    with patch.dict(os.environ, {"RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}):
+    with patch.dict(os.environ, ENVIRONMENT | {"RAY_TMPDIR": folder}):
+        started = RayProcesses()
         cluster = Cluster(shutdown_at_exit=False)
         try:
             for node in nodes:
@@ -30,6 +34,7 @@ def cluster_of(*nodes: dict[str, Any]) -> Iterator[Cluster]:
             yield cluster
         finally:
             cluster.shutdown()
+            started.end()  # those of a node that did not start, which the cluster does not know
             shutil.rmtree(folder, ignore_errors=True)
 
 
