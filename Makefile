@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo demo-search test quick mutants chaos lint types docs bench clean
+.PHONY: setup demo demo-search test quick mutants chaos gpu lint types docs bench clean
 
 setup: $(READY)
 
@@ -48,6 +48,10 @@ mutants: $(READY)
 chaos: $(READY)
 	$(if $(FAULTS),,$(PYTEST) -m chaos)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(FAULTS)
+
+# What can only be tried on GPUs: names each check, and why it was skipped where there is none.
+gpu: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE -q
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from fairfm_core.cores import processor_name
 from fairfm_core.errors import GpuUnusable
 from fairfm_core.stages import Stage
 from fairfm_core.training import hardware
+from fairfm_core.training.device import autocast
 
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.256.02  Thu May  2 14:37:44 UTC 2024"
 
@@ -79,3 +80,20 @@ def test_the_record_names_kinds_of_hardware(
 
 
 CPU_TYPES = {"auto": torch.float32, "bf16": torch.bfloat16}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["auto", "fp32", "fp16"])
+def test_a_card_computes_and_is_named(precision: str) -> None:
+    """In every precision that a card has, the same product up to that precision's rounding."""
+    hardware.check_gpu("this machine")
+    config = {"adaptation": {"method": "end_to_end", "precision": precision}}
+    found = hardware.trained_on(Stage("adapt", config, "/data", "digest"))
+    assert found["device"] == torch.cuda.get_device_name()
+    assert found["precision"] in ({"bf16", "fp16"} if precision == "auto" else {precision})
+    device = torch.device("cuda")
+    one = torch.linspace(-1, 1, 64 * 64, device=device).view(64, 64)
+    with autocast(device, precision):  # type: ignore[arg-type]
+        product = one @ one
+    torch.testing.assert_close(product.float().cpu(), one.cpu() @ one.cpu(), rtol=0.05, atol=0.2)
