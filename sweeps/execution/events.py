@@ -15,7 +15,7 @@ from fairfm_core.errors import redacted
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import failures_of
-from sweeps.execution.trainable import ROWS
+from sweeps.execution.trainable import LEAVES, ROWS
 from sweeps.execution.waiting import WaitWatch
 from sweeps.interrupts import Check
 from sweeps.ray_session.memory import why_lost
@@ -153,6 +153,8 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
 
 def _why_lost(trial: TuneTrial) -> str:
     """Why the trial has lost its worker the last time, in one line."""
+    if LEAVES in (trial.last_result or {}):
+        return "its node or process was asked to go; its last step is saved"
     # Tune's own `get_error` reads a copy of this file, which is made later.
     written = Path(trial.error_file).read_text() if trial.error_file else ""
     error = FAILURE_HEADER.split(written)[-1].strip()

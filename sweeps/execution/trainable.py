@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 ROWS = "rows"
 """Key of a report: the values of an epoch by stage."""
 
+LEAVES = "leaves"
+"""Key of the last report of a process that ends because it is to go."""
+
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE}
 """Full, read-only, over quota, failing, gone: no other stage could be read or written either."""
 
@@ -59,6 +62,7 @@ def run_as_trial(
             with leaving_noticed(own_node):
                 outcome = _run(job, store)
     except Leaving:
+        tune.report({LEAVES: True})
         leave()
     except WorkersLost:
         raise

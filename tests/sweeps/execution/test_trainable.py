@@ -6,14 +6,16 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fairfm_core.artifacts import open_store
-from fairfm_core.errors import GpuUnusable, StageFailed
+from fairfm_core.errors import GpuUnusable, Leaving, StageFailed
 from fairfm_core.stages import Stage
 from sweeps.execution import trainable
+from sweeps.execution.events import _why_lost
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import FAILED, STOPS, StageSearcher
 
@@ -89,3 +91,27 @@ def test_no_other_stage_is_tried_on_a_disk_that_fails(
 
 def test_a_missing_file_stops_one_stage_alone(last_report: dict[int, dict[str, Any]]) -> None:
     assert STOPS not in last_report[errno.ENOENT]
+
+
+def test_who_leaves_says_so_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process then ends without a word, which Ray alone could not tell from a crash."""
+    reports: list[dict[str, Any]] = []
+
+    def stop(*arguments: object) -> None:
+        raise Leaving
+
+    def leave() -> None:
+        raise SystemExit(75)
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which a job changes
+    monkeypatch.setattr(trainable, "run_stage", stop)
+    monkeypatch.setattr(trainable, "_prepare_process", lambda bundle: None)
+    monkeypatch.setattr(trainable.tune, "report", reports.append)
+    monkeypatch.setattr(trainable, "leave", leave)
+    job = Job((STAGE,), (STAGE,))
+    with pytest.raises(SystemExit):
+        trainable.run_as_trial({"job": "x"}, {"x": job}, str(tmp_path), {"x": {"CPU": 1.0}})
+    assert reports == [{trainable.LEAVES: True}]
+    assert open_store(str(tmp_path)).failure(STAGE.fingerprint) is None
+    lost: Any = SimpleNamespace(last_result=reports[0], error_file=None)
+    assert _why_lost(lost) == "its node or process was asked to go; its last step is saved"
