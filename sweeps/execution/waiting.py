@@ -34,7 +34,7 @@ Tell = Callable[[Waits], None]
 class WaitWatch:
     """Looks at the trials of a Tune run, and tells what has waited for a minute.
 
-    A group of workers holds small stages back, so it is told of as soon as it has waited so long; a
+    A group of workers holds small stages back, so it is named as soon as it has waited so long; a
     stage only where nothing else has moved meanwhile: waiting for one's turn is no news.
     """
 

@@ -24,7 +24,7 @@ METADATA = "http://169.254.169.254/latest"
 TOKEN = "X-aws-ec2-metadata-token"
 SECONDS = 1.0
 NOTICE_SECONDS = 120
-"""How long before its end a spot instance is told."""
+"""How long before its end a spot instance gets its notice."""
 
 
 def draining_nodes() -> set[str]:

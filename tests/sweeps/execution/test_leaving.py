@@ -144,7 +144,7 @@ def test_a_stage_moves_and_loses_nothing(
     notify: Leave, write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
 ) -> None:
     """Neither Ray nor anybody else ends the process: it leaves of itself, and goes on elsewhere."""
-    tune = {"method": "end_to_end", "recipe": "smoke", "epochs": 150}
+    tune = {"method": "end_to_end", "recipe": "smoke", "epochs": 60}
     path = write_study(matrix={"adaptation": {"tune": tune}}, seeds=[0])
     stage = next(s for s in make_plan(read_study(path)).stages.values() if s.kind == "adapt")
     moved, alone = open_store(str(tmp_path / "moved")), open_store(str(tmp_path / "alone"))
