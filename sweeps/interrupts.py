@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 from unittest.mock import patch
@@ -37,8 +37,12 @@ NO_HANDLER = "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"
 UNDO_SECONDS = 0.01
 """How long a handler that others have put in place may stay."""
 
+STOPPING = "stopping: what runs is closed first, finished work is kept"
+
 _received: list[int] = []
 """Signals that were received, in their order."""
+_kept_stderr: list[int] = []
+"""The process's stderr, while what is written to it is held back."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -110,12 +114,14 @@ def stderr_unless(dropped: Callable[[], bool]) -> Iterator[None]:
     """
     sys.stderr.flush()
     stderr = os.dup(STDERR)
+    _kept_stderr.append(stderr)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), STDERR)
         try:
             yield
         finally:
             sys.stderr.flush()
+            _kept_stderr.remove(stderr)
             os.dup2(stderr, STDERR)
             os.close(stderr)
             held.seek(0)
@@ -154,6 +160,17 @@ def _handle(handler: Handler) -> dict[int, Any]:
 def _note(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     stop_waiting()
+    if len(_received) == 1:
+        with suppress(OSError, RuntimeError):  # a closed terminal, or in the middle of printing
+            _say_stopping()
+
+
+def _say_stopping() -> None:
+    """Say that the signal has arrived: it may take seconds until something can be seen of it."""
+    if _kept_stderr:
+        os.write(_kept_stderr[-1], f"{STOPPING}\n".encode())
+    else:
+        print(STOPPING, file=sys.stderr, flush=True)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

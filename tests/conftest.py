@@ -17,29 +17,35 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile("tests")
 
 LONGEST = (
-    "sweeps/execution/test_runner.py",
     "test_readme.py",
-    "test_chaos.py",
-    "sweeps/execution/test_search.py",
-    "sweeps/execution/test_data_parallel_study.py",
-    "sweeps/execution/test_pretrained_study.py",
+    "sweeps/execution/test_runner.py",
     "test_docs.py",
-    "sweeps/commands/test_track.py",
+    "sweeps/execution/test_data_parallel_study.py",
+    "test_chaos.py",
     "fairfm_core/training/pretraining/test_learning.py",
-    "sweeps/execution/test_first_run.py",
-    "sweeps/execution/test_caps.py",
+    "sweeps/commands/test_track.py",
+    "desks/machines/test_slurm.py",
     "sweeps/execution/test_exits.py",
-    "sweeps/execution/test_other_objectives.py",
-    "test_extending.py",
-    "sweeps/test_api.py",
-    "analysis/report/test_page.py",
-    "sweeps/tracking/test_database.py",
-    "sweeps/tracking/test_thread.py",
-    "fairfm_core/training/pretraining/test_data_parallel.py",
-    "fairfm_core/evaluation/disaggregated/test_gap_rows.py",
+    "sweeps/execution/test_pretrained_study.py",
+    "sweeps/execution/test_search.py",
+    "desks/predictions/test_own_predictions.py",
     "test_worlds.py",
+    "sweeps/execution/test_first_run.py",
+    "fairfm_core/training/pretraining/test_data_parallel.py",
+    "test_extending.py",
+    "sweeps/execution/test_caps.py",
+    "sweeps/test_api.py",
+    "analysis/results/test_damaged_results.py",
+    "sweeps/tracking/test_thread.py",
+    "desks/images/test_hospital_images.py",
+    "sweeps/tracking/test_database.py",
+    "fairfm_core/data/preparation/test_resuming.py",
+    "sweeps/execution/test_other_objectives.py",
+    "fairfm_core/evaluation/disaggregated/test_gap_rows.py",
+    "fairfm_core/data/readers/test_chexpert_real.py",
+    "analysis/front/test_front.py",
 )
-"""The files that take half a minute or more, as they were measured, from the longest down."""
+"""The files that take ten seconds or more, as they were measured, from the longest down."""
 
 
 CACHE = "XDG_CACHE_HOME"

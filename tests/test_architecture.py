@@ -67,7 +67,7 @@ ORDER = {
         models.weights
         models.checkpoints
         training.augmentation training.checkpoint training.device training.losses training.optim
-        training.batches
+        training.batches training.hardware
         training.loading training.forward training.adapt_data
         training.features
         training.finetuning training.probing training.pretraining

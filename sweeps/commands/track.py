@@ -62,8 +62,9 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
     from mlflow.exceptions import MlflowException
 
     from analysis.results.study_record import read_study_record
+    from fairfm_core.errors import redacted
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
-    from sweeps.planning.tracking_uri import checked_uri, redacted, without_password
+    from sweeps.planning.tracking_uri import checked_uri, without_password
     from sweeps.tracking.destination import recorded_uri
     from sweeps.tracking.sync import sync_records
 
