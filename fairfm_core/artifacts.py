@@ -49,6 +49,8 @@ CHECKPOINT = re.compile(r"[0-9]{6,}\.[0-9]{8,}-[0-9a-f]{16}")
 """Names of checkpoints; other files among them are ignored."""
 FAILURES = "failures"
 """Folder of failure records, one per failed stage: `failures/<fingerprint>.json`."""
+PAUSE = re.compile(r"([0-9]{6,})\.paused\.json")
+"""Names beside checkpoints: what was noted of each epoch up to one at which the training paused."""
 CHECKPOINTS_KEPT = 2
 """Number of newest checkpoints kept per training run, in case the last one is damaged."""
 
@@ -241,6 +243,17 @@ class ArtifactStore(FileStore):
         """Names of the training's checkpoints, from the oldest to the newest."""
         return [name for name in self.files(CHECKPOINTS, fingerprint) if is_checkpoint(name)]
 
+    # Pauses: how far an unfinished training was meant to come, and came.
+
+    def note_pause(self, fingerprint: str, epoch: int, note: Mapping[str, Any]) -> None:
+        """Note that the training has paused after this epoch; its checkpoint is stored before."""
+        self.write_json(note, CHECKPOINTS, fingerprint, f"{epoch:06d}.paused.json")
+
+    def latest_pause(self, fingerprint: str) -> Mapping[str, Any] | None:
+        """What was noted at the latest pause of an unfinished training, or None."""
+        names = [name for name in self.files(CHECKPOINTS, fingerprint) if paused_epoch(name)]
+        return self.read_json(CHECKPOINTS, fingerprint, names[-1]) if names else None
+
     # Failures: why a stage could not finish; cleared when it does.
 
     def record_failure(self, fingerprint: str, reason: str) -> None:
@@ -268,6 +281,12 @@ def _checkpoint_hash(content: bytes) -> str:
 def is_checkpoint(name: str) -> bool:
     """Whether this is the name of a checkpoint."""
     return CHECKPOINT.fullmatch(name) is not None
+
+
+def paused_epoch(name: str) -> int | None:
+    """The epoch after which a training has paused, from the name of its note; None for others."""
+    found = PAUSE.fullmatch(name)
+    return None if found is None else int(found[1])
 
 
 def epoch_of(checkpoint: str) -> int:

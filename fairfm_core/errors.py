@@ -45,6 +45,15 @@ class GpuUnusable(BadInput):
     """A GPU is reserved on a node whose torch cannot use it: training would run on the CPU."""
 
 
+class TrainingPaused(Exception):
+    """A training has come to the epoch at which it is to pause: its state is stored, and it is not
+    done."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(epoch)
+        self.epoch = epoch
+
+
 class Damaged(BadInput):
     """A stored artifact whose content is not what was stored; the message is one line."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.named_records import imported
 from fairfm_core.cores import processor_name
-from fairfm_core.errors import Damaged
+from fairfm_core.errors import Damaged, TrainingPaused
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
 from fairfm_core.storage.scratch import scratch_folder
 
@@ -38,21 +37,26 @@ BY_TORCH = {"pretrain", "features", "adapt"}
 """Kinds of stages that compute on a GPU where the process has one."""
 
 
-def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
+def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> int | None:
     """Run one stage and publish it, unless it is done; an unfinished training run continues.
 
-    `report` receives each epoch's values. Raises StageFailed for a reason that a retry will not
-    change, BadInput for unusable data, Damaged for an input whose content is not what was stored:
-    that stage is then unfinished, and the next run makes it again.
+    `report` receives each epoch's values. Returns the epoch after which a training has paused, None
+    for a stage that is done. Raises StageFailed for a reason that a retry will not change, BadInput
+    for unusable data, Damaged for an input whose content is not what was stored: that stage is then
+    unfinished, and the next run makes it again.
     """
     if store.is_done(stage.kind, stage.fingerprint):
-        return
-    with (
-        _damage_set_aside(store),
-        store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder,
-    ):
-        imported(WORK[stage.kind])(stage, store, folder, report)
+        return None
+    try:
+        with (
+            _damage_set_aside(store),
+            store.publish(stage.kind, stage.fingerprint, _record(stage)) as folder,
+        ):
+            imported(WORK[stage.kind])(stage, store, folder, report)
+    except TrainingPaused as paused:
+        return paused.epoch
     _tidy(stage, store)
+    return None
 
 
 def run_together(
@@ -94,7 +98,7 @@ def _damage_set_aside(store: ArtifactStore) -> Iterator[None]:
 def _record(stage: Stage) -> dict[str, Any]:
     """What the `done` marker says of the stage: its declaration, with folder names for paths."""
     return {
-        "stage": asdict(stage)
+        "stage": stage.declaration
         | {"dataset": Path(stage.dataset).name}
         | {"corpora": [Path(folder).name for folder in stage.corpora]},
         # Not part of the identity, but the last digits of a number may depend on them.

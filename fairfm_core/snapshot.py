@@ -8,11 +8,12 @@ that saves hundreds of round trips.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 
-from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, epoch_of, is_checkpoint
-from fairfm_core.stages import REVISIONS
+from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, epoch_of, is_checkpoint, paused_epoch
+from fairfm_core.stages import REVISIONS, pause_mark
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,15 @@ class Snapshot:
     """Name of the newest checkpoint of each unfinished training run, by fingerprint."""
     failed: frozenset[str]
     """Fingerprints of the stages whose last attempt failed."""
+    paused: Mapping[str, int] = field(default_factory=dict)
+    """The latest epoch at which each unfinished training run has paused, by fingerprint."""
+
+    @cached_property
+    def reached(self) -> frozenset[str]:
+        """What is done, and the marks (`pause_mark`) of every epoch up to each pause."""
+        pauses = self.paused.items()
+        marks = (pause_mark(each, e) for each, last in pauses for e in range(1, last + 1))
+        return self.done.union(marks)
 
     def epoch(self, fingerprint: str) -> int | None:
         """The number of whole epochs that an unfinished training run has completed, or None."""
@@ -51,7 +61,9 @@ def take_snapshot(store: ArtifactStore) -> Snapshot:
     paths = [PurePosixPath(path) for path in store.files(CHECKPOINTS)]
     # Sorted, so the last one of each training is the newest.
     newest = {path.parent.name: path.name for path in paths if is_checkpoint(path.name)}
+    pauses = ((path.parent.name, paused_epoch(path.name)) for path in paths)
+    paused = {each: epoch for each, epoch in pauses if epoch is not None}
     seen = {each: state for kind in REVISIONS for each, state in store.survey(kind).items()}
     done = frozenset(each for each, state in seen.items() if state.done)
     damaged = {each: state.damage for each, state in seen.items() if state.damage is not None}
-    return Snapshot(store, done, damaged, newest, failed)
+    return Snapshot(store, done, damaged, newest, failed, paused)

@@ -14,11 +14,11 @@ their work.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from fairfm_core.config.adaptation import LinearProbe
+from fairfm_core.config.adaptation import EndToEnd, LinearProbe
 from fairfm_core.config.evaluation import AGE_EDGES, EvaluationSettings
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.label_policies import policies_of
@@ -42,6 +42,24 @@ REVISIONS = {"pretrain": 3, "weights": 1, "features": 1, "adapt": 3, "evaluate":
 
 
 @dataclass(frozen=True)
+class FollowedNumbers:
+    """What a fine-tuning notes of each epoch beside its AUC; not part of its identity."""
+
+    settings: EvaluationSettings
+    """Of the study's evaluation."""
+    metrics: tuple[str, ...]
+    """Validation numbers: those of the study's objectives and constraints."""
+
+    @cached_property
+    def definition(self) -> str:
+        """Equal where the same names mean the same numbers."""
+        settings = self.settings.content()
+        for drawn in ("replicates", "resampling", "intervals", "confidence", "seed", "metrics"):
+            settings.pop(drawn, None)
+        return fingerprint([settings, REVISIONS["evaluate"]])
+
+
+@dataclass(frozen=True)
 class Stage:
     """One node of a study's graph."""
 
@@ -56,19 +74,25 @@ class Stage:
     """Fingerprints of the stages it consumes, by kind."""
     corpora: tuple[str, ...] = ()
     """Paths of a pre-training's data; `dataset` then names the evaluation patients to leave out."""
+    followed: FollowedNumbers | None = None
+    """What to note of each epoch; not part of the identity."""
+    pause_after: int | None = None
+    """Epochs after which this run of it pauses, to go on later; not part of the identity."""
 
     @cached_property
     def fingerprint(self) -> str:
         """The identity of this piece of work."""
-        return fingerprint(
-            {
-                "kind": self.kind,
-                "config": self.config,
-                "digest": self.digest,
-                "inputs": self.inputs,
-                "revision": REVISIONS[self.kind],
-            }
-        )
+        return fingerprint(self.declaration | {"revision": REVISIONS[self.kind]})
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """What the stage is, without the places of its data and how it is run."""
+        return {
+            "kind": self.kind,
+            "config": self.config,
+            "digest": self.digest,
+            "inputs": self.inputs,
+        }
 
 
 def starting_stages(trial: Trial) -> list[Stage]:
@@ -184,11 +208,25 @@ def evaluate_stage(adapt: Stage, settings: EvaluationSettings) -> Stage:
 
 
 def stages_of(
-    trial: Trial, digest: str, pathologies: tuple[str, ...], settings: EvaluationSettings
+    trial: Trial,
+    digest: str,
+    pathologies: tuple[str, ...],
+    settings: EvaluationSettings,
+    followed: FollowedNumbers | None = None,
 ) -> list[Stage]:
-    """All stages of a trial, inputs before their consumers; the last one is its evaluation."""
-    stages = adapt_stages(trial, digest, pathologies, settings.age_edges)
-    return [*stages, evaluate_stage(stages[-1], settings)]
+    """All stages of a trial, inputs before their consumers; the last one is its evaluation.
+
+    A fine-tuning notes the numbers to be `followed` of each epoch.
+    """
+    *before, adapt = adapt_stages(trial, digest, pathologies, settings.age_edges)
+    if isinstance(trial.adaptation, EndToEnd):
+        adapt = replace(adapt, followed=followed)
+    return [*before, adapt, evaluate_stage(adapt, settings)]
+
+
+def pause_mark(fingerprint: str, epoch: int) -> str:
+    """Stands among fingerprints of finished stages for a training that has come so far."""
+    return f"{fingerprint}@{epoch}"
 
 
 def joint_fingerprint(stages: Sequence[Stage]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,11 +98,12 @@ def write_results(
     folder: Path,
     data: AdaptationData,
     scores: Scores,
-    history: Sequence[Mapping[str, Any]],
+    record: Mapping[str, Any],
     best_epoch: int,
     steps: int,
 ) -> None:
-    """Write one row per image of each whole split (ids, groups, labels, scores), and the history.
+    """Write one row per image of each whole split (ids, groups, labels, scores), and the `record`
+    of the training, which holds its `history`.
 
     Raises StageFailed for a score that is not finite.
     """
@@ -110,12 +111,17 @@ def write_results(
         raise StageFailed(f"scores are not finite after step {steps}; lower the learning rate")
     (folder / "predictions").mkdir()
     for name, scores_NP in scores.items():
-        split = data.splits[name]
-        columns = ["image_id", "patient_id", "split", *data.prepared.attributes]
-        columns += [f"y_{label}" for label in split.pathologies]
-        frame = split.frame[columns].copy()
-        for place, label in enumerate(split.pathologies):
+        frame = prediction_rows(data, name)
+        for place, label in enumerate(data.splits[name].pathologies):
             frame[f"p_{label}"] = scores_NP[:, place]
         write_predictions(frame, folder / "predictions" / f"{name}.parquet")
-    record = {"history": list(history), "best_epoch": best_epoch, "steps": steps}
-    (folder / "history.json").write_text(json.dumps(record, indent=1))
+    whole = {**record, "best_epoch": best_epoch, "steps": steps}
+    (folder / "history.json").write_text(json.dumps(whole, indent=1))
+
+
+def prediction_rows(data: AdaptationData, name: str) -> pd.DataFrame:
+    """One row per image of a split: ids, attributes and labels, without scores."""
+    split = data.splits[name]
+    columns = ["image_id", "patient_id", "split", *data.prepared.attributes]
+    columns += [f"y_{label}" for label in split.pathologies]
+    return split.frame[columns].copy()

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
+from fairfm_core.evaluation.disaggregated.point_values import PointValues
 from fairfm_core.models.weights.pretrained import load_inputs, start_head
-from fairfm_core.stages import Report, Stage
-from fairfm_core.training.adapt_data import open_adaptation_data, write_results
+from fairfm_core.stages import FollowedNumbers, Report, Stage
+from fairfm_core.training.adapt_data import (
+    AdaptationData,
+    open_adaptation_data,
+    prediction_rows,
+    write_results,
+)
 from fairfm_core.training.device import forget_peak, pick_device
-from fairfm_core.training.finetuning.fitting import fit
+from fairfm_core.training.finetuning.fitting import FollowedValues, fit
 from fairfm_core.training.finetuning.stage import build_network, finetuning_fit, predict_images
 from fairfm_core.training.probing.stage import probe_alone
 
@@ -45,8 +53,9 @@ def fine_tune(stage: Stage, store: ArtifactStore, folder: Path, report: Report) 
         data.sampled,
         data.splits["val"],
         data.age_edges,
+        followed_values(stage.followed, data),
     )
-    state = fit(job, store, stage.fingerprint, report)
+    state = fit(job, store, stage.fingerprint, report, stage.pause_after)
     scores = {
         name: predict_images(
             job.learner.predictor,
@@ -58,7 +67,19 @@ def fine_tune(stage: Stage, store: ArtifactStore, folder: Path, report: Report) 
         )
         for name in EVALUATION_SPLITS
     }
-    write_results(folder, data, scores, state.history, state.best_epoch, state.step)
+    write_results(folder, data, scores, state.record, state.best_epoch, state.step)
+
+
+def followed_values(
+    followed: FollowedNumbers | None, data: AdaptationData
+) -> FollowedValues | None:
+    """What a fine-tuning notes of each epoch, made as its evaluation would make it."""
+    if followed is None:
+        return None
+    rows = {name: prediction_rows(data, name) for name in EVALUATION_SPLITS}
+    everybody, settings = pd.concat(rows.values()), followed.settings
+    values = PointValues(rows["val"], everybody, data.pathologies, settings, followed.metrics)
+    return FollowedValues(followed.definition, values)
 
 
 ADAPTATIONS = {"end_to_end": fine_tune, "linear_probe": probe_alone}

@@ -35,6 +35,10 @@ def leave_after_checkpoint() -> None:
     _leave.set()
 
 
+FOLLOWED = "val/"
+"""How the followed numbers of an epoch begin, in its row."""
+
+
 @dataclass
 class TrainingState:
     """A training run after `step` steps: `epoch` whole epochs and `batch` batches of the next."""
@@ -51,6 +55,8 @@ class TrainingState:
     best_weights: dict[str, Tensor] | None = None
     micro_batch: int | None = None
     """Images that pass at once after memory has run out; None until then."""
+    definition: str = ""
+    """What the followed numbers in the history mean (`FollowedNumbers.definition`)."""
 
     def keep_best(self, score: float, model: nn.Module) -> None:
         """Remember these weights if they are the best so far; ties keep the earlier epoch."""
@@ -58,6 +64,22 @@ class TrainingState:
             self.best_score, self.best_epoch = score, self.epoch
             self.best_weights = None  # before the copy, so that memory never holds both
             self.best_weights = copy.deepcopy(model.state_dict())
+
+
+    def follow(self, definition: str) -> None:
+        """Forget followed numbers that mean something else: another study has begun this."""
+        if definition != self.definition:
+            self.definition = definition
+            self.history = [
+                {name: value for name, value in row.items() if not name.startswith(FOLLOWED)}
+                for row in self.history
+            ]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The history with what its numbers mean."""
+        numbers = {"definition": self.definition} if self.definition else {}
+        return {"history": self.history, **numbers}
 
 
 class Pace:

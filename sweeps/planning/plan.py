@@ -32,7 +32,7 @@ from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.records import PretrainingRecord, TrialRecord, search_record
 from sweeps.planning.seeds import SeedLevels
-from sweeps.planning.study import StudySpec, StudyTrial, expand, settled
+from sweeps.planning.study import StudySpec, StudyTrial, expand, followed_numbers, settled
 from sweeps.search.asked import AskedConfiguration
 from sweeps.search.history import Key
 
@@ -294,7 +294,8 @@ def _planned(
         resolved = resolved.model_copy(update={"pretraining": planned_corpus(resolved)})
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)
-    stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation)
+    followed = followed_numbers(study)
+    stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation, followed)
     first = _first_pretraining(resolved, study.levels)
     return PlannedTrial(
         trial.name, trial.axes, resolved, tuple(stages), trial.pretraining_seed, first, trial.asked

@@ -28,6 +28,7 @@ from fairfm_core.config.yaml_input import read_record, validated
 from fairfm_core.errors import BadInput, at_place, did_you_mean, shortened
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from fairfm_core.stages import FollowedNumbers
 from fairfm_core.yaml_text import YamlLines
 from sweeps.planning.axes import check_axes, check_size
 from sweeps.planning.caps import Caps
@@ -299,6 +300,13 @@ def settled(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Settl
     wanted = [_searched_cell(below[e.cell], searched[e.search].space, e.choices) for e in asked]
     whole = settle([*possible, *_fixed_cells(study), *wanted], study.images, study.budget)
     return replace(whole, cells=whole.cells[len(possible) :])
+
+
+def followed_numbers(study: StudySpec) -> FollowedNumbers:
+    """What every fine-tuning notes of each epoch: the objectives, and what constraints bound."""
+    constraints = () if study.search is None else study.search.constraints
+    metrics = [each.metric for each in (*study.objectives, *constraints)]
+    return FollowedNumbers(study.evaluation, tuple(dict.fromkeys(metrics)))
 
 
 def study_searches(study: StudySpec) -> tuple[Searched, ...]:

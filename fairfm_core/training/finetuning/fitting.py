@@ -7,8 +7,10 @@ training continues from its last checkpoint to the same weights, bit for bit on 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.errors import StageFailed
+from fairfm_core.errors import StageFailed, TrainingPaused
 from fairfm_core.evaluation.auc import auc
 from fairfm_core.stages import Report
 from fairfm_core.training.checkpoint import Checkpoints, TrainingState
@@ -43,20 +45,42 @@ class Fit:
     """Probabilities [N, P] of the validation split from a network."""
     labels_val: NDArray[np.float64]
     """Labels [N, P] of the validation split; NaN where unknown."""
+    numbers: FollowedValues | None = None
+    """What else is noted of each epoch."""
 
 
-def fit(job: Fit, store: ArtifactStore, fingerprint: str, report: Report) -> TrainingState:
+@dataclass(frozen=True)
+class FollowedValues:
+    """Further numbers of an epoch."""
+
+    definition: str
+    """What they mean."""
+    of: Callable[[NDArray[np.float32]], Mapping[str, float]]
+    """Their values by name, from the probabilities [N, P] of the validation split."""
+
+
+def fit(
+    job: Fit,
+    store: ArtifactStore,
+    fingerprint: str,
+    report: Report,
+    pause_after: int | None = None,
+) -> TrainingState:
     """Train to the end, from the last checkpoint if there is one, and load the selected weights.
 
-    Raises StageFailed with the number of the step if the loss is not finite.
+    Raises StageFailed with the number of the step if the loss is not finite, TrainingPaused after
+    `pause_after` epochs, if these are not all.
     """
     learner = job.learner
     parts = {"model": learner.model, "optimizer": learner.optimizer, "scaler": learner.scaler}
     average = {} if learner.average is None else {"average": learner.average}
     checkpoints = Checkpoints(store, fingerprint, parts | average)
     state = checkpoints.restore(learner.device)
+    state.follow("" if job.numbers is None else job.numbers.definition)
     reported = time.monotonic()
     while state.epoch < learner.recipe.epochs:
+        if pause_after is not None and state.epoch >= pause_after:
+            _pause(state, checkpoints, store, fingerprint)
         state.history.append(_epoch(job, state, checkpoints))
         if checkpoints.due:
             checkpoints.save(state)
@@ -66,6 +90,16 @@ def fit(job: Fit, store: ArtifactStore, fingerprint: str, report: Report) -> Tra
     if learner.recipe.select == "val_best" and state.best_weights is not None:
         learner.predictor.load_state_dict(state.best_weights)
     return state
+
+
+def _pause(
+    state: TrainingState, checkpoints: Checkpoints, store: ArtifactStore, fingerprint: str
+) -> NoReturn:
+    """Store the state, then note what is known of each epoch: who reads the note may rely on it."""
+    checkpoints.save(state)
+    rows = [{n: value for n, value in row.items() if isfinite(value)} for row in state.history]
+    store.note_pause(fingerprint, state.epoch, state.record | {"history": rows})
+    raise TrainingPaused(state.epoch)
 
 
 def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str, float]:
@@ -96,6 +130,7 @@ def _epoch(job: Fit, state: TrainingState, checkpoints: Checkpoints) -> dict[str
         "data_fraction": job.batches.waited / trained,
         "memory_gb": peak_memory(job.learner.device) / 1e9,
         "micro_batch": float(state.micro_batch or job.learner.recipe.micro_batch or 0),
+        **({} if job.numbers is None else job.numbers.of(scores_NP)),
         "seconds": time.time() - started,
         "time": time.time(),
     }

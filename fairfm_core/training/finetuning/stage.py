@@ -22,7 +22,7 @@ from fairfm_core.training.device import (
     grad_scaler,
     prefer_determinism,
 )
-from fairfm_core.training.finetuning.fitting import Fit
+from fairfm_core.training.finetuning.fitting import Fit, FollowedValues
 from fairfm_core.training.finetuning.steps import Learner
 from fairfm_core.training.forward import forward_images
 from fairfm_core.training.loading import TrainingBatches
@@ -68,9 +68,11 @@ def finetuning_fit(
     train: Split,
     val: Split,
     age_edges: tuple[float, ...] = AGE_EDGES,
+    numbers: FollowedValues | None = None,
 ) -> Fit:
     """The training of `model` on the images of `train`, validated on `val`.
 
+    `numbers` are noted of each epoch beside the AUC.
     Raises BadInput for a loss whose groups the data do not have.
     """
     loss, groups_N = training_loss(recipe.loss, train, age_edges)
@@ -97,7 +99,7 @@ def finetuning_fit(
     def predict_val(network: nn.Module) -> NDArray[np.float32]:
         return predict_images(network, backbone, images_NHW, val.rows_N, device, recipe.precision)
 
-    return Fit(learner, schedule, batches, predict_val, val.labels_NP)
+    return Fit(learner, schedule, batches, predict_val, val.labels_NP, numbers)
 
 
 def learner_of(

@@ -129,4 +129,5 @@ def _write(
         raise StageFailed(probe.failure)
     device = pick_device()
     scores = {name: predict_probe(probe, features[name], device) for name in EVALUATION_SPLITS}
-    write_results(folder, data, scores, probe.history, probe.best_epoch, probe.steps)
+    record = {"history": list(probe.history)}
+    write_results(folder, data, scores, record, probe.best_epoch, probe.steps)
