@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, epoch_of, is_checkpoint, paused_epoch
+from fairfm_core.artifacts import (
+    CHECKPOINTS,
+    FAILURES,
+    ArtifactStore,
+    epoch_of,
+    is_checkpoint,
+    paused_epoch,
+)
 from fairfm_core.stages import REVISIONS, pause_mark
 
 

@@ -52,11 +52,11 @@ class FollowedNumbers:
 
     @cached_property
     def definition(self) -> str:
-        """Equal where the same names mean the same numbers."""
+        """Equal where the same numbers are noted, and mean the same."""
         settings = self.settings.content()
         for drawn in ("replicates", "resampling", "intervals", "confidence", "seed", "metrics"):
             settings.pop(drawn, None)
-        return fingerprint([settings, REVISIONS["evaluate"]])
+        return fingerprint([settings, sorted(self.metrics), REVISIONS["evaluate"]])
 
 
 @dataclass(frozen=True)

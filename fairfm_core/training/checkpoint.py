@@ -65,7 +65,6 @@ class TrainingState:
             self.best_weights = None  # before the copy, so that memory never holds both
             self.best_weights = copy.deepcopy(model.state_dict())
 
-
     def follow(self, definition: str) -> None:
         """Forget followed numbers that mean something else: another study has begun this."""
         if definition != self.definition:

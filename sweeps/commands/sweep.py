@@ -100,7 +100,7 @@ def status(study: Path, results: str, watch: bool, as_json: bool) -> None:
     """Show the state of each trial.
 
     A trial is done, running (with the machine and process that is at work on it), half done (with
-    its last complete epoch), failed (with the reason) or to do.
+    its last complete epoch), paused by the halving of a search, failed (with the reason) or to do.
 
     With --watch, shows what runs now as the terminal of the run does: from any terminal and any
     machine that sees the results. On a terminal it waits for a run to begin; Ctrl-C ends the
@@ -265,9 +265,10 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     from sweeps.tracking.destination import is_inside, sync_command
 
     name = outcome.plan.spec.study
-    total = len(outcome.plan.trials)
-    done = total - len(outcome.failures) - len(outcome.left)
+    total, done = len(outcome.plan.trials), outcome.done
     click.echo(f"{done} of {total} trials done")
+    for epoch, count in outcome.paused.items():
+        click.echo(f"paused by the search after epoch {epoch}: {count} of {total} trials")
     if outcome.capped is not None:
         click.echo(f"ended early: {outcome.capped}; raise it and run the same command to go on")
     if outcome.left:

@@ -15,7 +15,7 @@ from fairfm_core.errors import redacted
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import failures_of
-from sweeps.execution.trainable import LEAVES, ROWS
+from sweeps.execution.trainable import LEAVES, PAUSED, ROWS
 from sweeps.execution.waiting import WaitWatch
 from sweeps.interrupts import Check
 from sweeps.ray_session.memory import why_lost
@@ -36,6 +36,9 @@ class Listener(Protocol):
 
     def stage_finished(self, stage: Stage) -> None:
         """The stage is done and its artifact published."""
+
+    def stage_paused(self, stage: Stage, epoch: int) -> None:
+        """The training has paused after this epoch; it goes on if a search asks for it."""
 
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """The stage cannot finish."""
@@ -113,13 +116,16 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        """The job has returned: each stage either finished or failed for a reason."""
+        """The job has returned: each stage has finished, paused or failed for a reason."""
         self._waits.moved(trial)
         job = self._job(trial)
         failed = failures_of(job, trial.last_result)
+        epoch = trial.last_result.get(PAUSED)
         for stage in job.wanted:
             if stage.fingerprint in failed:
                 self._notify("stage_failed", stage, failed[stage.fingerprint])
+            elif epoch is not None:
+                self._notify("stage_paused", stage, epoch)
             else:
                 self._notify("stage_finished", stage)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.config.fingerprint import canonical_json
-from fairfm_core.stages import Stage
+from fairfm_core.stages import Stage, pause_mark
 from sweeps.planning.plan import StudyPlan
 
 MAX_HEADS = 64
@@ -38,6 +38,13 @@ class Job:
     def inputs(self) -> set[str]:
         """Fingerprints of the stages that must be done before the job can start."""
         return {need for stage in self.stages for need in stage.inputs.values()}
+
+
+def outcome(stage: Stage) -> str:
+    """What is done when a stage has ended well: the stage, or the training up to its pause."""
+    if stage.pause_after is None:
+        return stage.fingerprint
+    return pause_mark(stage.fingerprint, stage.pause_after)
 
 
 @dataclass(frozen=True)

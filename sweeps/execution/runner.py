@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -70,10 +70,18 @@ class RunOutcome:
     """Trials that this run was not to take up, or had not come to when a cap ended it."""
     capped: str | None = None
     """Which cap of the study has ended the run; None if none has."""
+    paused: Mapping[int, int] = field(default_factory=dict)
+    """How many trials a search has paused, by the epoch after which it has."""
+
+    @property
+    def done(self) -> int:
+        """The number of finished trials."""
+        others = len(self.failures) + len(self.left) + sum(self.paused.values())
+        return len(self.plan.trials) - others
 
     def __repr__(self) -> str:
-        done = len(self.plan.trials) - len(self.failures) - len(self.left)
-        return f"<RunOutcome {self.plan.spec.study}: {done} of {len(self.plan.trials)} trials done>"
+        trials = f"{self.done} of {len(self.plan.trials)} trials done"
+        return f"<RunOutcome {self.plan.spec.study}: {trials}>"
 
 
 def run_study(
@@ -119,6 +127,7 @@ def run_study(
         tracker.degraded,
         left=tuple(left),
         capped=run.capped,
+        paused=status.stopped,
     )
 
 
@@ -143,7 +152,7 @@ class _Run:
         """Run what is missing and chosen; returns the plan with what a search has asked for."""
         snapshot = take_snapshot(self.store)
         if self.search is not None:
-            plan = advanced(self.study, self.search, plan, self.store, snapshot.done, {})
+            plan = advanced(self.study, self.search, plan, self.store, snapshot.reached, {})
         whole = StudyStatus(plan, snapshot)
         limit = self._limit(whole)
         part = whole
@@ -173,7 +182,7 @@ class _Run:
         return [
             trial.name
             for trial in status.plan.trials
-            if not trial.is_done(status.done)
+            if status.is_open(trial)
             and not status.state(trial).startswith("failed")
             and (self.capped is not None or trial.name not in self.taken)
         ]
@@ -185,7 +194,7 @@ class _Run:
         if cap is None:
             return selection
         room = max(0, cap - sum(trial.is_done(status.done) for trial in status.plan.trials))
-        unfinished = any(not trial.is_done(status.done) for trial in status.plan.trials)
+        unfinished = any(status.is_open(trial) for trial in status.plan.trials)
         if room == 0 and unfinished:
             self.capped = f"caps.max_trials of {cap} is reached"
         given = selection.limit
@@ -223,7 +232,7 @@ class Runnable:
         if self.limit is None:
             return None
         part = self.part
-        return self.limit - sum(not trial.is_done(part.done) for trial in part.plan.trials)
+        return self.limit - sum(part.is_open(trial) for trial in part.plan.trials)
 
 
 def _run_missing(
@@ -303,7 +312,7 @@ def _run_missing(
             grow = None
             if growing is not None:
                 followers: list[Follower] = [ShownJobs(progress, cluster), TrackedRecords(tracker)]
-                growing.start(jobs, before, bundles_of, followers, run.left)
+                growing.start(jobs.values(), before, bundles_of, followers, run.left)
                 grow = growing.grow
             try:
                 stopped = fit_jobs(

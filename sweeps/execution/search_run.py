@@ -8,11 +8,11 @@ from typing import Protocol
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.snapshot import take_snapshot
-from sweeps.execution.jobs import Growth, Job, study_jobs
+from sweeps.execution.jobs import Growth, Job, outcome, study_jobs
 from sweeps.execution.live_jobs import live_jobs
 from sweeps.live.progress import Progress
 from sweeps.planning.code_version import code_version
-from sweeps.planning.plan import StudyPlan, study_record
+from sweeps.planning.plan import PlannedTrial, StudyPlan, study_record
 from sweeps.planning.study import StudySpec
 from sweeps.preflight.resources import Cluster
 from sweeps.search.journal import SearchJournal
@@ -68,6 +68,7 @@ class SearchRun:
         self.plan = plan
         """The plan with everything that was asked for."""
         self._jobs: set[str] = set()
+        """The first outcome of each job that was handed out."""
         self._stored: Set[str] = frozenset()
         self._bundles_of: BundlesOf | None = None
         self._followers: tuple[Follower, ...] = ()
@@ -83,7 +84,7 @@ class SearchRun:
 
     def start(
         self,
-        jobs: Iterable[str],
+        jobs: Iterable[Job],
         before: StudyStatus,
         bundles_of: BundlesOf,
         followers: Iterable[Follower],
@@ -95,8 +96,8 @@ class SearchRun:
         """
         self._left = left
         self._taken = frozenset(trial.name for trial in before.plan.trials)
-        self._jobs = set(jobs)
-        self._stored = before.snapshot.done
+        self._jobs = {outcome(job.stages[0]) for job in jobs}
+        self._stored = before.snapshot.reached
         self._bundles_of = bundles_of
         self._followers = tuple(followers)
 
@@ -114,10 +115,10 @@ class SearchRun:
         self.journal.write()
         part = self._taken_up(done)
         jobs = study_jobs(self.plan, part.missing(done))
-        new = {name: job for name, job in jobs.items() if name not in self._jobs}
+        new = {n: job for n, job in jobs.items() if outcome(job.stages[0]) not in self._jobs}
         if not new:
             return None
-        self._jobs |= new.keys()
+        self._jobs |= {outcome(job.stages[0]) for job in new.values()}
         write_study_record(self._store, self._study.study, study_record(self.plan, code_version()))
         status = StudyStatus(part, take_snapshot(self._store))
         assert self._bundles_of is not None, "the run has begun"
@@ -131,18 +132,21 @@ class SearchRun:
         new = [
             trial.name
             for trial in self.plan.trials
-            if trial.name not in self._taken and not trial.is_done(done)
+            if trial.name not in self._taken and self._is_open(trial, done)
         ][: self._left]
         if self._left is not None:
             self._left -= len(new)
         self._taken |= frozenset(new)
-        finished = (trial.name for trial in self.plan.trials if trial.is_done(done))
+        finished = (each.name for each in self.plan.trials if not self._is_open(each, done))
         return self.plan.only([*self._taken, *finished])
+
+    def _is_open(self, trial: PlannedTrial, done: Set[str]) -> bool:
+        return not trial.is_done(done) and not self.plan.is_stopped(trial, done)
 
     def _is_at_rest(self, done: Set[str], failed: Set[str]) -> bool:
         """Whether every trial that this run has taken up has ended."""
         return all(
-            trial.is_done(done) or {s.fingerprint for s in trial.stages} & failed
+            not self._is_open(trial, done) or {s.fingerprint for s in trial.stages} & failed
             for trial in self.plan.trials
             if trial.name in self._taken
         )

@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from fairfm_core.stages import Stage
-from sweeps.execution.jobs import Grow, Job
+from sweeps.execution.jobs import Grow, Job, outcome
 from sweeps.execution.shared_work import Admission, SharedWork
 
 FAILED = "failed"
@@ -146,7 +146,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             self._grow = None
             return
         failed = failures_of(job, result, error)
-        self._done |= {stage.fingerprint for stage in job.stages} - failed.keys()
+        self._done |= {outcome(each) for each in job.stages if each.fingerprint not in failed}
         self._failed |= failed
         for fingerprint in failed:
             self._block(fingerprint)

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -15,6 +16,7 @@ from ray import tune
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput, GpuUnusable, Leaving, StageFailed, redacted
 from fairfm_core.running import run_stage, run_together
+from fairfm_core.stages import EpochValues
 from fairfm_core.storage.retries import StoreUnavailable
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
@@ -30,6 +32,9 @@ ROWS = "rows"
 
 LEAVES = "leaves"
 """Key of the last report of a process that ends because it is to go."""
+
+PAUSED = "paused"
+"""Key of a job's last report: the epoch after which its training has paused; None if it is done."""
 
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE}
 """Full, read-only, over quota, failing, gone: no other stage could be read or written either."""
@@ -94,12 +99,16 @@ def _run(job: Job, store: ArtifactStore) -> dict[str, Any]:
     """Run the job; returns the last report, with the stages that failed on their own."""
     if len(job.stages) == 1:
         (stage,) = job.stages
-        run_stage(stage, store, lambda row: tune.report({ROWS: {stage.fingerprint: dict(row)}}))
-        return {"finished": True}
+        report = partial(_report_row, stage.fingerprint)
+        return {"finished": True, PAUSED: run_stage(stage, store, report)}
     failed = run_together(job.stages, store, lambda rows: tune.report({ROWS: _plain(rows)}))
     for fingerprint, reason in failed.items():
         store.record_failure(fingerprint, reason)
     return {"finished": True, FAILED_STAGES: list(failed.items())}
+
+
+def _report_row(fingerprint: str, row: EpochValues) -> None:
+    tune.report({ROWS: {fingerprint: dict(row)}})
 
 
 def _run_by_workers(

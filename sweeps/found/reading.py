@@ -9,18 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import moocore
 import numpy as np
 import pandas as pd
 
 from analysis.results.results import open_results
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.selection.objectives import Objective
+from fairfm_core.evaluation.selection.pareto import front_ranks
 from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.asked import CELL, AskedConfiguration, Searched
-from sweeps.search.history import Key, Line, SearchHistory, Told
+from sweeps.search.halving import Key
+from sweeps.search.history import Line, SearchHistory, Told
 from sweeps.search.journal import JOURNAL, read_journal_lines
 
 
@@ -70,8 +71,9 @@ class SearchReading:
         able = self.finished(searched.cell)
         if not able:
             return {}
-        value_NK = self.values([self.history.told[each.key] for each in able])
-        rank_N: Ints = moocore.pareto_rank(value_NK) + 1
+        told = [self.history.told[each.key] for each in able]
+        values = [[each.values[metric] for metric in self.metrics] for each in told]
+        rank_N = front_ranks(np.array(values, dtype=np.float64), self.objectives) + 1
         return {each.key: int(rank) for each, rank in zip(able, rank_N, strict=True)}
 
     def values(self, told: Sequence[Told]) -> Floats:
@@ -104,6 +106,9 @@ class SearchReading:
     def _state(self, key: Key) -> str:
         if key in self.history.failed:
             return f"failed: {self.history.failed[key]}"
+        if self.history.is_paused(key):
+            over = key[0] in self.history.ended
+            return f"{'stopped' if over else 'paused'} after epoch {self.history.until[key]}"
         if key not in self.history.told:
             return "to do"
         return "done" if self.is_feasible(key) else "beyond a constraint"
@@ -131,4 +136,7 @@ def read_search(location: str, study: str | None = None) -> SearchReading:
             f"study {spec.study} in {location} has no search ({JOURNAL}): its front is shown by "
             f"fairfm pareto {location} --study {spec.study}"
         )
-    return SearchReading(results.store, spec, lines, SearchHistory().add_all(lines))
+    history = SearchHistory().add_all(lines)
+    if spec.search.halving is None:
+        history.train_all()
+    return SearchReading(results.store, spec, lines, history)

@@ -78,6 +78,8 @@ class Board:
     running: Count
     """Trials of which some stage is being worked on here."""
     failed: Count
+    paused: Count = 0
+    """Trials whose training a search has paused; some may go on later."""
     stages: tuple[tuple[Text, Count, Count], ...] = ()
     """Kind of stage, finished ones, all of them; in the order in which they run."""
     jobs: tuple[RunningJob, ...] = ()
@@ -107,7 +109,12 @@ class Board:
     @property
     def waiting(self) -> int:
         """Trials of which nothing runs yet."""
-        return max(0, self.trials - self.done - self.failed - self.running)
+        return max(0, self.trials - self.done - self.failed - self.paused - self.running)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left of any trial."""
+        return self.done + self.failed + self.paused == self.trials
 
     def as_json(self) -> dict[str, Any]:
         """The board as JSON values; `board_of` reads it back."""

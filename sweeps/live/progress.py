@@ -116,6 +116,14 @@ class Progress:
                 self._judge(self._trials[name])
             self._end_job(stage, done=True)
 
+    def stage_paused(self, stage: Stage, epoch: int) -> None:
+        """Count the trials that need the training as paused."""
+        with self._lock:
+            name = self._jobs.name_of(stage.fingerprint)
+            self._counts.paused_with(stage)
+            self._time.paused(name, self._clock())
+            self._jobs.end(name)
+
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """Count every trial that needs the stage as failed."""
         with self._lock:
@@ -176,6 +184,7 @@ class Progress:
                 done=len(counts.done),
                 running=len(under_way - counts.done - counts.failed),
                 failed=len(counts.failed),
+                paused=len(counts.paused),
                 stages=counts.stages(),
                 jobs=tuple(self._row(name, now) for name in running[:MOST_JOBS]),
                 more_jobs=max(0, len(running) - MOST_JOBS),

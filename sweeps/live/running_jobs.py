@@ -77,7 +77,7 @@ class RunningJobs:
         """A running job on a board; `left` are the seconds that it will still take."""
         job, rows = self._jobs[name], list(self._rows.get(name, {}).values())
         losses, aucs = _values(rows, "loss"), _values(rows, "val_auc")
-        epochs = epochs_of(job.stages[0])
+        epochs = job.stages[0].pause_after or epochs_of(job.stages[0])
         epoch = int(max(_values(rows, "epoch"), default=self._before.get(name, 0)))
         return RunningJob(
             work=job.text,

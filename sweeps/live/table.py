@@ -65,8 +65,7 @@ def _jobs(board: Board, room: int, width: int, colour: bool) -> list[str]:
     from rich.text import Text
 
     if not board.jobs:
-        ended = board.done + board.failed == board.trials
-        return [] if ended else _lines("workers are starting", "dim", width, colour)
+        return [] if board.has_ended else _lines("workers are starting", "dim", width, colour)
     total = len(board.jobs) + board.more_jobs
     shown = board.jobs if total <= room else board.jobs[: max(1, room - 1)]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")

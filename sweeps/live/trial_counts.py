@@ -18,6 +18,8 @@ class TrialCounts:
         """Stages that are still needed, by fingerprint."""
         self.done: set[str] = set()
         self.failed: set[str] = set()
+        self.paused: set[str] = set()
+        """Trials whose training a search has paused."""
         self._needed_by: dict[str, list[str]] = defaultdict(list)
         self._open: dict[str, set[str]] = {}
         """Unfinished stages by trial."""
@@ -28,7 +30,7 @@ class TrialCounts:
         self.extend_to(status)
 
     def extend_to(self, status: StudyStatus) -> None:
-        """Count the trials, and what they need, that were not known before."""
+        """Count the trials, and what they need, that were not known before, or had paused."""
         known, plan = self._kinds.keys(), status.plan
         new = {f: stage for f, stage in plan.stages.items() if f not in known}
         missing = {f: stage for f, stage in new.items() if f in status.missing}
@@ -39,6 +41,8 @@ class TrialCounts:
         for trial in plan.trials:
             if trial.name not in self._open:
                 self._add(trial, status)
+            elif trial.name in self.paused:
+                self._resume(trial, status)
 
     def _add(self, trial: PlannedTrial, status: StudyStatus) -> None:
         self._open[trial.name] = {s.fingerprint for s in trial.stages} & self.missing.keys()
@@ -46,6 +50,22 @@ class TrialCounts:
             self._needed_by[fingerprint].append(trial.name)
         if trial.is_done(status.done):
             self.done.add(trial.name)
+        elif status.is_stopped(trial):
+            self.paused.add(trial.name)
+
+    def _resume(self, trial: PlannedTrial, status: StudyStatus) -> None:
+        """Count a trial that had paused once more, if something of it is wanted again."""
+        wanted = {s.fingerprint: s for s in trial.stages if s.fingerprint in status.missing}
+        if not wanted:
+            return
+        self.paused.discard(trial.name)
+        again = {f: stage for f, stage in wanted.items() if f not in self.missing}
+        self.missing |= again
+        self._left += Counter(stage.kind for stage in again.values())
+        self._open[trial.name] = set(wanted)
+        for fingerprint in wanted:
+            if trial.name not in self._needed_by[fingerprint]:
+                self._needed_by[fingerprint].append(trial.name)
 
     @property
     def total(self) -> int:
@@ -71,6 +91,14 @@ class TrialCounts:
                 self.done.add(name)
                 completed.append(name)
         return completed
+
+    def paused_with(self, stage: Stage) -> None:
+        """Count every trial that needs the training as paused."""
+        self._drop(stage.fingerprint)
+        for name in self._needed_by.get(stage.fingerprint, ()):
+            self._open[name].discard(stage.fingerprint)
+            if not self._open[name] and name not in self.failed | self.done:
+                self.paused.add(name)
 
     def failed_with(self, stage: Stage) -> tuple[list[str], set[str]]:
         """Count every trial that needs the stage as failed.

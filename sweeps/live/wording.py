@@ -12,16 +12,16 @@ MOST_NAMED = 2
 
 
 def counts_text(board: Board) -> str:
-    """How many trials are done, running and failed."""
+    """How many trials are done, running and failed, and paused if some are."""
     counts = f"{board.done}/{board.trials} done, {board.running} running, {board.failed} failed"
-    return f"trials {counts}"
+    return f"trials {counts}" + (f", {board.paused} paused" if board.paused else "")
 
 
 def left_text(board: Board, why: bool = True) -> str:
     """The time left, and why it has changed by much."""
     if board.left is None:
         return "time left not known before the first epoch"
-    if board.done + board.failed == board.trials:
+    if board.has_ended:
         return "0 s left"
     reason = f" ({board.why})" if board.why and why else ""
     return f"about {duration(max(1.0, board.left))} left{reason}"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 from typing import Any
 
 from analysis.results.study_record import configuration_label
@@ -27,14 +28,14 @@ from fairfm_core.data.manifest import Manifest
 from fairfm_core.data.node_copy import absolute_place, manifest_of
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
-from fairfm_core.stages import Stage, stages_of
+from fairfm_core.stages import Stage, pause_mark, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.records import PretrainingRecord, TrialRecord, search_record
 from sweeps.planning.seeds import SeedLevels
 from sweeps.planning.study import StudySpec, StudyTrial, expand, followed_numbers, settled
 from sweeps.search.asked import AskedConfiguration
-from sweeps.search.history import Key
+from sweeps.search.halving import Key
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,8 @@ class StudyPlan:
     """On what terms the trials are compared."""
     evaluations: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     """Fingerprints of the evaluations of each configuration that a search has asked for."""
+    pauses: Mapping[str, int] = field(default_factory=dict)
+    """Epochs after which trainings pause, by fingerprint; all others are wanted whole."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -174,6 +177,39 @@ class StudyPlan:
         )
         return lines + shared_pretrainings(starts)
 
+    def trainings(self, key: Key) -> tuple[Stage, ...]:
+        """The adaptations of a configuration that a search has asked for, one for each seed."""
+        evaluations = (self.stages[each] for each in self.evaluations[key])
+        return tuple(self.stages[each.inputs["adapt"]] for each in evaluations)
+
+    def pausing(self, until: Mapping[Key, int]) -> StudyPlan:
+        """The plan in which these configurations train up to a rung, as far as nothing else wants
+        their trainings to go further."""
+        wanted: dict[str, float] = {}
+        for trial in self.trials:
+            if trial.asked is None:
+                wanted[trial.adapt.fingerprint] = inf
+        for key in self.evaluations:
+            for stage in self.trainings(key):
+                further = until.get(key, inf)
+                wanted[stage.fingerprint] = max(further, wanted.get(stage.fingerprint, 0))
+        pauses = {each: int(epochs) for each, epochs in wanted.items() if epochs != inf}
+        return replace(self, pauses=pauses)
+
+    def pause_of(self, trial: PlannedTrial) -> int | None:
+        """The epoch after which a trial's training pauses; None where it is wanted whole."""
+        return self.pauses.get(trial.adapt.fingerprint)
+
+    def is_stopped(self, trial: PlannedTrial, reached: Set[str]) -> bool:
+        """Whether a trial has come to its pause, and nothing of it is to be run now.
+
+        `reached` are finished stages and the marks of pauses.
+        """
+        epoch, adapt = self.pause_of(trial), trial.adapt.fingerprint
+        if epoch is None or trial.is_done(reached):
+            return False
+        return adapt in reached or pause_mark(adapt, epoch) in reached
+
     def only(self, names: Iterable[str]) -> StudyPlan:
         """The plan with these trials alone."""
         kept = set(names)
@@ -207,18 +243,28 @@ class StudyPlan:
     def missing(self, done: Set[str]) -> dict[str, Stage]:
         """The stages that unfinished trials still need, inputs before their consumers.
 
-        `done` are the fingerprints of finished stages. A trial is finished when its predictions and
-        its evaluation are there; any other stage that was removed is not needed again.
+        `done` are the fingerprints of finished stages, with the marks of pauses. A trial is
+        finished when its predictions and its evaluation are there; any other stage that was removed
+        is not needed again. One that is to pause needs its training alone, up to there.
         """
         needed: set[str] = set()
         for trial in self.trials:
-            wanted = [trial.evaluate.fingerprint, trial.adapt.fingerprint]
+            if self.is_stopped(trial, done):
+                continue
+            wanted = [trial.adapt.fingerprint]
+            if self.pause_of(trial) is None:
+                wanted.append(trial.evaluate.fingerprint)
             while wanted:
                 fingerprint = wanted.pop()
                 if fingerprint not in done and fingerprint not in needed:
                     needed.add(fingerprint)
                     wanted += self.stages[fingerprint].inputs.values()
-        return {f: stage for f, stage in self.stages.items() if f in needed}
+        return {f: self._paused(stage) for f, stage in self.stages.items() if f in needed}
+
+    def _paused(self, stage: Stage) -> Stage:
+        """The stage with its pause, if it has one."""
+        epoch = self.pauses.get(stage.fingerprint)
+        return stage if epoch is None else replace(stage, pause_after=epoch)
 
 
 def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> StudyPlan:

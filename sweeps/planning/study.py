@@ -57,6 +57,8 @@ from sweeps.search.domains import Choice
 from sweeps.search.grammar import SearchSpec
 from sweeps.search.space import Space
 
+ALWAYS_FOLLOWED = "val/auc"
+"""Its absence tells that nothing was noted of an epoch."""
 LONGEST_NAME = 100
 """Most characters of a study's name."""
 
@@ -303,10 +305,10 @@ def settled(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Settl
 
 
 def followed_numbers(study: StudySpec) -> FollowedNumbers:
-    """What every fine-tuning notes of each epoch: the objectives, and what constraints bound."""
-    constraints = () if study.search is None else study.search.constraints
-    metrics = [each.metric for each in (*study.objectives, *constraints)]
-    return FollowedNumbers(study.evaluation, tuple(dict.fromkeys(metrics)))
+    """What every fine-tuning notes of each epoch: the AUC, objectives, what constraints bound."""
+    limits = () if study.search is None else study.search.constraints
+    metrics = [*(each.metric for each in study.objectives), *(each.metric for each in limits)]
+    return FollowedNumbers(study.evaluation, tuple(dict.fromkeys([ALWAYS_FOLLOWED, *metrics])))
 
 
 def study_searches(study: StudySpec) -> tuple[Searched, ...]:
@@ -315,6 +317,15 @@ def study_searches(study: StudySpec) -> tuple[Searched, ...]:
         return ()
     axes = {axis: list(_labelled(values)) for axis, values in study.matrix.items()}
     return searches(study.search, [labels for labels, _ in _matrix_cells(study)], axes)
+
+
+def written_values(
+    study: StudySpec, searched: Searched, choices: Mapping[str, Choice]
+) -> Mapping[str, Any]:
+    """What a study writes of the trials of a configuration, without recipes and defaults."""
+    cell = searched.cell_of(choices)
+    below = {cell_name(labels): (labels, values) for labels, values in _matrix_cells(study)}
+    return _searched_cell(below[cell], searched.space, choices)[1]
 
 
 def _cells(study: StudySpec) -> list[Cell]:

@@ -13,6 +13,8 @@ from sweeps.search.grammar import SearchSpec
 from sweeps.search.paths import check_path
 from sweeps.search.space import Axes, Parameter, Space, keys_of
 
+EPOCHS = "adaptation.epochs"
+"""What halving decides on."""
 MOST_KINDS = 500
 """Combinations of labels that decide which trials share a setting."""
 SECTIONS = ("weights", "backbone", "adaptation", "images")
@@ -136,6 +138,11 @@ def check_search(spec: SearchSpec, matrix: Matrix, more_paths: Iterable[str]) ->
     more_paths = list(more_paths)
     for parameter in space.parameters:
         check_path(parameter.path, more_paths)
+        if spec.halving is not None and parameter.path == EPOCHS:
+            raise BadInput(
+                f"search.parameters: {EPOCHS} is searched, and halving decides on epochs: give all "
+                "trainings the same, or remove halving"
+            )
         _check_axes(parameter, matrix)
     for each in spec.constraints:
         pairs = [c for c in spec.constraints if c.metric == each.metric]

@@ -6,12 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.named_records import known_name
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.selection.constraints import Constraint
+from sweeps.search.halving import SearchHalving
 from sweeps.search.space import Axes, Space, read_space
 
 MOST_SEEDS = 100
@@ -103,6 +111,17 @@ class SearchSpec(Frozen):
     replicates: SearchReplicates | None = None
     """Further seeds where the front is uncertain; without, each configuration runs at all seeds of
     the study."""
+    halving: SearchHalving | None = None
+    """Early stopping of fine-tunings that are not among the best after some epochs; without, each
+    configuration trains to the end."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A search without halving is recorded as it was before there was any."""
+        values: dict[str, Any] = dump(self)
+        if self.halving is None:
+            values.pop("halving", None)
+        return values
 
     @field_validator("parameters")
     @classmethod

@@ -12,10 +12,9 @@ from typing import Any
 from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective
 from sweeps.search.asked import AskedConfiguration, Searched
+from sweeps.search.halving import Key, RungTold
 from sweeps.search.sampling import Draw, Tried
 
-Key = tuple[str, int]
-"""Search and number of a configuration."""
 Line = Mapping[str, Any]
 """One line of the journal."""
 
@@ -51,6 +50,10 @@ class SearchHistory:
     """Why each configuration without values has none."""
     ended: dict[str, str] = field(default_factory=dict)
     """Why a search asks for nothing more, by its cell."""
+    until: dict[Key, int] = field(default_factory=dict)
+    """The epochs after which a configuration pauses; without, it is trained to the end."""
+    rungs: dict[Key, dict[int, RungTold]] = field(default_factory=dict)
+    """The values of each configuration at the rungs that it has come to."""
 
     def add(self, line: Line) -> None:
         """Take up one line of the journal."""
@@ -73,32 +76,67 @@ class SearchHistory:
         return [
             each
             for key, each in self.asked.items()
-            if key not in self.told or self.told[key].seeds != each.seeds
+            if not self.is_paused(key)
+            and (key not in self.told or self.told[key].seeds != each.seeds)
         ]
 
+    def is_paused(self, key: Key) -> bool:
+        """Whether a configuration has paused at a rung, and has not gone on since."""
+        return self.until.get(key) in self.rungs.get(key, {}) and key not in self.told
+
+    def train_all(self) -> None:
+        """Take back every pause: halving was turned off."""
+        self.until.clear()
+
     def tried(
-        self, searched: Searched, objectives: Sequence[Objective], limits: Sequence[Constraint]
+        self,
+        searched: Searched,
+        objectives: Sequence[Objective],
+        limits: Sequence[Constraint],
+        rung: int | None = None,
     ) -> list[Tried]:
-        """What the sampler of one search knows."""
-        return [self._tried(each, objectives, limits) for each in self.of(searched.cell)]
+        """What the sampler of one search knows: values at one rung, None: of finished trainings.
+
+        Values of several lengths of training are never mixed: a configuration that was not trained
+        so far is passed over, as one that has failed is.
+        """
+        return [self._tried(each, objectives, limits, rung) for each in self.of(searched.cell)]
+
+    def rung_to_learn_from(self, searched: Searched, enough: int) -> int | None:
+        """The highest rung that `enough` configurations of a search have reached, None: the end.
+
+        Where too few have reached any, the lowest.
+        """
+        keys = [each.key for each in self.of(searched.cell)]
+        if sum(key in self.told for key in keys) >= enough:
+            return None
+        known = [rung for key in keys for rung in self.rungs.get(key, {})]
+        reached = [rung for rung in known if known.count(rung) >= enough]
+        return max(reached, default=min(known, default=None))
 
     def _tried(
         self,
         asked: AskedConfiguration,
         objectives: Sequence[Objective],
         limits: Sequence[Constraint],
+        rung: int | None,
     ) -> Tried:
-        notes, told, known = self.notes[asked.key], self.told.get(asked.key), asked.known
-        if told is None:
-            failed = asked.key in self.failed
-            return Tried(asked.choices, failed=failed, known=known, attributes=notes)
+        notes, known = self.notes[asked.key], asked.known
+        found = self._values(asked.key, rung)
+        if found is None:
+            passed_over = asked.key in self.failed or self.is_paused(asked.key) or rung is not None
+            return Tried(asked.choices, failed=passed_over, known=known, attributes=notes)
         needed = [*(each.metric for each in objectives), *(each.metric for each in limits)]
-        values = {m: v for m in needed if (v := told.values.get(m)) is not None}
+        values = {m: v for m in needed if (v := found.get(m)) is not None}
         if len(values) < len(set(needed)):
             return Tried(asked.choices, failed=True, known=known, attributes=notes)
         judged = tuple(_judged(each, values[each.metric]) for each in objectives)
         beyond = tuple(each.violation(values[each.metric]) for each in limits)
         return Tried(asked.choices, judged, beyond, known=known, attributes=notes)
+
+    def _values(self, key: Key, rung: int | None) -> Mapping[str, float | None] | None:
+        told = self.told.get(key) if rung is None else self.rungs.get(key, {}).get(rung)
+        return None if told is None else told.values
 
 
 def _judged(objective: Objective, value: float) -> float:
@@ -115,11 +153,15 @@ def round_line(
     seeds: Sequence[int],
     repeated: Mapping[Key, tuple[int, ...]] | None = None,
     chances: Mapping[Key, float] | None = None,
+    until: Mapping[Key, int | None] | None = None,
+    promoted: Mapping[Key, int | None] | None = None,
 ) -> Line:
-    """The line of a round: new configurations, and further seeds of earlier ones.
+    """The line of a round: new configurations, further seeds and further epochs of earlier ones.
 
     `counts` are how many each search had asked for before; `chances` the probabilities of being on
-    the front for which seeds are added. One line, so that a round is written whole or not at all.
+    the front for which seeds are added; `until` and `promoted` the rungs to which new and earlier
+    configurations train, None for the whole training. One line, so that a round is written whole or
+    not at all.
     """
     asked = [
         {
@@ -129,6 +171,7 @@ def round_line(
             "choices": draw.choices,
             **({"notes": draw.attributes} if draw.attributes else {}),
             **({"given": True} if draw.given else {}),
+            **_until((until or {}).get((cell, counts[cell] + place))),
         }
         for cell, (searched, drawn) in draws.items()
         for place, draw in enumerate(drawn, start=1)
@@ -137,7 +180,13 @@ def round_line(
         {"search": key[0], "number": key[1], "seeds": list(added), "p_front": (chances or {})[key]}
         for key, added in (repeated or {}).items()
     ]
-    return {"round": {"number": number, "seeds": list(seeds), "asked": asked, "repeated": more}}
+    line = {"number": number, "seeds": list(seeds), "asked": asked, "repeated": more}
+    on = [{"search": k[0], "number": k[1], **_until(u)} for k, u in (promoted or {}).items()]
+    return {"round": {**line, "promoted": on} if on else line}
+
+
+def _until(rung: int | None) -> dict[str, int]:
+    return {} if rung is None else {"until": rung}
 
 
 def known_line(number: int, known: Sequence[AskedConfiguration]) -> Line:
@@ -170,6 +219,19 @@ def told_line(key: Key, told: Told) -> Line:
     }
 
 
+def rung_line(key: Key, rung: int, told: RungTold) -> Line:
+    """The line of a configuration's values at a rung."""
+    return {
+        "rung": {
+            "search": key[0],
+            "number": key[1],
+            "epochs": rung,
+            "values": None if told.values is None else dict(told.values),
+            "trainings": list(told.trainings),
+        }
+    }
+
+
 def failed_line(key: Key, reason: str) -> Line:
     """The line of a configuration that could not be trained or has an undefined objective."""
     return {"failed": {"search": key[0], "number": key[1], "reason": reason}}
@@ -196,6 +258,9 @@ def _add_round(history: SearchHistory, content: Mapping[str, Any]) -> None:
         )
         history.asked[asked.key] = asked
         history.notes[asked.key] = dict(each.get("notes", {}))
+        _set_until(history, asked.key, each)
+    for each in content.get("promoted", ()):
+        _set_until(history, (each["search"], each["number"]), each)
     for each in content["repeated"]:
         key = each["search"], each["number"]
         asked, added = history.asked[key], tuple(each["seeds"])
@@ -204,6 +269,20 @@ def _add_round(history: SearchHistory, content: Mapping[str, Any]) -> None:
         history.ended.pop(asked.search, None)
     for search in {each["search"] for each in content["asked"]}:
         history.ended.pop(search, None)
+
+
+def _set_until(history: SearchHistory, key: Key, content: Mapping[str, Any]) -> None:
+    history.until.pop(key, None)
+    if "until" in content:
+        history.until[key] = content["until"]
+
+
+def _add_rung(history: SearchHistory, content: Mapping[str, Any]) -> None:
+    key = content["search"], content["number"]
+    values = None if content["values"] is None else dict(content["values"])
+    told = RungTold(values, tuple(content["trainings"]))
+    history.rungs.setdefault(key, {})[content["epochs"]] = told
+    history.failed.pop(key, None)
 
 
 def _add_told(history: SearchHistory, content: Mapping[str, Any]) -> None:
@@ -230,6 +309,7 @@ def _add_ended(history: SearchHistory, content: Mapping[str, Any]) -> None:
 _ADDERS = {
     "round": _add_round,
     "told": _add_told,
+    "rung": _add_rung,
     "failed": _add_failed,
     "ended": _add_ended,
 }

@@ -23,6 +23,8 @@ from sweeps.search.history import Line, SearchHistory
 JOURNAL = "search.jsonl"
 VERSION = 1
 """Version of the lines."""
+HALVING = "halving"
+"""Key of an identity that may be left out later."""
 KEEP = "or give the study another name: nothing that is trained is run again"
 
 Identity = Mapping[str, Any]
@@ -146,6 +148,8 @@ def _check_head(head: Line, journal: SearchJournal, place: str) -> None:
         raise BadInput(f"{place} is the journal of study {other!r}, not {journal.study!r}; {_AWAY}")
     before, now = head.get("identity") or {}, journal.identity
     for key in before:  # keys that an earlier version did not have say nothing
+        if key == HALVING and key not in now:
+            continue  # turned off: what has paused goes on
         if before.get(key) != now.get(key):
             raise BadInput(
                 f"{place} is the journal of another search: {key} was {_short(before.get(key))} "

@@ -25,7 +25,8 @@ from fairfm_core.evaluation.selection.shrinkage import training_variance
 from fairfm_core.seeding import stream
 from sweeps.search.asked import AskedConfiguration, Searched, seeds_of
 from sweeps.search.grammar import SearchReplicates, SearchSpec
-from sweeps.search.history import Key, SearchHistory
+from sweeps.search.halving import Key
+from sweeps.search.history import SearchHistory
 from sweeps.search.values import Numbers
 
 DRAWS = 400
@@ -66,7 +67,7 @@ class Racer:
         replicates = self.spec.replicates
         assert replicates is not None, "the search has replicates"
         asked = self.history.of(searched.cell)
-        left = most_further(self.spec, searched.configurations) - _further(asked, replicates)
+        left = most_further(self.spec, self._trained(searched)) - _further(asked, replicates)
         runners = [each for each in asked if self._runs(each)]
         if not runners:
             return Race({}, {}, SETTLED)
@@ -80,6 +81,12 @@ class Racer:
         chosen = [runners[n] for n in order[: min(self.spec.batch, left)]]
         added = {each.key: (every[len(each.seeds)],) for each in chosen}
         return Race(added, chances)
+
+    def _trained(self, searched: Searched) -> int:
+        """Configurations that are trained to the end."""
+        if self.spec.halving is None:
+            return searched.configurations
+        return sum(cell == searched.cell for cell, _ in self.history.apparent)
 
     def _runs(self, asked: AskedConfiguration) -> bool:
         """Whether a configuration has all its values and breaks no constraint."""

@@ -32,7 +32,7 @@ class TrialSelection:
         """Names of the unfinished trials to take up; raises BadInput for an unknown label."""
         plan = status.plan
         self._check_labels(plan.trials)
-        missing = [trial for trial in plan.trials if not trial.is_done(status.done)]
+        missing = [trial for trial in plan.trials if status.is_open(trial)]
         named = [trial for trial in missing if set(self.only) <= labels_of(trial)]
         if self.failed:
             named = [trial for trial in named if status.state(trial).startswith("failed")]
@@ -57,7 +57,7 @@ def labels_of(trial: PlannedTrial) -> set[str]:
 def part_of(plan: StudyPlan, names: frozenset[str], status: StudyStatus) -> StudyPlan:
     """The plan with these trials and the finished ones alone."""
     return plan.only(
-        trial.name for trial in plan.trials if trial.name in names or trial.is_done(status.done)
+        trial.name for trial in plan.trials if trial.name in names or not status.is_open(trial)
     )
 
 

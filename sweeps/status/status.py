@@ -27,8 +27,8 @@ from sweeps.status.worker_time import work_of, worker_time
 
 MOST_LISTED = 60
 """Trials that are listed one by one; of more, some are listed and the rest counted."""
-QUIET = ("done", "to do")
-"""States that are not worth a line where there are many trials."""
+QUIET = ("done", "to do", "paused")
+"""How states begin that are not worth a line where there are many trials."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,7 +57,7 @@ class StudyStatus:
     @cached_property
     def missing(self) -> dict[str, Stage]:
         """Stages that unfinished trials still need, by fingerprint, inputs before consumers."""
-        return self.plan.missing(self.snapshot.done)
+        return self.plan.missing(self.snapshot.reached)
 
     @cached_property
     def begun(self) -> dict[str, int]:
@@ -83,17 +83,31 @@ class StudyStatus:
 
     @cached_property
     def unfinished(self) -> dict[str, str]:
-        """Why each unfinished trial is not finished, by its name: `<stage>: <reason>`."""
-        return {
-            trial.name: self._reason(trial)
-            for trial in self.plan.trials
-            if not trial.is_done(self.done)
-        }
+        """Why each trial that is not finished, though it is wanted, is not: `<stage>: <reason>`, by
+        its name."""
+        wanted = [trial for trial in self.plan.trials if self.is_open(trial)]
+        return {trial.name: self._reason(trial) for trial in wanted}
+
+    def is_open(self, trial: PlannedTrial) -> bool:
+        """Whether something of a trial is still to be run."""
+        return not trial.is_done(self.done) and not self.is_stopped(trial)
+
+    def is_stopped(self, trial: PlannedTrial) -> bool:
+        """Whether a search has paused its training, and has not asked for more of it."""
+        return self.plan.is_stopped(trial, self.snapshot.reached)
+
+    @cached_property
+    def stopped(self) -> dict[int, int]:
+        """How many trials have paused, by the epoch after which they have."""
+        at = [self.plan.pause_of(each) for each in self.plan.trials if self.is_stopped(each)]
+        return {epoch: at.count(epoch) for epoch in sorted(e for e in set(at) if e is not None)}
 
     def state(self, trial: PlannedTrial) -> str:
         """One trial's state in words."""
         if trial.is_done(self.done):
             return "done"
+        if self.is_stopped(trial):
+            return f"paused: by the search, after epoch {self.plan.pause_of(trial)}"
         for stage in trial.stages:
             if stage.fingerprint in self.damaged:
                 reason = self.damaged[stage.fingerprint]
@@ -138,7 +152,7 @@ class StudyStatus:
 
     def status_text(self) -> str:
         """The number of finished and failed trials, then one line for each trial."""
-        ranked = sorted(self.states.items(), key=lambda trial: trial[1] in QUIET)
+        ranked = sorted(self.states.items(), key=lambda trial: trial[1].startswith(QUIET))
         shown = self.states.items() if len(ranked) <= MOST_LISTED else ranked
         trials = _some([f"  {name}: {state}" for name, state in shown])
         return "\n".join([f"study {self._summary()}", *trials])
@@ -203,7 +217,14 @@ class StudyStatus:
         )
         more = f", {damaged} damaged" if damaged else ""
         done = f"{states.count('done')} of {len(states)} done"
-        return f"{self.plan.spec.study}: {done}, {failed} failed{more}"
+        return f"{self.plan.spec.study}: {done}, {failed} failed{more}{self._stopped_text()}"
+
+    def _stopped_text(self) -> str:
+        """How many trials a search has paused, and where; empty without any."""
+        if not self.stopped:
+            return ""
+        places = ", ".join(f"{count} after epoch {at}" for at, count in self.stopped.items())
+        return f", {sum(self.stopped.values())} paused ({places})"
 
     def _time_text(self) -> str:
         return worker_time(self._measured(), list(self.missing.values()))
@@ -241,7 +262,7 @@ def with_next_round(status: StudyStatus) -> StudyStatus:
     study, store = status.plan.spec, status.snapshot.store
     search = open_search(study, store)
     assert search is not None, "the study has a search"
-    plan = advanced(study, search, status.plan, store, status.snapshot.done, {})
+    plan = advanced(study, search, status.plan, store, status.snapshot.reached, {})
     return replace(status, plan=plan, outlook=search_outlook(study, search, plan))
 
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from functools import partial
+from math import inf
 
 from analysis.results.results import known_studies
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.stage import stored_evaluation
+from fairfm_core.stages import pause_mark
+from sweeps.planning.halving import study_halving
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.asked import AskedConfiguration, starting_seeds
+from sweeps.search.halving import Key
 from sweeps.search.history import SearchHistory
 from sweeps.search.journal import KEEP, open_journal, read_journal_lines
 from sweeps.search.racing import Racer
 from sweeps.search.rounds import StudySearch, search_identity
 from sweeps.search.values import NumberReader, told_values
+from sweeps.status.rung_values import rung_told
 
 
 def open_search(study: StudySpec, store: ArtifactStore) -> StudySearch | None:
@@ -31,7 +36,10 @@ def open_search(study: StudySpec, store: ArtifactStore) -> StudySearch | None:
     searches, seeds = study_searches(study), study.levels.adaptation
     identity = search_identity(study.search, searches, study.objectives, seeds)
     journal = open_journal(store, study.study, identity)
-    search = StudySearch(study.search, searches, study.objectives, seeds, journal)
+    halving = study_halving(study)
+    search = StudySearch(study.search, searches, study.objectives, seeds, journal, halving=halving)
+    if halving is None:
+        journal.history.train_all()
     if study.search.replicates is not None:
         numbers = NumberReader(search.metrics, partial(stored_evaluation, store, "evaluate"))
         search.race = Racer(study.search, study.objectives, journal.history, seeds, numbers)
@@ -45,15 +53,23 @@ def searched_plan(study: StudySpec, search: StudySearch | None) -> StudyPlan:
     """
     if search is None:
         return make_plan(study)
-    plan = make_plan(study, search.asked)
-    for key, told in search.journal.history.told.items():
+    plan, history = make_plan(study, search.asked), search.journal.history
+    for key, told in history.told.items():
         if told.evaluations != plan.evaluations[key][: len(told.evaluations)]:
-            raise BadInput(
-                f"the search of study {study.study} has values of {key[0]}.c{key[1]:03} that were "
-                "made with another base, other data, other evaluation settings or another version "
-                f"of fairfm; change that back, {KEEP}"
-            )
-    return plan
+            raise _changed(study, key)
+    for key, rungs in history.rungs.items():
+        trainings = tuple(each.fingerprint for each in plan.trainings(key))
+        if any(told.trainings != trainings[: len(told.trainings)] for told in rungs.values()):
+            raise _changed(study, key)
+    return plan.pausing(history.until)
+
+
+def _changed(study: StudySpec, key: Key) -> BadInput:
+    return BadInput(
+        f"the search of study {study.study} has values of {key[0]}.c{key[1]:03} that were made "
+        "with another base, other data, other evaluation settings or another version of fairfm; "
+        f"change that back, {KEEP}"
+    )
 
 
 def advanced(
@@ -66,8 +82,9 @@ def advanced(
 ) -> StudyPlan:
     """Tell the search what is done and ask for the next rounds, until one has work that is missing.
 
-    `failed` are the stages that will not be done in this run, with the reasons. The plan comes back
-    unchanged while a round is still being worked on, and when the searches are over.
+    `done` are finished stages with the marks of pauses, `failed` the stages that will not be done
+    in this run, with the reasons. The plan comes back unchanged while a round is still being worked
+    on, and when the searches are over.
     """
     if search.spec.warm_start and not search.journal.history.rounds:
         known = _known(study, search, store, done)
@@ -80,7 +97,9 @@ def advanced(
         new = search.next_round()
         if not new:
             return plan
-        plan = plan.joined(make_plan(study, new))
+        if asked := [each for each in new if each.seeds]:
+            plan = plan.joined(make_plan(study, asked))
+        plan = plan.pausing(search.journal.history.until)
 
 
 def _known(
@@ -114,9 +133,27 @@ def _known(
 def is_waiting(search: StudySearch, plan: StudyPlan, done: Set[str], failed: Set[str]) -> bool:
     """Whether a configuration that was asked for is still being worked on."""
     return any(
-        not set(plan.evaluations[each.key]) <= done and not set(plan.evaluations[each.key]) & failed
+        not _has_ended(search, plan, each.key, done) and not _stages(plan, each.key) & failed
         for each in search.journal.history.open()
     )
+
+
+def _has_ended(search: StudySearch, plan: StudyPlan, key: Key, done: Set[str]) -> bool:
+    """Whether a configuration is trained as far as it was asked to be."""
+    return set(plan.evaluations[key]) <= done or _has_paused(search, plan, key, done)
+
+
+def _has_paused(search: StudySearch, plan: StudyPlan, key: Key, done: Set[str]) -> bool:
+    rung = search.journal.history.until.get(key)
+    return rung is not None and all(
+        each.fingerprint in done or pause_mark(each.fingerprint, rung) in done
+        for each in plan.trainings(key)
+    )
+
+
+def _stages(plan: StudyPlan, key: Key) -> set[str]:
+    """The adaptations and evaluations of a configuration."""
+    return {*plan.evaluations[key], *(each.fingerprint for each in plan.trainings(key))}
 
 
 def _told(
@@ -134,12 +171,32 @@ def _told(
     read = partial(stored_evaluation, store, "evaluate")
     for each in search.journal.history.open():
         evaluations = plan.evaluations[each.key]
+        if not _has_ended(search, plan, each.key, done):
+            search.fail(each.key, _reason(_stages(plan, each.key), failed))
+            continue
+        _tell_rungs(search, plan, store, each)
         if set(evaluations) <= done:
             search.tell(each.key, told_values(evaluations, each.seeds, search.metrics, read))
-        else:
-            search.fail(each.key, _reason(evaluations, failed))
     return False
 
 
-def _reason(evaluations: tuple[str, ...], failed: Mapping[str, str]) -> str:
-    return next(failed[fingerprint] for fingerprint in evaluations if fingerprint in failed)
+def _tell_rungs(
+    search: StudySearch, plan: StudyPlan, store: ArtifactStore, asked: AskedConfiguration
+) -> None:
+    """Note the values at the rungs that a configuration has passed since they were last noted.
+
+    They are those of its first seeds: further ones are for configurations that have finished.
+    """
+    if search.halving is None:
+        return
+    known = search.journal.history.rungs.get(asked.key, {})
+    until = search.journal.history.until.get(asked.key, inf)
+    trainings = plan.trainings(asked.key)[: len(starting_seeds(search.seeds, search.spec))]
+    for rung in search.halving.rungs_of(asked.search, asked.choices):
+        if rung <= until and rung not in known:
+            told = rung_told(store, trainings, rung, search.metrics)
+            search.tell_rung(asked.key, rung, told)
+
+
+def _reason(stages: Set[str], failed: Mapping[str, str]) -> str:
+    return next(failed[fingerprint] for fingerprint in sorted(stages) if fingerprint in failed)

@@ -97,6 +97,10 @@ class UsageMeter:
         """The stage holds nothing any more."""
         self._end(stage)
 
+    def stage_paused(self, stage: Stage, epoch: int) -> None:
+        """The stage holds nothing any more."""
+        self._end(stage)
+
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """The stage holds nothing any more."""
         self._end(stage)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sweeps.timing.durations import Measured
+from sweeps.timing.epochs import share_of
 from sweeps.timing.schedule import Amounts, Pending, makespan
 from sweeps.timing.work import OF_SIZE, LiveJob, Work
 
@@ -73,6 +74,8 @@ class TimeLeft:
         self._job_of = {s.fingerprint: name for name, (j, _) in jobs.items() for s in j.stages}
         self._capacity = capacity
         self._share: dict[str, float] = dict(behind or {})
+        self._goal = {name: goal_of(job) for name, (job, _) in jobs.items()}
+        """The share at which each job ends: below 1 for a training that pauses."""
         self._known = dict(known or {})
         self._measured: dict[str, Measured] = {}
         """What this run has measured, by job."""
@@ -87,6 +90,7 @@ class TimeLeft:
         """Further jobs of the run."""
         self._left |= jobs
         self._jobs |= jobs
+        self._goal |= {name: goal_of(job) for name, (job, _) in jobs.items()}
         self._job_of |= {s.fingerprint: name for name, (j, _) in jobs.items() for s in j.stages}
 
     def started(self, name: str, now: Clock) -> None:
@@ -123,6 +127,12 @@ class TimeLeft:
         self._running.pop(name, None)
         self._left.pop(name, None)
 
+    def paused(self, name: str, now: Clock) -> None:
+        """The job's training has come to its pause."""
+        self.progressed(name, self._goal[name], now)
+        self._running.pop(name, None)
+        self._left.pop(name, None)
+
     def job_left(self, name: str, now: Clock) -> float | None:
         """Seconds that one job will still take; None while unknown."""
         work = self._jobs[name][1]
@@ -154,7 +164,7 @@ class TimeLeft:
 
     def _seconds(self, name: str, whole: float, now: Clock) -> float:
         """What is left of a job that takes `whole` seconds from its start to its end."""
-        left = (1.0 - self._share.get(name, 0.0)) * whole
+        left = max(0.0, self._goal[name] - self._share.get(name, 0.0)) * whole
         running = self._running.get(name)
         if running is None:
             return left
@@ -203,6 +213,12 @@ class TimeLeft:
                 rates.append(measured[each.kind].rate / each.cost)
         rates = same or other
         return work.cost * sum(rates) / len(rates) if rates and work.network else None
+
+
+def goal_of(job: LiveJob) -> float:
+    """The share of its work at which a job ends: less than all where its training pauses."""
+    epoch = job.stages[0].pause_after
+    return 1.0 if epoch is None else share_of(job.stages[0], epoch)
 
 
 def _sizes(work: Work, kinds: Iterable[str]) -> dict[str, int]:

@@ -41,6 +41,8 @@ DRIVER = re.compile(r"^\((?:\w+\.)+\w+\) ")
 """What SQLAlchemy puts before the text of a database's own error."""
 OPERATIONAL = "OperationalError"
 """Name that every database driver gives to a lock or a lost connection."""
+ENDED = {"failed": "FAILED", "paused": "KILLED"}
+"""MLflow's status of runs that end with a reason."""
 OPENING = ""
 """Key of the experiment itself among the incomplete runs."""
 
@@ -168,6 +170,13 @@ class TrackingThread:
                 self._open.pop(record.identity, None)
                 self._put("done", record, None)
 
+    def stage_paused(self, stage: Stage, epoch: int) -> None:
+        """End the run, saying where its training has paused; it is started again if it goes on."""
+        record = self._training.get(stage.fingerprint)
+        if record is not None:
+            self._open.pop(record.identity, None)
+            self._put("paused", record, f"paused after epoch {epoch} by the search's halving")
+
     def stage_failed(self, stage: Stage, reason: str) -> None:
         """Mark every run that needs the stage as failed."""
         for record in self._needing[stage.fingerprint]:
@@ -262,7 +271,7 @@ class TrackingThread:
         else:
             self._start_run(self._writer, record)
             self._writer.tag(identity, "fairfm.status_reason", str(value)[:5000])
-            self._writer.end(identity, "FAILED", int(time.time() * 1000))
+            self._writer.end(identity, ENDED[what], int(time.time() * 1000))
 
     def _attempt(self, what: str, record: RunRecord, value: Any) -> None:
         """Write, retrying while MLflow is away; giving up leaves the run incomplete."""

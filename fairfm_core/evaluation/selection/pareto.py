@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Bools, Floats
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.selection.objectives import Objective
 
 
@@ -29,6 +29,22 @@ def non_dominated(
     directions = [objective.maximised for objective in objectives]
     mask = moocore.is_nondominated(values_NM, maximise=directions, keep_weakly=True)
     return np.asarray(mask, dtype=bool)
+
+
+def front_ranks(values: npt.ArrayLike, objectives: Sequence[Objective]) -> Ints:
+    """The front [N] that each row of `values` [N, objectives] belongs to: 0 for the non-dominated
+    ones, 1 for those that only these dominate, and so on.
+
+    Raises BadInput as `non_dominated`. (moocore's ranks of a single objective are wrong.)
+    """
+    values_NM = np.asarray(values, dtype=np.float64).reshape(-1, len(objectives))
+    rank_N = np.zeros(len(values_NM), dtype=np.int64)
+    left = np.arange(len(values_NM))
+    while len(left):
+        front_n = non_dominated(values_NM[left], objectives)
+        left = left[~front_n]
+        rank_N[left] += 1
+    return rank_N
 
 
 def hypervolume(

@@ -118,9 +118,7 @@ def test_a_pause_beyond_the_last_epoch_is_none(phantom: PreparedData, tmp_path: 
     assert store.is_done("adapt", adapt.fingerprint)
 
 
-def test_numbers_of_another_definition_are_forgotten(
-    phantom: PreparedData, tmp_path: Path
-) -> None:
+def test_numbers_of_another_definition_are_forgotten(phantom: PreparedData, tmp_path: Path) -> None:
     """Another study has begun the training, under another protocol."""
     store = open_store(str(tmp_path))
     other = FollowedNumbers(EvaluationSettings(attributes=("sex",)), ("val/gap_sex",))
