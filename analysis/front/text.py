@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from analysis.front.choices import Chosen, distinct
 from analysis.front.front import Front
@@ -43,8 +43,14 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     lines += parameters_text(front)
     lines += apparent_text(front)
     lines += _kept_out(front)
+    lines += [f"stopped by the search: {stopped_text(front.stopped)}"] if front.stopped else []
     reading = textwrap.wrap(_reading(front, settings), 100, break_on_hyphens=False)
     return "\n".join([*lines, *reading])
+
+
+def stopped_text(stopped: Mapping[int, int]) -> str:
+    """`4 trials after epoch 2, 1 trial after epoch 6`."""
+    return ", ".join(f"{counted(n, 'trial')} after epoch {epoch}" for epoch, n in stopped.items())
 
 
 def _kept_out(front: Front) -> list[str]:
@@ -146,6 +152,7 @@ def front_json(front: Front, chosen: Sequence[Chosen], results: StudyResults) ->
             "configurations": front.rows,
             **({"expected": front.expected} if front.expected else {}),
             **({"parameters": front.parameters} if front.parameters else {}),
+            **({"stopped": front.stopped} if front.stopped else {}),
             "left_out": results.left_out,
             "one_pretraining": results.shared_pretrainings,
         },

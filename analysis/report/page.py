@@ -183,14 +183,17 @@ def _sections(
 def report_facts(results: StudyResults) -> dict[str, str]:
     """What identifies the numbers: specification, code, data, trials, seeds, evaluation."""
     record, trials = results.record, results.trials
+    stopped = sum(results.stopped.values())
     failed = sum(trial.failure is not None for trial in trials)
-    done = sum(trial.done for trial in trials)
+    done = sum(trial.done and trial.stopped_after is None for trial in trials)
+    more = f", {stopped} stopped by the search" if stopped else ""
     seeds = {trial.seed for trial in trials}
     before = {trial.pretraining_seed for trial in trials} - {None}
     folders = {digest: data["folder"] for digest, data in record.get("data", {}).items()}
     settings = results.settings
     facts = {
-        "Trials": f"{done} done, {failed} failed, {len(trials) - done - failed} unfinished",
+        "Trials": f"{done} done, {failed} failed, "
+        f"{len(trials) - done - failed - stopped} unfinished{more}",
         "Configurations": str(len(results.configurations)),
         "Seeds": _numbers(seeds),
         **({"Seeds of pre-trainings": _numbers(before)} if before else {}),

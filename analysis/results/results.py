@@ -78,6 +78,11 @@ class TrialResult:
     """What a search chose for it; None for a cell of the matrix."""
 
     @property
+    def stopped_after(self) -> int | None:
+        """The epoch after which its search has paused the training, and has asked for no more."""
+        return None if self.search is None else self.search.until
+
+    @property
     def seeds(self) -> str:
         """Its seeds in short: `1`, or `p0.s1` for adaptation 1 of pre-training 0."""
         before = self.pretraining_seed
@@ -155,10 +160,12 @@ class StudyResults:
 
     @cached_property
     def configurations(self) -> tuple[Configuration, ...]:
-        """Configurations in the order of the study, each with its trials by seed."""
+        """Configurations in the order of the study, each with its trials by seed; without those
+        that a search has stopped."""
         groups: dict[str, list[TrialResult]] = {}
         for trial in self.trials:
-            groups.setdefault(trial.group, []).append(trial)
+            if trial.stopped_after is None:
+                groups.setdefault(trial.group, []).append(trial)
         levels = self.stored.both_levels
         return tuple(_configuration(group, trials, levels) for group, trials in groups.items())
 
@@ -179,8 +186,14 @@ class StudyResults:
 
     @property
     def unfinished(self) -> tuple[TrialResult, ...]:
-        """Trials without an evaluation, failed or unfinished."""
-        return tuple(trial for trial in self.trials if not trial.done)
+        """Trials without an evaluation, failed or unfinished, that no search has stopped."""
+        return tuple(t for t in self.trials if not t.done and t.stopped_after is None)
+
+    @property
+    def stopped(self) -> dict[int, int]:
+        """How many trials a search has stopped, by the epoch after which it has."""
+        epochs = sorted(t.stopped_after for t in self.trials if t.stopped_after is not None)
+        return {epoch: epochs.count(epoch) for epoch in dict.fromkeys(epochs)}
 
     def predictions(self, trial: TrialResult) -> Predictions:
         """The trial's predictions of validation and test, in one table."""

@@ -73,6 +73,8 @@ class StoredSearch(_Stored):
     """The round of the search that asked for this trial."""
     parameters: dict[Text, float | Text]
     """What was chosen of each parameter: a number or a label."""
+    until: int | None = None
+    """The epoch after which the search has paused its training; None for the whole training."""
 
 
 class StoredTrial(_Stored):

@@ -427,5 +427,11 @@ def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:
         "comparison": plan.terms.as_json(),
         "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
         "pretrainings": [record.as_json() for record in plan.pretrainings],
-        "trials": [trial.record.as_json() for trial in plan.trials],
+        "trials": [_trial_json(plan, trial) for trial in plan.trials],
     }
+
+
+def _trial_json(plan: StudyPlan, trial: PlannedTrial) -> dict[str, Any]:
+    """The record of a trial; one that a search has paused says where."""
+    values, epoch = trial.record.as_json(), plan.pause_of(trial)
+    return values if epoch is None else {**values, "search": {**values["search"], "until": epoch}}

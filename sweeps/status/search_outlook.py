@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
 from analysis.wording import counted
 from fairfm_core.seeding import stream
+from sweeps.planning.halving import StudyRungs
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec, expand
-from sweeps.search.asked import CELL, AskedConfiguration, Searched
+from sweeps.search.asked import CELL, AskedConfiguration, Searched, starting_seeds
 from sweeps.search.domains import Choice
 from sweeps.search.grammar import SAMPLERS, SearchSpec
+from sweeps.search.halving import expected_epochs
 from sweeps.search.racing import most_further
 from sweeps.search.rounds import StudySearch
 from sweeps.search.space import label_text
@@ -21,6 +23,35 @@ from sweeps.status.image_passes import image_passes
 
 SAMPLE = 10
 """Configurations that are shown."""
+
+
+@dataclass(frozen=True)
+class EpochOutlook:
+    """The epochs of a study's fine-tunings with halving and without, at their first seeds."""
+
+    eta: int
+    rungs: Mapping[str, tuple[int, ...]]
+    """By search: the rungs, then the whole training."""
+    expected: int
+    whole: int
+
+    @property
+    def share(self) -> float:
+        """Of the epochs without halving."""
+        return self.expected / self.whole
+
+    def text(self) -> list[str]:
+        """Where trainings pause, and what that saves."""
+        lines: dict[str, list[str]] = {}
+        for cell, (*rungs, whole) in self.rungs.items():
+            places = f"epochs {', '.join(map(str, rungs))} of {whole}"
+            lines.setdefault(places, []).append(cell)
+        shown = [p if len(lines) == 1 else f"{p} ({', '.join(c)})" for p, c in lines.items()]
+        return [
+            f"  halving: one in {self.eta} goes on after {'; '.join(shown)}: about "
+            f"{self.expected:,} epochs of fine-tuning are expected instead of {self.whole:,} "
+            f"({self.share:.0%})"
+        ]
 
 
 @dataclass(frozen=True)
@@ -40,6 +71,8 @@ class SearchOutlook:
     """Most training runs that may go into further seeds."""
     passes: int
     """Image passes of both, as many as the sample takes on average."""
+    epochs: EpochOutlook | None = None
+    """What halving saves; None without."""
 
     def text(self) -> list[str]:
         """The lines that `fairfm sweep plan` prints."""
@@ -49,6 +82,7 @@ class SearchOutlook:
         return [
             f"search: {self.head}",
             *(f"  {line}" for line in self.spaces),
+            *([] if self.epochs is None else self.epochs.text()),
             "  sample of the space (the search draws others):",
             *(f"    {line}" for line in self.sample),
             f"  asked for so far, the next round included: {self.asked}; still to ask for: "
@@ -64,6 +98,7 @@ class SearchOutlook:
 def search_outlook(study: StudySpec, search: StudySearch, plan: StudyPlan) -> SearchOutlook:
     """The outlook of a study's searches; raises BadInput for a configuration that is impossible."""
     _check_extremes(study, search.searches)
+    epochs = _epochs(search)
     sample = list(_sample(search.searches, search.spec.seed))
     planned = make_plan(study, sample)
     new = [stage for f, stage in planned.stages.items() if f not in plan.stages]
@@ -71,7 +106,8 @@ def search_outlook(study: StudySpec, search: StudySearch, plan: StudyPlan) -> Se
     wanted = sum(searched.configurations for searched in search.searches)
     asked = len(search.asked)
     runs, further = _runs_left(search, wanted)
-    passes = each * (runs + further) / max(1, len(planned.trials))
+    share = epochs.share if epochs else 1.0
+    passes = each * (share * runs + further) / max(1, len(planned.trials))
     return SearchOutlook(
         _head(search.spec, search.searches),
         tuple(_spaces(search.searches)),
@@ -80,7 +116,25 @@ def search_outlook(study: StudySpec, search: StudySearch, plan: StudyPlan) -> Se
         max(0, wanted - asked),
         further,
         ceil(passes),
+        epochs,
     )
+
+
+def _epochs(search: StudySearch) -> EpochOutlook | None:
+    """What halving is expected to save of the fine-tunings of all searches."""
+    if search.halving is None:
+        return None
+    halving, rungs_of = search.halving.spec, search.halving.rungs_of
+    assert isinstance(rungs_of, StudyRungs)
+    configurations = {each.cell: each.configurations for each in search.searches}
+    seeds = len(starting_seeds(search.seeds, search.spec))
+    halved = whole = 0.0
+    for cell, epochs in rungs_of.epochs.items():
+        rungs, count = rungs_of.rungs[cell], configurations[cell] * seeds
+        halved += count * expected_epochs(rungs, epochs, halving.eta, halving.brackets)
+        whole += count * epochs
+    places = {cell: (*rungs_of.rungs[cell], epochs) for cell, epochs in rungs_of.epochs.items()}
+    return EpochOutlook(halving.eta, places, round(halved), round(whole))
 
 
 def _runs_left(search: StudySearch, wanted: int) -> tuple[int, int]:
@@ -90,8 +144,18 @@ def _runs_left(search: StudySearch, wanted: int) -> tuple[int, int]:
     if search.spec.replicates is None:
         return first, 0
     spent = sum(max(0, len(each.seeds) - starting) for each in search.asked)
-    budgets = (most_further(search.spec, s.configurations) for s in search.searches)
+    budgets = (most_further(search.spec, trained_whole(search, s)) for s in search.searches)
     return first, max(0, sum(budgets) - spent)
+
+
+def trained_whole(search: StudySearch, searched: Searched) -> int:
+    """About how many configurations of a search are trained to the end."""
+    if search.halving is None:
+        return searched.configurations
+    assert isinstance(search.halving.rungs_of, StudyRungs)
+    rungs = len(search.halving.rungs_of.rungs.get(searched.cell, ()))
+    whole: float = searched.configurations / search.halving.spec.eta**rungs
+    return max(1, round(whole))
 
 
 def _head(spec: SearchSpec, searches: Sequence[Searched]) -> str:
