@@ -16,6 +16,7 @@ from benchmarks.duplicates import bench_duplicates
 from benchmarks.ensembles import bench_ensembles
 from benchmarks.extremes import bench_extremes
 from benchmarks.finetuning_step import bench_finetuning_step
+from benchmarks.halving import bench_followed_numbers, bench_halving
 from benchmarks.image_noise import bench_image_noise
 from benchmarks.image_store import bench_image_store
 from benchmarks.mae_masking import bench_mae_masking
@@ -46,6 +47,8 @@ BENCHMARKS = (
     bench_null,
     bench_seed_levels,
     bench_search,
+    bench_halving,
+    bench_followed_numbers,
     bench_augmentation,
     bench_finetuning_step,
     bench_image_noise,
