@@ -1,11 +1,11 @@
-"""What successive halving saves, and what it loses: decisions replayed on real trainings.
+"""What successive halving saves, and what it loses: decisions replayed on real training runs.
 
 Some dozens of fine-tunings on phantom radiographs are trained to the end once, with their numbers
 after each epoch. Then searches ask for all of them in many orders: without halving each is trained
 whole, with halving it pauses at its rungs and one in `eta` goes on. `front`: hypervolume of the
 front of what was trained to the end, as a share of that of all. `epochs`: as a share of all.
-`chance`: the same share of trainings to the end, chosen at random. The journal of each search is
-cut at a line of its own, as by a kill, and the search goes on: it must decide the same.
+`chance`: as many training runs, chosen at random. The journal of each search is cut at a place of
+its own, as by a kill, and the search goes on: it must decide the same.
 
 `bench_followed_numbers`: what noting the objectives of each epoch costs.
 """
@@ -34,6 +34,7 @@ from fairfm_core.seeding import stream
 from fairfm_core.stages import Stage
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import StudySpec
+from sweeps.rungs.rung_values import rung_told
 from sweeps.search.asked import Searched
 from sweeps.search.domains import Labelled
 from sweeps.search.grammar import SearchSpec
@@ -42,7 +43,6 @@ from sweeps.search.history import Told
 from sweeps.search.journal import open_journal
 from sweeps.search.rounds import StudySearch
 from sweeps.search.space import Parameter, Space
-from sweeps.status.rung_values import rung_told
 
 CONFIGURATIONS = 30
 EPOCHS = 12
@@ -131,7 +131,7 @@ class Ending:
 
 @dataclass
 class Replayed:
-    """A search over the recorded trainings, in the order that its seed draws."""
+    """A search over the recorded training runs, in the order that its seed draws."""
 
     trained: Trained
     halving: SearchHalving | None
@@ -199,7 +199,7 @@ def bench_halving() -> bool:
 
 
 def replayed(trained: Trained) -> bool:
-    """Print what each ladder saves and loses on recorded trainings."""
+    """Print what each ladder saves and loses on recorded training runs."""
     print(f"{len(trained.stages)} fine-tunings of {EPOCHS} epochs, {REPEATS} orders: mean (s.e.)")
     print(f"{'':34s} {'front':>14s} {'chance':>14s} {'epochs':>14s}  worst front")
     kept = [_ladder(trained, halving) for halving in (None, *LADDERS)]

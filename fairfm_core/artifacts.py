@@ -24,7 +24,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from fairfm_core.errors import BadInput, Damaged
+from fairfm_core.errors import BadFile, BadInput, Damaged
 from fairfm_core.storage.artifact import Artifact
 from fairfm_core.storage.checksums import StoredFile, copied
 from fairfm_core.storage.durable import copy_durably, sync_folder
@@ -250,9 +250,13 @@ class ArtifactStore(FileStore):
         self.write_json(note, CHECKPOINTS, fingerprint, f"{epoch:06d}.paused.json")
 
     def latest_pause(self, fingerprint: str) -> Mapping[str, Any] | None:
-        """What was noted at the latest pause of an unfinished training, or None."""
+        """What was noted at the latest pause of an unfinished training that can be read, or
+        None."""
         names = [name for name in self.files(CHECKPOINTS, fingerprint) if paused_epoch(name)]
-        return self.read_json(CHECKPOINTS, fingerprint, names[-1]) if names else None
+        for name in reversed(names):
+            with suppress(BadFile):
+                return self.read_json(CHECKPOINTS, fingerprint, name)
+        return None
 
     # Failures: why a stage could not finish; cleared when it does.
 

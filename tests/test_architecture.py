@@ -87,6 +87,7 @@ ORDER = {
         __main__
         search
         planning
+        rungs
         status tracking
         upkeep
         preflight

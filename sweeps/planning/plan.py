@@ -141,7 +141,7 @@ class StudyPlan:
     evaluations: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     """Fingerprints of the evaluations of each configuration that a search has asked for."""
     pauses: Mapping[str, int] = field(default_factory=dict)
-    """Epochs after which trainings pause, by fingerprint; all others are wanted whole."""
+    """Epochs after which training runs pause, by fingerprint; all others are wanted whole."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
@@ -177,20 +177,20 @@ class StudyPlan:
         )
         return lines + shared_pretrainings(starts)
 
-    def trainings(self, key: Key) -> tuple[Stage, ...]:
+    def training_runs(self, key: Key) -> tuple[Stage, ...]:
         """The adaptations of a configuration that a search has asked for, one for each seed."""
         evaluations = (self.stages[each] for each in self.evaluations[key])
         return tuple(self.stages[each.inputs["adapt"]] for each in evaluations)
 
     def pausing(self, until: Mapping[Key, int]) -> StudyPlan:
         """The plan in which these configurations train up to a rung, as far as nothing else wants
-        their trainings to go further."""
+        their training runs to go further."""
         wanted: dict[str, float] = {}
         for trial in self.trials:
             if trial.asked is None:
                 wanted[trial.adapt.fingerprint] = inf
         for key in self.evaluations:
-            for stage in self.trainings(key):
+            for stage in self.training_runs(key):
                 further = until.get(key, inf)
                 wanted[stage.fingerprint] = max(further, wanted.get(stage.fingerprint, 0))
         pauses = {each: int(epochs) for each, epochs in wanted.items() if epochs != inf}

@@ -141,7 +141,7 @@ def check_search(spec: SearchSpec, matrix: Matrix, more_paths: Iterable[str]) ->
         if spec.halving is not None and parameter.path == EPOCHS:
             raise BadInput(
                 f"search.parameters: {EPOCHS} is searched, and halving decides on epochs: give all "
-                "trainings the same, or remove halving"
+                "training runs the same, or remove halving"
             )
         _check_axes(parameter, matrix)
     for each in spec.constraints:

@@ -1,4 +1,4 @@
-"""Successive halving with several objectives: trainings pause at rungs, and the best go on.
+"""Successive halving with several objectives: training runs pause at rungs, and the best go on.
 
 A rung is a number of epochs. A configuration trains up to a rung and pauses. Then all values at
 that rung are ranked, those of earlier rounds too, and the best of them, one in `eta`, go on to the
@@ -38,12 +38,12 @@ class SearchHalving(Frozen):
     eta: int = 3
     """One in `eta` of the configurations at a rung goes on."""
     rungs: tuple[int, ...] | None = None
-    """Epochs after which trainings pause, each less than the whole training."""
+    """Epochs after which training runs pause, each less than the whole training."""
     first: int | None = Field(None, ge=1)
     """Instead of `rungs`: epochs of the first; each further one has `eta` times as many."""
     brackets: int = Field(1, ge=1)
     """From how many rungs configurations may start: with 2, some (drawn at random) run to the
-    second rung at once, which guards against trainings that begin slowly."""
+    second rung at once, which guards against training runs that begin slowly."""
     fidelity: str = "epochs"
     """What a rung is less of."""
 
@@ -98,8 +98,8 @@ class RungTold:
     values: Mapping[str, float | None] | None
     """Of each objective and constraint; None for an undefined one. None instead of all where they
     were not noted: another study has begun the training."""
-    trainings: tuple[str, ...]
-    """Fingerprints of the trainings they were read from."""
+    training_runs: tuple[str, ...]
+    """Fingerprints of the training runs they were read from."""
 
 
 RungsOf = Callable[[str, Mapping[str, Choice]], tuple[int, ...]]

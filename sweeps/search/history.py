@@ -95,7 +95,7 @@ class SearchHistory:
         limits: Sequence[Constraint],
         rung: int | None = None,
     ) -> list[Tried]:
-        """What the sampler of one search knows: values at one rung, None: of finished trainings.
+        """What the sampler of one search knows: values at a rung, None: of finished training runs.
 
         Values of several lengths of training are never mixed: a configuration that was not trained
         so far is passed over, as one that has failed is.
@@ -227,7 +227,7 @@ def rung_line(key: Key, rung: int, told: RungTold) -> Line:
             "number": key[1],
             "epochs": rung,
             "values": None if told.values is None else dict(told.values),
-            "trainings": list(told.trainings),
+            "trainings": list(told.training_runs),
         }
     }
 

@@ -52,7 +52,7 @@ class StudySearch:
     race: RaceStep | None = None
     """Decides on further seeds; None without replicates."""
     halving: Halving | None = None
-    """Decides where trainings pause, and which go on; None without."""
+    """Decides where training runs pause, and which go on; None without."""
     ended: dict[str, str] = field(default_factory=dict)
     """Why searches ask for nothing more, by cell, as this process has found."""
 

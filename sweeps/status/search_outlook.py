@@ -9,9 +9,9 @@ from typing import Any
 
 from analysis.wording import counted
 from fairfm_core.seeding import stream
-from sweeps.planning.halving import StudyRungs
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec, expand
+from sweeps.rungs.study_rungs import StudyRungs
 from sweeps.search.asked import CELL, AskedConfiguration, Searched, starting_seeds
 from sweeps.search.domains import Choice
 from sweeps.search.grammar import SAMPLERS, SearchSpec
@@ -41,7 +41,7 @@ class EpochOutlook:
         return self.expected / self.whole
 
     def text(self) -> list[str]:
-        """Where trainings pause, and what that saves."""
+        """Where training runs pause, and what that saves."""
         lines: dict[str, list[str]] = {}
         for cell, (*rungs, whole) in self.rungs.items():
             places = f"epochs {', '.join(map(str, rungs))} of {whole}"

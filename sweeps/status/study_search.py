@@ -13,9 +13,10 @@ from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.stages import pause_mark
-from sweeps.planning.halving import study_halving
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec, study_searches
+from sweeps.rungs.rung_values import rung_told
+from sweeps.rungs.study_rungs import study_halving
 from sweeps.search.asked import AskedConfiguration, starting_seeds
 from sweeps.search.halving import Key
 from sweeps.search.history import SearchHistory
@@ -23,7 +24,6 @@ from sweeps.search.journal import KEEP, open_journal, read_journal_lines
 from sweeps.search.racing import Racer
 from sweeps.search.rounds import StudySearch, search_identity
 from sweeps.search.values import NumberReader, told_values
-from sweeps.status.rung_values import rung_told
 
 
 def open_search(study: StudySpec, store: ArtifactStore) -> StudySearch | None:
@@ -58,8 +58,9 @@ def searched_plan(study: StudySpec, search: StudySearch | None) -> StudyPlan:
         if told.evaluations != plan.evaluations[key][: len(told.evaluations)]:
             raise _changed(study, key)
     for key, rungs in history.rungs.items():
-        trainings = tuple(each.fingerprint for each in plan.trainings(key))
-        if any(told.trainings != trainings[: len(told.trainings)] for told in rungs.values()):
+        runs = tuple(each.fingerprint for each in plan.training_runs(key))
+        noted = [told.training_runs for told in rungs.values()]
+        if any(each != runs[: len(each)] for each in noted):
             raise _changed(study, key)
     return plan.pausing(history.until)
 
@@ -147,13 +148,13 @@ def _has_paused(search: StudySearch, plan: StudyPlan, key: Key, done: Set[str]) 
     rung = search.journal.history.until.get(key)
     return rung is not None and all(
         each.fingerprint in done or pause_mark(each.fingerprint, rung) in done
-        for each in plan.trainings(key)
+        for each in plan.training_runs(key)
     )
 
 
 def _stages(plan: StudyPlan, key: Key) -> set[str]:
     """The adaptations and evaluations of a configuration."""
-    return {*plan.evaluations[key], *(each.fingerprint for each in plan.trainings(key))}
+    return {*plan.evaluations[key], *(each.fingerprint for each in plan.training_runs(key))}
 
 
 def _told(
@@ -191,10 +192,10 @@ def _tell_rungs(
         return
     known = search.journal.history.rungs.get(asked.key, {})
     until = search.journal.history.until.get(asked.key, inf)
-    trainings = plan.trainings(asked.key)[: len(starting_seeds(search.seeds, search.spec))]
+    training_runs = plan.training_runs(asked.key)[: len(starting_seeds(search.seeds, search.spec))]
     for rung in search.halving.rungs_of(asked.search, asked.choices):
         if rung <= until and rung not in known:
-            told = rung_told(store, trainings, rung, search.metrics)
+            told = rung_told(store, training_runs, rung, search.metrics)
             search.tell_rung(asked.key, rung, told)
 
 

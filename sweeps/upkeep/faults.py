@@ -17,7 +17,7 @@ from pathlib import Path
 from analysis.results.pooled import KIND as POOLED
 from analysis.results.results import known_studies
 from analysis.results.study_record import RECORD, STUDIES, read_study_record
-from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, is_checkpoint
+from fairfm_core.artifacts import CHECKPOINTS, FAILURES, ArtifactStore, is_checkpoint, paused_epoch
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadFile, Damaged
 from fairfm_core.evaluation.stage import stored_evaluation, stored_predictions
@@ -95,6 +95,7 @@ def _other_faults(store: ArtifactStore, linked: set[str]) -> Iterator[Fault]:
         yield from _studies(store, linked)
     if CHECKPOINTS not in linked:
         yield from _checkpoints(store)
+        yield from _pauses(store)
     if FAILURES not in linked:
         yield from _failures(store)
 
@@ -151,14 +152,27 @@ def _checkpoints(store: ArtifactStore) -> Iterator[Fault]:
             yield Fault(f"{CHECKPOINTS}/{path}", damage, remove)
 
 
+def _pauses(store: ArtifactStore) -> Iterator[Fault]:
+    """Notes of paused training runs, without which no search can judge them; made again."""
+    for path in store.files(CHECKPOINTS):
+        names = path.split("/")[1:]
+        if len(names) == 1 and paused_epoch(names[0]) is not None:
+            yield from _unreadable(store, CHECKPOINTS, path)
+
+
 def _failures(store: ArtifactStore) -> Iterator[Fault]:
     for name in store.files(FAILURES):
-        try:
-            store.read_json(FAILURES, name)
-        except (BadFile, PermissionError) as error:
-            reason = error.reason if isinstance(error, BadFile) else UNREADABLE
-            remove = partial(store.filesystem.delete_file, store.path(FAILURES, name))
-            yield Fault(f"{FAILURES}/{name}", reason, remove)
+        yield from _unreadable(store, FAILURES, name)
+
+
+def _unreadable(store: ArtifactStore, folder: str, name: str) -> Iterator[Fault]:
+    """The fault of a JSON file that cannot be read, to be removed; none of any other."""
+    try:
+        store.read_json(folder, name)
+    except (BadFile, PermissionError) as error:
+        reason = error.reason if isinstance(error, BadFile) else UNREADABLE
+        remove = partial(store.filesystem.delete_file, store.path(folder, name))
+        yield Fault(f"{folder}/{name}", reason, remove)
 
 
 def _links(store: ArtifactStore) -> Iterator[Fault]:

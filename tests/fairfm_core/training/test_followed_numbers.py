@@ -133,3 +133,17 @@ def test_numbers_of_another_definition_are_forgotten(phantom: PreparedData, tmp_
         [],
         ["val/auc", "val/gap_sex"],
     ]
+
+
+def test_a_note_that_cannot_be_read_is_made_again(phantom: PreparedData, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    adapt = replace(stages(phantom, FollowedNumbers(SETTINGS, METRICS))[-2], pause_after=1)
+    run(adapt, store)
+    note = tmp_path / "checkpoints" / adapt.fingerprint / "000001.paused.json"
+    whole = note.read_bytes()
+    note.write_bytes(whole[:20])
+    assert store.latest_pause(adapt.fingerprint) is None
+    note.unlink()
+    assert not take_snapshot(store).paused
+    assert run(adapt, store) == 1
+    assert note.read_bytes() == whole

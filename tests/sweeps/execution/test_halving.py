@@ -1,4 +1,4 @@
-"""Halving inside a run: trainings pause and go on; killed at any moment it decides the same."""
+"""Halving inside a run: training runs pause and go on; killed at any moment it decides the same."""
 
 from __future__ import annotations
 
@@ -221,9 +221,9 @@ def test_one_training_of_two_configurations_goes_as_far_as_either(
     matrix = {"data.sampling": {"one": "standard", "two": "standard"}}
     search = {**SEARCH, "first": [{"adaptation.base_lr": 1e-3}]}
     found, plan = planned({**values, "matrix": matrix, "search": search}, tmp_path)
-    assert plan.trainings(("one", 1)) == plan.trainings(("two", 1))
+    assert plan.training_runs(("one", 1)) == plan.training_runs(("two", 1))
     until = dict(found.journal.history.until)
-    (shared,) = (stage.fingerprint for stage in plan.trainings(("one", 1)))
+    (shared,) = (stage.fingerprint for stage in plan.training_runs(("one", 1)))
     assert plan.pauses[shared] == 1
     until[("one", 1)] = 2
     assert plan.pausing(until).pauses[shared] == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective
-from sweeps.planning.halving import study_halving
 from sweeps.planning.study import StudySpec, study_searches
+from sweeps.rungs.study_rungs import study_halving
 from sweeps.search.halving import (
     Key,
     RungTold,
@@ -26,7 +26,9 @@ from sweeps.search.halving import (
 )
 from sweeps.search.history import Told
 from sweeps.search.journal import open_journal
+from sweeps.search.racing import SETTLED, Racer
 from sweeps.search.rounds import StudySearch, search_identity
+from sweeps.search.values import Numbers
 
 from .conftest import PROBE, TUNE, MakeStudy
 
@@ -370,3 +372,22 @@ def test_a_study_of_probes_has_nothing_to_halve(make_study: MakeStudy) -> None:
 def test_first_makes_the_rungs() -> None:
     assert SearchHalving(first=2).rungs_below(50) == (2, 6, 18)
     assert SearchHalving(first=1, eta=2).rungs_below(8) == (1, 2, 4)
+
+
+def test_further_seeds_go_to_finished_ones_alone(make_study: MakeStudy, tmp_path: Path) -> None:
+    replicates = {"start": 1, "confirm": 3, "budget": 0.5}
+    search = opened(a_study(make_study, configurations=12, replicates=replicates), tmp_path)
+    history = search.journal.history
+
+    def read(runs: Sequence[str]) -> Numbers:
+        return {}
+
+    search.race = Racer(search.spec, search.objectives, history, [0], read)
+    while step(search, straight):
+        pass
+    further = [each for each in search.asked if len(each.seeds) > 1]
+    assert further
+    assert all(each.key in history.told and each.key not in history.until for each in further)
+    finished = len(history.apparent)
+    assert sum(len(each.seeds) - 1 for each in further) <= finished < 12
+    assert history.ended == {"base": SETTLED}

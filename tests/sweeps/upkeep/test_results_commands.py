@@ -117,6 +117,13 @@ def damage_checkpoint(folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
+def damage_pause(folder: Path) -> str:
+    open_store(str(folder)).note_pause(ADAPT, 3, {"history": []})
+    (path,) = (folder / CHECKPOINTS / ADAPT).iterdir()
+    DAMAGES["cut"](path)
+    return path.relative_to(folder).as_posix()
+
+
 def damage_failure(folder: Path) -> str:
     name = f"failures/{identity('adapt', FAILED)}.json"
     DAMAGES["cut"](folder / name)
@@ -156,7 +163,7 @@ def folder_as_marker(folder: Path) -> str:
 
 
 OTHER_FAULTS = [
-    *(damage_record, change_record, damage_checkpoint, damage_failure),
+    *(damage_record, change_record, damage_checkpoint, damage_pause, damage_failure),
     *(damage_schema, empty_schema, link_out, folder_as_marker),
 ]
 

@@ -1,4 +1,4 @@
-"""At which epochs the trainings of a search pause, from what its configurations are trained for."""
+"""At which epochs the training runs of a search pause, by how long they are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StudyRungs:
 def study_halving(study: StudySpec) -> Halving | None:
     """The halving of a study's searches; None without.
 
-    Raises BadInput for rungs beyond a training, for trainings of several lengths in one search and
+    Raises BadInput for rungs beyond the end, for training runs of several lengths in one search and
     for a study without any fine-tuning.
     """
     if study.search is None or study.search.halving is None:

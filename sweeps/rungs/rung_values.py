@@ -1,4 +1,4 @@
-"""What a configuration is worth at a rung, from the stored histories of its trainings.
+"""What a configuration is worth at a rung, from the stored histories of its training runs.
 
 A history is that of a finished training, or what was noted when it paused. So the values are the
 same whether or not a run was interrupted between a pause and the journal's line about it.
@@ -22,11 +22,11 @@ Row = Mapping[str, Any]
 
 
 def rung_told(
-    store: ArtifactStore, trainings: Sequence[Stage], epochs: int, metrics: Sequence[str]
+    store: ArtifactStore, training_runs: Sequence[Stage], epochs: int, metrics: Sequence[str]
 ) -> RungTold:
-    """The means over `trainings` of what each would be worth if it had ended after `epochs`."""
-    rows = [_row_at(store, stage, epochs) for stage in trainings]
-    fingerprints = tuple(stage.fingerprint for stage in trainings)
+    """The means over `training_runs` of what each would be worth if it had ended after `epochs`."""
+    rows = [_row_at(store, stage, epochs) for stage in training_runs]
+    fingerprints = tuple(stage.fingerprint for stage in training_runs)
     if any(row is None for row in rows):
         return RungTold(None, fingerprints)
     means = {metric: _mean([(row or {}).get(metric) for row in rows]) for metric in metrics}
@@ -41,6 +41,8 @@ def _row_at(store: ArtifactStore, stage: Stage, epochs: int) -> Row | None:
     if record.get("definition") != stage.followed.definition:
         return None
     rows = [row for row in record["history"] if row["epoch"] <= epochs]
+    if len(rows) < epochs:
+        return None
     recipe = EndToEnd.model_validate(stage.config["adaptation"])
     row = _kept(rows, recipe)
     noted = ALWAYS_FOLLOWED in row or "val_auc" not in row
