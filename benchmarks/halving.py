@@ -50,9 +50,9 @@ PATIENTS = 600
 REPEATS = 40
 METRICS = [objective.metric for objective in AUC_AND_GAP]
 LADDERS = (
+    SearchHalving(eta=2, rungs=(1, 4)),
     SearchHalving(eta=3, rungs=(2,)),
     SearchHalving(eta=3, rungs=(1, 4)),
-    SearchHalving(eta=2, rungs=(1, 4)),
     SearchHalving(eta=3, rungs=(1, 4), brackets=2),
 )
 FRONT, SHARE = 0.95, 0.50
