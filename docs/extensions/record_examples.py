@@ -17,6 +17,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "tracking": "tracking: {uri: http://mlflow.example:5000}",
         "evaluation": "evaluation: {attributes: [sex, age], age_edges: [65], replicates: 1000}",
     },
+    "SearchHalving": {"rungs": "rungs: [2, 6]"},
     "SeedLevels": {"pretraining": "pretraining: [0, 1, 2]"},
     "Objective": {"metric": "metric: val/gap_tpr@fpr=0.2_sex"},
     "StudyImages": {"normalisation": "normalisation: {mean: 0.53, std: 0.23}"},

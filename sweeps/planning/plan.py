@@ -28,7 +28,7 @@ from fairfm_core.data.manifest import Manifest
 from fairfm_core.data.node_copy import absolute_place, manifest_of
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
-from fairfm_core.stages import Stage, pause_mark, stages_of
+from fairfm_core.stages import FollowedNumbers, Stage, pause_mark, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.records import PretrainingRecord, TrialRecord, search_record
@@ -281,7 +281,7 @@ def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Stu
     }
     for prepared in data.values():
         _check_attributes(study, prepared)
-    sources = _sources(trials)
+    sources, followed = _sources(trials), followed_numbers(study)
     planned: dict[str, PlannedTrial] = {}
     same: list[tuple[str, str]] = []
     evaluations: dict[Key, tuple[str, ...]] = {}
@@ -292,7 +292,7 @@ def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Stu
             _check_data(trial.trial, prepared, study.evaluation.age_edges)
             checked.add(question)
         weights = sources.get(_key(trial.trial.weights))
-        one = _planned(trial, weights, data[trial.trial.data.dataset], study)
+        one = _planned(trial, weights, data[trial.trial.data.dataset], study, followed)
         first = planned.setdefault(one.adapt.fingerprint, one)
         if first is not one:
             same.append((one.name, first.name))
@@ -332,7 +332,11 @@ def _key(weights: PublishedWeights | None) -> str:
 
 
 def _planned(
-    trial: StudyTrial, weights: PublishedWeights | None, data: PreparedData, study: StudySpec
+    trial: StudyTrial,
+    weights: PublishedWeights | None,
+    data: PreparedData,
+    study: StudySpec,
+    followed: FollowedNumbers,
 ) -> PlannedTrial:
     absolute = trial.trial.data.model_copy(update={"dataset": data.place})
     resolved = trial.trial.model_copy(update={"data": absolute, "weights": weights})
@@ -340,7 +344,6 @@ def _planned(
         resolved = resolved.model_copy(update={"pretraining": planned_corpus(resolved)})
     if "glocker" in study.evaluation.protocols:
         _check_glocker(resolved, data)
-    followed = followed_numbers(study)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation, followed)
     first = _first_pretraining(resolved, study.levels)
     return PlannedTrial(
