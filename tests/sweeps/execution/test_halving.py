@@ -29,6 +29,7 @@ from sweeps.upkeep.orphans import orphans
 from ..conftest import Fairfm
 
 EPOCHS = 3
+ONE = ("--cpus", "1")
 SEARCH = {
     "configurations": 6,
     "batch": 3,
@@ -58,7 +59,7 @@ def halved(
     """The folder of the study and its results, run without interruption."""
     folder = tmp_path_factory.mktemp("halved")
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
-    done = fairfm("sweep", "run", folder / "study.yaml", "--results", folder / "results")
+    done = fairfm("sweep", "run", folder / "study.yaml", "--results", folder / "results", *ONE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "paused by the search after epoch 1: 4 of 6 trials" in done.stdout
     (folder / "stdout").write_text(done.stdout)
@@ -111,7 +112,7 @@ def test_checkpoints_of_paused_trainings_are_kept(halved: Path, values: dict[str
 @pytest.mark.ray
 def test_the_same_command_has_nothing_to_do(halved: Path, fairfm: Fairfm) -> None:
     before = journal(halved / "results")
-    done = fairfm("sweep", "run", halved / "study.yaml", "--results", halved / "results")
+    done = fairfm("sweep", "run", halved / "study.yaml", "--results", halved / "results", *ONE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "running" not in done.stdout
     assert journal(halved / "results") == before
@@ -141,7 +142,7 @@ def test_killed_and_resumed_it_decides_the_same(
     halved: Path, tmp_path: Path, moment: Callable[[Path], bool]
 ) -> None:
     results = tmp_path / "results"
-    run = ["sweep", "run", str(halved / "study.yaml"), "--results", str(results)]
+    run = ["sweep", "run", str(halved / "study.yaml"), "--results", str(results), *ONE]
     command = [sys.executable, "-m", "sweeps", *run]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -165,7 +166,7 @@ def test_without_halving_a_paused_training_ends_in_the_same_bytes(
     paused = next(trial for trial in status.plan.trials if status.is_stopped(trial))
     off = {name: value for name, value in SEARCH.items() if name != "halving"}
     (halved / "off.yaml").write_text(yaml.safe_dump({**values, "search": off}))
-    done = fairfm("sweep", "run", halved / "off.yaml", "--results", halved / "results")
+    done = fairfm("sweep", "run", halved / "off.yaml", "--results", halved / "results", *ONE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 of 6 trials done" in done.stdout
     assert "stopped by the search" not in done.stdout
