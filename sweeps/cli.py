@@ -57,6 +57,8 @@ SIGNALLED = 128
 """Exit code of a command that a signal has ended, to which the signal's number is added: 130 for
 Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP), 138 for SIGUSR1."""
 
+RESUME = "FAIRFM_RESUME_WITH"
+"""Variable with the command that resumes a run which another command has started."""
 
 INTERRUPTED = "interrupted; finished work is kept, run the same command again to resume"
 

@@ -93,6 +93,7 @@ ORDER = {
         live
         ray_session
         execution
+        cluster
         doctor found
         api commands
     """,
