@@ -44,7 +44,11 @@ STOP_SECONDS = 120
 STOP_VARIABLE = "RAY_JOB_STOP_WAIT_TIME_S"
 AS_GIVEN = "RAY_RUNTIME_ENV_IGNORE_GITIGNORE"
 """Variable without which Ray would leave out what the folder's .gitignore names, once more."""
-QUIET = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
+QUIET = (
+    "ray._private.runtime_env.packaging",
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+)
 """Modules of Ray that report each upload and each end of a log."""
 NOISE = re.compile(r"[^\n]* -- Runtime env is setting up\.\n|Running entrypoint for job [^\n]*\n")
 """Ray's own lines at the start of a log."""

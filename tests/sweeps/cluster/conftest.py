@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from sweeps.cluster.tunnel import OPTIONS
 
 from .heads import Head, end_tree, ray_head
 
@@ -88,7 +91,7 @@ def user(project: Project) -> Submitter:
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "sweeps", *map(str, arguments)],
+            [*fairfm_at(project), *map(str, arguments)],
             cwd=project.folder,
             env=laptop(),
             capture_output=True,
@@ -97,6 +100,16 @@ def user(project: Project) -> Submitter:
         )
 
     return run
+
+
+def fairfm_at(project: Project) -> list[str]:
+    """The command, with keys of hosts in a file of the tests instead of the user's own."""
+    known = str(project.results.parent / "known_hosts")
+    code = (
+        "from sweeps.cluster.tunnel import OPTIONS; from sweeps.cli import main\n"
+        f"OPTIONS['UserKnownHostsFile'] = {known!r}; main()"
+    )
+    return [sys.executable, "-c", code]
 
 
 def laptop() -> dict[str, str]:
@@ -158,8 +171,6 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 def _answering(server: subprocess.Popen[bytes], described: SshServer) -> SshServer:
-    import socket
-
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         try:
@@ -173,8 +184,4 @@ def _answering(server: subprocess.Popen[bytes], described: SshServer) -> SshServ
 @pytest.fixture(autouse=True)
 def _known_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys of hosts are remembered for one test alone, never in the user's own file."""
-    monkeypatch.setitem(
-        __import__("sweeps.cluster.tunnel", fromlist=["OPTIONS"]).OPTIONS,
-        "UserKnownHostsFile",
-        str(tmp_path / "known_hosts"),
-    )
+    monkeypatch.setitem(OPTIONS, "UserKnownHostsFile", str(tmp_path / "known_hosts"))

@@ -1,0 +1,222 @@
+"""`fairfm sweep submit`, `logs`, `attach` and `stop` on a real head of Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from fairfm_core.errors import BadInput
+from sweeps.cluster.jobs import ClusterJob, check_server, new_job
+from sweeps.cluster.submission import _write_secrets, read_submission
+from sweeps.cluster.tunnel import ClusterPlace, HeadAccess
+from sweeps.planning.code_version import code_version
+
+from ..conftest import WriteStudy
+from .conftest import TOKEN, Project, SshServer, Submitter, fairfm_at, laptop
+from .heads import Head
+
+PATIENCE = 1200.0
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Wait for something that must happen, however slow the machine is."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_life_of_a_submitted_study(
+    head: Head, project: Project, user: Submitter, tmp_path: Path
+) -> None:
+    """Submitted, refused twice, followed by a laptop that vanishes, stopped, submitted again."""
+    place = ["--address", head.url]
+    options = [*place, "--results", project.results]
+
+    submitted = user("sweep", "submit", "study.yaml", *options)
+    assert submitted.returncode == 0, submitted.stderr
+    lines = submitted.stdout.splitlines()
+    assert lines[0].startswith("package: ")
+    assert code_version(project.folder) in lines[0]
+    assert lines[0].endswith("; left out as secret: .env")
+    assert lines[1] == "the head has accepted the study: code, data and results are in place"
+    assert lines[2].startswith("not sent: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, ")
+    assert lines[3] == "study afar runs on the cluster (attempt 1)"
+    assert lines[4] == f"follow it with: fairfm sweep attach afar --address {head.url}"
+
+    again = user("sweep", "submit", "study.yaml", *options)
+    assert again.returncode == 2
+    assert again.stderr == (
+        "error: study afar is already running on this cluster (attempt 1); follow it with: "
+        f"fairfm sweep attach afar --address {head.url}\n"
+    )
+
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        command = [*fairfm_at(project), "sweep", "attach", "afar", *place]
+        laptop_at_work = subprocess.Popen(
+            command, cwd=project.folder, env=laptop(), stdout=out, stderr=subprocess.STDOUT
+        )
+    wait_until(lambda: "0 failed" in log.read_text() or laptop_at_work.poll() is not None)
+    laptop_at_work.kill()
+    laptop_at_work.wait()
+    assert "resume after any interruption with: fairfm sweep submit study.yaml" in log.read_text()
+    assert "INFO" not in log.read_text()
+
+    tail = user("sweep", "logs", "study.yaml", *place, "--tail", 1)
+    assert tail.returncode == 0, tail.stderr
+    assert tail.stdout.startswith("... ")
+    assert len(tail.stdout.splitlines()) == 2
+
+    stopped = user("sweep", "stop", "study.yaml", *place)
+    assert stopped.stdout.splitlines() == [
+        "stopping study afar (attempt 1) ...",
+        "stopped; finished work is kept, submit the study again to resume",
+    ]
+    ended = user("sweep", "attach", "afar", *place)
+    assert ended.returncode == 130
+    assert ended.stdout.endswith("study afar, attempt 1: stopped\n")
+    assert "error: interrupted; finished work is kept" in ended.stdout
+    assert not claims(project)
+
+    project.write(base=shorter(project))
+    done = user("sweep", "submit", "study.yaml", *options, "--follow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 trials done" in done.stdout
+    assert done.stdout.endswith("study afar, attempt 2: done\n")
+    record = json.loads((project.results / "studies" / "afar" / "study.json").read_text())
+    assert record["code_version"] == code_version(project.folder)
+    assert record["code_version"].endswith("+dirty")  # the study was changed
+    assert "hunter2" not in everything(head)
+
+
+def shorter(project: Project) -> dict[str, object]:
+    """The study's base with a training that ends."""
+    import yaml
+
+    base: dict[str, object] = yaml.safe_load(project.study.read_text())["base"]
+    base["adaptation"] = {"method": "linear_probe", "recipe": "smoke", "epochs": 2}
+    return base
+
+
+def claims(project: Project) -> list[Path]:
+    """Claims on stages that a driver holds."""
+    kept = {".lock", "drivers"}
+    return [file for file in (project.results / "claims").iterdir() if file.name not in kept]
+
+
+def everything(head: Head) -> str:
+    """All that the job server says of its jobs."""
+    request = urllib.request.Request(
+        f"{head.url}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        text: str = answer.read().decode()
+    assert "afar-1" in text
+    return text
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_what_lacks_on_the_head_is_told_before_acceptance(
+    head: Head, project: Project, user: Submitter, ssh_server: SshServer, tmp_path: Path
+) -> None:
+    """Through SSH, as for a cluster file; no secret is left on the head."""
+    port = urlsplit(head.url).port
+    assert port is not None
+    file = ssh_server.cluster_file(tmp_path / "cluster.yaml", port)
+    wrong = project.folder / "wrong.yaml"
+    wrong.write_text(
+        project.study.read_text()
+        .replace("study: afar", "study: wrong")
+        .replace("dataset: ", "dataset: /nowhere")
+    )
+    refused = user("sweep", "submit", wrong, "--cluster", file, "--results", tmp_path / "results")
+    assert refused.returncode == 2, refused.stdout
+    assert refused.stderr.startswith("error: the head refuses the study: /nowhere/")
+    assert "does not exist; make one with: fairfm data prepare" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    never = user("sweep", "attach", "wrong", "--cluster", file)
+    assert never.returncode == 2
+    assert "study wrong was never submitted to this cluster" in never.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_head_that_asks_for_a_token_says_so_in_one_line(head: Head, project: Project) -> None:
+    kept = {name: value for name, value in laptop().items() if not name.startswith("RAY_AUTH")}
+    for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}):
+        refused = subprocess.run(
+            [*fairfm_at(project), "sweep", "stop", "afar", "--address", head.url],
+            env={**kept, **token},
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == 2
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith(f"error: the cluster at {head.url} does not take this token; set ")
+
+
+@pytest.mark.slow
+def test_secrets_go_through_ssh_into_a_file_of_their_owner(ssh_server: SshServer) -> None:
+    head = HeadAccess(ssh_server.host, ssh_server.user, str(ssh_server.key))
+    file, value = "$HOME/.fairfm/first-1.env", 'it\'s $HOME; "hunter2"'
+    _write_secrets(head, file, {"MLFLOW_TRACKING_PASSWORD": value})
+    written = ssh_server.home / ".fairfm" / "first-1.env"
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert written.parent.stat().st_mode & 0o777 == 0o700
+    read = f'. "{file}" && rm -f "{file}" && exec printenv MLFLOW_TRACKING_PASSWORD'
+    environment = {"HOME": str(ssh_server.home), "PATH": os.environ["PATH"]}
+    printed = subprocess.run(
+        read, shell=True, env=environment, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout == f"{value}\n"
+    assert not written.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "results", "told"),
+    [
+        ({}, "results", "--results names 'results', which is relative"),
+        ({"matrix": {"data.dataset": {"a": "/data/a", "b": "b"}}}, "/r", "names 'b', which is"),
+        ({"matrix": {"weights": {"own": {"file": "w.pth"}}}}, "/r", "names 'w.pth', which is"),
+    ],
+)
+def test_paths_of_this_machine_are_refused(
+    changes: dict[str, object], results: str, told: str, write_study: WriteStudy
+) -> None:
+    place = ClusterPlace(address="http://127.0.0.1:8265")
+    with pytest.raises(BadInput, match=told):
+        read_submission(write_study(**changes), results, place)
+
+
+def test_the_codes_of_a_run_are_those_of_its_job() -> None:
+    def code(state: str, exit_code: int | None = None) -> int:
+        ended = ClusterJob("a-1", "run", "a", 1, state, exit_code, "no room\nTraceback", {})
+        return ended.end_code()
+
+    assert [code("SUCCEEDED", 0), code("FAILED", 1), code("FAILED", 2)] == [0, 1, 2]
+    assert [code("STOPPED"), code("FAILED", 130)] == [130, 130]
+    assert code("FAILED", -signal.SIGKILL) == 2
+    with pytest.raises(BadInput, match=r"job a-1 has failed: no room$"):
+        code("FAILED")
+    assert new_job("run", "a", 3).submission_id == "a-3"
+
+
+@pytest.mark.slow
+def test_nothing_that_answers_is_one_line() -> None:
+    with pytest.raises(BadInput, match=r"no job server answers at http://127.0.0.1:9; is the"):
+        check_server("http://127.0.0.1:9")
