@@ -63,9 +63,10 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
 
     from analysis.results.study_record import read_study_record
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
-    from sweeps.planning.tracking_uri import checked_uri, redacted, without_password
+    from sweeps.planning.tracking_uri import checked_uri, without_password
     from sweeps.tracking.destination import recorded_uri
     from sweeps.tracking.sync import sync_records
+    from sweeps.tracking.thread import reason_of
 
     spec = read_study_record(store, study)[0].spec
     target = checked_uri(uri) if uri else recorded_uri(spec.tracking.uri, store, study)
@@ -76,7 +77,7 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
     try:
         notes = sync_records(records, done, store, study, target, objectives)
     except (MlflowException, sqlite3.OperationalError, TimeoutError) as error:
-        raise BadInput(f"MLflow at {place}: {redacted(str(error).splitlines()[0])}") from error
+        raise BadInput(f"MLflow at {place}: {reason_of(error)}") from error
     for note in notes:
         click.echo(f"{study}: {note}")
     finished = sum({trial.adapt, trial.evaluate} <= done for trial in trials)

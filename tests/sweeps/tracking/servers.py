@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -129,6 +131,7 @@ class TrackingServer(KilledServer):
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         super().__init__(command, environment, folder / "log")
+        self.port = port
         self.uri = f"http://{LOOPBACK}:{port}"
 
     def answers(self) -> bool:
@@ -208,3 +211,41 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def losing_answers(server: int, lost: bytes) -> Iterator[int]:
+    """A port that leads to a server's, and loses its answer to the first request that has `lost`.
+
+    The server has done what the request asked for; who asked sees a broken connection.
+    """
+    proxy = socket.create_server((LOOPBACK, 0))
+    left = [lost]
+    threading.Thread(target=_accept_all, args=(proxy, server, left), daemon=True).start()
+    yield proxy.getsockname()[1]
+    proxy.close()
+    assert not left, "no such request came"
+
+
+def _accept_all(proxy: socket.socket, server: int, left: list[bytes]) -> None:
+    with suppress(OSError):  # it was closed
+        while True:
+            client, _ = proxy.accept()
+            threading.Thread(target=_pass_on, args=(client, server, left), daemon=True).start()
+
+
+def _pass_on(client: socket.socket, server: int, left: list[bytes]) -> None:
+    """Pass on the one request of a connection, and its answer unless that is to be lost."""
+    with client, socket.create_connection((LOOPBACK, server)) as behind, suppress(OSError):
+        request = client.recv(2**20)
+        head, _, body = request.partition(b"\r\n\r\n")
+        lengths = re.findall(rb"(?i)content-length: (\d+)", head)
+        while lengths and len(body) < int(lengths[0]):
+            body += client.recv(2**20)
+        request = re.sub(rb"(?i)connection: keep-alive", b"Connection: close", head)
+        behind.sendall(request + b"\r\n\r\n" + body)
+        answer = b"".join(iter(lambda: behind.recv(2**16), b""))
+        if left and left[0] in head:
+            left.clear()
+            return
+        client.sendall(answer)
