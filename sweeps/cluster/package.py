@@ -33,12 +33,16 @@ class Package:
     files: int
     size: int
     """Bytes of all files."""
-    study: str
-    """Path of the study in it."""
+    root: Path
+    """The project that they were copied from."""
     version: str | None
     """Version, commit and `+dirty` of the code in it; None where the cluster's own code runs."""
     secrets: tuple[str, ...] = ()
     """Files that were left out because of their names."""
+
+    def path_of(self, file: Path) -> str:
+        """Path of a file of the project in the package."""
+        return str(_below(self.root, file))
 
     @property
     def told(self) -> str:
@@ -49,23 +53,16 @@ class Package:
 
 
 @contextmanager
-def packed(study: Path, start: Path) -> Iterator[Package]:
+def packed(start: Path, *named: Path) -> Iterator[Package]:
     """Copies of the files of the project around `start`, removed when the block ends.
 
     The project is the git checkout that holds `start`, or `start` itself. Files that git ignores
-    stay. Raises BadInput for a study outside the project and for more than Ray takes.
+    stay, except those that are `named`. Raises BadInput for one outside the project and for more
+    than Ray takes.
     """
     root = project_root(start)
-    own = study.absolute()
-    if not own.is_file():
-        raise BadInput(f"there is no study {study}")
-    if not own.resolve().is_relative_to(root.resolve()):
-        raise BadInput(
-            f"{study} is outside {root}, which travels to the cluster: move the study into it, or "
-            "run the command in the study's folder"
-        )
-    named = Path(os.path.normpath(own)).relative_to(root)
-    secrets, files = _sorted_out(root, {*listed_files(root), named})
+    wanted = listed_files(root) | {_below(root, file) for file in named}
+    secrets, files = _sorted_out(root, wanted)
     size = sum((root / file).stat().st_size for file in files)
     if size > LARGEST:
         raise BadInput(_too_large(root, files, size))
@@ -76,7 +73,19 @@ def packed(study: Path, start: Path) -> Iterator[Package]:
         version = code_version(root) if OWN_CODE in files else None
         if version is not None:
             (folder / RECORDED).write_text(f"{version}\n")
-        yield Package(folder, len(files), size, str(named), version, secrets)
+        yield Package(folder, len(files), size, root, version, secrets)
+
+
+def _below(root: Path, file: Path) -> Path:
+    """Path of a file below the project; raises BadInput if it is not there."""
+    if not file.is_file():
+        raise BadInput(f"there is no study {file}")
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise BadInput(
+            f"{file} is outside {root}, which travels to the cluster: move the study into it, or "
+            "run the command in the study's folder"
+        )
+    return file.resolve().relative_to(root.resolve())
 
 
 def project_root(start: Path) -> Path:

@@ -97,7 +97,7 @@ def submit_study(submission: Submission, jobs: Jobs, say: Say) -> ClusterJob:
     if attempts and not attempts[-1].ended:
         raise BadInput(_already(attempts[-1], submission.place))
     attempt = 1 + (attempts[-1].attempt if attempts else 0)
-    with packed(submission.study, Path.cwd()) as package:
+    with packed(Path.cwd(), submission.study) as package:
         say(package.told)
         _check_on_head(submission, package, attempt, jobs)
         say("the head has accepted the study: code, data and results are in place")
@@ -106,16 +106,17 @@ def submit_study(submission: Submission, jobs: Jobs, say: Say) -> ClusterJob:
 
 def _check_on_head(submission: Submission, package: Package, attempt: int, jobs: Jobs) -> None:
     """Have the head plan the study; raises BadInput with what it refuses."""
-    rest = ["sweep", "plan", package.study, "--results", submission.results, "--elsewhere"]
+    study = package.path_of(submission.study)
+    rest = ["sweep", "plan", study, "--results", submission.results, "--elsewhere"]
     number = 1 + len(jobs.all_of(CHECK, submission.name))
     check = new_job(CHECK, submission.name, number)
     try:
-        jobs.submit(check, _command(rest), package.folder, {})
+        jobs.submit(check, own_command(rest), package.folder, {})
     except FileExistsError:
         raise BadInput(f"study {submission.name} is just being submitted by another") from None
     ended = jobs.wait(check)
     if ended.end_code():
-        raise BadInput(f"the head refuses the study: {_refusal(jobs.log(check))}")
+        raise BadInput(f"the head refuses the study: {refusal(jobs.log(check))}")
 
 
 def _start(
@@ -129,11 +130,12 @@ def _start(
     if tracking is not None and submission.spec.tracking.uri is None:
         variables[VARIABLE] = settings[URI] = tracking.settings[URI]
     job = new_job(RUN, submission.name, attempt, **settings)
-    rest = ["sweep", "run", package.study, "--results", submission.results, "--address", "auto"]
+    study = package.path_of(submission.study)
+    rest = ["sweep", "run", study, "--results", submission.results, "--address", "auto"]
     with ExitStack() as undo:
         before = _secrets_sent(submission.place, job, undo, say)
         try:
-            jobs.submit(job, f"{before}exec {_command(rest)}", package.folder, variables)
+            jobs.submit(job, f"{before}exec {own_command(rest)}", package.folder, variables)
         except FileExistsError:
             raise BadInput(_already(job, submission.place)) from None
         undo.pop_all()  # the run itself removes what it has read
@@ -166,11 +168,12 @@ def _write_secrets(head: HeadAccess, file: str, secrets: Mapping[str, str]) -> N
     head.run(f'umask 077 && mkdir -p "{SECRETS_FOLDER}" && cat > "{file}"', text)
 
 
-def _command(rest: list[str]) -> str:
+def own_command(rest: list[str]) -> str:
+    """A command of this program on the head, for a shell."""
     return shlex.join(["python", "-m", "sweeps", *rest])
 
 
-def _refusal(log: str) -> str:
+def refusal(log: str) -> str:
     """The line of the head's plan that says why; its last one if none does."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]

@@ -38,10 +38,15 @@ PORTS = (
 class Head:
     """A running head."""
 
-    url: str
+    port: int
     """Of its dashboard and job server."""
     home: Path
     """Home folder of its processes."""
+
+    @property
+    def url(self) -> str:
+        """Of its dashboard and job server."""
+        return f"http://{LOOPBACK}:{self.port}"
 
 
 @contextmanager
@@ -68,9 +73,9 @@ def ray_head(**environment: str) -> Iterator[Head]:
             start_new_session=True,
         )
         closing.callback(end_tree, process)
-        url = f"http://{LOOPBACK}:{ports['dashboard-port']}"
-        _wait_for(process, f"{url}/api/jobs/", folder / "start.log")
-        yield Head(url, folder)
+        head = Head(ports["dashboard-port"], folder)
+        _wait_for(process, f"{head.url}/api/jobs/", folder / "start.log")
+        yield head
 
 
 def head_environment(home: Path) -> dict[str, str]:

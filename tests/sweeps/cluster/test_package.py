@@ -34,11 +34,11 @@ def names(folder: Path) -> set[str]:
 
 
 def test_ignored_files_stay_and_the_commit_travels(checkout: Path) -> None:
-    with packed(checkout / "study.yaml", checkout / "sweeps") as sent:
+    with packed(checkout / "sweeps", checkout / "study.yaml") as sent:
         assert names(sent.folder) == {"sweeps/cli.py", "study.yaml", ".gitignore", RECORDED}
         assert code_version(sent.folder) == sent.version == code_version(checkout)
         assert "+dirty" not in code_version(sent.folder)
-        assert sent.study == "study.yaml"
+        assert sent.path_of(checkout / "study.yaml") == "study.yaml"
     assert not sent.folder.exists()
 
 
@@ -46,7 +46,7 @@ def test_local_changes_travel_and_are_named(checkout: Path) -> None:
     (checkout / "sweeps" / "cli.py").write_text("changed = True\n")
     (checkout / "new.py").write_text("")
     (checkout / "gone.py").symlink_to("nowhere")
-    with packed(checkout / "study.yaml", checkout) as sent:
+    with packed(checkout, checkout / "study.yaml") as sent:
         assert (sent.folder / "sweeps" / "cli.py").read_text() == "changed = True\n"
         assert "new.py" in names(sent.folder)
         assert sent.version is not None
@@ -56,15 +56,17 @@ def test_local_changes_travel_and_are_named(checkout: Path) -> None:
 
 def test_an_ignored_study_travels_because_it_was_named(checkout: Path) -> None:
     (checkout / "large" / "study.yaml").write_text("study: second\n")
-    with packed(checkout / "large" / "study.yaml", checkout) as sent:
-        assert (sent.folder / sent.study).read_text() == "study: second\n"
+    with packed(checkout, checkout / "large" / "study.yaml") as sent:
+        assert (
+            sent.folder / sent.path_of(checkout / "large" / "study.yaml")
+        ).read_text() == "study: second\n"
         assert "large/scan.bin" not in names(sent.folder)
 
 
 def test_files_of_keys_and_passwords_stay(checkout: Path) -> None:
     for name in (".env", ".env.local", "head.pem", "id_ed25519", ".netrc", "environment.py"):
         (checkout / name).write_text("hunter2")
-    with packed(checkout / "study.yaml", checkout) as sent:
+    with packed(checkout, checkout / "study.yaml") as sent:
         assert "environment.py" in names(sent.folder)
         assert set(sent.secrets) == {".env", ".env.local", ".netrc", "head.pem", "id_ed25519"}
         assert "left out as secret: .env, " in sent.told
@@ -74,7 +76,7 @@ def test_without_git_all_but_hidden_files_and_caches_travel(tmp_path: Path) -> N
     for name in ("study.yaml", "own.py", ".cache/x", "__pycache__/own.pyc", "results/big"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    with packed(tmp_path / "study.yaml", tmp_path) as sent:
+    with packed(tmp_path, tmp_path / "study.yaml") as sent:
         assert names(sent.folder) == {"study.yaml", "own.py"}
         assert sent.version is None
         assert "the cluster's own fairfm runs it" in sent.told
@@ -87,14 +89,14 @@ def test_too_much_is_refused_with_the_largest_files(
     (checkout / "scans.bin").write_bytes(b"0" * 6_000_000)
     with (
         pytest.raises(BadInput, match=r"6 MB that would travel, more than 5: scans.bin \(6 MB\)"),
-        packed(checkout / "study.yaml", checkout),
+        packed(checkout, checkout / "study.yaml"),
     ):
         pass
 
 
 def test_a_study_from_elsewhere_is_refused(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("study: other\n")
-    with pytest.raises(BadInput, match="is outside"), packed(tmp_path / "other.yaml", checkout):
+    with pytest.raises(BadInput, match="is outside"), packed(checkout, tmp_path / "other.yaml"):
         pass
-    with pytest.raises(BadInput, match="there is no study"), packed(checkout / "x.yaml", checkout):
+    with pytest.raises(BadInput, match="there is no study"), packed(checkout, checkout / "x.yaml"):
         pass

@@ -10,9 +10,9 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from fairfm_core.errors import BadInput
 from sweeps.cluster.jobs import ClusterJob, check_server, new_job
@@ -21,8 +21,9 @@ from sweeps.cluster.tunnel import ClusterPlace, HeadAccess
 from sweeps.planning.code_version import code_version
 
 from ..conftest import WriteStudy
+from ..tracking.servers import free_port
 from .conftest import TOKEN, Project, SshServer, Submitter, fairfm_at, laptop
-from .heads import Head
+from .heads import Head, end_tree
 
 PATIENCE = 1200.0
 
@@ -103,8 +104,6 @@ def test_the_life_of_a_submitted_study(
 
 def shorter(project: Project) -> dict[str, object]:
     """The study's base with a training that ends."""
-    import yaml
-
     base: dict[str, object] = yaml.safe_load(project.study.read_text())["base"]
     base["adaptation"] = {"method": "linear_probe", "recipe": "smoke", "epochs": 2}
     return base
@@ -123,8 +122,60 @@ def everything(head: Head) -> str:
     )
     with urllib.request.urlopen(request) as answer:
         text: str = answer.read().decode()
-    assert "afar-1" in text
+    assert "fairfm_study" in text
     return text
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.cluster
+def test_runs_are_written_to_the_mlflow_server_of_the_head(
+    head: Head, project: Project, user: Submitter, ssh_server: SshServer, tmp_path: Path
+) -> None:
+    """`fairfm cluster ui` starts and shows it, and may end; the study takes its secrets along."""
+    from mlflow import MlflowClient
+
+    file = ssh_server.cluster_file(tmp_path / "cluster.yaml", head.port)
+    near = project.folder / "near.yaml"
+    values = yaml.safe_load(project.study.read_text())
+    near.write_text(yaml.safe_dump({**values, "study": "near", "base": shorter(project)}))
+    results = project.results.parent / "near"
+    secrets = ssh_server.home / ".fairfm"
+    secrets.mkdir(exist_ok=True)
+    (head.home / ".fairfm").symlink_to(secrets)  # one home, for SSH and for Ray
+    port, remote = free_port(), free_port()  # of laptop and head, which here are one machine
+    log = tmp_path / "log"
+    command = [*fairfm_at(project, "sweeps.commands.cluster_ui:ui"), str(file)]
+    command += ["--results", str(results), "--port", str(port), "--head-port", str(remote)]
+    with log.open("w") as out:
+        shown = subprocess.Popen(
+            command, cwd=project.folder, env=laptop(), stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        told = f"MLflow of the cluster on http://127.0.0.1:{port}, until Ctrl-C"
+        wait_until(lambda: told in log.read_text() or shown.poll() is not None)
+        assert told in log.read_text(), log.read_text()
+
+        options = ["--cluster", file, "--results", results, "--follow"]
+        done = user("sweep", "submit", near, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "not sent" not in done.stdout
+        assert not list(secrets.glob("*.env"))  # the run has read them
+        assert "hunter2" not in everything(head)
+        assert f"MLflow: http://127.0.0.1:{remote}/#/experiments/" in done.stdout
+
+        shown.send_signal(signal.SIGINT)
+        assert shown.wait(PATIENCE) == 0
+    finally:
+        end_tree(shown)
+    assert log.read_text().endswith("the tunnel is closed; the server goes on\n")
+    client = MlflowClient(f"http://127.0.0.1:{remote}")
+    experiment = client.get_experiment_by_name("fairfm-near")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert (secrets / "mlflow.db").exists()
+    assert [file.name for file in results.glob("mlartifacts/*/*/artifacts/config.yaml")]
 
 
 @pytest.mark.slow
@@ -133,9 +184,7 @@ def test_what_lacks_on_the_head_is_told_before_acceptance(
     head: Head, project: Project, user: Submitter, ssh_server: SshServer, tmp_path: Path
 ) -> None:
     """Through SSH, as for a cluster file; no secret is left on the head."""
-    port = urlsplit(head.url).port
-    assert port is not None
-    file = ssh_server.cluster_file(tmp_path / "cluster.yaml", port)
+    file = ssh_server.cluster_file(tmp_path / "cluster.yaml", head.port)
     wrong = project.folder / "wrong.yaml"
     wrong.write_text(
         project.study.read_text()
