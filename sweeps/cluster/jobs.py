@@ -183,10 +183,10 @@ class Jobs:
 
         A lost connection is tried again; raises BadInput when it stays lost. The job goes on.
         """
-        shown, lost_since = 0, None
+        printed, lost_since = _Printed(out), None
         while True:
             try:
-                shown = asyncio.run(self._tail(job, out, shown))
+                asyncio.run(self._tail(job, printed))
                 now = self.read(job)
                 lost_since = None
                 if now.ended:
@@ -200,16 +200,27 @@ class Jobs:
                     ) from error
             time.sleep(PAUSE_SECONDS)
 
-    async def _tail(self, job: ClusterJob, out: TextIO, shown: int) -> int:
-        """Print the log from character `shown` on until it ends; returns how much was shown."""
+    async def _tail(self, job: ClusterJob, printed: _Printed) -> None:
+        """Print the log as it grows, until the job or the connection ends."""
         seen = 0
         async for text in self._client.tail_job_logs(job.submission_id):
             seen += len(text)
-            if seen > shown:
-                out.write(NOISE.sub("", text[max(0, len(text) - (seen - shown)) :]))
-                out.flush()
-                shown = seen
-        return shown
+            printed.up_to(seen, text)
+
+
+@dataclass
+class _Printed:
+    """How much of a log was printed; a new connection begins with its first character."""
+
+    out: TextIO
+    length: int = 0
+
+    def up_to(self, seen: int, text: str) -> None:
+        """Print what is new of `text`, which ends after `seen` characters of the log."""
+        if seen > self.length:
+            self.out.write(NOISE.sub("", text[max(0, len(text) - (seen - self.length)) :]))
+            self.out.flush()
+            self.length = seen
 
 
 def new_job(kind: str, study: str, attempt: int, **settings: str) -> ClusterJob:

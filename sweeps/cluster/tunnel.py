@@ -149,7 +149,7 @@ def head_access(file: Path) -> HeadAccess:
     if "ssh_user" not in values["auth"]:
         raise BadInput(f"{file}: auth lacks ssh_user, the user to log in as")
     if values["provider"].get("type") == "local":
-        host = values["provider"].get("head_ip")
+        host = values["provider"].get("external_head_ip") or values["provider"].get("head_ip")
         if not host:
             raise BadInput(f"{file}: provider lacks head_ip, the address of the head")
     else:

@@ -112,7 +112,8 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
     for each in tree:
         with suppress(psutil.NoSuchProcess):
             each.kill()
-    psutil.wait_procs(tree, timeout=20)
+    psutil.wait_procs(tree, timeout=60)
+    process.wait()
 
 
 def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -5,6 +5,9 @@ What MLflow holds afterwards is compared with a database that nothing has happen
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +16,14 @@ from typing import Any
 import pytest
 
 from fairfm_core.snapshot import take_snapshot
+from sweeps.cli import cli
 from sweeps.planning.records import RunRecord, read_trial_records
 from sweeps.tracking.run_writer import RunWriter
 from sweeps.tracking.runs import log_run, open_writer, start_run
 from sweeps.tracking.sync import sync_records
 from sweeps.tracking.thread import TrackingThread
 
+from ..conftest import WriteStudy
 from .conftest import IDENTITIES, STUDY, history, points, runs, store_of, trial
 from .servers import (
     LOOPBACK,
@@ -34,6 +39,7 @@ from .servers import (
 from .test_thread import FakeStage
 
 pytestmark = pytest.mark.slow
+PATIENCE = 1800.0
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +252,60 @@ def test_a_wrong_password_is_one_line_and_ends_nothing(
         "warning: MLflow at there cannot be opened: user and password are not accepted; set "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     )
+
+
+@pytest.mark.ray
+@pytest.mark.chaos
+@pytest.mark.parametrize("place", ["postgresql", "server"])
+def test_a_whole_sweep_goes_through_an_outage(
+    place: str,
+    database_server: Postgres,
+    server: TrackingServer,
+    write_study: WriteStudy,
+    tmp_path: Path,
+) -> None:
+    """Everything is killed while a trial is trained, and comes back when another one is done."""
+    there = PLACES[place](database_server, server)
+    forget(there.uri)
+    study = write_study(
+        study=STUDY,
+        matrix={"adaptation": {"tune": {"method": "end_to_end", "recipe": "smoke", "epochs": 12}}},
+        seeds=[0, 1, 2, 3, 4],
+        tracking={"uri": there.uri},
+    )
+    results, log = tmp_path / "results", tmp_path / "log"
+    command = [sys.executable, "-m", "sweeps", "sweep", "run", str(study)]
+    with log.open("w") as out:
+        sweep = subprocess.Popen(
+            [*command, "--results", str(results), "--cpus", "2"], stdout=out, stderr=out
+        )
+    try:
+        wait_until(lambda: "\ndone " in log.read_text() or sweep.poll() is not None)
+        wait_until(lambda: len(runs(there.uri)) > 0)
+        there.kill()
+        before = log.read_text().count("\ndone ")
+        wait_until(lambda: log.read_text().count("\ndone ") > before or sweep.poll() is not None)
+        assert sweep.poll() is None, log.read_text()
+        there.start()
+        assert sweep.wait(PATIENCE) == 0, log.read_text()
+    finally:
+        sweep.kill()
+        sweep.wait()
+    assert "MLflow is incomplete" not in log.read_text()
+    assert PASSWORD not in log.read_text()
+    assert PASSWORD not in (results / "studies" / STUDY / "study.json").read_text()
+    assert [(run.info.run_name, run.info.status) for run in runs(there.uri)] == [
+        (f"tune.s{seed}", "FINISHED") for seed in range(5)
+    ]
+    undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
+    again = ["track", "sync", str(results), "--study", STUDY, "--uri", undisturbed]
+    cli.main(again, standalone_mode=False)
+    assert points(there.uri) == points(undisturbed)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Wait for something that must happen, however slow the machine is."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
