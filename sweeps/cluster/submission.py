@@ -20,6 +20,7 @@ from sweeps.cluster.jobs import CHECK, RUN, TRACKING, ClusterJob, Jobs, new_job
 from sweeps.cluster.package import Package, packed
 from sweeps.cluster.tunnel import ClusterPlace, HeadAccess, head_access
 from sweeps.planning.study import StudySpec, read_study
+from sweeps.planning.tracking_uri import without_password
 from sweeps.tracking.destination import VARIABLE
 
 SECRETS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -52,6 +53,12 @@ class Submission:
         """The study's name."""
         return self.spec.study
 
+    @property
+    def command(self) -> str:
+        """The command that submits it again."""
+        words = ["fairfm", "sweep", "submit", str(self.study), "--results", self.results]
+        return f"{shlex.join(words)} {self.place.option}"
+
 
 def read_submission(study: Path, results: str, place: ClusterPlace) -> Submission:
     """The study in a file; raises BadInput for paths that cannot mean the same on a cluster."""
@@ -60,7 +67,16 @@ def read_submission(study: Path, results: str, place: ClusterPlace) -> Submissio
     for written in (spec.base, spec.matrix, spec.include):
         for named in written_places(written):
             check_absolute(str(study), named)
+    _check_no_password(study, spec.tracking.uri)
     return Submission(study, results, place, spec)
+
+
+def _check_no_password(study: Path, uri: str | None) -> None:
+    if uri is not None and without_password(uri) != uri:
+        raise BadInput(
+            f"tracking.uri of {study} holds a user or password, which would travel as text: write "
+            f"{without_password(uri)}, and set {' and '.join(SECRETS[:2])} where you submit"
+        )
 
 
 def check_absolute(where: str, place: str) -> None:
@@ -99,12 +115,12 @@ def submit_study(submission: Submission, jobs: Jobs, say: Say) -> ClusterJob:
     attempt = 1 + (attempts[-1].attempt if attempts else 0)
     with packed(Path.cwd(), submission.study) as package:
         say(package.told)
-        _check_on_head(submission, package, attempt, jobs)
+        _check_on_head(submission, package, jobs)
         say("the head has accepted the study: code, data and results are in place")
         return _start(submission, package, attempt, jobs, say)
 
 
-def _check_on_head(submission: Submission, package: Package, attempt: int, jobs: Jobs) -> None:
+def _check_on_head(submission: Submission, package: Package, jobs: Jobs) -> None:
     """Have the head plan the study; raises BadInput with what it refuses."""
     study = package.path_of(submission.study)
     rest = ["sweep", "plan", study, "--results", submission.results, "--elsewhere"]
@@ -122,16 +138,14 @@ def _check_on_head(submission: Submission, package: Package, attempt: int, jobs:
 def _start(
     submission: Submission, package: Package, attempt: int, jobs: Jobs, say: Say
 ) -> ClusterJob:
-    """Start the run with the variables that it needs."""
-    variables, settings = {}, {RESULTS: submission.results, "version": package.version or ""}
-    again = ["fairfm", "sweep", "submit", str(submission.study), "--results", submission.results]
-    variables[RESUME] = f"{shlex.join(again)} {submission.place.option}"
-    tracking = jobs.running(TRACKING)
-    if tracking is not None and submission.spec.tracking.uri is None:
-        variables[VARIABLE] = settings[URI] = tracking.settings[URI]
+    """Start the run; the secrets that it needs are on the head before it."""
+    tracking = None if submission.spec.tracking.uri else jobs.running(TRACKING)
+    served = {} if tracking is None else {URI: tracking.settings[URI]}
+    settings = {RESULTS: submission.results, "version": package.version or "", **served}
     job = new_job(RUN, submission.name, attempt, **settings)
     study = package.path_of(submission.study)
     rest = ["sweep", "run", study, "--results", submission.results, "--address", "auto"]
+    variables = {RESUME: submission.command, **({VARIABLE: served[URI]} if served else {})}
     with ExitStack() as undo:
         before = _secrets_sent(submission.place, job, undo, say)
         try:

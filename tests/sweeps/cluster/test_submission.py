@@ -128,7 +128,6 @@ def everything(head: Head) -> str:
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.cluster
 def test_runs_are_written_to_the_mlflow_server_of_the_head(
     head: Head, project: Project, user: Submitter, ssh_server: SshServer, tmp_path: Path
 ) -> None:
@@ -242,9 +241,10 @@ def test_secrets_go_through_ssh_into_a_file_of_their_owner(ssh_server: SshServer
         ({}, "results", "--results names 'results', which is relative"),
         ({"matrix": {"data.dataset": {"a": "/data/a", "b": "b"}}}, "/r", "names 'b', which is"),
         ({"matrix": {"weights": {"own": {"file": "w.pth"}}}}, "/r", "names 'w.pth', which is"),
+        ({"tracking": {"uri": "http://a:b@host"}}, "/r", "as text: write http://host, and set"),
     ],
 )
-def test_paths_of_this_machine_are_refused(
+def test_what_belongs_to_this_machine_is_refused(
     changes: dict[str, object], results: str, told: str, write_study: WriteStudy
 ) -> None:
     place = ClusterPlace(address="http://127.0.0.1:8265")
