@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from fairfm_core.errors import BadInput
-from sweeps.cluster.jobs import ClusterJob, check_server, new_job
+from sweeps.cluster.jobs import ClusterJob, _Printed, check_server, new_job
 from sweeps.cluster.submission import _write_secrets, read_submission
 from sweeps.cluster.tunnel import ClusterPlace, HeadAccess
 from sweeps.planning.code_version import code_version
@@ -263,6 +264,18 @@ def test_the_codes_of_a_run_are_those_of_its_job() -> None:
     with pytest.raises(BadInput, match=r"job a-1 has failed: no room$"):
         code("FAILED")
     assert new_job("run", "a", 3).submission_id == "a-3"
+
+
+def test_a_new_connection_prints_only_what_is_new() -> None:
+    """The job server begins each time with the first character of the log."""
+    out = io.StringIO()
+    printed = _Printed(out)
+    noise = "2026-01-01 00:00:00,1 INFO job_manager.py:1 -- Runtime env is setting up.\n"
+    printed.up_to(len(noise) + 6, f"{noise}first\n")
+    printed.up_to(len(noise) + 6, f"{noise}first\n")  # a second connection
+    printed.up_to(len(noise) + 13, "second\n")
+    printed.up_to(len(noise) + 19, f"{noise}first\nsecond\nthird\n")  # a third, in one piece
+    assert out.getvalue() == "first\nsecond\nthird\n"
 
 
 @pytest.mark.slow
