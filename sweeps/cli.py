@@ -44,6 +44,7 @@ COMMANDS = {
         "Check, repair and clean up a results folder; find a trial's files.",
     ),
     "track": ("sweeps.commands.track:track", "Bring MLflow up to date with stored results."),
+    "cluster": ("sweeps.commands.cluster:cluster", "Start, stop and follow a Ray cluster."),
     "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),
     "doctor": (
         "sweeps.commands.doctor:doctor",

@@ -13,7 +13,7 @@ from sweeps.commands.track import PORT, PORT_OPTION
 
 
 @click.command()
-@click.argument("cluster", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--results", metavar="FOLDER", help="Folder or URI of all results, where the files of runs go."
 )
@@ -32,10 +32,10 @@ from sweeps.commands.track import PORT, PORT_OPTION
     metavar="PORT",
     help="Port on the head's own 127.0.0.1, for a server that is started.",
 )
-def ui(cluster: Path, results: str | None, database: str | None, port: int, head_port: int) -> None:
+def ui(file: Path, results: str | None, database: str | None, port: int, head_port: int) -> None:
     """Open the MLflow server of a cluster, which is started if none runs.
 
-    CLUSTER is the file of `ray up`. The server belongs to the head and goes on when this command
+    The server belongs to the head and goes on when this command
     ends: studies that are submitted later write to it. Here it is reached through SSH on 127.0.0.1
     until Ctrl-C.
     """
@@ -48,11 +48,11 @@ def ui(cluster: Path, results: str | None, database: str | None, port: int, head
 
     if not is_free(port):
         raise BadInput(f"port {port} on 127.0.0.1 is taken; use: --port {free_port(port)}")
-    with connected(cluster, None) as (jobs, _):
+    with connected(file, None) as (jobs, _):
         job = start_service(jobs, results, database, head_port, click.echo)
         remote = urlsplit(job.settings[URI]).port
         assert remote is not None
-        with tunnel(head_access(cluster), remote, port):
+        with tunnel(head_access(file), remote, port):
             wait_for_answer(jobs, job, f"http://127.0.0.1:{port}")
             click.echo(f"MLflow of the cluster on http://127.0.0.1:{port}, until Ctrl-C")
             _until_interrupted()

@@ -55,7 +55,7 @@ def connected(cluster: Path | None, address: str | None) -> Iterator[tuple[Jobs,
 @click.option("--follow", is_flag=True, help="Print what the run prints, until it ends.")
 def submit(
     study: Path, results: str, cluster: Path | None, address: str | None, follow: bool
-) -> None:
+) -> int:
     """Run a study on a cluster, or resume it there; this machine may then go away.
 
     The files of this folder's git checkout travel with it, ignored ones stay. Data and results are
@@ -72,22 +72,20 @@ def submit(
         job = submit_study(submission, jobs, click.echo)
         click.echo(f"study {job.study} runs on the cluster (attempt {job.attempt})")
         click.echo(f"follow it with: fairfm sweep attach {job.study} {place.option}")
-        code = follow_job(jobs, job, place) if follow else DONE
-    sys.exit(code)
+        return follow_job(jobs, job, place) if follow else DONE
 
 
 @click.command()
 @click.argument("study")
 @place_options
-def attach(study: str, cluster: Path | None, address: str | None) -> None:
+def attach(study: str, cluster: Path | None, address: str | None) -> int:
     """Print what a submitted study has printed, and go on until it ends.
 
     STUDY is its file or name. Exits as `fairfm sweep run` does: 0 done, 1 some trials failed, 2 the
     run could not go on, 130 stopped. Ctrl-C ends the following, not the run.
     """
     with connected(cluster, address) as (jobs, place):
-        code = follow_job(jobs, jobs.latest(study_name(study)), place)
-    sys.exit(code)
+        return follow_job(jobs, jobs.latest(study_name(study)), place)
 
 
 @click.command()

@@ -102,13 +102,12 @@ def user(project: Project) -> Submitter:
     return run
 
 
-def fairfm_at(project: Project, entry: str = "sweeps.cli:main") -> list[str]:
+def fairfm_at(project: Project) -> list[str]:
     """The command, with keys of hosts in a file of the tests instead of the user's own."""
-    module, function = entry.split(":")
     known = str(project.results.parent / "known_hosts")
     code = (
-        f"from sweeps.cluster.tunnel import OPTIONS; from {module} import {function}\n"
-        f"OPTIONS['UserKnownHostsFile'] = {known!r}; {function}()"
+        "from sweeps.cluster.tunnel import OPTIONS; from sweeps.cli import main\n"
+        f"OPTIONS['UserKnownHostsFile'] = {known!r}; main()"
     )
     return [sys.executable, "-c", code]
 

@@ -64,15 +64,14 @@ def test_the_life_of_a_submitted_study(
         f"fairfm sweep attach afar --address {head.url}\n"
     )
 
-    log = tmp_path / "log"
-    with log.open("w") as out:
-        command = [*fairfm_at(project), "sweep", "attach", "afar", *place]
-        laptop_at_work = subprocess.Popen(
-            command, cwd=project.folder, env=laptop(), stdout=out, stderr=subprocess.STDOUT
-        )
-    wait_until(lambda: "0 failed" in log.read_text() or laptop_at_work.poll() is not None)
-    laptop_at_work.kill()
-    laptop_at_work.wait()
+    log, command = tmp_path / "log", ["sweep", "attach", "afar", *place]
+    vanishing, interrupted = (following(project, command, tmp_path / n) for n in ("log", "other"))
+    wait_until(lambda: "0 failed" in log.read_text() or vanishing.poll() is not None)
+    vanishing.kill()
+    interrupted.send_signal(signal.SIGINT)
+    assert (vanishing.wait(), interrupted.wait()) == (-signal.SIGKILL, 130)
+    last = (tmp_path / "other").read_text().splitlines()[-1]
+    assert last.startswith("no longer following; the run goes on. Follow it again with: fairfm ")
     assert "resume after any interruption with: fairfm sweep submit study.yaml" in log.read_text()
     assert "INFO" not in log.read_text()
 
@@ -101,6 +100,18 @@ def test_the_life_of_a_submitted_study(
     assert record["code_version"] == code_version(project.folder)
     assert record["code_version"].endswith("+dirty")  # the study was changed
     assert "hunter2" not in everything(head)
+
+
+def following(project: Project, command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """A laptop on which a command goes on."""
+    with log.open("w") as out:
+        return subprocess.Popen(
+            [*fairfm_at(project), *command],
+            cwd=project.folder,
+            env=laptop(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def shorter(project: Project) -> dict[str, object]:
@@ -145,19 +156,15 @@ def test_runs_are_written_to_the_mlflow_server_of_the_head(
     (head.home / ".fairfm").symlink_to(secrets)  # one home, for SSH and for Ray
     port, remote = free_port(), free_port()  # of laptop and head, which here are one machine
     log = tmp_path / "log"
-    command = [*fairfm_at(project, "sweeps.commands.cluster_ui:ui"), str(file)]
-    command += ["--results", str(results), "--port", str(port), "--head-port", str(remote)]
-    with log.open("w") as out:
-        shown = subprocess.Popen(
-            command, cwd=project.folder, env=laptop(), stdout=out, stderr=subprocess.STDOUT
-        )
+    options = ["--results", str(results), "--port", str(port), "--head-port", str(remote)]
+    shown = following(project, ["cluster", "ui", str(file), *options], log)
     try:
         told = f"MLflow of the cluster on http://127.0.0.1:{port}, until Ctrl-C"
         wait_until(lambda: told in log.read_text() or shown.poll() is not None)
         assert told in log.read_text(), log.read_text()
 
-        options = ["--cluster", file, "--results", results, "--follow"]
-        done = user("sweep", "submit", near, *options)
+        place = ["--cluster", file, "--results", results]
+        done = user("sweep", "submit", near, *place, "--follow")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "not sent" not in done.stdout
         assert not list(secrets.glob("*.env"))  # the run has read them
