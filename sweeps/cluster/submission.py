@@ -32,6 +32,11 @@ SECRETS_FOLDER = "$HOME/.fairfm"
 URI, RESULTS = "uri", "results"
 """Keys of a job's metadata: where MLflow answers on the head; the results folder."""
 
+NO_SERVER = (
+    "MLflow: no server runs on the head (start one with: fairfm cluster ui CLUSTER); if "
+    f"{VARIABLE} is not set there either, runs go to SQLite in the results, which s3:// cannot hold"
+)
+"""Line on a cluster without a service."""
 PLACES = {"dataset", "corpora", "file"}
 """Keys of a study whose values are files and folders."""
 
@@ -139,8 +144,7 @@ def _start(
     submission: Submission, package: Package, attempt: int, jobs: Jobs, say: Say
 ) -> ClusterJob:
     """Start the run; the secrets that it needs are on the head before it."""
-    tracking = None if submission.spec.tracking.uri else jobs.running(TRACKING)
-    served = {} if tracking is None else {URI: tracking.settings[URI]}
+    served = _served(submission, jobs, say)
     settings = {RESULTS: submission.results, "version": package.version or "", **served}
     job = new_job(RUN, submission.name, attempt, **settings)
     study = package.path_of(submission.study)
@@ -154,6 +158,17 @@ def _start(
             raise BadInput(_already(job, submission.place)) from None
         undo.pop_all()  # the run itself removes what it has read
     return job
+
+
+def _served(submission: Submission, jobs: Jobs, say: Say) -> dict[str, str]:
+    """Where MLflow's server of the head answers, if one runs and the study names no other."""
+    if submission.spec.tracking.uri is not None:
+        return {}
+    tracking = jobs.running(TRACKING)
+    if tracking is None:
+        say(NO_SERVER)
+        return {}
+    return {URI: tracking.settings[URI]}
 
 
 def _secrets_sent(place: ClusterPlace, job: ClusterJob, undo: ExitStack, say: Say) -> str:

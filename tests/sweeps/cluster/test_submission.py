@@ -53,9 +53,10 @@ def test_the_life_of_a_submitted_study(
     assert code_version(project.folder) in lines[0]
     assert lines[0].endswith("; left out as secret: .env")
     assert lines[1] == "the head has accepted the study: code, data and results are in place"
-    assert lines[2].startswith("not sent: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, ")
-    assert lines[3] == "study afar runs on the cluster (attempt 1)"
-    assert lines[4] == f"follow it with: fairfm sweep attach afar --address {head.url}"
+    assert lines[2].startswith("MLflow: no server runs on the head (start one with: fairfm ")
+    assert lines[3].startswith("not sent: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, ")
+    assert lines[4] == "study afar runs on the cluster (attempt 1)"
+    assert lines[5] == f"follow it with: fairfm sweep attach afar --address {head.url}"
 
     again = user("sweep", "submit", "study.yaml", *options)
     assert again.returncode == 2
