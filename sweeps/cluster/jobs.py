@@ -191,6 +191,8 @@ class Jobs:
                 lost_since = None
                 if now.ended:
                     return now
+            except BrokenPipeError:  # nobody reads what is printed
+                raise
             except (RuntimeError, OSError, requests.RequestException) as error:
                 lost_since = lost_since or time.monotonic()
                 if time.monotonic() - lost_since > LOST_SECONDS:
