@@ -22,8 +22,8 @@ from .heads import Head, end_tree, ray_head
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "0123456789abcdef" * 4
-SSH_HOST = "127.0.0.77"
-"""A loopback address of its own: port 22 of others is not touched."""
+SSH_HOST = f"127.77.{os.getpid() // 250 % 250}.{1 + os.getpid() % 250}"
+"""A loopback address for each process of tests: port 22 of no other server is touched."""
 
 
 @pytest.fixture(scope="module")
