@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo demo-search test quick mutants chaos lint types docs bench clean
+.PHONY: setup demo demo-search test quick mutants chaos gpu lint types docs bench clean
 
 setup: $(READY)
 
@@ -26,11 +26,13 @@ demo-search: $(READY)
 	$(BIN)/fairfm sweep run sweeps/studies/search_demo.yaml --results demo/results
 
 # Three processes for two cores: while one waits for Ray or a server to start, the others compute. A
-# second thread in each would only wait for the others'.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# second thread in each would only wait for the others'. Without compiled files, as some containers
+# want it, each of a hundred processes would compile all modules again.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: lint types
-	$(PYTEST) -m "not chaos"
+# The types meanwhile: on one core alone they would take as long as many tests.
+test: lint
+	$(BIN)/mypy & $(PYTEST) -m "not chaos"; tests=$$?; wait $$! && exit $$tests
 
 # What to run after each change: no Ray, no server, nothing that takes more than half a second.
 quick: lint types
@@ -46,6 +48,10 @@ mutants: $(READY)
 chaos: $(READY)
 	$(if $(FAULTS),,$(PYTEST) -m chaos)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(FAULTS)
+
+# What can only be tried on GPUs: names each check, and why it was skipped where there is none.
+gpu: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE -q
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -11,7 +11,9 @@ import textwrap
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
@@ -44,6 +46,7 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+autodoc_use_type_comments = False  # there are none, and to look for them takes seconds
 napoleon_numpy_docstring = False
 # Napoleon takes the words before a colon in an attribute's docstring for a type, and looks them up.
 suppress_warnings = ["ref.python"]
@@ -84,6 +87,25 @@ def plain(app: Sphinx, what: str, name: str, of: object, options: object, lines:
     lines[:] = [*"\n\n".join(kept).splitlines(), ""]
 
 
+class UnknownTypes(SphinxPostTransform):
+    """Types of other libraries are looked up once, not in all names that end like them.
+
+    A name can be found only if the last part of a documented name is its own last part.
+    """
+
+    default_priority = 5
+    """Before Sphinx resolves references (10)."""
+
+    def run(self, **options: object) -> None:
+        documented = self.env.domains.python_domain.objects
+        known = {name.rpartition(".")[2] for name in documented}
+        for node in self.document.findall(addnodes.pending_xref):
+            last = node.get("reftarget", "").removesuffix("()").rpartition(".")[2]
+            if node.get("refdomain") == "py" and last not in known:
+                node.attributes.pop("refspecific", None)
+
+
 def setup(app: Sphinx) -> None:
     """Docstrings are read as `plain` says, before napoleon sees their sections."""
     app.connect("autodoc-process-docstring", plain, priority=400)
+    app.add_post_transform(UnknownTypes)

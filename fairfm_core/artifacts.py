@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pyarrow import fs
 
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.storage.artifact import Artifact
 from fairfm_core.storage.checksums import StoredFile, copied
 from fairfm_core.storage.durable import copy_durably, sync_folder
-from fairfm_core.storage.file_store import FileStore
+from fairfm_core.storage.file_store import FileStore, is_remote, open_remote
 from fairfm_core.storage.inspection import (
     DONE,
     Examine,
@@ -39,6 +38,7 @@ from fairfm_core.storage.inspection import (
     inspected,
 )
 from fairfm_core.storage.markers import marker_content, parse_marker
+from fairfm_core.storage.retries import StoreUnavailable
 from fairfm_core.storage.scratch import scratch_folder
 
 DAMAGED = "damaged"
@@ -148,7 +148,8 @@ class ArtifactStore(FileStore):
         folder = Path(self.root, kind, fingerprint)
         if not self.is_local:
             place = self.path(kind, fingerprint)
-            self.filesystem.move(f"{place}/{DONE}", f"{place}/{DAMAGED}")
+            with suppress(FileNotFoundError):  # another worker was first
+                self.filesystem.move(f"{place}/{DONE}", f"{place}/{DAMAGED}")
         elif folder.is_symlink():
             folder.unlink()
         else:
@@ -190,7 +191,18 @@ class ArtifactStore(FileStore):
         for name, file in sources.items():
             with file.open("rb") as reading, self.uploading(kind, fingerprint, name) as stream:
                 files[name] = copied(reading, stream)
+        self._check_arrived(kind, fingerprint, files)
         return files
+
+    def _check_arrived(self, kind: str, fingerprint: str, files: Mapping[str, StoredFile]) -> None:
+        """Before a marker names them: one listing, whatever the server has answered."""
+        sizes = self.sizes(kind, fingerprint)
+        for name, stored in files.items():
+            if sizes.get(name) != stored.size:
+                raise StoreUnavailable(
+                    f"{self.place(kind, fingerprint, name)} holds {sizes.get(name, 0):,} bytes "
+                    f"after {stored.size:,} were written: check the storage service"
+                )
 
     # Checkpoints: unfinished training runs, one file per state, verified by the hash in its name.
 
@@ -268,12 +280,9 @@ def open_store(location: str) -> ArtifactStore:
 
     Raises BadInput for a file, and for a URI that cannot be opened.
     """
-    if "://" in location:
-        try:
-            filesystem, root = fs.FileSystem.from_uri(location)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise BadInput(f"results location {location} cannot be opened: {error}") from error
-        return ArtifactStore(filesystem, root.rstrip("/"), location.rstrip("/"))
+    if is_remote(location):
+        filesystem, root = open_remote(location)
+        return ArtifactStore(filesystem, root, location.rstrip("/"))
     if Path(location).is_file():
         raise BadInput(
             f"results folder {location} is a file, not a folder; give the folder that "

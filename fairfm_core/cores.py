@@ -1,9 +1,12 @@
-"""The number of cores that a piece of work may use."""
+"""The number of cores that a piece of work may use, and what they are."""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
+from contextlib import suppress
+from pathlib import Path
 
 from fairfm_core.control_groups import cpu_quota
 
@@ -16,6 +19,9 @@ SCHEDULERS = {
 }
 """Variables in which batch systems say how many cores a job has on this node, the narrower first;
 not every site confines a job to its cores."""
+
+MODEL = re.compile(r"^model name\s*:\s*(\S.*)$", re.MULTILINE)
+"""Where Linux says which processor it runs on."""
 
 
 def allowed_cores() -> int:
@@ -45,3 +51,11 @@ def usable_cores() -> int:
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     cores = allowed_cores()
     return max(1, min(cores, int(limit))) if limit.isdecimal() else cores
+
+
+def processor_name() -> str:
+    """The kind of processor, such as `AMD EPYC 7R13 Processor`; its architecture if not known."""
+    with suppress(OSError):
+        if match := MODEL.search(Path("/proc/cpuinfo").read_text()):
+            return " ".join(match[1].split())
+    return platform.machine()

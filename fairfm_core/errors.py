@@ -8,6 +8,12 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+SECRET_KEYS = {"password", "passwd", "pwd", "sslpassword", "token", "secret_key", "session_token"}
+"""Keys of a URI's query that hold a secret."""
+
+_USER_INFO = re.compile(r"\b((?!sqlite)[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
+_SECRET = re.compile(rf"([?&](?:{'|'.join(sorted(SECRET_KEYS))})=)[^&\s'\"]+", re.IGNORECASE)
+
 
 class BadInput(ValueError):
     """Invalid input; the message says what was given, what is allowed and how to fix it."""
@@ -35,6 +41,10 @@ class StageFailed(RuntimeError):
     """A stage cannot finish for a reason that a retry will not change, such as a diverged loss."""
 
 
+class GpuUnusable(BadInput):
+    """A GPU is reserved on a node whose torch cannot use it: training would run on the CPU."""
+
+
 class Damaged(BadInput):
     """A stored artifact whose content is not what was stored; the message is one line."""
 
@@ -45,6 +55,10 @@ class Damaged(BadInput):
     def __str__(self) -> str:
         advice = "`fairfm sweep run STUDY` makes it again"
         return f"{self.kind}/{self.fingerprint} is damaged ({self.reason}); {advice}"
+
+
+class Leaving(Exception):
+    """A training has stopped after a checkpoint because its process is to leave; not a failure."""
 
 
 class BadFile(BadInput):
@@ -87,3 +101,11 @@ def first_ten(items: Iterable[object]) -> str:
     listed = [str(item) for item in items]
     rest = f", ... ({len(listed)} in all)" if len(listed) > 10 else ""
     return ", ".join(listed[:10]) + rest
+
+
+def redacted(text: str) -> str:
+    """Text for people, such as an error of MLflow, with `***` for every user, password and token.
+
+    Covers URIs that are not well-formed too: everything up to the last `@` is replaced.
+    """
+    return _SECRET.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))

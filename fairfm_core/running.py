@@ -16,6 +16,7 @@ from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.named_records import imported
+from fairfm_core.cores import processor_name
 from fairfm_core.errors import Damaged
 from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
 from fairfm_core.storage.scratch import scratch_folder
@@ -30,6 +31,11 @@ WORK = {
 """`module:function` that does the work, by kind of stage."""
 TOGETHER = "fairfm_core.training.probing.stage:probe_together"
 """`module:function` that trains several probes in one pass."""
+
+HARDWARE = "fairfm_core.training.hardware:trained_on"
+"""`module:function` that says what a stage with a network is computed on."""
+BY_TORCH = {"pretrain", "features", "adapt"}
+"""Kinds of stages that compute on a GPU where the process has one."""
 
 
 def run_stage(stage: Stage, store: ArtifactStore, report: Report) -> None:
@@ -93,7 +99,15 @@ def _record(stage: Stage) -> dict[str, Any]:
         | {"corpora": [Path(folder).name for folder in stage.corpora]},
         # Not part of the identity, but the last digits of a number may depend on them.
         "software": {name: metadata.version(name) for name in ("torch", "timm", "numpy")},
+        "hardware": _hardware(stage),
     }
+
+
+def _hardware(stage: Stage) -> dict[str, Any]:
+    """The kinds of device and host, and the precision, of this process's work on the stage."""
+    if stage.kind in BY_TORCH:
+        return dict(imported(HARDWARE)(stage))
+    return {"device": "cpu", "host": processor_name()}
 
 
 def _tidy(stage: Stage, store: ArtifactStore) -> None:

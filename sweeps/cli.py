@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from contextlib import suppress
+from types import TracebackType
 from typing import NoReturn
 
 import click
 
 from fairfm_core.config.named_records import imported
-from fairfm_core.errors import did_you_mean
+from fairfm_core.errors import did_you_mean, redacted
 from sweeps.interrupts import RayLost, first_signal, ignore_signals, raise_on_signals
 
 # Command -> (module:function, help text), so that `fairfm --help` loads no package.
@@ -111,6 +113,7 @@ def main() -> None:
         # Whatever a signal has caused on its way: a KeyboardInterrupt, or an error made of it.
         number = first_signal()
         if number is None:
+            sys.excepthook = _print_traceback
             raise
         ignore_signals()
         _say(INTERRUPTED)
@@ -158,7 +161,14 @@ def _usage(error: click.ClickException) -> str:
 
 def _say(message: str) -> None:
     with suppress(OSError):  # the terminal may be closed
-        click.echo(f"error: {' '.join(message.split())}", err=True)
+        click.echo(f"error: {redacted(' '.join(message.split()))}", err=True)
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print what Python does of an error that nobody expected, without passwords."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _leave(code: int) -> NoReturn:

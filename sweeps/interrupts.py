@@ -15,12 +15,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
 from fairfm_core.errors import BadInput
+from fairfm_core.storage.retries import stop_waiting, wait_again
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that end a command: Ctrl-C, a scheduler's request to stop, a closed terminal, and a
@@ -36,8 +37,12 @@ NO_HANDLER = "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"
 UNDO_SECONDS = 0.01
 """How long a handler that others have put in place may stay."""
 
+STOPPING = "stopping: what runs is closed first, finished work is kept"
+
 _received: list[int] = []
 """Signals that were received, in their order."""
+_kept_stderr: list[int] = []
+"""The process's stderr, while what is written to it is held back."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -73,6 +78,7 @@ def interrupts_noted() -> Iterator[Check]:
         yield lambda: None  # only the main thread may handle signals, and only it is interrupted
         return
     begun = len(_received)
+    wait_again()
 
     def check() -> None:
         if _received[begun:]:
@@ -108,12 +114,14 @@ def stderr_unless(dropped: Callable[[], bool]) -> Iterator[None]:
     """
     sys.stderr.flush()
     stderr = os.dup(STDERR)
+    _kept_stderr.append(stderr)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), STDERR)
         try:
             yield
         finally:
             sys.stderr.flush()
+            _kept_stderr.remove(stderr)
             os.dup2(stderr, STDERR)
             os.close(stderr)
             held.seek(0)
@@ -151,6 +159,18 @@ def _handle(handler: Handler) -> dict[int, Any]:
 
 def _note(number: int, frame: FrameType | None) -> None:
     _received.append(number)
+    stop_waiting()
+    if len(_received) == 1:
+        with suppress(OSError, RuntimeError):  # a closed terminal, or in the middle of printing
+            _say_stopping()
+
+
+def _say_stopping() -> None:
+    """Say that the signal has arrived: it may take seconds until something can be seen of it."""
+    if _kept_stderr:
+        os.write(_kept_stderr[-1], f"{STOPPING}\n".encode())
+    else:
+        print(STOPPING, file=sys.stderr, flush=True)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

@@ -37,6 +37,7 @@ ORDER = {
         data.cohort data.splits data.manifest
         data.balancing
         data.image_store
+        data.node_copy
         data.dataset
         data.duplicates data.contact_sheet
         data.summary data.summary_figure
@@ -66,7 +67,7 @@ ORDER = {
         models.weights
         models.checkpoints
         training.augmentation training.checkpoint training.device training.losses training.optim
-        training.batches
+        training.batches training.hardware
         training.loading training.forward training.adapt_data
         training.features
         training.finetuning training.probing training.pretraining
@@ -101,9 +102,11 @@ ORDER = {
 # What analysis may take of the core: nothing that trains.
 ANALYSIS_MAY_USE = (
     "artifacts",
+    "commands.places",
     "config",
     "cores",
     "data.cohort",
+    "data.node_copy",
     "errors",
     "evaluation",
     "seeding",

@@ -30,6 +30,7 @@ from .chaos.verdict import (
     judged,
     stand,
 )
+from .one_core import ONE_CORE
 
 STAGE = "adapt/0123456789abcdef0123"
 DONE = Ran("sweep run", 0, "1 of 1 trials done\n", "", 1.0)
@@ -124,8 +125,12 @@ def test_a_fault_ends_well(fault: Fault, untouched: Untouched, tmp_path: Path) -
 @pytest.mark.parametrize(
     "name", ["SIGKILL worker", pytest.param("SIGKILL driver", marks=pytest.mark.chaos)]
 )
-def test_a_process_ends_well(name: str, untouched: Untouched, tmp_path: Path) -> None:
+def test_a_process_ends_well(
+    name: str, untouched: Untouched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The untouched run knew no Ray: the results are the same bits."""
+    for variable, value in ONE_CORE.items():
+        monkeypatch.setenv(variable, value)
     fault = Fault("processes", name, 3, "empty", strike_process(name), real_run)
     outcome = try_fault(fault, untouched, tmp_path / "tried")
     assert outcome.verdict == IDENTICAL, outcome

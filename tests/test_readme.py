@@ -2,20 +2,24 @@
 
 A block marked `file=NAME` is written to that file, one marked `test` is run, and what stands in one
 marked `prints` is printed, `...` apart. Pages of one journey share a folder, in order: the how-to
-pages go on where the tutorial ends.
+pages go on where the tutorial ends. The README's `fairfm` is a process of its own, as a user's is;
+of the others each is a fork of one process that has imported everything.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from .one_core import ONE_CORE
 from .pages import PAGES, ROOT, blocks
+from .warm.starting import warm_fairfm
 
 JOURNEYS: dict[str, tuple[str, ...]] = {
     "readme": ("README.md",),
@@ -86,25 +90,19 @@ def line_of(shown: str) -> str:
     return re.escape(shown).replace(re.escape("..."), ".*") + "\n"
 
 
-def keep_to_one_core() -> None:
-    """Of the two that most machines have, each of two test processes takes its own: a sweep on one
-    core starts half as many workers."""
-    cores = sorted(os.sched_getaffinity(0))
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    os.sched_setaffinity(0, {cores[number % len(cores)]})
-
-
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("journey", JOURNEYS)
 def test_the_marked_blocks_run(journey: str, tmp_path: Path) -> None:
-    steps = ['fairfm() { "$PYTHON" -m sweeps "$@"; }', *map(script, JOURNEYS[journey])]
+    command = '"$PYTHON" -m sweeps' if journey == "readme" else shlex.join(warm_fairfm())
+    steps = [f'fairfm() {{ {command} "$@"; }}', *map(script, JOURNEYS[journey])]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(steps)],
         cwd=tmp_path,
-        env=os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
-        preexec_fn=None if journey == "readme" else keep_to_one_core,
+        env=os.environ
+        | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+        | ({} if journey == "readme" else ONE_CORE),
         capture_output=True,
         text=True,
         check=False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analysis.commands.prediction_options import prediction_form, prediction_options
+from fairfm_core.commands.places import LocalPath
 
 if TYPE_CHECKING:
     from fairfm_core.config.evaluation import EvaluationSettings
@@ -84,7 +85,7 @@ def _options(command: Any) -> Any:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False, path_type=Path),
     help="Results folder.",
 )
 @click.option(
@@ -130,10 +131,11 @@ def _evaluated(
 ) -> str:
     from analysis.evaluation.evaluate import check_out, evaluate_files
     from analysis.report.evaluation_page import write_findings
+    from fairfm_core.data.node_copy import local_files
 
     if not predictions:
         raise click.UsageError("give the PREDICTIONS of one model, or two models with --compare")
-    paths = [Path(name) for name in predictions]
+    paths = [local_files(name) for name in predictions]
     check_out(out, paths)
     if sys.stderr.isatty():
         click.echo(f"evaluating {', '.join(predictions)} ...", err=True)

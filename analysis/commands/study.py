@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
+from fairfm_core.commands.places import Place
+
 
 def _results_folder(context: click.Context, parameter: click.Parameter, given: str) -> str:
     """The argument unchanged; refuses a file, which is most often the study's own."""
-    from pathlib import Path
 
     from fairfm_core.errors import BadInput
 
@@ -28,9 +29,9 @@ RESULTS = click.argument("results", callback=_results_folder)
 STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if there are several.")
 OUT = click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     metavar="FOLDER",
-    help="Folder for the files.  [default: the study's folder in RESULTS]",
+    help="Folder or URI for the files.  [default: the study's folder in RESULTS]",
 )
 
 
@@ -39,7 +40,7 @@ OUT = click.option(
 @STUDY
 @OUT
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program; write no figure.")
-def pareto(results: str, study: str | None, out: Path | None, as_json: bool) -> None:
+def pareto(results: str, study: str | None, out: str | None, as_json: bool) -> None:
     """Print a study's front and write it as front.csv, front.pdf and front.svg.
 
     RESULTS is the results folder or URI given to `fairfm sweep run`. A configuration is on the

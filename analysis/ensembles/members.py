@@ -8,11 +8,13 @@ from pathlib import Path
 
 from analysis.evaluation.evaluate import prediction_files
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.node_copy import local_files
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.reading.form import PredictionForm
 from fairfm_core.evaluation.reading.model import ReadModel, read_model
+from fairfm_core.storage.file_store import is_remote
 
 Files = Mapping[str, Sequence[Path]]
 """Prediction files of each member by its name."""
@@ -87,9 +89,9 @@ def check_not_read(files: Files, written: Iterable[Path]) -> None:
 def _named(text: str) -> tuple[str, Path]:
     """Name and path; an existing path is used as it is, even with an equals sign in it."""
     name, sign, rest = text.partition("=")
-    path = Path(text)
-    if sign and name and not path.exists():
-        path = Path(rest)
+    path = local_files(text) if not sign or is_remote(name) else Path(text)
+    if sign and name and not is_remote(name) and not path.exists():
+        path = local_files(rest)
     else:
         name = _default_name(path)
     if not path.exists():

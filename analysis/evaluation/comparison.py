@@ -17,6 +17,7 @@ from analysis.results.replicates import study_numbers
 from analysis.results.results import StudyResults, open_results
 from analysis.wording import points, signed, signed_interval, wrapped
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.node_copy import local_files
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.numbers import gap_name
@@ -72,7 +73,9 @@ def compare_files(
     A path is a file, a folder of files of one model, or a folder of such folders: its seeds. Raises
     BadInput for files that are not predictions and models that cannot be paired.
     """
-    read = {name: _seeds(Path(name), form, request) for pair in request.pairs for name in pair}
+    read = {
+        name: _seeds(local_files(name), form, request) for pair in request.pairs for name in pair
+    }
     seeds = {name: [each.predictions for each in models] for name, models in read.items()}
     for a, b in request.pairs:
         check_pairing(seeds[a][0], seeds[b][0], (a, b))

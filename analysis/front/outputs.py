@@ -11,7 +11,9 @@ from analysis.front.study_analysis import analyse_study
 from analysis.front.text import choices_text, front_json, front_text
 
 
-def front_output(location: str, study: str | None = None, out: Path | None = None) -> Iterator[str]:
+def front_output(
+    location: str, study: str | None = None, out: str | Path | None = None
+) -> Iterator[str]:
     """The front as text, then `wrote <path>` for front.csv, front.pdf and front.svg.
 
     Nothing is written before the text has been yielded. The files go to the folder `out`, else

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.front.front import Front, study_front
+from analysis.results.output_files import write_output
 from analysis.results.pooled import pooled_evaluations
 from analysis.results.replicates import StudyNumbers, study_numbers
 from analysis.results.results import StudyResults, open_results
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.summary import summary_rows
 from fairfm_core.evaluation.tables import Evaluation
-from fairfm_core.storage.durable import write_durably
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,24 +26,9 @@ class StudyAnalysis:
     numbers: StudyNumbers
     front: Front
 
-    def write(self, content: bytes, name: str, out: Path | None = None) -> str:
-        """Write a file into the folder `out`, else the study's; returns its path or URI.
-
-        Raises BadInput where that cannot be written.
-        """
-        try:
-            if out is not None:
-                write_durably(out / name, content)
-                return str(out / name)
-            place = ("studies", self.results.study, name)
-            self.results.store.write_bytes(content, *place)
-            return "/".join([self.results.store.location, *place])
-        except OSError as error:
-            where = out or f"{self.results.store.location}/studies/{self.results.study}"
-            reason = error.strerror or str(error)
-            raise BadInput(
-                f"{name} cannot be written to {where} ({reason}); name another folder with --out"
-            ) from error
+    def write(self, content: bytes, name: str, out: str | Path | None = None) -> str:
+        """As `write_output`."""
+        return write_output(self.results.store, self.results.study, content, name, out)
 
 
 def analyse_study(location: str, study: str | None = None) -> StudyAnalysis:

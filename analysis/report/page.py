@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from analysis.report.warnings import warnings_found
 from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import StudyResults
-from analysis.wording import better, definition_of, short_axis, title_of
+from analysis.wording import better, counted, definition_of, short_axis, title_of
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.tables import Evaluation
 
@@ -86,7 +87,7 @@ class FurtherSection:
 def write_report(
     location: str,
     study: str | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     sections: Sequence[FurtherSection] = (),
 ) -> str:
     """Write report.html into the folder `out`, else beside the study; returns its path or URI.
@@ -198,12 +199,21 @@ def report_facts(results: StudyResults) -> dict[str, str]:
         "Protocols": f"{', '.join(settings.protocols)}; shown: {settings.protocols[0]}",
         "Intervals": _intervals(settings),
         "Null": "the same draws, recentred to equal groups",
+        **_hardware(results),
         "Specification": str(record.get("spec_sha", "unknown")),
         "Code": str(record.get("code_version", "unknown")),
     }
     if (finished := results.finished_at()) is not None:
         facts["Last trial done"] = f"{datetime.fromtimestamp(finished, UTC):%Y-%m-%d %H:%M} UTC"
     return facts
+
+
+def _hardware(results: StudyResults) -> dict[str, str]:
+    """On what kinds of hardware, and in which precision, the finished trials were trained."""
+    done = (trial for trial in results.trials if trial.done)
+    trained = Counter(", ".join(results.trained_on(trial).values()) for trial in done)
+    named = [f"{kind} ({counted(n, 'trial')})" for kind, n in sorted(trained.items()) if kind]
+    return {"Trained on": "; ".join(named)} if named else {}
 
 
 def _numbers(seeds: Iterable[int | None]) -> str:

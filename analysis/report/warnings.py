@@ -46,7 +46,17 @@ def warnings_found(
 
 def _unequal(results: StudyResults) -> list[str]:
     """What the plan warned of: differences that would be attributed to something else."""
-    return [f"{line}." for line in results.stored.comparison.warnings]
+    told = [f"{line}." for line in results.stored.comparison.warnings]
+    return told + [line for each in results.configurations if (line := _hardware(each, results))]
+
+
+def _hardware(configuration: Configuration, results: StudyResults) -> str:
+    """Seeds of one configuration that were trained on different devices or in other precisions."""
+    trained = (results.trained_on(trial) for trial in configuration.finished)
+    kinds = {f"{on['device']} in {on['precision']}" for on in trained if on}
+    if len(kinds) < 2:
+        return ""
+    return f"{configuration.label}: its seeds were trained on {listed(sorted(kinds))}."
 
 
 def _trials(results: StudyResults) -> list[str]:

@@ -44,6 +44,8 @@ from fairfm_core.storage.layout import check_schema
 
 NEEDED = ("adapt", "evaluate")
 """Stages whose artifacts an analysis reads."""
+HARDWARE = ("device", "precision", "host")
+"""What the record of a training says of what computed it."""
 NO_STUDY = "holds no study; make one with `fairfm sweep run STUDY`"
 
 
@@ -196,6 +198,11 @@ class StudyResults:
         """The trial's training: `history`, one row per epoch, and `best_epoch`; may be empty."""
         stage = self.store.artifact("adapt", trial.adapt)
         return stage.read_json("history.json") if stage.has("history.json") else {}
+
+    def trained_on(self, trial: TrialResult) -> dict[str, str]:
+        """Kind of `device`, `precision` and kind of `host`; nothing for older results."""
+        hardware = self.store.done_record("adapt", trial.adapt).get("hardware") or {}
+        return {name: str(hardware[name]) for name in HARDWARE if name in hardware}
 
     @property
     def left_out(self) -> dict[str, str]:

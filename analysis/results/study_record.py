@@ -21,6 +21,7 @@ from fairfm_core.errors import BadFile, BadInput
 from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
 from fairfm_core.storage.markers import SCHEMA, is_sealed, parse_object, sealed
+from fairfm_core.storage.retries import StoreUnavailable
 
 STUDIES = "studies"
 RECORD = "study.json"
@@ -213,8 +214,10 @@ def read_study_record(store: ArtifactStore, study: str) -> tuple[StoredStudy, di
         content = _intact_content(store, study)
         record = StoredStudy.model_validate(content)
         _ = record.objectives
+    except StoreUnavailable:
+        raise
     except (ValueError, OSError) as error:
-        place = f"{store.location}/{STUDIES}/{study}/{RECORD}"
+        place = store.place(STUDIES, study, RECORD)
         raise BadFile(place, f"is damaged ({_reason(error)}); {AGAIN}") from error
     return record, content
 

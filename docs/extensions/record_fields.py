@@ -15,6 +15,7 @@ import json
 import textwrap
 import typing
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from docutils import nodes
@@ -77,6 +78,7 @@ def texts(record: Record) -> dict[str, str]:
     return {name: text for each in owners for name, text in own_texts(each).items()}
 
 
+@cache
 def own_texts(record: Record) -> dict[str, str]:
     """The string below each field that this record itself defines."""
     body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0].body

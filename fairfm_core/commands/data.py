@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fairfm_core.commands.places import LocalPath, Place
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -35,7 +37,7 @@ def data() -> None:
 @data.command(cls=Prepare)
 @click.argument("kind")
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(), help="Output folder.")
+@click.option("--out", required=True, type=Place(), help="Output folder, or s3://BUCKET/FOLDER.")
 @click.option(
     "--size",
     type=int,
@@ -89,7 +91,7 @@ def data() -> None:
 )
 @click.option(
     "--split-list",
-    type=click.Path(),
+    type=LocalPath(),
     help="CSV file with columns split and Image Index (chestxray14), index, Path or patient_id"
     " (chexpert) or dicom_id.",
 )
@@ -100,7 +102,7 @@ def data() -> None:
 )
 @click.option(
     "--demographics",
-    type=click.Path(),
+    type=LocalPath(),
     help="CHEXPERT DEMO.xlsx (chexpert) or the folder of MIMIC-IV's tables (mimic-cxr).",
 )
 @click.option(
@@ -189,8 +191,8 @@ def prepare(
     from fairfm_core.config.evaluation import AGE_EDGES
     from fairfm_core.data.duplicates.report import duplicates
     from fairfm_core.data.image_store.exposure import exposure_of
-    from fairfm_core.data.preparation.prepare import prepare as prepare_data
     from fairfm_core.data.preparation.progress import ProgressLine
+    from fairfm_core.data.preparation.remote import prepare_at as prepare_data
 
     prepared = prepare_data(
         kind,
@@ -227,11 +229,11 @@ def prepare(
 
 
 @data.command()
-@click.argument("folder", metavar="DIR", type=click.Path())
+@click.argument("folder", metavar="DIR", type=Place())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--figure",
-    type=click.Path(),
+    type=LocalPath(),
     help="Also draw the cohort and a contact sheet of its images to this .pdf, .svg or .png file.",
 )
 @click.option("--age-edges", default="40,60,80", show_default=True, help="Age-bin edges, in years.")
@@ -239,7 +241,7 @@ def prepare(
     "--against",
     multiple=True,
     metavar="DIR",
-    type=click.Path(),
+    type=Place(),
     help="Also look for copies of images in this prepared data set; may be repeated.",
 )
 def check(
@@ -280,7 +282,7 @@ def check(
         found = {
             "duplicates": _records(copies),
             "odd_images": _odd(checked, exposure),
-            "shared": {str(other.folder): _records(table) for other, table in shared},
+            "shared": {other.place: _records(table) for other, table in shared},
         }
         parts = {"manifest": manifest, "cohort": _records(summary), "small_groups": small}
         click.echo(json.dumps(parts | found))
@@ -298,7 +300,7 @@ def check(
 
 
 @data.command()
-@click.argument("folder", metavar="DIR", type=click.Path())
+@click.argument("folder", metavar="DIR", type=LocalPath())
 def seal(folder: str) -> None:
     """Add checksums of every image to the prepared data set in DIR.
 
@@ -309,6 +311,25 @@ def seal(folder: str) -> None:
 
     sealed = seal_data(folder)
     click.echo(f"{folder}: checksums of {len(sealed.frame):,} images, digest {sealed.digest}")
+
+
+@data.command()
+@click.option("--delete", is_flag=True, help="Delete them.  [default: list them only]")
+def copies(delete: bool) -> None:
+    """List this machine's copies of what was read from s3://, with sizes.
+
+    They are in the user's cache folder and are made again when they are needed. Delete them while
+    nothing uses them.
+    """
+    from fairfm_core.data.node_copy import copies_folder, node_copies, remove_copy
+
+    found = list(node_copies())
+    for copy in found:
+        click.echo(f"{copy.size / 1e6:>10,.1f} MB  {copy.source or 'never finished'}")
+        if delete:
+            remove_copy(copy)
+    total = f"{sum(copy.size for copy in found) / 1e6:,.1f} MB in {copies_folder()}"
+    click.echo(f"{total} {'deleted' if delete else 'can be deleted with --delete'}")
 
 
 def _records(table: pd.DataFrame) -> Any:
@@ -376,7 +397,7 @@ def _print_counts(prepared: PreparedData, age_edges: tuple[float, ...]) -> None:
 
     manifest = prepared.manifest
     click.echo(
-        f"{prepared.folder}: {manifest.kind}, {manifest.size} x {manifest.size} "
+        f"{prepared.place}: {manifest.kind}, {manifest.size} x {manifest.size} "
         f"({manifest.resizing}), digest {prepared.digest}"
     )
     for name, count in (manifest.counts | manifest.notes).items():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fairfm_core.commands.places import LocalPath
+
 if TYPE_CHECKING:
     from fairfm_core.config.zoo import FoundationModel
     from fairfm_core.models.weights.coverage import Coverage
@@ -36,8 +38,8 @@ def list_models(as_json: bool) -> None:
 
 @model.command()
 @click.argument("name")
-@click.argument("file", required=False, type=click.Path())
-@click.option("--out", required=True, type=click.Path(), help="Output file, .safetensors.")
+@click.argument("file", required=False, type=LocalPath())
+@click.option("--out", required=True, type=LocalPath(), help="Output file, .safetensors.")
 @click.option("--format", "form", help="Format of FILE [default: the zoo's].")
 @click.option("--backbone", help="Name of the network in timm [default: the zoo's].")
 @click.option(
@@ -101,7 +103,7 @@ def convert(
 
 
 @model.command()
-@click.argument("file", metavar="W.safetensors", type=click.Path())
+@click.argument("file", metavar="W.safetensors", type=LocalPath())
 @click.option(
     "--model",
     "name",

@@ -18,8 +18,10 @@ from fairfm_core.data.cohort import attributes, cohort_digest, pathologies, read
 from fairfm_core.data.image_store.hashes import ImageHashes, hash_images, read_hashes
 from fairfm_core.data.image_store.store import open_images, store_digest
 from fairfm_core.data.manifest import COHORT, HASHES, IMAGES, Manifest, read_manifest
+from fairfm_core.data.node_copy import local_folder
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.storage.checksums import checksum_of
+from fairfm_core.storage.file_store import is_remote
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class PreparedData:
         attributes: columns that can be protected attributes: sex, race, age, then others.
         manifest: where the data came from, with counts and notes.
         hashes: of each image, [N]; None for a data set without checksums.
+        source: the URI that the folder is a copy of; empty for a folder that was asked for.
     """
 
     folder: Path
@@ -47,6 +50,12 @@ class PreparedData:
     attributes: tuple[str, ...]
     manifest: Manifest
     hashes: ImageHashes | None = None
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it was asked for: a path or a URI."""
+        return self.source or str(self.folder)
 
     @property
     def unsealed(self) -> str:
@@ -54,8 +63,8 @@ class PreparedData:
         if self.hashes is not None:
             return ""
         return (
-            f"{self.folder} has no checksums of its images (an earlier version prepared it), so "
-            f"their pixels are not verified; add them with: fairfm data seal {self.folder}"
+            f"{self.place} has no checksums of its images (an earlier version prepared it), so "
+            f"their pixels are not verified; add them with: fairfm data seal {self.place}"
         )
 
     @cached_property
@@ -67,11 +76,13 @@ class PreparedData:
 def open_dataset(folder: str | Path, manifest: Manifest | None = None) -> PreparedData:
     """The prepared data set in `folder`, its cohort and the images' checksums verified.
 
+    What is at a URI is copied to this machine once (`node_copy`).
+
     A data set that an earlier version prepared has no checksums of its images: they are read
     unverified.
 
     Args:
-        folder: as `fairfm data prepare` made it.
+        folder: as `fairfm data prepare` made it; a path or a URI.
         manifest: what to take for its manifest; by default the one in the folder.
 
     Raises:
@@ -79,7 +90,7 @@ def open_dataset(folder: str | Path, manifest: Manifest | None = None) -> Prepar
             version, a cohort that is invalid or changed after preparation, damaged checksums, or
             parts of different lengths.
     """
-    folder = Path(folder)
+    place, folder = folder, local_folder(folder)
     manifest = manifest or read_manifest(folder)
     frame = _prepared_cohort(folder, manifest)
     checksums, hashes = manifest.checksums, None
@@ -108,6 +119,7 @@ def open_dataset(folder: str | Path, manifest: Manifest | None = None) -> Prepar
         attributes=attributes(frame),
         manifest=manifest,
         hashes=hashes,
+        source=place if isinstance(place, str) and is_remote(place) else "",
     )
 
 
@@ -136,8 +148,8 @@ def verify(folder: str | Path, manifest: Manifest | None = None) -> PreparedData
     changed = _changed_images(data)
     if changed:
         raise BadInput(
-            f"the images of {folder} changed after preparation ({changed}); prepare the data set "
-            f"again"
+            f"the images of {data.place} changed after preparation ({changed}); prepare the data "
+            "set again"
         )
     return data
 

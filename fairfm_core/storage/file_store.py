@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs
 
 from fairfm_core.errors import BadFile, BadInput
+from fairfm_core.storage.checksums import CHUNK
 from fairfm_core.storage.durable import temporary_name, write_durably
 from fairfm_core.storage.inspection import listing
 from fairfm_core.storage.markers import is_inner_path, parse_object
+from fairfm_core.storage.s3 import SCHEME, S3Objects, Upload, parse_s3_uri
+
+ABANDONED_SECONDS = 24 * 3600
+"""After which an upload that has not ended has no sender."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,17 @@ class FileStore:
     def is_local(self) -> bool:
         """Whether the store is on a disk of this machine, or mounted like one."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    @property
+    def objects(self) -> S3Objects | None:
+        """What S3 can do beside what all filesystems can; None for a store that is not there."""
+        handler = getattr(self.filesystem, "handler", None)
+        return handler if isinstance(handler, S3Objects) else None
+
+    def place(self, *parts: str) -> str:
+        """The absolute path or URI of something in the store, for people and other processes."""
+        location, mark, options = self.location.partition("?")
+        return "/".join([location, *parts]) + mark + options
 
     def path(self, *parts: str) -> str:
         """The path of a file or folder on the store's filesystem.
@@ -111,6 +130,8 @@ class FileStore:
         """Write one file atomically; on a disk, it then survives a loss of power."""
         if self.is_local:
             write_durably(Path(self.path(*parts)), content)
+        elif self.objects is not None:
+            self.objects.put(self.path(*parts), content)
         else:
             with self.uploading(*parts) as stream:
                 stream.write(content)
@@ -122,6 +143,10 @@ class FileStore:
     @contextmanager
     def uploading(self, *parts: str) -> Iterator[Any]:
         """A stream whose content becomes the file when the block ends without an exception."""
+        if self.objects is not None:
+            with self.objects.uploading(self.path(*parts)) as stream:
+                yield stream
+            return
         place = Path(self.path(*parts))
         self.filesystem.create_dir(str(place.parent), recursive=True)
         temporary = str(temporary_name(place))
@@ -133,10 +158,56 @@ class FileStore:
             self.discard(temporary)
             raise
 
+    def download(self, target: Path, *parts: str) -> None:
+        """Copy one file of a store elsewhere to this machine; raises FileNotFoundError."""
+        if self.objects is not None:
+            self.objects.fetch(self.path(*parts), target)
+            return
+        with (
+            self.filesystem.open_input_stream(self.path(*parts)) as reading,
+            target.open("wb") as writing,
+        ):
+            shutil.copyfileobj(reading, writing, CHUNK)
+
+    def abandoned_uploads(self) -> list[Upload]:
+        """Uploads in parts that no living writer can still be sending; empty except on S3."""
+        if self.objects is None:
+            return []
+        before = datetime.now(UTC) - timedelta(seconds=ABANDONED_SECONDS)
+        return [each for each in self.objects.uploads(self.root) if each.begun < before]
+
+    def abort(self, upload: Upload) -> None:
+        """End an upload in parts and free what it holds."""
+        assert self.objects is not None
+        self.objects.abort(upload)
+
     def discard(self, path: str) -> None:
         """Remove a file, given by its whole path, if there is one."""
+        if self.objects is not None:
+            self.objects.delete_file(path)
+            return
         if self.filesystem.get_file_info(path).type == fs.FileType.File:
             self.filesystem.delete_file(path)
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is a URI, not a path on this machine."""
+    return "://" in location
+
+
+def open_remote(location: str) -> tuple[fs.FileSystem, str]:
+    """The filesystem that a URI names, and the path in it; nothing is asked of any server.
+
+    Raises BadInput for a URI that cannot be opened.
+    """
+    if location.startswith(SCHEME):
+        address, path = parse_s3_uri(location)
+        return fs.PyFileSystem(S3Objects(address)), path
+    try:
+        filesystem, path = fs.FileSystem.from_uri(location)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(f"{location} cannot be opened: {error}") from error
+    return filesystem, path.rstrip("/")
 
 
 def _is_below(path: str, root: str) -> bool:

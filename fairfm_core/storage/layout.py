@@ -30,7 +30,7 @@ def claim_results(store: FileStore) -> None:
         write_schema(store)
     except OSError as error:
         raise BadInput(
-            f"results folder {store.root} cannot be written ({error.strerror or error}); "
+            f"results folder {store.location} cannot be written ({error.strerror or error}); "
             "fix that or give another folder with --results"
         ) from error
 
@@ -48,7 +48,7 @@ def check_schema(store: FileStore) -> None:
         version = _schema_of_stages(store)
     if version not in (None, SCHEMA):
         raise BadInput(
-            f"results folder {store.root} has schema version {version}, but this fairfm writes "
+            f"results folder {store.location} has schema version {version}, but this fairfm writes "
             f"version {SCHEMA}; give another folder with --results"
         )
 

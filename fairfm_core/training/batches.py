@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -43,9 +42,9 @@ class Split:
 
 def planned_dataset(stage: Stage) -> PreparedData:
     """The data that a stage was planned on; raises BadInput if they have changed since."""
-    data = open_dataset(Path(stage.dataset))
+    data = open_dataset(stage.dataset)
     if data.digest != stage.digest:
-        raise BadInput(f"{data.folder} is not the data this study was planned on; plan it again")
+        raise BadInput(f"{data.place} is not the data this study was planned on; plan it again")
     return data
 
 
@@ -63,12 +62,12 @@ def take_split(
     if unknown:
         hint = did_you_mean(unknown[0], data.pathologies)
         raise BadInput(
-            f"pathologies not in {data.folder}: {first_ten(unknown)}{hint}; "
+            f"pathologies not in {data.place}: {first_ten(unknown)}{hint}; "
             f"it has {', '.join(data.pathologies)}"
         )
     frame = data.frame[data.frame["split"] == name].sort_values("row", ignore_index=True)
     if frame.empty:
-        raise BadInput(f"{data.folder} has no image in split {name!r}; prepare it with a split")
+        raise BadInput(f"{data.place} has no image in split {name!r}; prepare it with a split")
     return Split(settled(frame, policies), pathologies)
 
 

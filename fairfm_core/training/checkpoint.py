@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +19,20 @@ import torch
 from torch import Tensor, nn
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, Leaving
 from fairfm_core.storage.archives import refuse_inflated
 
 CHECKPOINT_SECONDS = 1.0
 """Shortest time between two checkpoints: quick steps are cheaper to repeat than to save."""
 SAVING_SHARE = 0.02
 """Largest share of the time spent saving: a state of gigabytes is saved less often."""
+
+_leave = threading.Event()
+
+
+def leave_after_checkpoint() -> None:
+    """From now on each training of this process ends at its next step: saved, with Leaving."""
+    _leave.set()
 
 
 @dataclass
@@ -61,17 +69,21 @@ class Pace:
 
     @property
     def due(self) -> bool:
-        """Whether enough time has passed for a checkpoint to be worth its cost."""
+        """Whether enough time has passed for a checkpoint to be worth its cost, or none is left."""
+        if _leave.is_set():
+            return True
         wait = max(CHECKPOINT_SECONDS, self._cost / SAVING_SHARE)
         return time.monotonic() - self._saved >= wait
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Context around a save, whose duration is measured."""
+        """Context around a save, whose duration is measured; raises Leaving after the last one."""
         begun = time.monotonic()
         yield
         self._saved = time.monotonic()
         self._cost = self._saved - begun
+        if _leave.is_set():
+            raise Leaving
 
 
 def loaded_state(content: bytes, device: torch.device, training: str) -> Any:

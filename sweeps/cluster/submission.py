@@ -194,7 +194,8 @@ def _secrets_sent(place: ClusterPlace, job: ClusterJob, undo: ExitStack, say: Sa
 
 def _write_secrets(head: HeadAccess, file: str, secrets: Mapping[str, str]) -> None:
     text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
-    head.run(f'umask 077 && mkdir -p "{SECRETS_FOLDER}" && cat > "{file}"', text)
+    folder = f'mkdir -p "{SECRETS_FOLDER}" && chmod 700 "{SECRETS_FOLDER}"'  # it may be there
+    head.run(f'umask 077 && {folder} && cat > "{file}"', text)
 
 
 def own_command(rest: list[str]) -> str:

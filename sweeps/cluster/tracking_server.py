@@ -16,11 +16,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fairfm_core.artifacts import open_store
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, redacted
 from sweeps.cluster.jobs import TRACKING, ClusterJob, Jobs, new_job
 from sweeps.cluster.package import packed
 from sweeps.cluster.submission import RESULTS, URI, check_absolute, own_command, refusal
-from sweeps.planning.tracking_uri import checked_uri, redacted, sqlite_file, without_password
+from sweeps.planning.tracking_uri import checked_uri, sqlite_file, without_password
 from sweeps.tracking.destination import ARTIFACTS
 from sweeps.tracking.disks import network_file_system
 from sweeps.tracking.experiment import open_database

@@ -6,11 +6,11 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fairfm_core.commands.places import Place
 from sweeps.cli import SOME_FAILED
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default="results",
     show_default=True,
     metavar="FOLDER",
-    help="Folder that results will be written to.",
+    help="Folder or URI that results will be written to.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(results: Path, as_json: bool) -> None:
+def doctor(results: str, as_json: bool) -> None:
     """Check installation, devices, disks and services, and say what to do.
 
     Exits with 1 if something prevents studies from running. Starts a Ray on this machine for a
@@ -37,7 +37,7 @@ def doctor(results: Path, as_json: bool) -> None:
     from sweeps.doctor.diagnosis import diagnosed
 
     found: dict[str, Diagnosis] = {}
-    for check in checks(results.absolute()):
+    for check in checks(results):
         found[check.name] = diagnosed(check)
         if not as_json:
             click.echo(f"{found[check.name].state:8} {check.name:16} {found[check.name].text}")

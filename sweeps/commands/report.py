@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from analysis.commands.study import OUT, RESULTS, STUDY
@@ -13,7 +11,7 @@ from analysis.commands.study import OUT, RESULTS, STUDY
 @RESULTS
 @STUDY
 @OUT
-def report(results: str, study: str | None, out: Path | None) -> None:
+def report(results: str, study: str | None, out: str | None) -> None:
     """Write a self-contained HTML report of a study and print its path.
 
     RESULTS is the results folder or URI given to `fairfm sweep run`. The page needs no network:

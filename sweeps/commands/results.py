@@ -130,7 +130,7 @@ def where(results: str, trial: str, study: str | None, as_json: bool) -> None:
     for stage in stages_of_trial(store, trial, study):
         inspection = store.inspect(stage.kind, stage.fingerprint)
         state = "done" if inspection.done else "damaged" if inspection.damage else "not done"
-        place = f"{store.location}/{stage.kind}/{stage.fingerprint}"
+        place = store.place(stage.kind, stage.fingerprint)
         rows.append({"stage": stage.kind, "state": state, "shared": stage.shared, "place": place})
     if as_json:
         click.echo(json.dumps(rows))

@@ -6,25 +6,27 @@ from pathlib import Path
 
 import click
 
+from fairfm_core.commands.places import LocalPath, Place
+
 
 @click.command()
 @click.argument("results")
 @click.option("--study", default=None, help="Study in RESULTS; needed if there are several.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     metavar="FOLDER",
     help="Folder for the files.  [default: the study's folder in RESULTS]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program; write no file.")
 @click.option(
     "--export",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a database of Optuna, for optuna-dashboard, and nothing else.",
 )
 def search(
-    results: str, study: str | None, out: Path | None, as_json: bool, export: Path | None
+    results: str, study: str | None, out: str | None, as_json: bool, export: Path | None
 ) -> None:
     """Show what a study's search has found, and write it as tables and figures.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fairfm_core.commands.places import LocalPath
 from sweeps.cli import RESUME, SOME_FAILED
 from sweeps.commands.submit import (
     attach,
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from sweeps.preflight.findings import StudyFindings
     from sweeps.status.status import StudyStatus
 
-STUDY = click.argument("study", type=click.Path(path_type=Path))
+STUDY = click.argument("study", type=LocalPath(path_type=Path))
 RESULTS = click.option(
     "--results",
     default="results",
@@ -61,13 +65,14 @@ def plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> None:
 
     Ends with a verdict: runs, runs with warnings, or refused (exit code 2).
     """
-    from fairfm_core.errors import BadInput
+    from fairfm_core.errors import BadInput, redacted
 
     try:
         findings = _print_plan(study, results, elsewhere, as_json)
     except BadInput as error:
         if as_json:
-            click.echo(json.dumps({"verdict": "refused", "refusals": [str(error)]}, indent=1))
+            refusals = [redacted(str(error))]
+            click.echo(json.dumps({"verdict": "refused", "refusals": refusals}, indent=1))
         else:
             click.echo("verdict: refused")
         raise
@@ -254,7 +259,7 @@ def run(
         click.echo(dry_run_text(written, results, selection))
         return
     click.echo(f"study {written.study}: {written.claim}".rstrip(": "))
-    command = os.environ.get(RESUME, f"fairfm sweep run {study} --results {results}")
+    command = os.environ.get(RESUME) or resume_command(study, results, address, cpus, only)
     click.echo(f"resume after any interruption with: {command}")
     chosen = None if selection.is_all else selection
     outcome = run_study(written, results, address, cpus, selection=chosen)
@@ -263,12 +268,38 @@ def run(
         sys.exit(SOME_FAILED)
 
 
+def failure_lines(failures: Mapping[str, str]) -> list[str]:
+    """A line for each reason, with the trials that have failed for it."""
+    from sweeps.live.board import one_line
+    from sweeps.live.names import listed
+
+    trials: dict[str, list[str]] = defaultdict(list)
+    for trial, reason in failures.items():
+        trials[one_line(reason)].append(trial)
+    return [f"  failed {listed(names)}: {reason}" for reason, names in trials.items()]
+
+
+def resume_command(
+    study: Path, results: str, address: str | None, cpus: int | None, only: Sequence[str]
+) -> str:
+    """The command that goes on with a run, with what decides where and on what it works."""
+    from fairfm_core.errors import redacted
+
+    given: list[object] = ["--results", redacted(results)]
+    given += ["--address", address] if address else []
+    given += ["--cpus", cpus] if cpus else []
+    given += [word for label in only for word in ("--only", label)]
+    return shlex.join(["fairfm", "sweep", "run", str(study), *map(str, given)])
+
+
 def _print_outcome(outcome: RunOutcome, results: str) -> None:
     """Print the end of a run: failures, the front, and where the report and MLflow are."""
     from analysis.front.outputs import write_front
+    from fairfm_core.artifacts import open_store
+    from fairfm_core.errors import redacted
     from sweeps.commands.track import experiment_url
     from sweeps.found.section import write_study_report
-    from sweeps.tracking.destination import sync_command
+    from sweeps.tracking.destination import is_inside, sync_command
 
     name = outcome.plan.spec.study
     total = len(outcome.plan.trials)
@@ -278,11 +309,11 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
         click.echo(f"ended early: {outcome.capped}; raise it and run the same command to go on")
     if outcome.left:
         click.echo(f"left for later: {len(outcome.left)} of {total} trials")
-    for trial, reason in outcome.failures.items():
-        click.echo(f"  failed {trial}: {reason}")
+    for line in failure_lines(outcome.failures):
+        click.echo(line)
     if done:
         click.echo(write_front(results, name))
-        click.echo(f"report: {write_study_report(results, name)}")
+        click.echo(f"report: {redacted(write_study_report(results, name))}")
     for warning in outcome.plan.terms.warnings:
         click.echo(f"warning: {warning}", err=True)
     if outcome.degraded:
@@ -293,8 +324,8 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
         )
     if outcome.experiment is not None:
         click.echo(f"MLflow: {experiment_url(outcome.uri, outcome.experiment)}")
-        if outcome.uri.startswith("sqlite"):
-            click.echo(f"  (start it with: fairfm ui --results {results})")
+        if is_inside(outcome.uri, open_store(results)):
+            click.echo(f"  (start it with: fairfm ui --results {redacted(results)})")
 
 
 for command in (submit, attach, stop):

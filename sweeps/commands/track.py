@@ -131,6 +131,11 @@ def ui(results: str, port: int) -> None:
     from sweeps.tracking.server import free_port, is_free
 
     store = open_store(results)
+    if not store.is_local:
+        raise BadInput(
+            f"MLflow's database is not kept at {results}, where the results are: open the server "
+            "that MLFLOW_TRACKING_URI names"
+        )
     database = own_database(f"sqlite:///{store.path(DATABASE)}", store)
     if database is None or not database.exists():
         raise BadInput(f"{store.path(DATABASE)} does not exist; run a study into {results} first")

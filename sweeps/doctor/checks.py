@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from sweeps.doctor.devices import memory, torch_on_gpus, usable_processors
 from sweeps.doctor.diagnosis import Check
@@ -11,15 +10,15 @@ from sweeps.doctor.packages import pinned_versions, python_version, required_pac
 from sweeps.doctor.places import (
     clock,
     home_folder,
-    results_disk,
+    results_place,
     shared_memory,
     temporary_folder,
 )
 from sweeps.doctor.services import local_ray, tracking_server
 
 
-def checks(results: Path) -> tuple[Check, ...]:
-    """Every check, for studies whose results go to this folder."""
+def checks(results: str) -> tuple[Check, ...]:
+    """Every check, for studies whose results go to this folder or URI."""
     return (
         Check("python", python_version),
         Check("packages", required_packages),
@@ -30,7 +29,7 @@ def checks(results: Path) -> tuple[Check, ...]:
         Check("shared memory", shared_memory),
         Check("temporary files", temporary_folder),
         Check("home", home_folder),
-        Check("disk", partial(results_disk, results)),
+        Check("disk", partial(results_place, results)),
         Check("clock", clock),
         Check("mlflow", tracking_server),
         Check("ray", local_ray),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from fairfm_core.control_groups import memory_limit
 from fairfm_core.cores import core_limits
 from sweeps.doctor.diagnosis import Diagnosis, ok, problem, warning
 from sweeps.preflight.machine import main_memory
 
-DRIVER = Path("/proc/driver/nvidia/version")
 LEAST_MEMORY = 4e9
 """Bytes below which torch, Ray and the images of one training do not fit together."""
 
@@ -18,6 +16,8 @@ LEAST_MEMORY = 4e9
 def torch_on_gpus() -> Diagnosis:
     """Whether torch computes, on the GPUs where there are any."""
     import torch
+
+    from fairfm_core.training.hardware import DRIVER, driver_version, hides_gpus
 
     built = f"torch {torch.__version__}"
     if not torch.cuda.is_available():
@@ -41,17 +41,6 @@ def torch_on_gpus() -> Diagnosis:
         names.append(torch.cuda.get_device_name(place))
     listed = ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
     return ok(f"{built}, CUDA {torch.version.cuda}, driver {driver_version()}: {listed}")
-
-
-def hides_gpus() -> bool:
-    """Whether the environment hides all GPUs."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "x").strip() in ("", "-1", "NoDevFiles")
-
-
-def driver_version() -> str:
-    """The NVIDIA driver's version, or `unknown`."""
-    words = DRIVER.read_text().split() if DRIVER.is_file() else []
-    return next((word for word in words if word[:1].isdecimal() and "." in word), "unknown")
 
 
 def usable_processors() -> Diagnosis:

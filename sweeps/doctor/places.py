@@ -8,10 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput, in_words
+from fairfm_core.storage.file_store import is_remote
 from sweeps.doctor.diagnosis import Diagnosis, ok, problem, warning
 from sweeps.preflight.results_folder import check_results_folder
 
+PROBE = ".fairfm-doctor"
+"""An object that is written and deleted again."""
 SHARED_MEMORY = Path("/dev/shm")
 LEAST_SHARED = 512e6
 """Bytes for Ray's objects and the images that workers pass on."""
@@ -23,6 +27,19 @@ SKEW_SECONDS = 2.0
 """A larger difference between clocks misleads whoever compares times."""
 EARLIEST = 1_735_689_600
 """The beginning of 2025: no right clock is before it."""
+
+
+def results_place(results: str) -> Diagnosis:
+    """Whether results can be written there."""
+    if not is_remote(results):
+        return results_disk(Path(results).absolute())
+    store = open_store(results)
+    try:
+        store.write_bytes(b"", PROBE)
+        store.discard(store.path(PROBE))
+    except OSError as error:
+        return problem(str(error), "see docs/how-to/object-storage.md")
+    return ok(f"results ({results}): objects can be written and deleted")
 
 
 def results_disk(folder: Path) -> Diagnosis:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import ray
@@ -27,7 +28,9 @@ from ray.util.placement_group import (
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.stages import Stage
+from sweeps.execution.leaving import leaving_noticed
 from sweeps.preflight.resources import WORKERS
+from sweeps.ray_session.gpus import node_name
 
 ENVIRONMENT = {
     # Waiting for resources is not a failure; nothing else takes long at start-up.
@@ -68,6 +71,14 @@ LOSS_MESSAGES = (
 """What gloo says when a peer is gone, in a plain RuntimeError as torch uses for its own bugs."""
 
 
+def ray_storage(location: str) -> dict[str, Any]:
+    """Where Ray keeps its own files, as its configuration names it: tried again as ours are."""
+    store = open_store(location)
+    if store.objects is None:
+        return {"storage_path": location}
+    return {"storage_path": store.root, "storage_filesystem": store.filesystem}
+
+
 def groups_waiting() -> int:
     """How many groups of several workers wait for resources; asks a connected Ray.
 
@@ -100,6 +111,7 @@ def run_workers(
         "scratch": scratch,
         "rows": rows,
         "cores": int(bundle["CPU"]),
+        "gpu": bool(bundle.get("GPU")),
     }
     try:
         _trainer(work, bundle, scratch).fit()
@@ -113,18 +125,21 @@ def _trainer(work: dict[str, Any], bundle: Mapping[str, float], scratch: str) ->
     from ray.train.torch import TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
+    from sweeps.execution.gloo import NodeTorchConfig
+
     each = {name: bundle[name] for name in ("CPU", "GPU") if name in bundle}
     hidden = {} if "GPU" in each else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
     return TorchTrainer(
         _work,
         train_loop_config=work,
+        torch_config=NodeTorchConfig(),
         scaling_config=train.ScalingConfig(
             num_workers=int(bundle[WORKERS]), use_gpu="GPU" in each, resources_per_worker=each
         ),
         run_config=train.RunConfig(
             # A new name for each attempt: Ray Train would resume one that it knows in its own way.
             name=f"workers-{time.time_ns()}",
-            storage_path=scratch,
+            **ray_storage(scratch),
             # Tune starts the trial again, as it does for a stage of one worker.
             failure_config=train.FailureConfig(
                 max_failures=0, controller_failure_limit=MAX_FALSE_STARTS
@@ -140,17 +155,30 @@ def _work(work: dict[str, Any]) -> None:
     from ray import train
 
     from fairfm_core.training.device import make_deterministic
+    from fairfm_core.training.hardware import check_gpu
     from fairfm_core.training.pretraining.data_parallel import run_shared
 
     stage, rows = work["stage"], work["rows"]
     if train.get_context().get_world_rank() == 0:
         _note_reserved(stage, work["scratch"])
     make_deterministic(max(1, work["cores"]))
-    run_shared(
-        stage,
-        open_store(work["location"]),
-        lambda row: train.report({rows: {stage.fingerprint: dict(row)}}),
-    )
+    if work["gpu"]:
+        check_gpu(node_name())
+    with ExitStack() as noticed:
+        if train.get_context().get_world_rank() == 0:  # which saves the state of all
+            noticed.enter_context(leaving_noticed(_group_nodes))
+        run_shared(
+            stage,
+            open_store(work["location"]),
+            lambda row: train.report({rows: {stage.fingerprint: dict(row)}}),
+        )
+
+
+def _group_nodes() -> set[str]:
+    """Ids of the nodes on which the workers of this group are."""
+    group = get_current_placement_group()
+    table = placement_group_table(group) if group is not None else {}
+    return set(table.get("bundles_to_node_id", {}).values())
 
 
 def _note_reserved(stage: Stage, scratch: str) -> None:

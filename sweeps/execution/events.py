@@ -11,12 +11,15 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from fairfm_core.artifacts import ArtifactStore
+from fairfm_core.errors import redacted
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.execution.jobs import Job
 from sweeps.execution.stage_scheduler import failures_of
-from sweeps.execution.trainable import ROWS
+from sweeps.execution.trainable import LEAVES, ROWS
+from sweeps.execution.waiting import WaitWatch
 from sweeps.interrupts import Check
 from sweeps.ray_session.memory import why_lost
+from sweeps.timing.work import Waits
 
 FAILURE_HEADER = re.compile(r"^Failure # .*$", re.MULTILINE)
 """Tune's heading of each failure in a trial's file of errors."""
@@ -40,6 +43,9 @@ class Listener(Protocol):
     def worker_lost(self, stage: Stage, reason: str) -> None:
         """The stage goes on with another worker, from its last checkpoint."""
 
+    def work_waits(self, waits: Waits) -> None:
+        """Work has waited for a minute, and still does; again and again, until `waits` is empty."""
+
 
 class RunEnded(BaseException):
     """Carries an exception that ends the run through Tune, which would first tidy up for others.
@@ -61,8 +67,10 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         listeners: Sequence[Listener],
         store: ArtifactStore,
         check: Check,
+        waits: WaitWatch,
     ) -> None:
         self._check = check
+        self._waits = waits
         self._jobs = jobs
         self._listeners = listeners
         self._store = store
@@ -77,11 +85,13 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
             self._check()
         except Exception as error:
             raise RunEnded(error) from error
+        self._waits.look(trials)
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """Tune has assigned the job to an actor."""
+        self._waits.moved(trial, working=False)
         for stage in self._job(trial).wanted:
             self._notify("stage_started", stage)
 
@@ -94,6 +104,7 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         **info: Any,
     ) -> None:
         """Pass on the rows of an epoch; `on_trial_complete` handles the last result of a job."""
+        self._waits.moved(trial)
         rows = result.get(ROWS) or {}
         for stage in self._job(trial).wanted:
             if stage.fingerprint in rows:
@@ -103,6 +114,7 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """The job has returned: each stage either finished or failed for a reason."""
+        self._waits.moved(trial)
         job = self._job(trial)
         failed = failures_of(job, trial.last_result)
         for stage in job.wanted:
@@ -141,7 +153,9 @@ class StageEvents(tune.Callback):  # type: ignore[misc]
 
 def _why_lost(trial: TuneTrial) -> str:
     """Why the trial has lost its worker the last time, in one line."""
+    if LEAVES in (trial.last_result or {}):
+        return "its node or process was asked to go; its last step is saved"
     # Tune's own `get_error` reads a copy of this file, which is made later.
     written = Path(trial.error_file).read_text() if trial.error_file else ""
     error = FAILURE_HEADER.split(written)[-1].strip()
-    return why_lost(error) or (error.splitlines() or ["no cause known"])[0]
+    return why_lost(error) or redacted((error.splitlines() or ["no cause known"])[0])

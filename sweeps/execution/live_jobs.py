@@ -24,7 +24,7 @@ def live_jobs(
             stages=job.wanted,
             heads=len(job.stages),
             rank=priority(job.stages[0]),
-            demand=_demand(bundles[name]),
+            demand=demand_of(bundles[name]),
             device=device_text(bundles[name], kind),
         )
         for name, job in jobs.items()
@@ -32,7 +32,7 @@ def live_jobs(
 
 
 def capacity_of(cluster: Cluster) -> tuple[float, float]:
-    """CPUs and GPUs of all nodes together."""
+    """CPUs and GPUs of all nodes together, those that may be started included."""
     return cluster.total("CPU"), cluster.total("GPU")
 
 
@@ -44,7 +44,8 @@ def device_text(bundle: Mapping[str, float], kind: str = "") -> str:
     return f"{shared} {kind}".rstrip() if name == "GPU" else shared
 
 
-def _demand(bundle: Mapping[str, float]) -> dict[str, float]:
+def demand_of(bundle: Mapping[str, float]) -> dict[str, float]:
+    """CPUs and GPUs that a job holds in all."""
     workers = bundle.get(WORKERS, 1.0)
     return {name: workers * bundle[name] for name in RESOURCES if bundle.get(name)}
 

@@ -95,6 +95,8 @@ def run_study(
     uri = tracking_uri(study.tracking.uri, store)
     folder_findings(store).check()
     claim_results(store)
+    for upload in store.abandoned_uploads():
+        store.abort(upload)
     plan = make_plan(study)
     with study_lock(store, study.study):
         search = open_search(study, store)
@@ -240,9 +242,10 @@ def _run_missing(
     from sweeps.execution.jobs import study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
-    from sweeps.execution.trainable import DISK_ERRORS
+    from sweeps.execution.trainable import disk_lost, ends_run
     from sweeps.execution.tuning import fit_jobs, tune_scratch
     from sweeps.preflight.resources import WORKERS, concurrent_stages, stage_bundle
+    from sweeps.ray_session.gpus import check_gpus
     from sweeps.ray_session.session import ray_session
 
     before, growing, plan = run.part, run.growing, run.whole.plan
@@ -277,6 +280,8 @@ def _run_missing(
             meter.check()
 
         bundles = bundles_of(jobs)
+        if any(bundle.get("GPU") for bundle in bundles.values()):
+            check_gpus(check)
         slots = concurrent_stages(list(bundles.values()), cluster)
         if growing is not None:
             growing.journal.write()
@@ -317,17 +322,16 @@ def _run_missing(
                 stopped, capped = None, str(cap)
                 tracker.close(killed=True)
             except OSError as error:
-                if error.errno not in DISK_ERRORS:
+                if not ends_run(error):
                     raise
-                stopped = str(error)
+                stopped = disk_lost(error)
             finally:
                 with suppress(OSError):
                     meter.save()
     if stopped is not None:
         raise BadInput(
-            f"the run has stopped, because files can no longer be read or written ({stopped}); "
-            f"everything finished is kept in {store.location}: fix that and run the same command "
-            "again"
+            f"the run has stopped, because {stopped}; everything finished is kept in "
+            f"{store.location}: fix that and run the same command again"
         )
     return tracker, capped
 

@@ -20,8 +20,8 @@ FAILED_STAGES = "failed_stages"
 
 Pairs, because Tune flattens mappings before it passes them to a searcher."""
 
-UNWRITABLE = "unwritable"
-"""Key beside FAILED when the results folder can no longer be written: no stage could succeed."""
+STOPS = "stops"
+"""Key beside FAILED: why no other stage should be started, as a clause after `because`."""
 
 # Trials finish early, shared inputs unlock many others, and long training starts before short.
 PRIORITY = {
@@ -140,8 +140,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         job = self._jobs[self._running.pop(trial_id)]
         if self._shared is not None:
             self._shared.release(job)
-        if UNWRITABLE in (result or {}):
-            self.stopped = str((result or {})[FAILED])
+        if STOPS in (result or {}):
+            self.stopped = str((result or {})[STOPS])
             self._waiting.clear()
             self._grow = None
             return

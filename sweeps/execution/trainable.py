@@ -13,20 +13,31 @@ from typing import Any
 from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.errors import BadInput, StageFailed
+from fairfm_core.errors import BadInput, GpuUnusable, Leaving, StageFailed, redacted
 from fairfm_core.running import run_stage, run_together
+from fairfm_core.storage.retries import StoreUnavailable
 from sweeps.execution.data_parallel import WorkersLost, run_workers
 from sweeps.execution.jobs import Job
-from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, UNWRITABLE
+from sweeps.execution.leaving import leave, leaving_noticed, own_node
+from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, STOPS
 from sweeps.preflight.resources import WORKERS
+from sweeps.ray_session.gpus import node_name
 
 log = logging.getLogger(__name__)
 
 ROWS = "rows"
 """Key of a report: the values of an epoch by stage."""
 
+LEAVES = "leaves"
+"""Key of the last report of a process that ends because it is to go."""
+
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ESTALE}
 """Full, read-only, over quota, failing, gone: no other stage could be read or written either."""
+
+
+def ends_run(error: OSError) -> bool:
+    """Whether files can no longer be read or written at all."""
+    return isinstance(error, StoreUnavailable) or error.errno in DISK_ERRORS
 
 
 def run_as_trial(
@@ -41,7 +52,7 @@ def run_as_trial(
     `location` opens the artifact store, `bundles` are resources by job. `config` itself holds a job
     and its bundle that were added during the run (`work`, `bundle`). Several workers need
     `scratch`, a location for temporary files that all nodes see. Raises only WorkersLost, after
-    which Tune starts the trial again.
+    which Tune starts the trial again; so does it where this process ends because its node is to go.
     """
     job = config.get("work") or jobs[config["job"]]
     bundle = config.get("bundle") or bundles[config["job"]]
@@ -53,18 +64,26 @@ def run_as_trial(
         if WORKERS in bundle:
             outcome = _run_by_workers(job, store, bundle, scratch)
         else:
-            _prepare_process(max(1, int(bundle["CPU"])))
-            outcome = _run(job, store)
+            _prepare_process(bundle)
+            with leaving_noticed(own_node):
+                outcome = _run(job, store)
+    except Leaving:
+        tune.report({LEAVES: True})
+        leave()
     except WorkersLost:
         raise
+    except StoreUnavailable as error:  # no stage's failure, and nowhere to record it
+        outcome = {FAILED: str(error), STOPS: disk_lost(error)}
     except OSError as error:
         outcome = {FAILED: _record_failure(store, job, str(error))}
-        if error.errno in DISK_ERRORS:
-            outcome[UNWRITABLE] = True
+        if ends_run(error):
+            outcome[STOPS] = disk_lost(error)
+    except GpuUnusable as error:
+        outcome = {FAILED: _record_failure(store, job, str(error)), STOPS: str(error)}
     except (StageFailed, BadInput) as error:
         outcome = {FAILED: _record_failure(store, job, str(error))}
     except Exception as error:  # a worker's boundary: a bug in one stage must not end the sweep
-        log.error("%s", traceback.format_exc())
+        log.error("%s", redacted(traceback.format_exc()))
         outcome = {FAILED: _record_failure(store, job, f"{type(error).__name__}: {error}")}
     finally:
         _release_memory()
@@ -87,18 +106,32 @@ def _run_by_workers(
     job: Job, store: ArtifactStore, bundle: Mapping[str, float], scratch: str
 ) -> dict[str, Any]:
     (stage,) = job.stages
-    run_workers(stage, store.location, bundle, scratch, ROWS)
-    return {"finished": True}
+    while True:
+        try:
+            run_workers(stage, store.location, bundle, scratch, ROWS)
+        except Leaving:
+            log.warning("a node of its workers is to go: they start again on others")
+        else:
+            return {"finished": True}
 
 
 def _plain(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     return {fingerprint: dict(row) for fingerprint, row in rows.items()}
 
 
-def _prepare_process(threads: int) -> None:
+def _prepare_process(bundle: Mapping[str, float]) -> None:
+    """Let torch use the cores of the bundle, and make sure that it uses the GPU."""
     from fairfm_core.training.device import make_deterministic
+    from fairfm_core.training.hardware import check_gpu
 
-    make_deterministic(threads)
+    make_deterministic(max(1, int(bundle["CPU"])))
+    if bundle.get("GPU"):
+        check_gpu(node_name())
+
+
+def disk_lost(error: OSError) -> str:
+    """Why a run ends whose files can no longer be used."""
+    return f"files can no longer be read or written ({error})"
 
 
 def _release_memory() -> None:
@@ -109,7 +142,8 @@ def _release_memory() -> None:
 
 
 def _record_failure(store: ArtifactStore, job: Job, reason: str) -> str:
-    """Record why the job's unfinished stages failed; returns the reason."""
+    """Record why the job's unfinished stages failed; returns the reason, without passwords."""
+    reason = redacted(reason)
     for stage in job.wanted:
         try:
             store.record_failure(stage.fingerprint, reason)

@@ -6,25 +6,30 @@ import importlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 from ray import tune
 from ray.tune.execution import tune_controller
+from ray.tune.trainable.function_trainable import wrap_function
 from ray.tune.utils.object_cache import _ObjectCache
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
-from sweeps.execution.data_parallel import groups_waiting
+from sweeps.execution.data_parallel import groups_waiting, ray_storage
 from sweeps.execution.events import Listener, RunEnded, StageEvents
 from sweeps.execution.jobs import Grow, Growth, Job
+from sweeps.execution.leaving import note_sigterm
 from sweeps.execution.shared_work import SharedWork
 from sweeps.execution.stage_scheduler import Groups, StageSearcher
 from sweeps.execution.trainable import run_as_trial
+from sweeps.execution.waiting import WaitWatch
 from sweeps.interrupts import Check
 from sweeps.preflight.resources import WORKERS, held
+from sweeps.timing.work import Waits
 
 MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
@@ -68,7 +73,7 @@ def fit_jobs(
         scratch=scratch,
     )
     with_resources = tune.with_resources(
-        with_jobs,
+        _taking_sigterm(with_jobs),
         lambda config: tune.PlacementGroupFactory(
             [held(config.get("bundle") or bundles[config["job"]])]
         ),
@@ -76,6 +81,7 @@ def fit_jobs(
     known = dict(jobs)
     groups = Groups(_groups_of(bundles), GroupWatch())
     growing = _noting(grow, known, groups) if grow else None
+    waits = WaitWatch(known, bundles, partial(_tell, listeners))
     searcher = StageSearcher(jobs, done, shared, groups, growing)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
@@ -85,9 +91,9 @@ def fit_jobs(
     )
     run_config = tune.RunConfig(
         name="fairfm",
-        storage_path=scratch,
+        **ray_storage(scratch),
         verbose=0,
-        callbacks=[StageEvents(known, listeners, store, check)],
+        callbacks=[StageEvents(known, listeners, store, check, waits)],
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
@@ -99,6 +105,23 @@ def fit_jobs(
         check()  # what has gone wrong inside Tune may follow from what ends the run
         raise
     return searcher.stopped
+
+
+def _taking_sigterm(work: Callable[..., None]) -> type:
+    """The work as a trainable whose process answers SIGTERM by saving what it trains."""
+
+    class StageTrainable(wrap_function(work)):  # type: ignore[misc]
+        def setup(self, config: dict[str, Any]) -> None:
+            """Called in the main thread of a new process; the work has another."""
+            note_sigterm()
+            super().setup(config)
+
+    return StageTrainable
+
+
+def _tell(listeners: Sequence[Listener], waits: Waits) -> None:
+    for listener in listeners:
+        listener.work_waits(waits)
 
 
 def _noting(grow: Grow, known: dict[str, Job], groups: Groups) -> Grow:
@@ -155,7 +178,7 @@ def giving_way(groups: Groups) -> Iterator[None]:
 def tune_scratch(store: ArtifactStore, address: str | None) -> Iterator[str]:
     """A location for Tune's own files, which are not read again; on a cluster, all nodes see it."""
     if address is not None:
-        yield f"{store.location}/tune"
+        yield store.place("tune")
         return
     with scratch_folder() as folder:
         yield str(folder)

@@ -24,7 +24,9 @@ SURFACES = (
 )
 
 
-def write_study_report(location: str, study: str | None = None, out: Path | None = None) -> str:
+def write_study_report(
+    location: str, study: str | None = None, out: str | Path | None = None
+) -> str:
     """Write a study's report.html with what its search has found; returns its path or URI."""
     return write_report(location, study, out, search_sections(location, study))
 

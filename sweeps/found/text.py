@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results.study_record import STUDIES
+from analysis.results.output_files import write_output
 from analysis.wording import UNDEFINED, aligned, counted, points, title_of
-from fairfm_core.storage.durable import write_durably
 from sweeps.found.importance import importances
 from sweeps.found.progress_made import hypervolume_curve
 from sweeps.found.reading import SearchReading, read_search
@@ -24,7 +23,7 @@ TOP = 10
 
 
 def search_output(
-    location: str, study: str | None = None, out: Path | None = None
+    location: str, study: str | None = None, out: str | Path | None = None
 ) -> Iterator[str]:
     """The searches of a study as text, then `wrote <path>` for each file."""
     reading = read_search(location, study)
@@ -35,18 +34,19 @@ def search_output(
     from sweeps.found.figure import search_figure  # loads matplotlib
     from sweeps.found.surface_figure import surface_figure, surfaces
 
+    kept = (reading.store, reading.study.study)
     tables = {"search.csv": reading.table, "hypervolume.csv": curve, "importance.csv": shares}
     for name, table in tables.items():
-        yield f"wrote {_write(reading, table.to_csv(index=False).encode(), name, out)}"
+        yield f"wrote {write_output(*kept, table.to_csv(index=False).encode(), name, out)}"
     for searched in reading.searches:
         own = curve[curve["search"] == searched.cell]
         drawn = surfaces(reading, searched, shares)
         for form in FORMS:
             content = search_figure(reading, searched, own, form)
-            yield f"wrote {_write(reading, content, f'search.{searched.cell}.{form}', out)}"
+            yield f"wrote {write_output(*kept, content, f'search.{searched.cell}.{form}', out)}"
         for form in FORMS if drawn else ():
             content = surface_figure(f"search {reading.study.study}, {searched.cell}", drawn, form)
-            yield f"wrote {_write(reading, content, f'surface.{searched.cell}.{form}', out)}"
+            yield f"wrote {write_output(*kept, content, f'surface.{searched.cell}.{form}', out)}"
 
 
 READING = (
@@ -145,13 +145,3 @@ def _rows(table: pd.DataFrame) -> Sequence[dict[str, Any]]:
         {str(key): None if pd.isna(value) else value for key, value in row.items()}
         for row in table.to_dict("records")
     ]
-
-
-def _write(reading: SearchReading, content: bytes, name: str, out: Path | None) -> str:
-    """Write a file into the folder `out`, else the study's; returns its path or URI."""
-    if out is not None:
-        write_durably(out / name, content)
-        return str(out / name)
-    place = (STUDIES, reading.study.study, name)
-    reading.store.write_bytes(content, *place)
-    return "/".join([reading.store.location, *place])

@@ -95,6 +95,8 @@ class Board:
     """Work that waits because other drivers do it."""
     more_elsewhere: Count = 0
     """Such work that is not listed."""
+    waits: Text = ""
+    """What has waited for resources for a minute, and what holds these; empty for nothing."""
     seconds: Real = 0.0
     """Since this run began."""
     left: Real | None = None

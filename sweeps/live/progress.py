@@ -15,7 +15,7 @@ from typing import Any
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.live.board import Board, FailedWork, RunningJob, one_line
 from sweeps.live.front_so_far import FrontSoFar
-from sweeps.live.names import common_name
+from sweeps.live.names import common_name, listed
 from sweeps.live.news import News
 from sweeps.live.running_jobs import RunningJobs
 from sweeps.live.trial_counts import TrialCounts
@@ -26,7 +26,7 @@ from sweeps.timing.durations import add_durations, read_durations
 from sweeps.timing.epochs import epochs_of, share_of
 from sweeps.timing.schedule import Amounts
 from sweeps.timing.time_left import TimeLeft
-from sweeps.timing.work import LiveJob, work_of_job
+from sweeps.timing.work import LiveJob, Waits, work_of_job
 
 MOST_JOBS = 30
 """Running jobs that a board lists."""
@@ -34,6 +34,8 @@ MOST_FAILURES = 5
 """Failures that a board lists, and pieces of work elsewhere."""
 MOST_PLACES = 5
 """Places of the front that a board lists."""
+WAITS_SECONDS = 60.0
+"""Between two lines about work that waits."""
 OUTLOOK_SHARE = 50.0
 """The estimate is made again after this many times the seconds that it took."""
 
@@ -60,6 +62,9 @@ class Progress:
         self._jobs = RunningJobs(jobs, self._trials_text, status.begun)
         self._trials = {trial.name: trial for trial in plan.trials}
         self._elsewhere: dict[str, str] = {}
+        self._waits = ""
+        self._waits_said = ("", -WAITS_SECONDS)
+        """What was last said of work that waits, and when."""
         self._failures: list[FailedWork] = []
         self._news = News()
         self._front = FrontSoFar(plan.spec.objectives)
@@ -144,6 +149,17 @@ class Progress:
             self._news.lines.append(f"again   {what}: lost its worker ({one_line(reason)})")
             self._announced.happened("a lost worker's work is done again")
 
+    def work_waits(self, waits: Waits) -> None:
+        """Show what waits for what; news once, and again when it changes, at most each minute."""
+        with self._lock:
+            now, (said, when) = self._clock(), self._waits_said
+            self._waits = one_line(self._waits_text(waits)) if waits.asks else ""
+            if not self._waits:
+                self._waits_said = ("", when)
+            elif self._waits != said and now - when >= WAITS_SECONDS:
+                self._waits_said = (self._waits, now)
+                self._news.lines.append(f"waits   {self._waits}")
+
     # What is shown
 
     def board(self) -> Board:
@@ -167,8 +183,9 @@ class Progress:
                 front_size=len(places),
                 judged=self._front.judged,
                 failures=tuple(self._failures[-MOST_FAILURES:]),
-                elsewhere=tuple(islice(self._waits(), MOST_FAILURES)),
+                elsewhere=tuple(islice(self._waits_elsewhere(), MOST_FAILURES)),
                 more_elsewhere=max(0, len(self._elsewhere) - MOST_FAILURES),
+                waits=self._waits,
                 seconds=now - self._began,
                 left=self._time_left(now),
                 why=self._announced.why,
@@ -212,7 +229,15 @@ class Progress:
     def _trials_text(self, job: LiveJob) -> str:
         return common_name(self._counts.trials_of(job.stages))
 
-    def _waits(self) -> Iterator[str]:
+    def _waits_text(self, waits: Waits) -> str:
+        """What waits for what, and who holds that."""
+        (first, asks), *rest = waits.asks.items()
+        more = f" (and {len(rest):,} more)" if rest else ""
+        holders = [f"{self._jobs.text(name)} ({what})" for name, what in waits.held.items()]
+        held = listed([*waits.others, *holders]) or "nobody"
+        return f"{self._jobs.text(first)}{more}: for {asks}; {waits.free}, held by {held}"
+
+    def _waits_elsewhere(self) -> Iterator[str]:
         """What waits for other drivers, and for whom."""
         return (f"{self._jobs.text(name)} ({who})" for name, who in self._elsewhere.items())
 

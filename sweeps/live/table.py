@@ -52,6 +52,8 @@ def _foot(board: Board) -> list[tuple[str, str]]:
     if board.elsewhere:
         count = len(board.elsewhere) + board.more_elsewhere
         lines.append((f"{count} running elsewhere: {board.elsewhere[0]}", "yellow"))
+    if board.waits:
+        lines.append((f"waits: {board.waits}", "yellow"))
     lines += [(f"failed: {each.trials}: {each.reason}", "red") for each in board.failures[-2:]]
     lines += [(text, "green") for text in (best_text(board), front_text(board)) if text]
     return lines

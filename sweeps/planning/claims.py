@@ -8,10 +8,11 @@ the stage has ended. The heartbeat is one small file for all claims of a driver.
 clocks of two machines: a driver counts as dead when its heartbeat has not changed for
 `TAKEOVER_SECONDS` of the observer's own clock, or at once when its process on this machine is gone.
 
-On a local disk and on NFS a claim appears by a hard link, which one driver alone can make. Object
-stores have nothing like it: there a claim is written, and counts if it is still the same after
-`SETTLE_SECONDS`. Two drivers whose writes are further apart than that both do the work, as they
-would without claims. Both end in the same bits, and publishing is atomic: nothing worse happens.
+On a local disk and on NFS a claim appears by a hard link, which one driver alone can make, and on
+S3 by a conditional write. Other object stores have nothing like it in pyarrow: there a claim is
+written, and counts if it is still the same after `SETTLE_SECONDS`. Two drivers whose writes are
+further apart than that both do the work, as they would without claims. Both end in the same bits,
+and publishing is atomic: nothing worse happens.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
-from sweeps.planning.study_lock import file_lock
+from fairfm_core.storage.locks import file_lock
+from fairfm_core.storage.markers import parse_object
+from fairfm_core.storage.retries import StoreUnavailable
 from sweeps.processes import process_status
 
 CLAIMS = "claims"
@@ -75,9 +78,14 @@ class Driver:
         """Who it is, for people."""
         return f"{self.host}, process {self.pid}"
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs, or ran, on this machine."""
+        return self.machine == _machine()
+
     def is_gone(self) -> bool:
         """Whether the process is known to have ended: only on its own machine."""
-        return self.machine == _machine() and _began(self.pid) != self.started
+        return self.is_here and _began(self.pid) != self.started
 
 
 UNREADABLE = Driver("0" * 16, "unknown", "", 0, "")
@@ -106,8 +114,8 @@ class Claims:
         """When each claim was written, until it has settled; None once it counts."""
         self._others: dict[str, tuple[float, Driver]] = {}
         """Who holds a claim, and when to look at it again."""
-        self._beats: dict[str, tuple[int | None, float]] = {}
-        """The heartbeat of each other driver, and since when it has been the same."""
+        self._beats: dict[str, tuple[int | None, float, float]] = {}
+        """Heartbeat of each other driver, since when it is the same, and when it was last read."""
         self._closed = threading.Event()
         self._beat(0)
         self._thread = threading.Thread(
@@ -131,6 +139,28 @@ class Claims:
                 return holder
         return self.driver if any(self._mine[name] is not None for name in names) else None
 
+    def check_conditions(self) -> None:
+        """Raise StoreUnavailable for an S3 server that ignores the conditions of a write."""
+        objects, place = self._store.objects, self._store.path(*_heartbeat(self.driver))
+        if objects is not None and objects.create(place, self._content()):
+            raise StoreUnavailable(
+                f"{self._store.location}: this storage service ignores conditional writes "
+                "(If-None-Match), so two runs could not be told apart; use one that has them"
+            )
+
+    def take_or_wait(self, name: str) -> Driver | None:
+        """Claim one name, if need be when its holder is known to be dead; None when it is held.
+
+        Otherwise returns the holder, as soon as that has shown a sign of life.
+        """
+        seen: dict[str, int | None] = {}
+        while (holder := self.take([name])) is not None:
+            beat = _read_beat(self._store, holder)
+            if holder.is_here or seen.setdefault(holder.token, beat) != beat:
+                return holder
+            time.sleep(LOOK_SECONDS / 2)
+        return None
+
     def release(self, names: Iterable[str]) -> None:
         """Give up claims; those that this driver does not hold stay."""
         for name in [each for each in names if each in self._mine]:
@@ -144,7 +174,7 @@ class Claims:
         self._thread.join()
         self.release(list(self._mine))
         with suppress(OSError):
-            self._store.filesystem.delete_file(self._store.path(*_heartbeat(self.driver)))
+            self._store.discard(self._store.path(*_heartbeat(self.driver)))
 
     def __enter__(self) -> Claims:
         return self
@@ -164,11 +194,11 @@ class Claims:
             self._others[name] = (time.monotonic() + LOOK_SECONDS, holder)
             return holder
         self._others.pop(name, None)
-        if not self._store.is_local:
+        if not (self._store.is_local or self._store.objects):
             self._write(name)
             self._mine[name] = time.monotonic()
             return None
-        if self._link(name) if holder is None else self._replace(name, holder):
+        if self._make(name) if holder is None else self._replace(name, holder):
             self._mine[name] = None
             return None
         return self._take(name)  # somebody else was faster
@@ -184,8 +214,15 @@ class Claims:
         del self._mine[name]
         return self._take(name)
 
+    def _make(self, name: str) -> bool:
+        """Make a claim that nobody holds; False if somebody was faster."""
+        objects = self._store.objects
+        if objects is None:
+            return self._link(name)
+        return objects.create(self._store.path(CLAIMS, f"{name}.json"), self._content())
+
     def _link(self, name: str) -> bool:
-        """Make a claim that nobody holds, whole from the start; False if somebody was faster."""
+        """As `_make` on a disk: a claim is whole from the start."""
         folder = Path(self._store.path(CLAIMS))
         hidden = folder / f".{name}.{self.driver.token}"
         hidden.write_bytes(self._content())
@@ -212,6 +249,8 @@ class Claims:
 
     def _replace(self, name: str, dead: Driver) -> bool:
         """Take a claim over from a dead driver; False if somebody was faster."""
+        if self._store.objects is not None:
+            return _swap(self._store, name, dead, self._content())
         with _locked(self._store):
             if read_claim(self._store, name) != dead:
                 return False
@@ -227,11 +266,15 @@ class Claims:
     def _is_dead(self, driver: Driver) -> bool:
         if driver.is_gone():
             return True
-        now, value = time.monotonic(), _read_beat(self._store, driver)
-        before, since = self._beats.get(driver.token, (None, now))
-        if driver.token not in self._beats or value != before:
-            self._beats[driver.token] = (value, now)
-            return False
+        value = _read_beat(self._store, driver)
+        now = time.monotonic()
+        before, since, looked = self._beats.get(driver.token, (None, now, now))
+        # After a long time without a look, in which the store may have been away for both, or this
+        # process asleep, the other driver gets time to beat again.
+        fresh = driver.token not in self._beats or now - looked > TAKEOVER_SECONDS / 2
+        if fresh or value != before:
+            since = now
+        self._beats[driver.token] = (value, since, now)
         return now - since > TAKEOVER_SECONDS
 
     def _keep_beating(self) -> None:
@@ -262,10 +305,17 @@ def read_heartbeat(store: ArtifactStore, token: str) -> Driver | None:
 
 def _read_driver(store: ArtifactStore, *parts: str) -> Driver | None:
     try:
-        driver = TypeAdapter(Driver).validate_python(store.read_json(*parts))
+        return _parsed_driver(store.read_bytes(*parts))
     except FileNotFoundError:
         return None
-    except (BadInput, ValidationError):
+    except BadInput:
+        return UNREADABLE
+
+
+def _parsed_driver(content: bytes) -> Driver:
+    try:
+        driver = TypeAdapter(Driver).validate_python(parse_object(content))
+    except ValueError:
         return UNREADABLE
     known = re.fullmatch("[0-9a-f]{16}", driver.token) and driver.host.isprintable()
     return driver if known else UNREADABLE
@@ -273,9 +323,28 @@ def _read_driver(store: ArtifactStore, *parts: str) -> Driver | None:
 
 def discard_claim(store: ArtifactStore, name: str, holder: Driver | None) -> None:
     """Remove a claim if it is still this holder's."""
+    if store.objects is not None:
+        _swap(store, name, holder, None)
+        return
     with _locked(store):
         if read_claim(store, name) == holder:
             store.discard(store.path(CLAIMS, f"{name}.json"))
+
+
+def _swap(store: ArtifactStore, name: str, holder: Driver | None, content: bytes | None) -> bool:
+    """Replace a claim on S3, or remove it, if it is still this holder's; returns whether it was."""
+    assert store.objects is not None
+    path = store.path(CLAIMS, f"{name}.json")
+    try:
+        before = store.objects.read(path)
+    except FileNotFoundError:
+        return False
+    if _parsed_driver(before) != holder:
+        return False
+    if content is None:
+        store.objects.remove(path, before)
+        return True
+    return store.objects.replace(path, content, before)
 
 
 def claimed(store: ArtifactStore, names: Iterable[str]) -> dict[str, Driver]:
@@ -315,7 +384,7 @@ def _heartbeat(driver: Driver) -> tuple[str, str, str]:
 
 @contextmanager
 def _locked(store: ArtifactStore) -> Iterator[None]:
-    """Alone among the drivers that change a claim which exists, where the file system has locks."""
+    """Alone among the drivers that change a claim which exists, where there are file locks."""
     if not store.is_local:
         yield
         return

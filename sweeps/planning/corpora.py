@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.corpora.corpus import Corpus, open_corpora, pretraining_corpus
+from fairfm_core.data.node_copy import absolute_place
 from fairfm_core.stages import Stage
 
 
@@ -19,7 +19,7 @@ def planned_corpus(trial: Trial) -> Pretraining:
     """
     recipe = trial.pretraining
     assert recipe is not None
-    folders = tuple(str(Path(folder).absolute()) for folder in recipe.corpora)
+    folders = tuple(map(absolute_place, recipe.corpora))
     placed = recipe.model_copy(update={"corpora": folders})
     return placed.model_copy(update={"digest": _corpus_of(placed, trial.data.dataset).digest})
 

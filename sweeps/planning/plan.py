@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from analysis.results.study_record import configuration_label
@@ -24,7 +23,8 @@ from fairfm_core.data.balancing import sampled, training_groups
 from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData, open_dataset
 from fairfm_core.data.groups import TIMES
-from fairfm_core.data.manifest import Manifest, read_manifest
+from fairfm_core.data.manifest import Manifest
+from fairfm_core.data.node_copy import absolute_place, manifest_of
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import Stage, stages_of
@@ -230,7 +230,7 @@ def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Stu
     if not trials and study.search is None:
         raise BadInput(f"study {study.study} has no trial left: exclude removes all of them")
     data = {
-        path: open_dataset(Path(path).absolute())
+        path: open_dataset(absolute_place(path))
         for path in dict.fromkeys(trial.trial.data.dataset for trial in trials)
     }
     for prepared in data.values():
@@ -263,7 +263,7 @@ def _stores(trials: list[StudyTrial], data: dict[str, PreparedData]) -> dict[str
     manifests = {path: prepared.manifest for path, prepared in data.items()}
     before = (trial.trial.pretraining for trial in trials)
     corpora = dict.fromkeys(path for recipe in before if recipe for path in recipe.corpora)
-    return {path: read_manifest(Path(path).absolute()) for path in corpora} | manifests
+    return {path: manifest_of(absolute_place(path)) for path in corpora} | manifests
 
 
 def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRecord:
@@ -288,7 +288,7 @@ def _key(weights: PublishedWeights | None) -> str:
 def _planned(
     trial: StudyTrial, weights: PublishedWeights | None, data: PreparedData, study: StudySpec
 ) -> PlannedTrial:
-    absolute = trial.trial.data.model_copy(update={"dataset": str(data.folder.absolute())})
+    absolute = trial.trial.data.model_copy(update={"dataset": data.place})
     resolved = trial.trial.model_copy(update={"data": absolute, "weights": weights})
     if resolved.pretraining is not None:
         resolved = resolved.model_copy(update={"pretraining": planned_corpus(resolved)})
@@ -319,13 +319,13 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
     for label in trial.data.pathologies or ():
         if label not in data.pathologies:
             raise BadInput(
-                f"pathology {label!r} is not in {data.folder}"
+                f"pathology {label!r} is not in {data.place}"
                 f"{did_you_mean(label, data.pathologies)}; it has {', '.join(data.pathologies)}"
             )
     for split in SPLITS:
         if not (data.frame["split"] == split).any():
             raise BadInput(
-                f"{data.folder} has no images in split {split!r}; prepare it with all splits"
+                f"{data.place} has no images in split {split!r}; prepare it with all splits"
             )
     sampling, grouped = trial.data.sampling, isinstance(trial.adaptation.loss, GroupLossSettings)
     if not (SAMPLINGS[sampling].by_group or grouped):
@@ -343,7 +343,7 @@ def _check_glocker(trial: Trial, data: PreparedData) -> None:
     if missing := [label for label in GLOCKER_LABELS if label not in predicted]:
         raise BadInput(
             f"evaluation.protocols names 'glocker', which draws by {' and '.join(GLOCKER_LABELS)}, "
-            f"but {missing[0]!r} is not predicted on {data.folder}: use 'resample'"
+            f"but {missing[0]!r} is not predicted on {data.place}: use 'resample'"
         )
 
 
@@ -355,7 +355,7 @@ def _check_attributes(study: StudySpec, data: PreparedData) -> None:
         for attribute in (whole,) if whole in data.attributes else whole.split(TIMES):
             if attribute not in data.attributes:
                 raise BadInput(
-                    f"{who} {attribute!r}, which is not in {data.folder}"
+                    f"{who} {attribute!r}, which is not in {data.place}"
                     f"{did_you_mean(attribute, data.attributes)}; "
                     f"it has {', '.join(data.attributes)}"
                 )

@@ -6,15 +6,10 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import SECRET_KEYS, BadInput, redacted
 
 SERVERS = ("http", "https")
 DATABASES = ("postgresql", "mysql", "mssql")
-SECRET_KEYS = {"password", "passwd", "pwd", "sslpassword", "token"}
-"""Keys of a URI's query that hold a secret."""
-
-_USER_INFO = re.compile(r"\b((?!sqlite)[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
-_SECRET = re.compile(rf"([?&](?:{'|'.join(sorted(SECRET_KEYS))})=)[^&\s'\"]+", re.IGNORECASE)
 
 
 def checked_uri(uri: str) -> str:
@@ -61,11 +56,3 @@ def without_password(uri: str) -> str:
         return redacted(uri)
     stored = parts._replace(netloc=f"{user}@{host}" if user else host, query=urlencode(query))
     return urlunsplit(stored)
-
-
-def redacted(text: str) -> str:
-    """Text for people, such as an error of MLflow, with `***` for every user, password and token.
-
-    Covers URIs that are not well-formed too: everything up to the last `@` is replaced.
-    """
-    return _SECRET.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fairfm_core.data.manifest import Manifest, read_manifest
+from fairfm_core.data.node_copy import manifest_of
 from sweeps.planning.plan import StudyPlan
 from sweeps.preflight.findings import StudyFindings, joined
 
@@ -20,16 +20,12 @@ def size_findings(plan: StudyPlan) -> StudyFindings:
         for data in (plan.data_of(trial),)
     }
     seen |= {
-        (Path(corpus).name, _manifest(corpus).size, trial.trial.backbone.image_size)
+        (Path(corpus).name, manifest_of(corpus).size, trial.trial.backbone.image_size)
         for trial in plan.trials
         if trial.trial.pretraining is not None
         for corpus in trial.trial.pretraining.corpora
     }
     return joined(_findings(*each) for each in sorted(seen))
-
-
-def _manifest(folder: str) -> Manifest:
-    return read_manifest(Path(folder))
 
 
 def _findings(name: str, stored: int, side: int) -> StudyFindings:

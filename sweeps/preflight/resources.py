@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,38 +29,49 @@ class Cluster:
     """The resources of a cluster's nodes, as Ray names them (`CPU`, `GPU`)."""
 
     nodes: tuple[Mapping[str, float], ...]
+    startable: tuple[Mapping[str, float], ...] = ()
+    """Those of each node that its autoscaler may start beside them."""
+
+    @property
+    def all_nodes(self) -> tuple[Mapping[str, float], ...]:
+        """What is up and what may be."""
+        return self.nodes + self.startable
 
     def fits(self, bundle: Mapping[str, float]) -> bool:
-        """Whether a single node has the resources of the bundle."""
+        """Whether a single node has the resources of the bundle, or one that may be started."""
         return any(
             all(node.get(name, 0.0) >= amount for name, amount in bundle.items())
-            for node in self.nodes
+            for node in self.all_nodes
         )
 
     def room(self, bundle: Mapping[str, float]) -> int:
         """How many times the bundle fits into all nodes together."""
         return sum(
             min(int(node.get(name, 0.0) / amount) for name, amount in bundle.items())
-            for node in self.nodes
+            for node in self.all_nodes
         )
 
     def described(self) -> str:
-        """The CPUs and GPUs of each node in words."""
-        return "; ".join(
-            ", ".join(f"{node.get(name, 0.0):g} {name}" for name in ("CPU", "GPU"))
-            for node in self.nodes
-        )
+        """The CPUs and GPUs of each node in words, and of those that may be started."""
+        up = "; ".join(map(_in_words, self.nodes))
+        kinds = Counter(map(_in_words, self.startable))
+        more = "; ".join(f"{count} x {words}" for words, count in kinds.items())
+        return f"{up}; the autoscaler may start {more}" if more else up
 
     def total(self, resource: str) -> float:
-        """The amount of a resource in all nodes together."""
-        return sum(node.get(resource, 0.0) for node in self.nodes)
+        """The amount of a resource in all nodes together, those that may be started included."""
+        return sum(node.get(resource, 0.0) for node in self.all_nodes)
+
+
+def _in_words(node: Mapping[str, float]) -> str:
+    return ", ".join(f"{node.get(name, 0.0):g} {name}" for name in ("CPU", "GPU"))
 
 
 def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, float]:
     """The resource bundle of a stage on this cluster: one GPU for training where there are any.
 
     For a pre-training on several workers it is the bundle of each. Raises BadInput for what would
-    wait forever, a bundle that no running node can provide or too many workers, and for a batch
+    wait forever, a bundle that no node can provide or too many workers, and for a batch
     that the workers cannot share.
     """
     method = stage_method(stage)
@@ -113,7 +125,7 @@ def _cores_beside(gpus: float, cluster: Cluster) -> float:
         return 1.0
     shares = [
         node.get("CPU", 0.0) * gpus / node["GPU"]
-        for node in cluster.nodes
+        for node in cluster.all_nodes
         if node.get("GPU", 0.0) >= gpus
     ]
     return float(min(MAX_CORES, max(1, int(min(shares, default=1.0)))))

@@ -34,7 +34,9 @@ from sweeps.interrupts import (
 )
 from sweeps.preflight.resources import Cluster
 from sweeps.ray_session.address import check_address
+from sweeps.ray_session.autoscaling import startable_nodes
 from sweeps.ray_session.processes import RayProcesses, RayWatch
+from sweeps.ray_session.reservations import free_abandoned
 from sweeps.ray_session.servers import few_servers
 
 OBJECT_STORE_BYTES = 200 * 1024**2
@@ -52,6 +54,8 @@ ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     # Tune's snapshots are not used: the `done` markers in the store are the state.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # A process for each core would wait for a task. Stages run in actors, which start their own.
+    "RAY_prestart_worker_first_driver": "0",
     # The driver handles interrupts.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
@@ -79,7 +83,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         watch = RayWatch(processes, ray.get_runtime_context().gcs_address)
         try:
-            yield Cluster(tuple(nodes)), watch
+            yield Cluster(tuple(nodes), startable_nodes(nodes) if address else ()), watch
         except Interrupted as error:
             watch.close()
             if watch.lost:  # so that the command does not wait for Ray when it ends
@@ -144,6 +148,7 @@ def _connected(address: str) -> Iterator[None]:
             f"Ray at {address} cannot be reached: {first_line(error)}; if it needs a token, set "
             "RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node"
         ) from error
+    free_abandoned()
     yield None
 
 

@@ -95,7 +95,7 @@ def open_journal(store: ArtifactStore, study: str, identity: Identity) -> Search
     journal = SearchJournal(store, study, json.loads(json.dumps(identity)))
     if not store.holds(STUDIES, study, JOURNAL):
         return journal
-    place = f"{store.location}/{STUDIES}/{study}/{JOURNAL}"
+    place = store.place(STUDIES, study, JOURNAL)
     whole, cut = _whole_lines(store.read_bytes(STUDIES, study, JOURNAL))
     journal.dropped, journal.size = bool(cut), sum(len(line) for line in whole)
     read = [_decoded(line, number, place) for number, line in enumerate(whole, start=1)]
@@ -161,6 +161,6 @@ def read_journal_lines(store: ArtifactStore, study: str) -> Iterable[Line]:
     """The lines of a study's journal whatever search it belongs to; none without one."""
     if not store.holds(STUDIES, study, JOURNAL):
         return []
-    place = f"{store.location}/{STUDIES}/{study}/{JOURNAL}"
+    place = store.place(STUDIES, study, JOURNAL)
     whole, _ = _whole_lines(store.read_bytes(STUDIES, study, JOURNAL))
     return [_decoded(line, number, place) for number, line in enumerate(whole, start=1)][1:]

@@ -105,6 +105,9 @@ class UsageMeter:
         """The stage is started again, and then counted anew."""
         self._end(stage)
 
+    def work_waits(self, waits: object) -> None:
+        """Nothing changes."""
+
     def _end(self, stage: Stage) -> None:
         since, gpus = self._running.pop(stage.fingerprint, (0.0, 0.0))
         self._gpu_seconds += (self._clock() - since) * gpus

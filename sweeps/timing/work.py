@@ -39,6 +39,20 @@ ROUGH = {"weights": (2.0, 0.0), "linear_probe": (0.5, 4e-6), "evaluate": (0.3, 1
 
 
 @dataclass(frozen=True)
+class Waits:
+    """Jobs that have long waited for resources, and what holds these; by name, see `LiveJob`."""
+
+    asks: Mapping[str, str] = field(default_factory=dict)
+    """What each job that waits asks for: `2 workers of 1 CPU`. Empty: nothing waits."""
+    free: str = ""
+    """What is free of that: `0 of 2 CPU free`."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """What each job at work holds of it."""
+    others: tuple[str, ...] = ()
+    """Who else holds some of it."""
+
+
+@dataclass(frozen=True)
 class LiveJob:
     """What one worker does in one go: a stage, or several probes."""
 

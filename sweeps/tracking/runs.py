@@ -16,6 +16,7 @@ from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.summary import final_metrics
 from fairfm_core.models.weights.provenance import COVERAGE
+from fairfm_core.storage.artifact import Artifact
 from sweeps.planning.comparison import statistics_text
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.records import PretrainingRecord, RunRecord, TrialRecord
@@ -32,6 +33,8 @@ EVALUATED = "fairfm.evaluate"
 """Tag of a trial's run: the fingerprint of the evaluation whose values it holds."""
 REASON = "fairfm.status_reason"
 """Tag of a failed run: why it failed."""
+HARDWARE = ("device", "precision", "host", "workers")
+"""What a stage's record says of what computed it."""
 PRETRAINING_PARAMETERS = ("method", "epochs", "fraction", "batch_size", "base_lr", "seed")
 """Values of a pre-training's recipe that its run shows as parameters."""
 
@@ -151,7 +154,8 @@ def log_trial(
     """
     complete = writer.finished(trial.adapt)
     start_trial(writer, trial)
-    history = store.artifact("adapt", trial.adapt).read_json("history.json")["history"]
+    adapted = store.artifact("adapt", trial.adapt)
+    history = adapted.read_json("history.json")["history"]
     if not complete:
         writer.rows(trial.adapt, history)
     timestamp = int(store.done_record("evaluate", trial.evaluate)["finished"] * 1000)
@@ -163,7 +167,7 @@ def log_trial(
         values = final_metrics(evaluation, objectives)
         values["cost/training_seconds"] = sum(row["seconds"] for row in history)
         writer.final(trial.adapt, values, timestamp, [metrics, gaps])
-    writer.params(trial.adapt, loaded_weights(trial, store))
+    writer.params(trial.adapt, loaded_weights(trial, store) | computed_on(adapted))
     writer.config(trial.adapt, trial.config)
     writer.tag(trial.adapt, EVALUATED, trial.evaluate)
     writer.untag(trial.adapt, REASON)
@@ -182,6 +186,15 @@ def terms_of(config: Mapping[str, Any]) -> dict[str, str]:
         "training.epochs": str(adaptation["epochs"]),
         "training.batch_size": str(adaptation["batch_size"]),
     }
+
+
+def computed_on(stage: Artifact) -> dict[str, str]:
+    """Parameters that name the kind of device, the precision and the kind of host of a training.
+
+    Results of older versions do not say.
+    """
+    hardware = stage.marker.record.get("hardware") or {}
+    return {name: str(hardware[name]) for name in HARDWARE if name in hardware}
 
 
 def loaded_weights(trial: TrialRecord, store: ArtifactStore) -> dict[str, str]:
@@ -216,7 +229,8 @@ def log_pretraining(writer: RunWriter, record: PretrainingRecord, store: Artifac
     """Write a finished pre-training from its artifact: the same values and times every time."""
     complete = writer.finished(record.identity)
     start_pretraining(writer, record)
-    stored = store.artifact("pretrain", record.identity).read_json("history.json")
+    pretrained = store.artifact("pretrain", record.identity)
+    stored = pretrained.read_json("history.json")
     if not complete:
         writer.rows(record.identity, stored["history"])
     timestamp = int(store.done_record("pretrain", record.identity)["finished"] * 1000)
@@ -227,5 +241,6 @@ def log_pretraining(writer: RunWriter, record: PretrainingRecord, store: Artifac
         "cost/training_seconds": sum(row["seconds"] for row in stored["history"]),
     }
     writer.final(record.identity, values, timestamp, [])
+    writer.params(record.identity, computed_on(pretrained))
     writer.config(record.identity, record.config)
     writer.end(record.identity, "FINISHED", timestamp)

@@ -16,9 +16,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from fairfm_core.errors import redacted
 from fairfm_core.stages import EpochValues, Stage
 from sweeps.planning.records import RunRecord
-from sweeps.planning.tracking_uri import redacted
 from sweeps.tracking.run_writer import RunWriter
 
 log = logging.getLogger(__name__)
@@ -184,6 +184,9 @@ class TrackingThread:
             self._put("failed", record, reason)
 
     def worker_lost(self, stage: Stage, reason: str) -> None:
+        """Write nothing: the run goes on."""
+
+    def work_waits(self, waits: object) -> None:
         """Write nothing: the run goes on."""
 
     def close(self, killed: bool, seconds: float = CLOSE_SECONDS) -> None:

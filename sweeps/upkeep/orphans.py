@@ -182,6 +182,9 @@ def _failures(
 
 def _temporary(store: ArtifactStore) -> Iterator[Orphan]:
     """What killed writers left behind: hidden files, old enough to have no writer."""
+    for upload in store.abandoned_uploads():
+        place = upload.path.removeprefix(f"{store.root}/")
+        yield Orphan(place, "an upload that was cut short", 0, partial(store.abort, upload))
     if not store.is_local:
         return
     for kind in (*KINDS, CHECKPOINTS, FAILURES, STUDIES, CLAIMS):

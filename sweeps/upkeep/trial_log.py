@@ -85,7 +85,7 @@ def read_log(store: ArtifactStore, asked: Asked) -> list[StageLog]:
         kind = _kind(store, listed, fingerprint)
         holder = holders.get(fingerprint)
         state, epochs = _state(store, kind, fingerprint, holder.text if holder else None)
-        place = f"{store.location}/{kind}/{fingerprint}"
+        place = store.place(kind, fingerprint)
         logs.append(StageLog(kind, fingerprint, place, state, epochs))
     return logs
 

@@ -72,6 +72,13 @@ def trial_frames(configuration: str, seed: int) -> dict[str, pd.DataFrame]:
     return {name: scored(frame, configuration, seed) for name, frame in frames.items()}
 
 
+HARDWARE = {
+    "vit.probe.s0": {"hardware": {"device": "cpu", "precision": "fp32", "host": "AMD EPYC"}},
+    "vit.probe.s1": {"hardware": {"device": "<A10G>", "precision": "bf16", "host": "AMD EPYC"}},
+}
+"""What trained some of the trials; the others are of a version that did not say."""
+
+
 def write_trial(
     store: ArtifactStore,
     name: str,
@@ -80,7 +87,7 @@ def write_trial(
 ) -> None:
     """The artifacts of one finished trial."""
     rows = [{"epoch": n, "loss": 1 / n, "val_auc": 0.7 + 0.02 * n, "lr": 0.1} for n in (1, 2, 3)]
-    with store.publish("adapt", identity("adapt", name), {}) as folder:
+    with store.publish("adapt", identity("adapt", name), HARDWARE.get(name, {})) as folder:
         history = {"history": rows, "best_epoch": 2}
         (folder / "history.json").write_text(json.dumps(history))
         (folder / "predictions").mkdir()

@@ -53,7 +53,9 @@ def test_a_finished_stage_is_published_once_and_leaves_nothing_behind(
         running.run_stage(STAGE, store, lambda row: None)
     assert calls == [STAGE.fingerprint]
     assert store.read_bytes("features", STAGE.fingerprint, "val.npy") == b"features"
-    assert store.done_record("features", STAGE.fingerprint)["stage"]["dataset"] == "data"
+    record = store.done_record("features", STAGE.fingerprint)
+    assert record["stage"]["dataset"] == "data"
+    assert record["hardware"].keys() == {"device", "precision", "host"}
     assert store.latest_checkpoint(STAGE.fingerprint) is None
     assert store.failure(STAGE.fingerprint) is None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import pytest
 import yaml
 
 from fairfm_core.data.preparation.prepare import prepare
+
+from ..warm.starting import warm_fairfm
 
 STUDY: dict[str, Any] = {
     "study": "small",
@@ -96,11 +97,14 @@ Fairfm = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def fairfm(tmp_path_factory: pytest.TempPathFactory) -> Fairfm:
-    """Runs the console script as a user does, in a folder of its own."""
+    """Runs the console script in a folder of its own, in a fork that has imported everything.
+
+    `test_runner.py`, `test_exits.py` and the README's journey run it in a new process, as a user.
+    """
     folder = tmp_path_factory.mktemp("cwd")
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "sweeps", *map(str, arguments)]
+        command = [*warm_fairfm(), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
 
     return run

@@ -16,6 +16,7 @@ from fairfm_core.errors import BadInput
 from sweeps import api
 from sweeps.api import Study
 
+from ..one_core import ONE_CORE
 from .conftest import NewDatabase, WriteStudy
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def example(
     done = subprocess.run(
         [sys.executable, ROOT / "docs/examples/facade.py"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | ONE_CORE,
         capture_output=True,
         text=True,
         check=False,

@@ -131,3 +131,20 @@ def test_the_command_line_ends_with_the_code_of_the_signal(
     assert errors.splitlines() == [
         "error: interrupted; finished work is kept, run the same command again to resume"
     ]
+
+
+def test_a_noted_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    raise_on_signals()
+    with interrupts_noted():
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert capfd.readouterr().err == f"{interrupts.STOPPING}\n"
+
+
+def test_a_signal_is_answered_while_stderr_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    """As it is while Ray connects, whose words about the signal are then dropped."""
+    raise_on_signals()
+    with interrupts_noted(), stderr_unless(lambda: True):
+        signal.raise_signal(signal.SIGINT)
+        os.write(2, b"a dump of the stack")
+    assert capfd.readouterr().err == f"{interrupts.STOPPING}\n"

@@ -31,7 +31,7 @@ def by_source(datasets: Iterable[PreparedData]) -> dict[str, PreparedData]:
         source = source_of(data)
         if source in named:
             raise BadInput(
-                f"{named[source].folder} and {data.folder} have the same source ({source}), so"
+                f"{named[source].place} and {data.place} have the same source ({source}), so"
                 " their patients are the same people: give only one of these folders"
             )
         named[source] = data

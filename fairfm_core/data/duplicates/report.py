@@ -30,7 +30,7 @@ def shared_images(data: PreparedData, other: PreparedData) -> pd.DataFrame:
 
     Columns as `duplicates`, and `folder`: that of the image's data set.
     """
-    frames = [each.frame[COLUMNS].assign(folder=str(each.folder)) for each in (data, other)]
+    frames = [each.frame[COLUMNS].assign(folder=each.place) for each in (data, other)]
     rows = [each.frame["row"].to_numpy(dtype=np.int64) for each in (data, other)]
     groups = picture_groups([(data, rows[0]), (other, rows[1])])
     copies = _copies(pd.concat(frames, ignore_index=True), groups)
@@ -52,11 +52,11 @@ def duplicates_text(copies: pd.DataFrame) -> list[str]:
 def shared_text(copies: pd.DataFrame, data: PreparedData, other: PreparedData) -> str:
     """What `shared_images` says, as one line."""
     if copies.empty:
-        return f"no image of {data.folder} is a copy of one in {other.folder}"
-    ours = copies[copies["folder"] == str(data.folder)]
+        return f"no image of {data.place} is a copy of one in {other.place}"
+    ours = copies[copies["folder"] == data.place]
     return (
         f"warning: {len(ours):,} images of {ours['patient_id'].nunique():,} patients are copies of "
-        f"images in {other.folder}: {_examples(copies, 'patient_id')}"
+        f"images in {other.place}: {_examples(copies, 'patient_id')}"
     )
 
 

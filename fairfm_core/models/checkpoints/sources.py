@@ -17,6 +17,7 @@ from fairfm_core.models.checkpoints.tensor_bundle import open_bundle
 from fairfm_core.models.weights.file_kinds import refuse_other_files
 from fairfm_core.models.weights.provenance import files_sha256, is_converted, read_about
 from fairfm_core.models.weights.stated import HUB_FILES
+from fairfm_core.storage.file_store import is_remote
 
 
 def located(weights: PublishedWeights) -> PublishedWeights:
@@ -27,6 +28,11 @@ def located(weights: PublishedWeights) -> PublishedWeights:
     Raises BadInput for a file that does not exist, has an unknown format, holds a model other than
     the one in the study, or has another SHA-256.
     """
+    if weights.file and is_remote(weights.file):
+        raise BadInput(
+            f"weights {weights.model}: {weights.file} is not on this machine; copy the file to a "
+            "folder that every machine sees at the same path"
+        )
     file = Path(weights.file).absolute() if weights.file else bundled_file(ZOO[weights.model])
     complete = _converted(weights, file) if is_converted(file) else _published(weights, file)
     if weights.sha256 not in (None, complete.sha256):

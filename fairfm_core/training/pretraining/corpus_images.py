@@ -74,7 +74,7 @@ def corpus_images(corpus: Corpus, datasets: Mapping[str, PreparedData], seed: in
     """
     ordered = {name: datasets[name] for name in corpus.parts}
     if len({data.image_size for data in ordered.values()}) > 1:
-        sizes = ", ".join(f"{data.folder} {data.image_size} px" for data in ordered.values())
+        sizes = ", ".join(f"{data.place} {data.image_size} px" for data in ordered.values())
         raise BadInput(
             f"corpora with different image sizes ({sizes}); prepare them with the same --size"
         )

@@ -97,6 +97,11 @@ def test_warnings_are_listed(page: Page) -> None:
     assert "7 done, 1 failed, 0 unfinished" in page.words
 
 
+def test_what_trained_the_trials_is_named(page: Page) -> None:
+    assert "<A10G>, bf16, AMD EPYC (1 trial); cpu, fp32, AMD EPYC (1 trial)" in page.words
+    assert "vit.probe: its seeds were trained on <A10G> in bf16 and cpu in fp32." in page.words
+
+
 def test_a_record_of_an_earlier_version_says_nothing_of_images(page: Page) -> None:
     assert "Not recorded by the version that ran the study." in page.words
 

@@ -238,7 +238,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 @pytest.mark.parametrize(
-    ("kind", "name"), [("evaluate", "metrics.parquet"), ("adapt", "predictions/val.parquet")]
+    ("kind", "name"), [("evaluate", "gaps.parquet"), ("adapt", "predictions/val.parquet")]
 )
 def test_a_hostile_table_runs_nothing_and_fills_no_memory(
     folder: Path, what: str, kind: str, name: str, monkeypatch: pytest.MonkeyPatch

@@ -253,7 +253,7 @@ def test_a_network_larger_than_the_memory_is_refused(
         ("study.yaml/inner", "study.yaml is a file, not a folder"),
         ("/proc/results", "/proc/results cannot be written"),
         ("n" * 300, "file name too long"),
-        ("nope://x", "results location nope://x cannot be opened"),
+        ("nope://x", "nope://x cannot be opened"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])

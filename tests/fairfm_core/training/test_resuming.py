@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.dataset import PreparedData
+from fairfm_core.errors import Leaving
 from fairfm_core.running import run_stage
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage, stages_of
@@ -206,3 +208,32 @@ def test_a_real_sigkill(phantom: PreparedData, tmp_path: Path, one_thread: None)
     for each in (whole, store):
         run_stage(stage, each, lambda row: None)
     assert results(stage, store) == results(stage, whole)
+
+
+@pytest.mark.slow
+def test_asked_to_leave_a_training_saves_its_next_step(
+    phantom: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where checkpoints are far apart, as a large network's are, nothing is lost all the same."""
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 3600.0)
+    stage = adapt_stage(phantom)
+    whole, left = open_store(str(tmp_path / "whole")), open_store(str(tmp_path / "left"))
+    run_stage(stage, whole, lambda row: None)
+    reached = (0, 0)
+    while True:
+        monkeypatch.setattr(checkpoint, "_leave", threading.Event())
+        checkpoint.leave_after_checkpoint()
+        try:
+            run_stage(stage, left, lambda row: None)
+        except Leaving:
+            assert not left.is_done(stage.kind, stage.fingerprint)
+        else:
+            break
+        content = left.latest_checkpoint(stage.fingerprint)
+        assert content is not None
+        saved = checkpoint.loaded_state(content, torch.device("cpu"), stage.fingerprint)["state"]
+        done = saved["step"], saved["epoch"]
+        assert sum(done) == sum(reached) + 1  # a step further, or an epoch closed
+        reached = done
+    assert reached[1] == TUNE["epochs"]
+    assert results(stage, left) == results(stage, whole)

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
+from sweeps.cli import cli
 from sweeps.commands.submit import study_name
-from sweeps.commands.sweep import sweep
+from sweeps.commands.sweep import failure_lines, resume_command, sweep
 from sweeps.live.board import Board
 from sweeps.planning.claims import Claims
 
@@ -94,3 +95,42 @@ def test_ctrl_c_ends_the_watching_alone(
         done = CliRunner().invoke(sweep, arguments)
     assert done.exit_code == 0
     assert done.output.splitlines()[1:] == ["no longer watching; a run goes on"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("out", None, None, ()), "--results out"),
+        (("s3://b/x", "10.0.0.1:6379", None, ()), "--results s3://b/x --address 10.0.0.1:6379"),
+        (("my out", None, 4, ("a", "b c")), "--results 'my out' --cpus 4 --only a --only 'b c'"),
+        (("s3://key:hidden@b/x", None, None, ()), "--results 's3://***@b/x'"),
+    ],
+)
+def test_the_command_that_resumes_works_where_this_one_did(
+    given: tuple[str, str | None, int | None, tuple[str, ...]], words: str
+) -> None:
+    assert resume_command(Path("study.yaml"), *given) == f"fairfm sweep run study.yaml {words}"
+
+
+def test_a_reason_is_told_once_with_its_trials() -> None:
+    lost = "pretrain: Connection refused\n[gloo/transport/tcp/pair.cc:144]"
+    failures = {f"mae.s{seed}": lost for seed in range(5)} | {"scratch.s0": "adapt: loss is nan"}
+    assert failure_lines(failures) == [
+        "  failed mae.s0, mae.s1, mae.s2 and 2 more: pretrain: Connection refused "
+        "[gloo/transport/tcp/pair.cc:144]",
+        "  failed scratch.s0: adapt: loss is nan",
+    ]
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_refused_plan_shows_no_password(
+    option: list[str], monkeypatch: pytest.MonkeyPatch, write_study: WriteStudy
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise BadInput("postgresql://ann:hunter2@db/runs?password=hunter2 is away")
+
+    monkeypatch.setattr("sweeps.status.status.study_cost", refuse)
+    done = CliRunner().invoke(cli, ["sweep", "plan", str(write_study()), *option])
+    assert isinstance(done.exception, BadInput)
+    assert "hunter2" not in done.output
+    assert ("postgresql://***@db" in done.output) == bool(option)

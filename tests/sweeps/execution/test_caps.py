@@ -22,7 +22,7 @@ def test_a_run_ends_at_a_cap_and_goes_on_with_a_higher_one(
 
     def run(caps: dict[str, Any], *options: str) -> str:
         path.write_text(yaml.safe_dump({**study_values, "matrix": matrix, "caps": caps}))
-        done = fairfm("sweep", "run", path, "--results", results, *options)
+        done = fairfm("sweep", "run", path, "--results", results, "--cpus", 1, *options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -165,7 +165,8 @@ with ray_session(None) as (cluster, watch):
         if each.status == psutil.CONN_LISTEN
     ]
     commands = " ".join(" ".join(process.cmdline()) for process in processes[1:])
-servers = [n for n in ("dashboard/dashboard.py", "monitor.py", "log_monitor.py") if n in commands]
+    unasked = ("dashboard/dashboard.py", "monitor.py", "log_monitor.py", "default_worker.py")
+    servers = [name for name in unasked if name in commands]
 left = [each.pid for each in processes[1:] if each.is_running() and each.status() != "zombie"]
 print(json.dumps([cluster.total("CPU"), listening, servers, left]))
 """

@@ -52,7 +52,9 @@ def finished(
     """The folder of the study and its results, run without interruption."""
     folder = tmp_path_factory.mktemp("searched")
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
-    done = fairfm("sweep", "run", folder / "study.yaml", "--results", folder / "results")
+    done = fairfm(
+        "sweep", "run", folder / "study.yaml", "--results", folder / "results", "--cpus", 1
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "16 of 16 trials done" in done.stdout
     assert "apparent → confirmed (expected) on validation" in done.stdout
@@ -74,7 +76,7 @@ def wait_for(results: Path, text: str, process: subprocess.Popen[str]) -> None:
 @pytest.mark.chaos  # test_journal.py cuts the journal at any byte, without Ray
 def test_killed_and_resumed_it_asks_for_the_same(finished: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    run = ["sweep", "run", str(finished / "study.yaml"), "--results", str(results)]
+    run = ["sweep", "run", str(finished / "study.yaml"), "--results", str(results), "--cpus", "1"]
     command = [sys.executable, "-m", "sweeps", *run]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -19,7 +19,7 @@ from sweeps.live.progress import Progress
 from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
 from sweeps.status.status import StudyStatus
-from sweeps.timing.work import LiveJob
+from sweeps.timing.work import LiveJob, Waits
 
 WHO = "gpu07, process 4"
 
@@ -304,3 +304,30 @@ def test_a_thousand_trials_cost_a_moment(
             progress.board()
     assert progress.board().done == 1000
     assert time.process_time() - begun < 40.0  # of 200 s; 5 s where nothing else runs
+
+
+def test_what_waits_is_news_once_and_again_when_it_changes(
+    begin: Begin, plan: StudyPlan, clock: Clock
+) -> None:
+    progress = begin()
+    progress.take_news()
+    features = next(s for s in plan.stages.values() if s.kind == "features")
+    tune = named(plan, "tune.standard.s0").stages[-2]
+    asks = {features.fingerprint: "1 CPU"}
+    first = Waits(asks, "0 of 2 CPU free", {tune.fingerprint: "1 CPU"}, ("another run (1 CPU)",))
+    for _ in range(3):
+        clock.now += 5
+        progress.work_waits(first)
+    (line,) = progress.take_news().lines
+    assert line == (
+        "waits   features probe.*.s0 (2 trials): for 1 CPU; 0 of 2 CPU free, held by another run "
+        "(1 CPU), fine-tune tune.standard.s0 (1 CPU)"
+    )
+    assert board_of(progress.heartbeat()["board"]).waits == line.removeprefix("waits   ")  # type: ignore[union-attr]
+    progress.work_waits(Waits(asks, "0 of 2 CPU free"))
+    assert not progress.take_news().lines  # not more often than each minute
+    clock.now += 60
+    progress.work_waits(Waits(asks, "0 of 2 CPU free"))
+    assert progress.take_news().lines == [f"{line.split(', held')[0]}, held by nobody"]
+    progress.work_waits(Waits())
+    assert not progress.board().waits

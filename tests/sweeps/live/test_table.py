@@ -68,3 +68,10 @@ def test_before_the_start_and_after_the_end() -> None:
     ]
     done = Board("first", 8, 8, 0, 0, seconds=75.0, left=0.0)
     assert table_lines(done, 79, 23, colour=False)[1] == "1 min 15 s so far, 0 s left"
+
+
+def test_what_waits_is_a_line_of_the_table() -> None:
+    waits = "pre-train mae mae.*: for 2 workers of 1 CPU; 1 of 2 CPU free, held by another run"
+    lines = table_lines(board(waits=waits), 79, 23, colour=False)
+    shown = next(place for place, line in enumerate(lines) if line.startswith("waits: "))
+    assert " ".join(lines[shown : shown + 2]) == f"waits: {waits}"

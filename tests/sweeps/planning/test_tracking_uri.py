@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, redacted
 from sweeps.planning.study import StudySpec, read_study
-from sweeps.planning.tracking_uri import checked_uri, redacted, sqlite_file, without_password
+from sweeps.planning.tracking_uri import checked_uri, sqlite_file, without_password
 
 SECRET = "hunter2"
 

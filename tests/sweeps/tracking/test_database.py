@@ -70,6 +70,26 @@ def test_a_kill_while_the_schema_is_made_leaves_no_half_made_database(tmp_path: 
     assert (experiment, notes) == ("1", [])
 
 
+def test_a_second_database_is_made_from_the_schema_that_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same tables and rows as from MLflow's migrations, which are run once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    prepare_database(tmp_path / "first.db", owned=True)
+    monkeypatch.setattr("sweeps.tracking.database._migrate", None)
+    prepare_database(tmp_path / "second.db", owned=True)
+    assert content(tmp_path / "second.db") == content(tmp_path / "first.db")
+    assert open_experiment(f"sqlite:///{tmp_path}/second.db", "tiny", owned=True)[1:] == ("1", [])
+
+
+def content(database: Path) -> list[Any]:
+    """Every table, index and trigger of a database, and every row that a new one has."""
+    with closing(sqlite3.connect(database)) as connection:
+        made = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2")
+        rows = [line for line in connection.iterdump() if line.startswith("INSERT")]
+        return [*made.fetchall(), *rows]
+
+
 def older(database: Path) -> str:
     """Make a database as an MLflow of some revisions ago did; returns that revision."""
     import mlflow.store.db.utils
