@@ -46,6 +46,7 @@ COMMANDS = {
         "Check, repair and clean up a results folder; find a trial's files.",
     ),
     "track": ("sweeps.commands.track:track", "Bring MLflow up to date with stored results."),
+    "cluster": ("sweeps.commands.cluster:cluster", "Start, stop and follow a Ray cluster."),
     "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),
     "doctor": (
         "sweeps.commands.doctor:doctor",
@@ -59,6 +60,8 @@ SIGNALLED = 128
 """Exit code of a command that a signal has ended, to which the signal's number is added: 130 for
 Ctrl-C (SIGINT), 143 for SIGTERM, 129 for a closed terminal (SIGHUP), 138 for SIGUSR1."""
 
+RESUME = "FAIRFM_RESUME_WITH"
+"""Variable with the command that resumes a run which another command has started."""
 
 INTERRUPTED = "interrupted; finished work is kept, run the same command again to resume"
 

@@ -18,8 +18,10 @@ if settings.get_current_profile_name() == "default":
 
 LONGEST = (
     "test_readme.py",
+    "sweeps/cluster/test_submission.py",
     "sweeps/execution/test_runner.py",
     "test_docs.py",
+    "sweeps/tracking/test_outages.py",
     "sweeps/execution/test_data_parallel_study.py",
     "test_chaos.py",
     "fairfm_core/training/pretraining/test_learning.py",

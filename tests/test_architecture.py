@@ -95,6 +95,7 @@ ORDER = {
         live
         ray_session
         execution
+        cluster
         doctor found
         api commands
     """,

@@ -1,8 +1,9 @@
-"""`fairfm sweep plan`, `run`, `status` and `logs`."""
+"""`fairfm sweep plan`, `run`, `status` and `logs`; those of a cluster are in `submit`."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections import defaultdict
@@ -13,7 +14,15 @@ from typing import TYPE_CHECKING
 import click
 
 from fairfm_core.commands.places import LocalPath
-from sweeps.cli import SOME_FAILED
+from sweeps.cli import RESUME, SOME_FAILED
+from sweeps.commands.submit import (
+    attach,
+    is_study_file,
+    place_options,
+    print_log,
+    stop,
+    submit,
+)
 
 if TYPE_CHECKING:
     from sweeps.execution.runner import RunOutcome
@@ -145,19 +154,47 @@ def _watch(summary: StudyStatus) -> bool:
 
 
 @sweep.command()
-@click.argument("trial")
+@click.argument("named", metavar="TRIAL|STUDY")
 @RESULTS
 @click.option(
     "--study", metavar="NAME", help="Study of the trial; needed if several have its name."
 )
-@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N epochs.")
+@place_options
+@click.option(
+    "--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N epochs, or lines."
+)
 @AS_JSON
-def logs(trial: str, results: str, study: str | None, tail: int | None, as_json: bool) -> None:
-    """Show what happened to a trial: its stages, their state and folders, and every epoch.
+def logs(
+    named: str,
+    results: str,
+    study: str | None,
+    cluster: Path | None,
+    address: str | None,
+    tail: int | None,
+    as_json: bool,
+) -> None:
+    """Show what happened to a trial, or what a submitted study has printed.
 
     TRIAL is its name, as `fairfm sweep status` shows it, or the fingerprint of one of its stages
-    (the first six digits are enough). A stage that has failed shows the reason.
+    (the first six digits are enough): its stages, their state and folders, and every epoch. A stage
+    that has failed shows the reason.
+
+    STUDY is the YAML file of a study that was submitted to the cluster of --cluster or --address.
     """
+    if is_study_file(named):
+        if as_json or study:
+            raise click.UsageError("--json and --study are for trials, and this is a study")
+        print_log(named, tail, cluster, address)
+        return
+    if cluster or address:
+        raise click.UsageError("a cluster has logs of studies: name a study's YAML file")
+    _print_trial_log(named, results, study, tail, as_json)
+
+
+def _print_trial_log(
+    trial: str, results: str, study: str | None, tail: int | None, as_json: bool
+) -> None:
+    """Print the stages and epochs of a trial."""
     from dataclasses import asdict
 
     from fairfm_core.artifacts import open_store
@@ -222,7 +259,7 @@ def run(
         click.echo(dry_run_text(written, results, selection))
         return
     click.echo(f"study {written.study}: {written.claim}".rstrip(": "))
-    command = resume_command(study, results, address, cpus, only)
+    command = os.environ.get(RESUME) or resume_command(study, results, address, cpus, only)
     click.echo(f"resume after any interruption with: {command}")
     chosen = None if selection.is_all else selection
     outcome = run_study(written, results, address, cpus, selection=chosen)
@@ -290,3 +327,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
         click.echo(f"MLflow: {experiment_url(outcome.uri, outcome.experiment)}")
         if is_inside(outcome.uri, open_store(results)):
             click.echo(f"  (start it with: fairfm ui --results {redacted(results)})")
+
+
+for command in (submit, attach, stop):
+    sweep.add_command(command)

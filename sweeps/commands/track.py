@@ -20,6 +20,15 @@ PORT = 5000
 FAILED = 1
 """Exit code of `fairfm ui` when its server does not run."""
 
+PORT_OPTION = click.option(
+    "--port",
+    default=PORT,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Port on 127.0.0.1.",
+)
+
 
 @click.group()
 def track() -> None:
@@ -62,11 +71,11 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
     from mlflow.exceptions import MlflowException
 
     from analysis.results.study_record import read_study_record
-    from fairfm_core.errors import redacted
     from sweeps.planning.records import RunRecord, read_pretraining_records, read_trial_records
     from sweeps.planning.tracking_uri import checked_uri, without_password
     from sweeps.tracking.destination import recorded_uri
     from sweeps.tracking.sync import sync_records
+    from sweeps.tracking.thread import reason_of
 
     spec = read_study_record(store, study)[0].spec
     target = checked_uri(uri) if uri else recorded_uri(spec.tracking.uri, store, study)
@@ -77,25 +86,40 @@ def _sync_study(store: ArtifactStore, done: Set[str], study: str, uri: str | Non
     try:
         notes = sync_records(records, done, store, study, target, objectives)
     except (MlflowException, sqlite3.OperationalError, TimeoutError) as error:
-        raise BadInput(f"MLflow at {place}: {redacted(str(error).splitlines()[0])}") from error
+        raise BadInput(f"MLflow at {place}: {reason_of(error)}") from error
     for note in notes:
         click.echo(f"{study}: {note}")
     finished = sum({trial.adapt, trial.evaluate} <= done for trial in trials)
     return f"{study}: {finished} of {len(trials)} trials written to {place}"
 
 
+@track.command("serve")
+@click.option("--results", required=True, metavar="FOLDER", help="Folder or URI of all results.")
+@click.option(
+    "--database",
+    metavar="URI",
+    help="sqlite:////FILE on a local disk, or postgresql://HOST/DATABASE.  "
+    "[default: .fairfm/mlflow.db in the home folder]",
+)
+@PORT_OPTION
+def serve_runs(results: str, database: str | None, port: int) -> None:
+    """Serve MLflow for all studies of a cluster, on its head.
+
+    Runs until a signal ends it; a server that dies is started again. It listens on 127.0.0.1, where
+    `fairfm cluster ui` reaches it through SSH. The files of runs go to mlartifacts in RESULTS. A
+    password of the database belongs into ~/.pgpass of the head.
+    """
+    from sweeps.cluster.tracking_server import keep_serving, tracking_backend
+
+    backend = tracking_backend(database, results)
+    sys.exit(keep_serving(backend, port, click.echo))
+
+
 @click.command()
 @click.option(
     "--results", default="results", show_default=True, metavar="FOLDER", help="Results folder."
 )
-@click.option(
-    "--port",
-    default=PORT,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    metavar="PORT",
-    help="Port on 127.0.0.1.",
-)
+@PORT_OPTION
 def ui(results: str, port: int) -> None:
     """Serve the MLflow UI for a results folder.
 
@@ -138,13 +162,13 @@ def _prepare(database: Path) -> None:
 
 def _serve(database: Path, port: int) -> int:
     """Serve until a signal arrives; the exit code, with one line of the server's if it failed."""
-    from sweeps.tracking.server import serve
+    from sweeps.tracking.server import backend_of, serve
 
     def ready() -> None:
         click.echo(f"MLflow on http://127.0.0.1:{port}, stop it with Ctrl-C")
 
     with tempfile.TemporaryFile("w+", errors="replace") as output:
-        code = serve(database, port, ready, output)
+        code = serve(backend_of(database), port, ready, output)
         output.seek(0)
         lines = [line.strip() for line in output if line.strip()]
     if code:

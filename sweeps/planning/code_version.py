@@ -6,11 +6,19 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+RECORDED = ".fairfm-code-version"
+"""File beside code that travels without git: the version that it had where it came from."""
 
-def code_version() -> str:
-    """The package version; in a checkout also the git commit and `+dirty` for local changes."""
+
+def code_version(folder: Path | None = None) -> str:
+    """The package version; in a checkout also the git commit and `+dirty` for local changes.
+
+    `folder` holds the code, by default that which runs.
+    """
+    folder = folder or Path(__file__).resolve().parents[2]
+    if (folder / RECORDED).is_file():
+        return (folder / RECORDED).read_text().strip()
     version = metadata.version("fairfm")
-    folder = Path(__file__).resolve().parents[1]
     try:
         commit = _git(folder, "rev-parse", "--short=12", "HEAD")
         dirty = "+dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else ""

@@ -255,7 +255,7 @@ def forget_places() -> None:
 def _exists(location: object) -> bool:
     """Whether an artifact location is anything but a local folder that is gone."""
     text = str(location)
-    if "://" in text and not text.startswith("file:"):
+    if urlsplit(text).scheme not in ("", "file"):  # such as mlflow-artifacts:/1 of a server
         return True
     with suppress(OSError, ValueError):
         return Path(unquote(urlsplit(text).path)).is_dir()

@@ -15,6 +15,7 @@ from sweeps.tracking.database import (
     forget_places,
     prepare_database,
 )
+from sweeps.tracking.disks import network_file_system
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +54,18 @@ def open_experiment(uri: str, study: str, owned: bool) -> tuple[MlflowClient, st
         forget_places()
         client = MlflowClient(uri)
         experiment, notes = _found_or_created(client, study, artifact_location(database, study))
-    return client, experiment, [*prepared, *notes]
+    return client, experiment, [*_on_network(database), *prepared, *notes]
+
+
+def _on_network(database: Path) -> list[str]:
+    """A warning about a SQLite file where locks do not hold."""
+    kind = network_file_system(database)
+    if kind is None:
+        return []
+    return [
+        f"{database} is on a network file system ({kind}), where SQLite may lose writes: give a "
+        "server with tracking.uri, or `fairfm track sync` when something lacks"
+    ]
 
 
 def open_database(database: Path, owned: bool) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from fairfm_core.stages import EpochValues
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """MLflow's limit of metrics in one call."""
+
+IDENTITY = "fairfm.fingerprint"
+"""Tag with a run's identity."""
 
 TRACKED = {
     *("loss", "val_auc", "lr", "images_per_second", "data_fraction", "memory_gb"),
@@ -54,6 +59,8 @@ class RunWriter:
         """The latest value of each metric in MLflow."""
         self._steps: dict[tuple[str, str], set[int]] = {}
         """Epochs that MLflow holds of each training metric; read on first use."""
+        self._unanswered: set[str] = set()
+        """Identities whose run was asked for without an answer: it may have been created."""
         self._repeated: list[str] = []
         """Ids of duplicates: runs with the identity of another run."""
         self._read_existing()
@@ -68,7 +75,7 @@ class RunWriter:
         runs = self._search(ViewType.ACTIVE_ONLY)
         runs.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time))
         for run in runs:
-            identity = run.data.tags["fairfm.fingerprint"]
+            identity = run.data.tags[IDENTITY]
             if identity in self._runs:
                 self._repeated.append(run.info.run_id)
                 continue
@@ -83,7 +90,7 @@ class RunWriter:
         from mlflow.entities import ViewType
 
         deleted = self._search(ViewType.DELETED_ONLY)
-        return {run.data.tags["fairfm.fingerprint"] for run in deleted}
+        return {run.data.tags[IDENTITY] for run in deleted}
 
     def _search(self, view: int) -> list[Run]:
         """All runs of the experiment that have an identity."""
@@ -93,7 +100,7 @@ class RunWriter:
             page = self._client.search_runs(
                 [self.experiment], run_view_type=view, max_results=1000, page_token=token
             )
-            runs += [run for run in page if run.data.tags.get("fairfm.fingerprint")]
+            runs += [run for run in page if run.data.tags.get(IDENTITY)]
             token = page.token
             if not token:
                 return runs
@@ -139,14 +146,30 @@ class RunWriter:
     def start(self, identity: str, name: str, kind: str, tags: Mapping[str, str]) -> str:
         """The id of this identity's run, which is created or reopened and is then RUNNING."""
         if identity not in self._runs:
-            own = {"fairfm.fingerprint": identity, "fairfm.kind": kind, "fairfm.study": self._study}
-            run = self._client.create_run(self.experiment, run_name=name, tags={**own, **tags})
-            self._runs[identity] = run.info.run_id
+            own = {IDENTITY: identity, "fairfm.kind": kind, "fairfm.study": self._study}
+            self._runs[identity] = self._created(identity, name, {**own, **tags})
         elif (self._status[identity], self._names[identity]) != ("RUNNING", name):
             self._client.update_run(self._runs[identity], status="RUNNING", name=name)
         self._names[identity] = name
         self._status[identity] = "RUNNING"
         return self._runs[identity]
+
+    def _created(self, identity: str, name: str, tags: Mapping[str, str]) -> str:
+        """The id of a new run, or of the one that an earlier attempt made without its answer.
+
+        MLflow's client would ask a second time by itself when an answer is lost, and make a second
+        run: here it asks once, and whoever calls again looks first.
+        """
+        if identity in self._unanswered:
+            wanted = f"tags.`{IDENTITY}` = '{identity}'"
+            found = self._client.search_runs([self.experiment], wanted, max_results=1)
+            if found:
+                return str(found[0].info.run_id)
+        self._unanswered.add(identity)
+        with patch.dict(os.environ, {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}):
+            run = self._client.create_run(self.experiment, run_name=name, tags=dict(tags))
+        self._unanswered.discard(identity)
+        return str(run.info.run_id)
 
     def params(self, identity: str, values: Mapping[str, str]) -> None:
         """Log the parameters that the run lacks.

@@ -1,4 +1,4 @@
-"""MLflow's own server over a results folder, which ends with the process that started it."""
+"""MLflow's own server over a database, which ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -52,21 +53,35 @@ def free_port(after: int) -> int | None:
     return next((port for port in candidates if is_free(port)), None)
 
 
-def serve(database: Path, port: int, ready: Callable[[], None], output: IO[str]) -> int:
-    """Serve a SQLite file on 127.0.0.1 until a signal ends it; the exit code.
+@dataclass(frozen=True)
+class Backend:
+    """What a server of MLflow serves."""
+
+    uri: str
+    """Of the database, with a password if it needs one."""
+    artifacts: str
+    """Folder or URI of the files of experiments that are made through the server."""
+
+
+def backend_of(database: Path) -> Backend:
+    """A SQLite file with its artifacts beside it; MLflow's own choice is the working directory."""
+    return Backend(f"sqlite:///{database}", str(database.with_name(ARTIFACTS)))
+
+
+def serve(backend: Backend, port: int, ready: Callable[[], None], output: IO[str]) -> int:
+    """Serve a database on 127.0.0.1 until a signal ends it; the exit code.
 
     Calls `ready` when the server answers. SIGINT, SIGTERM and SIGHUP end the server with all its
     processes and return 0. A server that ends by itself, or does not answer in time, returns 1.
     What it prints goes to `output`.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{database}", "--workers", "1"]
-    # Files of experiments that are made through the server; the default is the working directory.
-    command += ["--artifacts-destination", str(database.with_name(ARTIFACTS))]
+    command += ["--workers", "1", "--artifacts-destination", backend.artifacts]
     with _signals_noted() as received:
         server = subprocess.Popen(
             command,
-            env=os.environ | ENVIRONMENT,
+            # Not on the command line, which others on this machine see: it may hold a password.
+            env=os.environ | ENVIRONMENT | {"MLFLOW_BACKEND_STORE_URI": backend.uri},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -37,6 +37,12 @@ PERMANENT = {
     *("PERMISSION_DENIED", "UNAUTHENTICATED"),
 }
 """MLflow's error codes that another attempt would not change."""
+LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+IN_WORDS = {
+    "UNAUTHENTICATED": f"user and password are not accepted; set {LOGIN}",
+    "PERMISSION_DENIED": f"the user may not do this; set {LOGIN} to those of one who may write",
+}
+"""What an error code of MLflow means, where its own text is the page of an HTTP error."""
 DRIVER = re.compile(r"^\((?:\w+\.)+\w+\) ")
 """What SQLAlchemy puts before the text of a database's own error."""
 OPERATIONAL = "OperationalError"
@@ -73,6 +79,9 @@ def reason_of(error: Exception) -> str:
 
     Text of one word or none says too little without the error's type.
     """
+    known = IN_WORDS.get(getattr(error, "error_code", ""))
+    if known is not None:
+        return known
     text = redacted(" ".join(str(error).split("\n")[0].split()))
     text = DRIVER.sub("", text)[:200]
     return text if " " in text else f"{type(error).__name__}: {text}"

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from sweeps.cli import cli
+from sweeps.commands.submit import study_name
 from sweeps.commands.sweep import failure_lines, resume_command, sweep
 from sweeps.live.board import Board
 from sweeps.planning.claims import Claims
@@ -42,6 +43,25 @@ def test_watching_what_nobody_runs_ends_in_a_pipe(write_study: WriteStudy, tmp_p
 def test_watching_is_for_people(write_study: WriteStudy) -> None:
     with pytest.raises(click.UsageError, match="--watch is for people"):
         sweep.main(["status", str(write_study()), "--watch", "--json"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("named", "options", "told"),
+    [
+        ("tune.s0", ["--address", "http://127.0.0.1:9"], "a cluster has logs of studies"),
+        ("study.yaml", ["--json"], "--json and --study are for trials"),
+        ("study.yaml", ["--study", "first"], "--json and --study are for trials"),
+    ],
+)
+def test_logs_are_of_a_trial_or_of_a_study(named: str, options: list[str], told: str) -> None:
+    with pytest.raises(click.UsageError, match=told):
+        sweep.main(["logs", named, *options], standalone_mode=False)
+
+
+def test_a_submitted_study_is_named_by_its_file_or_its_name(write_study: WriteStudy) -> None:
+    assert study_name(str(write_study())) == study_name("small") == "small"
+    with pytest.raises(BadInput, match="is neither a study's file nor its name"):
+        study_name("studies/small")
 
 
 def test_a_run_is_watched_until_it_ends(

@@ -263,3 +263,16 @@ def test_a_deleted_experiment_is_restored_with_its_runs(
     assert again == experiment
     assert notes == ["experiment fairfm-tiny was deleted in MLflow: restored with its runs"]
     assert [r.info.run_id for r in client.search_runs([experiment])] == [run]
+
+
+def test_files_that_a_server_keeps_are_not_looked_for_on_the_disk(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    """An experiment made through MLflow's server names no folder of this machine."""
+    from mlflow import MlflowClient
+
+    database = tmp_path / "mlflow.db"
+    uri = new_database(database)
+    MlflowClient(uri).create_experiment("fairfm-afar", artifact_location="mlflow-artifacts:/1")
+    assert prepare_database(database, owned=False) == []
+    assert locations(database) == ["mlflow-artifacts:/1"]
