@@ -248,6 +248,7 @@ def _run_missing(
     Returns also which cap has ended the run, None if none has.
     """
     import_ray()
+    from sweeps.cluster.nodes import check_nodes
     from sweeps.execution.jobs import study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
@@ -275,6 +276,7 @@ def _run_missing(
             watch.check()
 
         wait_for_check(check)
+        check_nodes(store, plan.data_folders, check)
 
         def bundles_of(of: Mapping[str, Job]) -> dict[str, dict[str, float]]:
             asked = plan.spec.resources

@@ -236,6 +236,12 @@ class StudyPlan:
             evaluations=evaluations,
         )
 
+    @property
+    def data_folders(self) -> list[Path]:
+        """Every folder of prepared data that its stages read, each once."""
+        corpora = [folder for stage in self.stages.values() for folder in stage.corpora]
+        return list(dict.fromkeys([*(d.folder for d in self.data.values()), *map(Path, corpora)]))
+
     def data_of(self, trial: PlannedTrial) -> PreparedData:
         """The prepared data of one of its trials."""
         return next(data for data in self.data.values() if data.digest == trial.adapt.digest)

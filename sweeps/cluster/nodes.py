@@ -1,0 +1,155 @@
+"""Whether every node of a cluster sees the results and the data, asked when a run starts.
+
+The driver writes a token into the results; each node reads it, compares the data's digests and says
+which revision of the stages it would run. A node that sees something else would fail hours later,
+or quietly train on other data.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from analysis.wording import counted
+from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.data.manifest import read_manifest
+from fairfm_core.errors import BadInput
+from fairfm_core.stages import REVISIONS
+
+TOKENS = "tokens"
+"""Folder of the results that holds the tokens of runs that are starting."""
+ANSWER_SECONDS = 600.0
+"""Longest wait for a node: a process has to start there, on a machine that may be at work."""
+APPEAR_SECONDS = 30.0
+"""How long a network file system may take to show a new file on another node."""
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What every node must see."""
+
+    results: str
+    """Location of the results."""
+    token: str
+    """Name of the token, which is its content too."""
+    data: Mapping[str, str]
+    """Digest of the content by folder."""
+    revisions: Mapping[str, int]
+    """Of the stages that the driver has planned."""
+
+
+def check_nodes(store: ArtifactStore, folders: Sequence[Path], check: Callable[[], None]) -> None:
+    """Refuse a run on a cluster with a node that does not see what the driver sees.
+
+    `folders` hold prepared data. `check` is called while nodes are waited for, to end early.
+    Nothing is asked where there is one node. Raises BadInput that names the node and the reason.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) == 1:
+        return
+    asked = [node for node in nodes if node["Resources"].get("CPU", 0) > 0]
+    data = {str(folder): read_manifest(folder).digest for folder in folders}
+    with _token(store) as token:
+        faults = _faults(asked, Seen(store.location, token, data, REVISIONS), check)
+    if faults:
+        named = "; ".join(f"node {node} {fault}" for node, fault in faults[:MOST_NAMED])
+        rest = len(faults) - MOST_NAMED
+        raise BadInput(named + (f" (and {counted(rest, 'more node')})" if rest > 0 else ""))
+
+
+@contextmanager
+def _token(store: ArtifactStore) -> Iterator[str]:
+    """A new file in the results, which is gone afterwards."""
+    token = secrets.token_hex(16)
+    store.write_bytes(token.encode(), TOKENS, token)
+    try:
+        yield token
+    finally:
+        store.discard(store.path(TOKENS, token))
+
+
+def _faults(
+    nodes: Sequence[Mapping[str, Any]], seen: Seen, check: Callable[[], None]
+) -> list[tuple[str, str]]:
+    """The nodes that see something else, by name, and what they lack."""
+    names = {_ask(node["NodeID"], seen): _name(node) for node in nodes}
+    waiting, deadline, faults = list(names), time.monotonic() + ANSWER_SECONDS, []
+    while waiting and time.monotonic() < deadline:
+        check()
+        answered, waiting = ray.wait(waiting, timeout=1.0)
+        faults += [(names[one], fault) for one in answered if (fault := _answer(one))]
+    late = f"has not answered in {ANSWER_SECONDS / 60:.0f} minutes; take it out of the cluster"
+    return faults + [(names[one], late) for one in waiting]
+
+
+def _ask(node: str, seen: Seen) -> Any:
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    task = ray.remote(num_cpus=0, max_retries=1, scheduling_strategy=here)(fault_here)
+    return task.remote(seen)
+
+
+def _answer(reference: Any) -> str | None:
+    try:
+        fault: str | None = ray.get(reference)
+    except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return (
+            f"cannot run this fairfm ({lines[-1] if lines else type(error).__name__}); install the "
+            "same version on every node"
+        )
+    return fault
+
+
+def fault_here(seen: Seen) -> str | None:
+    """What this machine does not see as the driver does, and what to do; None if it sees all."""
+    if dict(seen.revisions) != REVISIONS:
+        return "has another version of fairfm; install the same version on every node"
+    if fault := _token_fault(seen):
+        return (
+            f"does not see the results in {seen.results} ({fault}); mount one file system at the "
+            "same path on every node, or give --results s3://BUCKET/FOLDER"
+        )
+    for folder, digest in seen.data.items():
+        if fault := _data_fault(folder, digest):
+            return f"{fault}; mount or copy the same prepared data there"
+    return None
+
+
+def _token_fault(seen: Seen) -> str | None:
+    """Why the token cannot be read; None if it is there."""
+    deadline = time.monotonic() + APPEAR_SECONDS
+    while True:
+        try:
+            content = open_store(seen.results).read_bytes(TOKENS, seen.token)
+        except FileNotFoundError:
+            fault = "the token of this run is not there"
+        except (OSError, BadInput) as error:
+            fault = " ".join(str(error).split())
+        else:
+            return None if content == seen.token.encode() else "the token of this run differs"
+        if time.monotonic() > deadline:
+            return fault
+        time.sleep(0.5)
+
+
+def _data_fault(folder: str, digest: str) -> str | None:
+    try:
+        found = read_manifest(Path(folder)).digest
+    except (OSError, BadInput) as error:
+        return f"has no data: {str(error).partition(';')[0]}"
+    return None if found == digest else f"has other data in {folder} (digest {found[:12]})"
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    """The name and address of a node."""
+    host, address = node["NodeManagerHostname"], node["NodeManagerAddress"]
+    return address if host == address else f"{host} ({address})"
