@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo demo-search test quick mutants chaos gpu lint types docs bench clean
+.PHONY: setup demo demo-search test quick mutants chaos gpu cluster-test lint types docs bench clean
 
 setup: $(READY)
 
@@ -32,11 +32,11 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 
 
 # The types meanwhile: on one core alone they would take as long as many tests.
 test: lint
-	$(BIN)/mypy & $(PYTEST) -m "not chaos"; tests=$$?; wait $$! && exit $$tests
+	$(BIN)/mypy & $(PYTEST) -m "not chaos and not cluster"; tests=$$?; wait $$! && exit $$tests
 
 # What to run after each change: no Ray, no server, nothing that takes more than half a second.
 quick: lint types
-	$(PYTEST) -q -m "not slow and not ray and not chaos"
+	$(PYTEST) -q -m "not slow and not ray and not chaos and not cluster"
 
 # Whether a test notices each small change of the modules behind the numbers: about twenty minutes.
 mutants: $(READY)
@@ -52,6 +52,11 @@ chaos: $(READY)
 # What can only be tried on GPUs: names each check, and why it was skipped where there is none.
 gpu: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE -q
+
+# A cluster of four hosts made of namespaces: up, a sweep whose hosts are killed, down. About ten
+# minutes; needs root, iproute2, openssh-server and rsync, or it is skipped.
+cluster-test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m cluster tests/cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .

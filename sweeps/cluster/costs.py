@@ -1,5 +1,5 @@
-"""What a cluster costs: an hour of its nodes by a price list, the most until it ends itself, and what
-is left to pay for when it is down."""
+"""What a cluster costs: an hour of its nodes by a price list, the most until it ends itself, and
+what is left to pay for when it is down."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from analysis.wording import counted
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.yaml_input import faults_of
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.yaml_text import read_yaml_lines
-from pydantic import ValidationError
 from sweeps.cluster.description import ClusterDescription, NodeType
 
 SHIPPED = Path(__file__).parents[1] / "clusters/prices.yaml"
@@ -80,8 +79,8 @@ def read_prices(path: Path | None = None) -> PriceList:
 def cluster_cost(cluster: ClusterDescription, prices: PriceList) -> ClusterCost | None:
     """The cost of a cluster; None where nothing is asked for by the hour, or prices are not known.
 
-    A head that dies takes its autoscaler along: its workers may outlive it by their own guard, which
-    counts from their own start, so that the bound holds for a head that lives.
+    The bound holds while the head lives, which ends its workers when it ends: those of a head that
+    died are ended by their own guard, which counts from their own start.
     """
     cloud = prices.of(cluster)
     if cloud is None:
@@ -110,7 +109,9 @@ def disk_gigabytes(node: NodeType) -> float:
     """Gigabytes of the disks that a node is started with."""
     aws = [each.get("Ebs", {}) for each in node.settings.get("BlockDeviceMappings", ())]
     gcp = [each.get("initializeParams", {}) for each in node.settings.get("disks", ())]
-    sizes = [each.get("VolumeSize", 0) for each in aws] + [each.get("diskSizeGb", 0) for each in gcp]
+    sizes = [each.get("VolumeSize", 0) for each in aws] + [
+        each.get("diskSizeGb", 0) for each in gcp
+    ]
     return float(sum(sizes))
 
 
@@ -135,7 +136,8 @@ def cost_lines(cost: ClusterCost, prices: PriceList) -> list[str]:
     money = prices.currency
     lines = [
         f"costs about {cost.least_hour:.2f} {money} an hour as it starts, and at most "
-        f"{cost.most_hour:.2f} with every worker (list prices of {prices.as_of:%B %Y}, spot in full)"
+        f"{cost.most_hour:.2f} with every worker (list prices of {prices.as_of:%B %Y}, spot in "
+        "full)"
     ]
     if cost.hours is None:
         return [*lines, "warning: not every node of the file ends itself: nothing bounds the cost"]
@@ -158,33 +160,44 @@ def check_cost(cost: ClusterCost | None, limit: float | None, prices: PriceList)
         )
     if cost.most > limit:
         raise BadInput(
-            f"the cluster may cost {cost.most:.0f} {prices.currency} (up to {cost.most_hour:.2f} an "
-            f"hour for {cost.hours:g} hours), above --max-cost {limit:g}; lower max_workers or the "
-            "hours of the guard"
+            f"the cluster may cost {cost.most:.0f} {prices.currency} (up to {cost.most_hour:.2f} "
+            f"an hour for {cost.hours:g} hours), above --max-cost {limit:g}; lower max_workers or "
+            "the hours of the guard"
         )
 
 
-def still_costing(cluster: ClusterDescription) -> list[str]:
+def hourly_line(
+    cluster: ClusterDescription, running: Sequence[str], prices: PriceList
+) -> str | None:
+    """What nodes of these types cost now; None where no price is known."""
+    cloud, types = prices.of(cluster), cluster.node_types
+    if cloud is None or not {*running} <= {*types}:
+        return None
+    hour = sum(node_hour(types[name], cloud) for name in running)
+    return f"costs at most {hour:.2f} {prices.currency} an hour now (list prices)"
+
+
+def still_costing(cluster: ClusterDescription) -> str:
     """What is left to pay for when a cluster is down."""
     ask = STILL.get(cluster.provider)
-    return [OTHER] if ask is None else ask(cluster)
+    return OTHER if ask is None else ask(cluster)
 
 
 OTHER = "look into the console of your provider for disks, addresses and buckets that are left"
 
 
-def _local(cluster: ClusterDescription) -> list[str]:
-    return ["nothing costs money now: the hosts are your own"]
+def _local(cluster: ClusterDescription) -> str:
+    return "nothing of it costs money: the hosts are your own"
 
 
-def _gcp(cluster: ClusterDescription) -> list[str]:
-    return [
-        "what still costs money: buckets, file systems (Filestore) and images; instances and "
-        f"their disks are gone (see: gcloud compute instances list --filter={cluster.name})"
-    ]
+def _gcp(cluster: ClusterDescription) -> str:
+    return (
+        "what still costs money: buckets, file systems (Filestore) and images; see that no "
+        f"instance is left with: gcloud compute instances list --filter={cluster.name}"
+    )
 
 
-def _aws(cluster: ClusterDescription) -> list[str]:
+def _aws(cluster: ClusterDescription) -> str:
     import boto3
 
     ec2 = boto3.client("ec2", region_name=cluster.values["provider"]["region"])
@@ -202,11 +215,11 @@ def _aws(cluster: ClusterDescription) -> list[str]:
     ]
     rest = "buckets, file systems (EFS, FSx) and snapshots"
     if not left:
-        return [f"no instance is left; what still costs money: {rest}"]
-    return [
+        return f"no instance is left; what still costs money: {rest}"
+    return (
         f"what still costs money: {counted(len(left), 'instance')} ({first_ten(left)}; a stopped "
-        f"one pays for its disk: cache_stopped_nodes: false ends them), {rest}"
-    ]
+        f"one pays for its disk, which cache_stopped_nodes: false avoids), {rest}"
+    )
 
 
 STILL = {"local": _local, "gcp": _gcp, "aws": _aws}

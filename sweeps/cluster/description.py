@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.yaml_text import YamlLines, read_yaml_lines
 
 LOCAL = "local"
-PLACEHOLDER = "<-"
-"""In a comment of our cluster files: a value that a user has to fill in."""
+LIBRARIES = {"aws": "boto3", "gcp": "googleapiclient"}
+"""What Ray imports to speak with a cloud."""
+PLACEHOLDER = re.compile(r"\b[a-z]+-0{17}\b|\S*/OWNER/\S*|<your-[a-z]+>")
+"""A value of our cluster files that a user has to replace, in a line marked `<-`."""
 ELSEWHERE = {
     "RayCluster": "kubectl apply -f",
     "RayJob": "kubectl apply -f",
     "RayService": "kubectl apply -f",
 }
-"""Kinds of Kubernetes resources, which an operator starts, with the command that hands them over."""
+"""Kinds of Kubernetes resources, which an operator starts, and the command that applies them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +55,10 @@ class NodeType:
         aws = self.settings.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
         schedule = self.settings.get("scheduling", {})
         schedule = schedule if isinstance(schedule, Mapping) else {}
-        return aws or schedule.get("preemptible", False) or (
-            schedule.get("provisioningModel") == "SPOT"
+        return (
+            aws
+            or schedule.get("preemptible", False)
+            or (schedule.get("provisioningModel") == "SPOT")
         )
 
 
@@ -129,8 +134,9 @@ def read_cluster(path: Path) -> ClusterDescription:
 def _check_provider(path: Path, values: Mapping[str, Any]) -> None:
     from ray.autoscaler._private.providers import _NODE_PROVIDERS
 
-    provider = values.get("provider")
-    kind = provider.get("type") if isinstance(provider, dict) else None
+    written = values.get("provider")
+    provider: Mapping[str, Any] = written if isinstance(written, dict) else {}
+    kind = provider.get("type")
     if not isinstance(kind, str):
         raise BadInput(
             f"{path} is no cluster file: it names no provider, such as provider: {{type: aws}}; "
@@ -142,18 +148,28 @@ def _check_provider(path: Path, values: Mapping[str, Any]) -> None:
             f"{path}: provider.type {kind!r} is unknown{did_you_mean(kind, known)}; known: "
             f"{', '.join(known)}"
         )
+    _check_library(path, kind)
     needed = [key for key in ("head_ip", "worker_ips") if key not in provider]
-    if kind == LOCAL and needed and "coordinator_address" not in provider:
+    if needed and kind == LOCAL and "coordinator_address" not in provider:
         raise BadInput(f"{path}: provider lacks {' and '.join(needed)}; name the hosts")
 
 
+def _check_library(path: Path, kind: str) -> None:
+    """Refuse a cloud whose library is not installed, at which Ray would fail with a traceback."""
+    library = LIBRARIES.get(kind)
+    if library is not None and find_spec(library) is None:
+        raise BadInput(
+            f"{path} is for {kind}, which needs the package {library}; install it with: "
+            "pip install 'fairfm[cluster]'"
+        )
+
+
 def _check_placeholders(path: Path) -> None:
-    """Refuse a value that our file left to its user: one made of zeros, or in angle brackets."""
+    """Refuse what our cluster files leave to their user."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        value, mark, _ = line.partition(PLACEHOLDER)
-        if mark and re.search(r"-0{8,}|<[a-z][^>]*>", value):
-            text = value.rpartition("#")[0].strip()
-            raise BadInput(f"{path}: line {number} is not filled in ({text}); write your own value")
+        written = line.partition("#")[0]
+        if found := PLACEHOLDER.search(written):
+            raise BadInput(f"{path}: line {number} still has {found[0]}; write your own value")
 
 
 def _checked(path: Path, values: dict[str, Any], lines: YamlLines) -> dict[str, Any]:

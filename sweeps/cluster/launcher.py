@@ -34,6 +34,21 @@ def start_cluster(cluster: ClusterDescription, out: TextIO) -> ClusterState:
     return _joined(cluster, out) if cluster.is_local else cluster_state(cluster)
 
 
+def check_idle(cluster: ClusterDescription) -> None:
+    """Raise BadInput if something runs on the cluster: starting it again would restart its Ray."""
+    try:
+        nodes = cluster_state(cluster).nodes
+    except BadInput:
+        return  # it is not up
+    used = sum(sum(node.used.values()) for node in nodes)
+    if used:
+        raise BadInput(
+            f"cluster {cluster.name} is up and at work ({used:g} CPUs and GPUs in use), and would "
+            "be restarted; wait until it is idle (fairfm cluster status), or give --restart: a "
+            "sweep goes on when it is started again"
+        )
+
+
 def stop_cluster(cluster: ClusterDescription, out: TextIO) -> dict[str, str]:
     """Stop every node; returns the hosts of a local cluster on which Ray may still run, and why."""
     _remember_head(cluster)

@@ -18,10 +18,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from analysis.wording import counted
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.manifest import read_manifest
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.stages import REVISIONS
 
 TOKENS = "tokens"
@@ -30,7 +29,7 @@ ANSWER_SECONDS = 600.0
 """Longest wait for a node: a process has to start there, on a machine that may be at work."""
 APPEAR_SECONDS = 30.0
 """How long a network file system may take to show a new file on another node."""
-MOST_NAMED = 3
+SAME_VERSION = "install the same version on every node"
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,14 @@ class Seen:
     """Of the stages that the driver has planned."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong on a node: the words before its name and behind it."""
+
+    what: str
+    remedy: str
+
+
 def check_nodes(store: ArtifactStore, folders: Sequence[Path], check: Callable[[], None]) -> None:
     """Refuse a run on a cluster with a node that does not see what the driver sees.
 
@@ -61,9 +68,14 @@ def check_nodes(store: ArtifactStore, folders: Sequence[Path], check: Callable[[
     with _token(store) as token:
         faults = _faults(asked, Seen(store.location, token, data, REVISIONS), check)
     if faults:
-        named = "; ".join(f"node {node} {fault}" for node, fault in faults[:MOST_NAMED])
-        rest = len(faults) - MOST_NAMED
-        raise BadInput(named + (f" (and {counted(rest, 'more node')})" if rest > 0 else ""))
+        raise BadInput("; ".join(dict.fromkeys(_sentences(faults))))
+
+
+def _sentences(faults: Sequence[tuple[str, Fault]]) -> Iterator[str]:
+    """What is wrong, with the nodes of which it is true."""
+    for _, fault in faults:
+        nodes = sorted(node for node, other in faults if other == fault)
+        yield f"{fault.what} node {first_ten(nodes)}{fault.remedy}"
 
 
 @contextmanager
@@ -79,7 +91,7 @@ def _token(store: ArtifactStore) -> Iterator[str]:
 
 def _faults(
     nodes: Sequence[Mapping[str, Any]], seen: Seen, check: Callable[[], None]
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, Fault]]:
     """The nodes that see something else, by name, and what they lack."""
     names = {_ask(node["NodeID"], seen): _name(node) for node in nodes}
     waiting, deadline, faults = list(names), time.monotonic() + ANSWER_SECONDS, []
@@ -87,7 +99,9 @@ def _faults(
         check()
         answered, waiting = ray.wait(waiting, timeout=1.0)
         faults += [(names[one], fault) for one in answered if (fault := _answer(one))]
-    late = f"has not answered in {ANSWER_SECONDS / 60:.0f} minutes; take it out of the cluster"
+    late = Fault(
+        f"no answer in {ANSWER_SECONDS / 60:.0f} minutes from", "; take it out of the cluster"
+    )
     return faults + [(names[one], late) for one in waiting]
 
 
@@ -97,31 +111,28 @@ def _ask(node: str, seen: Seen) -> Any:
     return task.remote(seen)
 
 
-def _answer(reference: Any) -> str | None:
+def _answer(reference: Any) -> Fault | None:
     try:
-        fault: str | None = ray.get(reference)
+        fault: Fault | None = ray.get(reference)
     except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return (
-            f"cannot run this fairfm ({lines[-1] if lines else type(error).__name__}); install the "
-            "same version on every node"
-        )
+        reason = lines[-1] if lines else type(error).__name__
+        return Fault("this fairfm does not run on", f" ({reason}); {SAME_VERSION}")
     return fault
 
 
-def fault_here(seen: Seen) -> str | None:
+def fault_here(seen: Seen) -> Fault | None:
     """What this machine does not see as the driver does, and what to do; None if it sees all."""
     if dict(seen.revisions) != REVISIONS:
-        return "has another version of fairfm; install the same version on every node"
-    if fault := _token_fault(seen):
-        return (
-            f"does not see the results in {seen.results} ({fault}); mount one file system at the "
-            "same path on every node, or give --results s3://BUCKET/FOLDER"
+        return Fault("another version of fairfm is on", f"; {SAME_VERSION}")
+    if reason := _token_fault(seen):
+        return Fault(
+            f"results {seen.results} are not seen by",
+            f" ({reason}); mount one file system at the same path on every node, or give "
+            "--results s3://BUCKET/FOLDER",
         )
-    for folder, digest in seen.data.items():
-        if fault := _data_fault(folder, digest):
-            return f"{fault}; mount or copy the same prepared data there"
-    return None
+    faults = (_data_fault(folder, digest) for folder, digest in seen.data.items())
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def _token_fault(seen: Seen) -> str | None:
@@ -141,12 +152,15 @@ def _token_fault(seen: Seen) -> str | None:
         time.sleep(0.5)
 
 
-def _data_fault(folder: str, digest: str) -> str | None:
+def _data_fault(folder: str, digest: str) -> Fault | None:
+    remedy = "; mount or copy the same prepared data there"
     try:
         found = read_manifest(Path(folder)).digest
     except (OSError, BadInput) as error:
-        return f"has no data: {str(error).partition(';')[0]}"
-    return None if found == digest else f"has other data in {folder} (digest {found[:12]})"
+        return Fault(f"data {folder} are not seen by", f" ({str(error).partition(';')[0]}){remedy}")
+    if found == digest:
+        return None
+    return Fault(f"other data than here are in {folder} on", f" (digest {found[:12]}){remedy}")
 
 
 def _name(node: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
-"""Hosts of one's own (`provider: {type: local}`), reached by SSH: Ray's launcher starts Ray on them,
-and stops it on the head alone."""
+"""Hosts of one's own (`provider: {type: local}`), reached by SSH: Ray's launcher starts Ray on all
+of them, and stops it on the head alone."""
 
 from __future__ import annotations
 

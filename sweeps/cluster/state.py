@@ -60,7 +60,9 @@ def read_state(fields: Mapping[str, Any]) -> ClusterState:
     return ClusterState(
         nodes=tuple(ClusterNode(**node) for node in fields["nodes"]),
         starting=tuple(Counted(each["count"], each["type"]) for each in fields["starting"]),
-        waiting=tuple(Counted(each["count"], _bundle(each["bundle"])) for each in fields["waiting"]),
+        waiting=tuple(
+            Counted(each["count"], _bundle(each["bundle"])) for each in fields["waiting"]
+        ),
     )
 
 

@@ -13,6 +13,12 @@ from sweeps.cli import SOME_FAILED
 
 CLUSTER = click.argument("file", type=click.Path(path_type=Path))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+PRICES = click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Price list of your own, written as sweeps/clusters/prices.yaml.",
+)
 
 
 @click.group()
@@ -25,19 +31,42 @@ def cluster() -> None:
 
 @cluster.command()
 @CLUSTER
-def up(file: Path) -> None:
-    """Start a cluster, or bring a running one up to date."""
-    from sweeps.cluster.description import read_cluster
-    from sweeps.cluster.launcher import start_cluster
+@PRICES
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="AMOUNT",
+    help="Refuse a cluster that may cost more before every node ends itself.",
+)
+@click.option("--restart", is_flag=True, help="Restart Ray although something runs on it.")
+def up(file: Path, prices: Path | None, max_cost: float | None, restart: bool) -> None:
+    """Start a cluster, or bring one that runs up to date.
 
-    description = read_cluster(file)
+    Ray restarts; a cluster on which something runs is left alone unless --restart is given. Shows
+    what the cluster costs.
+    """
+    from sweeps.cluster.costs import check_cost, cluster_cost, cost_lines, read_prices
+    from sweeps.cluster.description import read_cluster
+    from sweeps.cluster.launcher import check_idle, start_cluster
+
+    description, price_list = read_cluster(file), read_prices(prices)
+    cost = cluster_cost(description, price_list)
+    check_cost(cost, max_cost, price_list)
+    if not restart:
+        check_idle(description)
+    for line in () if cost is None else cost_lines(cost, price_list):
+        click.echo(line)
     click.echo(start_cluster(description, sys.stdout).text(description.name))
 
 
 @cluster.command()
 @CLUSTER
 def down(file: Path) -> None:
-    """Stop every node of a cluster, and say what still costs money."""
+    """Stop every node of a cluster, and say what still costs money.
+
+    Exits with 1 if Ray may still run on a host.
+    """
+    from sweeps.cluster.costs import still_costing
     from sweeps.cluster.description import read_cluster
     from sweeps.cluster.launcher import stop_cluster
 
@@ -45,19 +74,27 @@ def down(file: Path) -> None:
     left = stop_cluster(description, sys.stdout)
     for host, reason in left.items():
         click.echo(f"warning: Ray may still run on {host} ({reason})", err=True)
+    click.echo(f"cluster {description.name} is {'not all ' if left else ''}down")
+    click.echo(still_costing(description))
     if left:
         sys.exit(SOME_FAILED)
-    click.echo(f"cluster {description.name} is down")
 
 
 @cluster.command()
 @CLUSTER
+@PRICES
 @AS_JSON
-def status(file: Path, as_json: bool) -> None:
-    """Show the nodes of a cluster, what each has and does, and what waits for more."""
+def status(file: Path, prices: Path | None, as_json: bool) -> None:
+    """Show the nodes of a cluster, what each has and does, what waits for more, and the cost."""
+    from sweeps.cluster.costs import hourly_line, read_prices
     from sweeps.cluster.description import read_cluster
     from sweeps.cluster.launcher import cluster_state
 
-    description = read_cluster(file)
+    description, price_list = read_cluster(file), read_prices(prices)
     state = cluster_state(description)
-    click.echo(json.dumps(asdict(state), indent=1) if as_json else state.text(description.name))
+    if as_json:
+        click.echo(json.dumps(asdict(state), indent=1))
+        return
+    click.echo(state.text(description.name))
+    if line := hourly_line(description, [node.type for node in state.nodes], price_list):
+        click.echo(line)

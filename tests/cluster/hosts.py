@@ -28,7 +28,17 @@ ADDRESSES = {LAPTOP: "10.77.0.10", HEAD: "10.77.0.11", FIRST: "10.77.0.12", SECO
 NEEDED = ("ip", "nsenter", "rsync", "setpriv", "ssh-keygen", "unshare", "/usr/sbin/sshd")
 MORTAL = ("setpriv", "--pdeathsig", "KILL")
 """Makes a command end with this process."""
-HOST = "unshare --mount --pid --uts --net --ipc --fork --kill-child --mount-proc".split()
+HOST = [
+    "unshare",
+    "--mount",
+    "--pid",
+    "--uts",
+    "--net",
+    "--ipc",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+]
 SECONDS = 60.0
 """Longest wait for a host's SSH server."""
 BIN = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -246,7 +256,9 @@ def _await_ssh(host: Host, folder: Path) -> None:
     key = f"ssh -i {SHARED}/keys/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     line = f"test -e {SHARED}/keys/key && {key} -o ConnectTimeout=5 {host.address} true"
     _await(
-        lambda: subprocess.run(host.command(line), capture_output=True, check=False).returncode == 0,
+        lambda: (
+            subprocess.run(host.command(line), capture_output=True, check=False).returncode == 0
+        ),
         f"{host.name} cannot be reached by SSH: {log.read_text()}",
     )
 

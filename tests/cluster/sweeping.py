@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,11 +55,16 @@ class Desk:
         self.hosts[HEAD].run(f"ray job submit --no-wait --submission-id {attempt} -- {command}")
 
     def ended(self, attempt: str) -> str:
-        """How a submitted run has ended: its status and its log."""
-        head = self.hosts[HEAD]
-        end = ("SUCCEEDED", "FAILED", "STOPPED")
-        until(lambda: any(e in head.run(f"ray job status {attempt}", check=False) for e in end))
-        return head.run(f"ray job status {attempt}; ray job logs {attempt}")
+        """How a submitted run has ended, and its log."""
+        head, said = self.hosts[HEAD], ""
+
+        def over() -> bool:
+            nonlocal said
+            said = head.run(f"ray job status {attempt}", check=False)
+            return re.search(r"Job '\w+' (failed|succeeded|was stopped)", said) is not None
+
+        until(over, every=5.0)
+        return said + head.run(f"ray job logs {attempt}")
 
     def finished(self) -> set[str]:
         """The adaptations that are done."""
@@ -74,19 +80,21 @@ def furnish(hosts: Hosts) -> Desk:
     # The hosts see this checkout and its interpreter, and have no network to install from.
     values["file_mounts"], values["setup_commands"] = {}, ["python -c 'import sweeps'"]
     for name in ("head_start_ray_commands", "worker_start_ray_commands"):
-        values[name] = [line.replace("ray start", "ray start --num-cpus=1") for line in values[name]]
+        values[name] = [
+            line.replace("ray start", "ray start --num-cpus=1") for line in values[name]
+        ]
     (hosts.shared / "onprem.yaml").write_text(yaml.safe_dump(values))
     (hosts.shared / "study.yaml").write_text(yaml.safe_dump(STUDY_VALUES))
     prepare("phantom", "unfair", hosts.shared / "data", 32, patients=150)
     return Desk(hosts)
 
 
-def until(happened: Callable[[], bool]) -> None:
+def until(happened: Callable[[], bool], every: float = 0.5) -> None:
     """Wait until something has happened."""
     deadline = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.5)
+        time.sleep(every)
 
 
 def predictions(results: Path) -> dict[str, bytes]:

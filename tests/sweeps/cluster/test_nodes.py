@@ -1,0 +1,114 @@
+"""A run is refused when a node of its cluster sees something else than the driver."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.data.manifest import read_manifest
+from fairfm_core.errors import BadInput
+from fairfm_core.stages import REVISIONS
+from sweeps.cluster import nodes
+from sweeps.cluster.nodes import TOKENS, Seen, check_nodes, fault_here
+
+TOKEN = "0123"
+
+
+@pytest.fixture
+def seen(tmp_path: Path, phantom_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """What a driver sees, in results of this test."""
+    monkeypatch.setattr(nodes, "APPEAR_SECONDS", 0.0)
+    results = str(tmp_path / "results")
+    open_store(results).write_bytes(TOKEN.encode(), TOKENS, TOKEN)
+    digest = read_manifest(phantom_folder).digest
+    return Seen(results, TOKEN, {str(phantom_folder): digest}, REVISIONS)
+
+
+def test_the_same_results_and_data_are_no_fault(seen: Seen) -> None:
+    assert fault_here(seen) is None
+
+
+def test_a_token_that_is_not_there_is_a_fault(seen: Seen) -> None:
+    fault = fault_here(replace(seen, token="4567"))
+    assert fault is not None
+    assert fault.what == f"results {seen.results} are not seen by"
+    assert "the token of this run is not there" in fault.remedy
+
+
+def test_a_token_with_another_content_is_a_fault(seen: Seen) -> None:
+    open_store(seen.results).write_bytes(b"another", TOKENS, TOKEN)
+    fault = fault_here(seen)
+    assert fault is not None
+    assert "differs" in fault.remedy
+
+
+def test_results_that_cannot_be_opened_are_a_fault(seen: Seen, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    fault = fault_here(replace(seen, results=str(tmp_path / "file")))
+    assert fault is not None
+    assert "is a file, not a folder" in fault.remedy
+
+
+def test_data_that_are_not_there_are_a_fault(seen: Seen, tmp_path: Path) -> None:
+    fault = fault_here(replace(seen, data={str(tmp_path / "gone"): "0" * 20}))
+    assert fault is not None
+    assert fault.what.endswith("/gone are not seen by")
+    assert "does not exist" in fault.remedy
+
+
+def test_other_data_at_the_same_path_are_a_fault(seen: Seen) -> None:
+    (folder,) = seen.data
+    fault = fault_here(replace(seen, data={folder: "0" * 20}))
+    assert fault is not None
+    assert fault.what == f"other data than here are in {folder} on"
+
+
+def test_another_revision_of_the_stages_is_a_fault(seen: Seen) -> None:
+    fault = fault_here(replace(seen, revisions={**REVISIONS, "adapt": 0}))
+    assert fault is not None
+    assert fault.what == "another version of fairfm is on"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two nodes of a Ray."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made.add_node(num_cpus=1)
+    ray.init(address=made.address, log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+class Elsewhere(ArtifactStore):
+    """A store whose location means something else on other nodes."""
+
+    def write_bytes(self, content: bytes, *parts: str) -> None:
+        super().write_bytes(content, *parts)
+        shutil.move(self.path(*parts), self.path("hidden"))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_every_node_is_asked_and_named(
+    cluster: Cluster, tmp_path: Path, phantom_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[None] = []
+    store = open_store(str(tmp_path / "results"))
+    check_nodes(store, [phantom_folder], lambda: checks.append(None))
+    assert checks, "nobody could have ended the wait"
+    assert not store.files(TOKENS)
+
+    other = Elsewhere(store.filesystem, store.root, store.location)
+    with pytest.raises(BadInput) as refused:
+        check_nodes(other, [phantom_folder], lambda: None)
+    address = ray.nodes()[0]["NodeManagerAddress"]
+    assert f"results {store.location} are not seen by node " in str(refused.value)
+    assert str(refused.value).count(address) == 2
