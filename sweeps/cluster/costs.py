@@ -21,7 +21,7 @@ from sweeps.cluster.description import ClusterDescription, NodeType
 SHIPPED = Path(__file__).parents[1] / "clusters/prices.yaml"
 HOURS_OF_A_MONTH = 730
 GUARD = re.compile(r"shutdown\s+-[hP]\s+\+(\d+)")
-"""How a node of AWS is told at its start to end itself after so many minutes."""
+"""The command by which a node of AWS ends itself so many minutes after its start."""
 
 
 class CloudPrices(Frozen):

@@ -47,7 +47,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Fault:
+class NodeFault:
     """What is wrong on a node: the words before its name and behind it."""
 
     what: str
@@ -71,7 +71,7 @@ def check_nodes(store: ArtifactStore, folders: Sequence[Path], check: Callable[[
         raise BadInput("; ".join(dict.fromkeys(_sentences(faults))))
 
 
-def _sentences(faults: Sequence[tuple[str, Fault]]) -> Iterator[str]:
+def _sentences(faults: Sequence[tuple[str, NodeFault]]) -> Iterator[str]:
     """What is wrong, with the nodes of which it is true."""
     for _, fault in faults:
         nodes = sorted(node for node, other in faults if other == fault)
@@ -91,7 +91,7 @@ def _token(store: ArtifactStore) -> Iterator[str]:
 
 def _faults(
     nodes: Sequence[Mapping[str, Any]], seen: Seen, check: Callable[[], None]
-) -> list[tuple[str, Fault]]:
+) -> list[tuple[str, NodeFault]]:
     """The nodes that see something else, by name, and what they lack."""
     names = {_ask(node["NodeID"], seen): _name(node) for node in nodes}
     waiting, deadline, faults = list(names), time.monotonic() + ANSWER_SECONDS, []
@@ -99,7 +99,7 @@ def _faults(
         check()
         answered, waiting = ray.wait(waiting, timeout=1.0)
         faults += [(names[one], fault) for one in answered if (fault := _answer(one))]
-    late = Fault(
+    late = NodeFault(
         f"no answer in {ANSWER_SECONDS / 60:.0f} minutes from", "; take it out of the cluster"
     )
     return faults + [(names[one], late) for one in waiting]
@@ -111,22 +111,22 @@ def _ask(node: str, seen: Seen) -> Any:
     return task.remote(seen)
 
 
-def _answer(reference: Any) -> Fault | None:
+def _answer(reference: Any) -> NodeFault | None:
     try:
-        fault: Fault | None = ray.get(reference)
+        fault: NodeFault | None = ray.get(reference)
     except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
-        return Fault("this fairfm does not run on", f" ({reason}); {SAME_VERSION}")
+        return NodeFault("this fairfm does not run on", f" ({reason}); {SAME_VERSION}")
     return fault
 
 
-def fault_here(seen: Seen) -> Fault | None:
+def fault_here(seen: Seen) -> NodeFault | None:
     """What this machine does not see as the driver does, and what to do; None if it sees all."""
     if dict(seen.revisions) != REVISIONS:
-        return Fault("another version of fairfm is on", f"; {SAME_VERSION}")
+        return NodeFault("another version of fairfm is on", f"; {SAME_VERSION}")
     if reason := _token_fault(seen):
-        return Fault(
+        return NodeFault(
             f"results {seen.results} are not seen by",
             f" ({reason}); mount one file system at the same path on every node, or give "
             "--results s3://BUCKET/FOLDER",
@@ -152,15 +152,17 @@ def _token_fault(seen: Seen) -> str | None:
         time.sleep(0.5)
 
 
-def _data_fault(folder: str, digest: str) -> Fault | None:
+def _data_fault(folder: str, digest: str) -> NodeFault | None:
     remedy = "; mount or copy the same prepared data there"
     try:
         found = read_manifest(Path(folder)).digest
     except (OSError, BadInput) as error:
-        return Fault(f"data {folder} are not seen by", f" ({str(error).partition(';')[0]}){remedy}")
+        return NodeFault(
+            f"data {folder} are not seen by", f" ({str(error).partition(';')[0]}){remedy}"
+        )
     if found == digest:
         return None
-    return Fault(f"other data than here are in {folder} on", f" (digest {found[:12]}){remedy}")
+    return NodeFault(f"other data than here are in {folder} on", f" (digest {found[:12]}){remedy}")
 
 
 def _name(node: Mapping[str, Any]) -> str:
