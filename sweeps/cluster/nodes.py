@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import NodeDiedError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fairfm_core.artifacts import ArtifactStore, open_store
@@ -114,6 +115,8 @@ def _ask(node: str, seen: Seen) -> Any:
 def _answer(reference: Any) -> NodeFault | None:
     try:
         fault: NodeFault | None = ray.get(reference)
+    except (NodeDiedError, TaskUnschedulableError):
+        return None  # it has left the cluster meanwhile
     except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__

@@ -84,21 +84,17 @@ def told(line: str) -> str:
 
 def reason_of(said: Sequence[str]) -> str:
     """Why a command of Ray has failed, from the lines that it printed."""
-    lines: list[str] = []
+    reason, command = "no reason was given", ""
     for line in map(str.strip, said):
         if line.startswith(END):
             break
-        if line:
-            lines.append(line)
-    if not lines:
-        return "no reason was given"
-    steps = [place for place, line in enumerate(lines) if STEP.match(line)]
-    if not steps:
-        return lines[-1]
-    found = STEP.match(lines[steps[-1]])
-    assert found is not None
-    inside = lines[steps[-1] + 1 :]
-    return f"{inside[-1] if inside else 'no reason was given'} (in the setup command {found[1]!r})"
+        if found := STEP.match(line):
+            reason, command = "no reason was given", f" (in the setup command {found[1]!r})"
+        elif NEXT.match(line):
+            reason, command = line, ""
+        elif line:
+            reason = line
+    return reason + command
 
 
 def _environment(cluster: ClusterDescription) -> dict[str, str]:

@@ -88,6 +88,7 @@ def test_advice_to_use_other_commands_is_left_out(
         ([], "no reason was given"),
         (["Checking AWS environment settings", "Unable to locate credentials"], "Unable to locate"),
         (["(0/1) false", "Failed to setup head node."], "no reason was given (in the setup"),
+        (["(0/1) true", "[7/7] Starting the Ray runtime", "ray: not found"], "ray: not found"),
     ],
 )
 def test_the_last_words_are_the_reason(said: list[str], reason: str) -> None:
