@@ -262,7 +262,9 @@ def test_tests_are_laid_out_as_the_source() -> None:
     assert not sorted(str(folder) for folder in folders if not (ROOT / folder).is_dir())
 
 
-@pytest.mark.parametrize("command", ["--help", "data --help", "sweep --help", "pareto --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "data --help", "sweep --help", "pareto --help", "cluster --help"]
+)
 def test_help_loads_no_heavy_library(command: str) -> None:
     code = (
         "import sys; from sweeps.cli import cli\n"

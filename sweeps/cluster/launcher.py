@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -64,9 +65,8 @@ def cluster_state(cluster: ClusterDescription) -> ClusterState:
     found = [line for line in said if line.startswith(on_head.MARK)]
     if not found:
         raise BadInput(
-            f"the head of cluster {cluster.name} answers, and no Ray runs on it "
-            f"({said[-1].strip() if said else 'it says nothing'}); start it with: "
-            f"fairfm cluster up {cluster.path}"
+            f"the head of cluster {cluster.name} answers, and no Ray does on it "
+            f"({_last(said)}); start it with: fairfm cluster up {cluster.path}"
         )
     return read_state(json.loads(found[-1].removeprefix(on_head.MARK)))
 
@@ -83,18 +83,17 @@ def on_the_head(cluster: ClusterDescription, line: str) -> list[str]:
     if not done:
         raise BadInput(
             f"cluster {cluster.name} has no head that answers "
-            f"({said[-1].strip() if said else 'Ray gives no reason'}); start it with: "
-            f"fairfm cluster up {cluster.path}"
+            f"({_last(said)}); start it with: fairfm cluster up {cluster.path}"
         )
     return said
 
 
 def _joined(cluster: ClusterDescription, out: TextIO) -> ClusterState:
     """The state when every host of a local cluster has joined; BadInput names those that do not."""
-    asked = set(cluster.worker_addresses[: cluster.values["max_workers"]])
-    deadline = time.monotonic() + JOIN_SECONDS
-    said: set[str] = set()
-    while absent := sorted(asked - (state := cluster_state(cluster)).addresses):
+    workers, deadline = cluster.worker_addresses, time.monotonic() + JOIN_SECONDS
+    wanted = sum(each.least for each in cluster.worker_types)
+    said: list[str] = []
+    while len(workers) - len(absent := _absent(workers, state := cluster_state(cluster))) < wanted:
         if lost := unreachable_workers(cluster, absent):
             host, reason = next(iter(lost.items()))
             raise BadInput(
@@ -108,11 +107,21 @@ def _joined(cluster: ClusterDescription, out: TextIO) -> ClusterState:
                 f"minutes; why, says: ray exec {cluster.path} "
                 "'tail -n 50 /tmp/ray/session_latest/logs/monitor*'"
             )
-        if {*absent} != said:
+        if absent != said:
             print(f"  waiting for {first_ten(absent)}", file=out, flush=True)
-            said = {*absent}
+            said = absent
         time.sleep(POLL_SECONDS)
     return state
+
+
+def _last(said: Sequence[str]) -> str:
+    """The first sentence of the last line."""
+    return said[-1].strip().partition(". ")[0] if said else "it says nothing"
+
+
+def _absent(workers: Sequence[str], state: ClusterState) -> list[str]:
+    """The hosts that have not joined."""
+    return [each for each in workers if each not in state.addresses]
 
 
 def _remember_head(cluster: ClusterDescription) -> None:
