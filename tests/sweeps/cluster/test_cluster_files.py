@@ -10,6 +10,11 @@ import yaml
 from ray.autoscaler._private.kuberay.autoscaling_config import (
     _derive_autoscaling_config_from_ray_cr,
 )
+from ray.autoscaler.v2.event_logger import AutoscalerEventLogger as EventLogger
+from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+from ray.autoscaler.v2.utils import ResourceRequestUtil
+from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
 
 from sweeps.cluster.costs import guard_hours
 from sweeps.cluster.description import ClusterDescription, read_cluster, shipped
@@ -49,13 +54,32 @@ def test_workers_carry_gpus_and_the_head_runs_no_stage(name: str, read: Any) -> 
 
 @pytest.mark.parametrize("name", CLOUDS)
 def test_spot_machines_are_started_first_and_others_take_over(name: str, read: Any) -> None:
+    """Asked of Ray's own scheduler, which is the autoscaler of clouds."""
     cluster: ClusterDescription = read(name)
-    spot, other = cluster.node_types["gpu_spot"], cluster.node_types["gpu_on_demand"]
-    assert spot.is_spot
-    assert not other.is_spot
-    assert spot.resources == other.resources
-    types = cluster.values["available_node_types"]
-    assert types["gpu_spot"]["priority"] > types["gpu_on_demand"]["priority"]
+    assert cluster.node_types["gpu_spot"].is_spot
+    assert not cluster.node_types["gpu_on_demand"].is_spot
+    assert launched(cluster, {}) == {"gpu_spot": 3}
+    assert launched(cluster, {"gpu_spot": 0.0}) == {"gpu_spot": 1, "gpu_on_demand": 2}
+
+
+def launched(cluster: ClusterDescription, available: dict[str, float]) -> dict[str, int]:
+    """The workers that Ray starts for three stages with a GPU each, `min_workers` among them.
+
+    `available` are the types that could not be started a moment ago.
+    """
+    types = AutoscalingConfig(dict(cluster.values), skip_content_hash=True).get_node_type_configs()
+    stage = ResourceRequestUtil.make({"GPU": 1.0, "CPU": 4.0})
+    request = SchedulingRequest(
+        node_type_configs=types,
+        max_num_nodes=cluster.values["max_workers"] + 1,
+        resource_requests=[ResourceRequestByCount(request=stage, count=3)],
+        recoverable_resource_availabilities=available,
+        disable_launch_config_check=True,
+    )
+    reply = ResourceDemandScheduler(EventLogger(None)).schedule(request)
+    counts = {each.instance_type: each.count for each in reply.to_launch}
+    counts.pop("head", None)
+    return counts
 
 
 @pytest.mark.parametrize("name", CLOUDS)
