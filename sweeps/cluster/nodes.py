@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,13 +81,16 @@ def _sentences(faults: Sequence[tuple[str, NodeFault]]) -> Iterator[str]:
 
 @contextmanager
 def _token(store: ArtifactStore) -> Iterator[str]:
-    """A new file in the results, which is gone afterwards."""
+    """A new file in the results, which is gone afterwards, with its folder on a disk."""
     token = secrets.token_hex(16)
     store.write_bytes(token.encode(), TOKENS, token)
     try:
         yield token
     finally:
         store.discard(store.path(TOKENS, token))
+        if store.is_local:
+            with suppress(OSError):  # another run is starting
+                Path(store.path(TOKENS)).rmdir()
 
 
 def _faults(
