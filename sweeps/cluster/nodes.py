@@ -20,7 +20,8 @@ from ray.exceptions import NodeDiedError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.data.manifest import read_manifest
+from fairfm_core.data.manifest import MANIFEST, read_manifest
+from fairfm_core.data.node_copy import data_store
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.stages import REVISIONS
 
@@ -42,7 +43,7 @@ class Seen:
     token: str
     """Name of the token, which is its content too."""
     data: Mapping[str, str]
-    """Digest of the content by folder."""
+    """Digest of the content by folder or URI."""
     revisions: Mapping[str, int]
     """Of the stages that the driver has planned."""
 
@@ -55,17 +56,18 @@ class NodeFault:
     remedy: str
 
 
-def check_nodes(store: ArtifactStore, folders: Sequence[Path], check: Callable[[], None]) -> None:
+def check_nodes(store: ArtifactStore, places: Sequence[str], check: Callable[[], None]) -> None:
     """Refuse a run on a cluster with a node that does not see what the driver sees.
 
-    `folders` hold prepared data. `check` is called while nodes are waited for, to end early.
-    Nothing is asked where there is one node. Raises BadInput that names the node and the reason.
+    `places` are folders and URIs of prepared data. `check` is called while nodes are waited for, to
+    end early. Nothing is asked where there is one node. Raises BadInput that names the node and the
+    reason.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if len(nodes) == 1:
         return
     asked = [node for node in nodes if node["Resources"].get("CPU", 0) > 0]
-    data = {str(folder): read_manifest(folder).digest for folder in folders}
+    data = {place: _digest(place) for place in places}
     with _token(store) as token:
         faults = _faults(asked, Seen(store.location, token, data, REVISIONS), check)
     if faults:
@@ -137,7 +139,7 @@ def fault_here(seen: Seen) -> NodeFault | None:
             f" ({reason}); mount one file system at the same path on every node, or give "
             "--results s3://BUCKET/FOLDER",
         )
-    faults = (_data_fault(folder, digest) for folder, digest in seen.data.items())
+    faults = (_data_fault(place, digest) for place, digest in seen.data.items())
     return next((fault for fault in faults if fault is not None), None)
 
 
@@ -158,17 +160,24 @@ def _token_fault(seen: Seen) -> str | None:
         time.sleep(0.5)
 
 
-def _data_fault(folder: str, digest: str) -> NodeFault | None:
+def _data_fault(place: str, digest: str) -> NodeFault | None:
     remedy = "; mount or copy the same prepared data there"
     try:
-        found = read_manifest(Path(folder)).digest
-    except (OSError, BadInput) as error:
+        found = _digest(place)
+    except (OSError, BadInput, KeyError) as error:
         return NodeFault(
-            f"data {folder} are not seen by", f" ({str(error).partition(';')[0]}){remedy}"
+            f"data {place} are not seen by", f" ({str(error).partition(';')[0]}){remedy}"
         )
     if found == digest:
         return None
-    return NodeFault(f"other data than here are in {folder} on", f" (digest {found[:12]}){remedy}")
+    return NodeFault(f"other data than here are in {place} on", f" (digest {found[:12]}){remedy}")
+
+
+def _digest(place: str) -> str:
+    """The digest of prepared data; those at a URI are not copied for it, which may take long."""
+    if "://" in place:
+        return str(data_store(place).read_json(MANIFEST)["digest"])
+    return read_manifest(Path(place)).digest
 
 
 def _name(node: Mapping[str, Any]) -> str:

@@ -276,7 +276,7 @@ def _run_missing(
             watch.check()
 
         wait_for_check(check)
-        check_nodes(store, plan.data_folders, check)
+        check_nodes(store, plan.data_places, check)
 
         def bundles_of(of: Mapping[str, Job]) -> dict[str, dict[str, float]]:
             asked = plan.spec.resources

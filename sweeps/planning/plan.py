@@ -237,10 +237,10 @@ class StudyPlan:
         )
 
     @property
-    def data_folders(self) -> list[Path]:
-        """Every folder of prepared data that its stages read, each once."""
-        corpora = [folder for stage in self.stages.values() for folder in stage.corpora]
-        return list(dict.fromkeys([*(d.folder for d in self.data.values()), *map(Path, corpora)]))
+    def data_places(self) -> list[str]:
+        """Every folder or URI of prepared data that its stages read, each once."""
+        corpora = [place for stage in self.stages.values() for place in stage.corpora]
+        return list(dict.fromkeys([*map(absolute_place, self.data), *corpora]))
 
     def data_of(self, trial: PlannedTrial) -> PreparedData:
         """The prepared data of one of its trials."""

@@ -59,11 +59,11 @@ def test_spot_machines_are_started_first_and_others_take_over(name: str, read: A
     assert cluster.node_types["gpu_spot"].is_spot
     assert not cluster.node_types["gpu_on_demand"].is_spot
     assert launched(cluster, {}) == {"gpu_spot": 3}
-    assert launched(cluster, {"gpu_spot": 0.0}) == {"gpu_spot": 1, "gpu_on_demand": 2}
+    assert launched(cluster, {"gpu_spot": 0.0}) == {"gpu_on_demand": 3}
 
 
 def launched(cluster: ClusterDescription, available: dict[str, float]) -> dict[str, int]:
-    """The workers that Ray starts for three stages with a GPU each, `min_workers` among them.
+    """The workers that Ray starts for three stages with a GPU each.
 
     `available` are the types that could not be started a moment ago.
     """

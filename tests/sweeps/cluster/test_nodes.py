@@ -63,6 +63,17 @@ def test_data_that_are_not_there_are_a_fault(seen: Seen, tmp_path: Path) -> None
     assert "does not exist" in fault.remedy
 
 
+def test_data_at_a_uri_are_compared_without_a_copy(
+    seen: Seen, phantom_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = read_manifest(phantom_folder).digest
+    monkeypatch.setattr(nodes, "data_store", lambda place: open_store(str(phantom_folder)))
+    assert fault_here(replace(seen, data={"s3://bucket/data": digest})) is None
+    fault = fault_here(replace(seen, data={"s3://bucket/data": "0" * 20}))
+    assert fault is not None
+    assert fault.what == "other data than here are in s3://bucket/data on"
+
+
 def test_other_data_at_the_same_path_are_a_fault(seen: Seen) -> None:
     (folder,) = seen.data
     fault = fault_here(replace(seen, data={folder: "0" * 20}))
@@ -102,13 +113,13 @@ def test_every_node_is_asked_and_named(
 ) -> None:
     checks: list[None] = []
     store = open_store(str(tmp_path / "results"))
-    check_nodes(store, [phantom_folder], lambda: checks.append(None))
+    check_nodes(store, [str(phantom_folder)], lambda: checks.append(None))
     assert checks, "nobody could have ended the wait"
     assert not (tmp_path / "results" / TOKENS).exists()
 
     other = Elsewhere(store.filesystem, store.root, store.location)
     with pytest.raises(BadInput) as refused:
-        check_nodes(other, [phantom_folder], lambda: None)
+        check_nodes(other, [str(phantom_folder)], lambda: None)
     address = ray.nodes()[0]["NodeManagerAddress"]
     assert f"results {store.location} are not seen by node " in str(refused.value)
     assert str(refused.value).count(address) == 2

@@ -188,7 +188,7 @@ def test_a_corpus_without_checksums_is_named_by_the_plan(
     made = plan(study_values, one=MAE | {"corpora": [str(folder)]}, own=MAE)
     text = StudyStatus(made, take_snapshot(open_store(str(tmp_path / "results")))).plan_text()
     assert text.count(f"{folder} has no checksums of its images") == 1
-    assert made.data_folders == [Path(study_values["base"]["data"]["dataset"]), folder]
+    assert made.data_places == [study_values["base"]["data"]["dataset"], str(folder)]
 
 
 def test_copies_of_judged_images_leave_the_corpus_of_a_plan(
