@@ -96,7 +96,6 @@ ORDER = {
         ray_session
         cluster
         execution
-        cluster
         doctor found
         api commands
     """,

@@ -1,4 +1,4 @@
-"""`fairfm cluster up`, `down` and `status`: clusters by Ray's own launcher."""
+"""`fairfm cluster up`, `down`, `status` and `ui`: clusters by Ray's own launcher."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from sweeps.cli import SOME_FAILED
+from sweeps.commands.cluster_ui import ui
 
 CLUSTER = click.argument("file", type=click.Path(path_type=Path))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -27,6 +28,9 @@ def cluster() -> None:
 
     FILE is a cluster file, as `ray up` reads it; sweeps/clusters has one for each kind of place.
     """
+
+
+cluster.add_command(ui)
 
 
 @cluster.command()
