@@ -82,17 +82,26 @@ def plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> None:
 def _print_plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> StudyFindings:
     """Print the plan with its verdict; returns what speaks against it."""
     from fairfm_core.artifacts import open_store
+    from sweeps.execution.live_jobs import capacity_of, jobs_of
     from sweeps.planning.study import read_study
     from sweeps.preflight.checks import preflight
     from sweeps.preflight.machine import this_machine
     from sweeps.status.status import study_cost
+    from sweeps.timing.forecast import forecast, forecast_lines
 
     summary = study_cost(read_study(study), open_store(results))
-    findings = preflight(summary, None if elsewhere else this_machine())
+    machine = None if elsewhere else this_machine()
+    findings = preflight(summary, machine)
+    ahead = None
+    if machine is not None and not findings.refusals:
+        jobs, capacity = jobs_of(summary, machine.cluster), capacity_of(machine.cluster)
+        ahead = forecast(summary, jobs, capacity)
     if as_json:
-        click.echo(json.dumps(summary.as_json() | findings.as_json(), indent=1))
+        told = {} if ahead is None else {"forecast": ahead.as_json()}
+        click.echo(json.dumps(summary.as_json() | told | findings.as_json(), indent=1))
         return findings
-    click.echo(summary.plan_text())
+    lines = [] if ahead is None else forecast_lines(ahead, summary)
+    click.echo("\n".join([summary.plan_text(), *lines]))
     for warning in findings.warnings:
         if warning not in summary.plan.terms.warnings:  # which stand beside the terms
             click.echo(f"warning: {warning}")

@@ -20,6 +20,16 @@ MAX_HEADS = 64
 PER_HEAD = {"lr", "lr_scaling", "weight_decay"}
 """Recipe values that may differ between the heads of one pass, as may seed, sampling and labels."""
 
+PRIORITY = {
+    "evaluate": 0,
+    "weights": 1,
+    "pretrain": 2,
+    "features": 3,
+    "end_to_end": 4,
+    "linear_probe": 5,
+}
+"""Trials finish early, shared inputs unlock many others, and long training starts before short."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -111,3 +121,8 @@ def _shared(stage: Stage) -> str:
 
 def _is_probe(stage: Stage) -> bool:
     return bool(stage.config.get("adaptation", {}).get("method") == "linear_probe")
+
+
+def priority(stage: Stage) -> int:
+    """Rank of a stage among those that are ready; the smallest goes first."""
+    return PRIORITY[str(stage.config.get("adaptation", {}).get("method", stage.kind))]

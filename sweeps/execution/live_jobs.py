@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweeps.execution.jobs import Job
-from sweeps.execution.stage_scheduler import priority
-from sweeps.preflight.resources import WORKERS, Cluster
+from sweeps.execution.jobs import Job, priority, study_jobs
+from sweeps.preflight.resources import WORKERS, Cluster, stage_bundle
+from sweeps.status.status import StudyStatus
 from sweeps.timing.work import LiveJob
 
 ACCELERATOR = "accelerator_type:"
@@ -29,6 +29,13 @@ def live_jobs(
         )
         for name, job in jobs.items()
     ]
+
+
+def jobs_of(status: StudyStatus, cluster: Cluster) -> list[LiveJob]:
+    """The jobs that would run a study's missing stages on this cluster."""
+    jobs, asked = study_jobs(status.plan, status.missing), status.plan.spec.resources
+    bundles = {name: stage_bundle(job.stages[0], asked, cluster) for name, job in jobs.items()}
+    return live_jobs(jobs, bundles, cluster)
 
 
 def capacity_of(cluster: Cluster) -> tuple[float, float]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from fairfm_core.stages import Stage
-from sweeps.execution.jobs import Grow, Job, outcome
+from sweeps.execution.jobs import Grow, Job, outcome, priority
 from sweeps.execution.shared_work import Admission, SharedWork
 
 FAILED = "failed"
@@ -22,21 +21,6 @@ Pairs, because Tune flattens mappings before it passes them to a searcher."""
 
 STOPS = "stops"
 """Key beside FAILED: why no other stage should be started, as a clause after `because`."""
-
-# Trials finish early, shared inputs unlock many others, and long training starts before short.
-PRIORITY = {
-    "evaluate": 0,
-    "weights": 1,
-    "pretrain": 2,
-    "features": 3,
-    "end_to_end": 4,
-    "linear_probe": 5,
-}
-
-
-def priority(stage: Stage) -> int:
-    """Rank of a stage among those that are ready; the smallest goes first."""
-    return PRIORITY[str(stage.config.get("adaptation", {}).get("method", stage.kind))]
 
 
 def failures_of(job: Job, result: Mapping[str, Any] | None, error: bool = False) -> dict[str, str]:

@@ -23,9 +23,9 @@ from sweeps.planning.plan import PlannedTrial
 from sweeps.status.status import StudyStatus
 from sweeps.timing.announced import AnnouncedTime
 from sweeps.timing.durations import add_durations, read_durations
-from sweeps.timing.epochs import epochs_of, share_of
+from sweeps.timing.epochs import share_of
 from sweeps.timing.schedule import Amounts
-from sweeps.timing.time_left import TimeLeft
+from sweeps.timing.time_left import TimeLeft, shares_behind
 from sweeps.timing.work import LiveJob, Waits, work_of_job
 
 MOST_JOBS = 30
@@ -72,7 +72,7 @@ class Progress:
         """Validation values by the fingerprint of the evaluation."""
         self._unread = [self._trials[name] for name in self._counts.done]
         works = {job.name: (job, work_of_job(job, plan.data.values())) for job in jobs}
-        behind = _behind(status.begun, jobs)
+        behind = shares_behind(status.begun, jobs)
         self._time = TimeLeft(works, capacity, slots, behind, read_durations())
         self._announced = AnnouncedTime()
         self._outlook_due = 0.0
@@ -277,12 +277,3 @@ class Progress:
 
     def _is_missing(self, name: str) -> bool:
         return any(s.fingerprint in self._counts.missing for s in self._jobs.stages_of(name))
-
-
-def _behind(begun: Mapping[str, int], jobs: Sequence[LiveJob]) -> dict[str, float]:
-    """The shares of jobs that earlier runs have done, by name."""
-    return {
-        job.name: share_of(job.stages[0], begun[job.name])
-        for job in jobs
-        if job.name in begun and epochs_of(job.stages[0]) is not None
-    }

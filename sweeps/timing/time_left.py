@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sweeps.timing.durations import Measured
-from sweeps.timing.epochs import share_of
+from sweeps.timing.epochs import epochs_of, share_of
 from sweeps.timing.schedule import Amounts, Pending, makespan
 from sweeps.timing.work import OF_SIZE, LiveJob, Work
 
@@ -213,6 +213,15 @@ class TimeLeft:
                 rates.append(measured[each.kind].rate / each.cost)
         rates = same or other
         return work.cost * sum(rates) / len(rates) if rates and work.network else None
+
+
+def shares_behind(begun: Mapping[str, int], jobs: Iterable[LiveJob]) -> dict[str, float]:
+    """The shares of jobs that earlier runs have done, by name; `begun` are their last epochs."""
+    return {
+        job.name: share_of(job.stages[0], begun[job.name])
+        for job in jobs
+        if job.name in begun and epochs_of(job.stages[0]) is not None
+    }
 
 
 def goal_of(job: LiveJob) -> float:

@@ -70,6 +70,6 @@ def test_pretrainings_of_two_methods_are_two_kinds(study_values: dict[str, Any])
 
 
 def test_everything_that_a_sweep_does_has_words() -> None:
-    from sweeps.execution.stage_scheduler import PRIORITY
+    from sweeps.execution.jobs import PRIORITY
 
     assert WORDS.keys() == PRIORITY.keys()
