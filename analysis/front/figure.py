@@ -17,6 +17,8 @@ from analysis.results.numbers import POINTS
 PANEL_HEIGHT = 2.9
 LEGEND_LINE = 0.17
 MOST_LISTED = 12
+MOST_NAMED = 3
+"""Configurations without a point that are named in a panel."""
 
 
 def front_figure_bytes(panels: Sequence[Panel], title: str, form: str) -> bytes:
@@ -50,8 +52,14 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     for point in panel.points:
         _draw_point(axes, point)
     if panel.left_out:
-        note = f"undefined on test: {', '.join(panel.left_out)}"
+        note = f"undefined on test: {_some(panel.left_out)}"
         axes.text(0, 0.01, note, size=6, color="0.4", transform=axes.transAxes)
+
+
+def _some(names: Sequence[str]) -> str:
+    """As many names as one line holds; a longer one would leave the panel no room."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _draw_noise(axes: Axes, noise: Limits) -> None:

@@ -36,6 +36,7 @@ from analysis.results.replicates import StudyNumbers
 from analysis.results.results import StudyResults
 from analysis.wording import better, counted, definition_of, short_axis, title_of
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Evaluation
 
 TEMPLATE = "report.html.j2"
@@ -115,6 +116,7 @@ def environment() -> Environment:
         "definition_of": definition_of,
         "short_axis": short_axis,
         "better": better,
+        "first_ten": first_ten,
     }
     return templates
 
