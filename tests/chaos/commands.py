@@ -100,7 +100,8 @@ def in_fork(target: Callable[..., None], folder: Path, *arguments: Any) -> Ran:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         out, err = Path(scratch, "out"), Path(scratch, "err")
-        process = FORKS.Process(target=_forked, args=(target, folder, out, err, arguments))
+        here = dict(os.environ)  # the server's own is that of its start
+        process = FORKS.Process(target=_forked, args=(target, folder, out, err, here, arguments))
         process.start()
         process.join(PATIENCE)
         if process.is_alive():
@@ -120,9 +121,16 @@ def _name(target: Callable[..., None], arguments: tuple[Any, ...]) -> str:
 
 
 def _forked(
-    target: Callable[..., None], folder: Path, out: Path, err: Path, arguments: tuple[Any, ...]
+    target: Callable[..., None],
+    folder: Path,
+    out: Path,
+    err: Path,
+    environment: Mapping[str, str],
+    arguments: tuple[Any, ...],
 ) -> None:
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
     for number, path in ((1, out), (2, err)):
         handle = os.open(path, os.O_CREAT | os.O_WRONLY)
         os.dup2(handle, number)
@@ -144,10 +152,10 @@ def _command_line(arguments: tuple[str, ...], setup: Callable[[], None] | None) 
 
 def run_jobs_here(setup: Callable[[], None] | None) -> None:
     """`quick_run` in this process."""
-    from analysis.report import page
     from sweeps.execution import runner
+    from sweeps.found import section
 
-    page.write_report = lambda *arguments: "none, it takes a second"  # type: ignore[assignment]
+    section.write_study_report = lambda *arguments: "none, it takes a second"
     runner._run_missing = _run_jobs  # type: ignore[assignment]
     runner._nothing_to_run = _only_record  # type: ignore[assignment]
     _record_checkpoints()

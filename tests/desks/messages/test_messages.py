@@ -272,8 +272,8 @@ def test_a_silent_server_is_no_cluster(
     ("address", "words"),
     [
         ("127.0.0.1:9", "nothing answers at 127.0.0.1:9"),
-        ("nohost.invalid:6379", "nothing answers at nohost.invalid:6379"),
-        ("ray://nohost.invalid:10001", "nothing answers at ray://nohost.invalid:10001"),
+        ("nohost.invalid:6379", "no host is called nohost.invalid (--address nohost.invalid:6379)"),
+        ("ray://nohost.invalid:10001", "no host is called nohost.invalid (--address ray://"),
         ("nonsense", "'nonsense' is no address of a Ray cluster; give HOST:PORT"),
         ("http://127.0.0.1:8265", "is the address of a web page, such as Ray's dashboard"),
         ("host:99999", "'host:99999' is no address"),

@@ -164,9 +164,9 @@ with ray_session(None) as (cluster, watch):
         for each in process.net_connections("inet")
         if each.status == psutil.CONN_LISTEN
     ]
-    commands = " ".join(" ".join(process.cmdline()) for process in processes[1:])
-    unasked = ("dashboard/dashboard.py", "monitor.py", "log_monitor.py", "default_worker.py")
-    servers = [name for name in unasked if name in commands]
+    parts = {os.path.basename(part) for each in processes[1:] for part in each.cmdline()}
+    unasked = ("dashboard.py", "monitor.py", "log_monitor.py", "default_worker.py", "ray::IDLE")
+    servers = [name for name in unasked if name in parts]
 left = [each.pid for each in processes[1:] if each.is_running() and each.status() != "zombie"]
 print(json.dumps([cluster.total("CPU"), listening, servers, left]))
 """
