@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from sweeps.cluster.description import shipped
 
 from .hosts import ADDRESSES, FIRST, HEAD, LAPTOP, SECOND, SHARED, Hosts
 
-CLUSTER, STUDY = f"{SHARED}/onprem.yaml", f"{SHARED}/study.yaml"
+CLUSTER, DESK = f"{SHARED}/onprem.yaml", f"{SHARED}/desk"
 TRIALS = 6
 STUDY_VALUES: dict[str, Any] = {
     "study": "survivor",
@@ -47,24 +46,16 @@ class Desk:
 
     def fairfm(self, arguments: str, check: bool = True) -> str:
         """What `fairfm ARGUMENTS` prints on the laptop."""
-        return self.hosts[LAPTOP].run(f"python -m sweeps {arguments}", check)
+        return self.hosts[LAPTOP].run(f"cd {DESK} && python -m sweeps {arguments}", check)
 
-    def submit(self, attempt: str, results: str = f"{SHARED}/results") -> None:
+    def submit(self, results: str = f"{SHARED}/results") -> None:
         """Hand the study to the cluster, which goes on without the laptop."""
-        command = f"python -m sweeps sweep run {STUDY} --results {results} --address auto"
-        self.hosts[HEAD].run(f"ray job submit --no-wait --submission-id {attempt} -- {command}")
+        said = self.fairfm(f"sweep submit study.yaml --results {results} --cluster {CLUSTER}")
+        assert "the head has accepted the study" in said
 
-    def ended(self, attempt: str) -> str:
-        """How a submitted run has ended, and its log."""
-        head, said = self.hosts[HEAD], ""
-
-        def over() -> bool:
-            nonlocal said
-            said = head.run(f"ray job status {attempt}", check=False)
-            return re.search(r"Job '\w+' (failed|succeeded|was stopped)", said) is not None
-
-        until(over, every=5.0)
-        return said + head.run(f"ray job logs {attempt}")
+    def ended(self) -> str:
+        """What the run that was submitted last has printed, when it has ended."""
+        return self.fairfm(f"sweep attach study.yaml --cluster {CLUSTER}", check=False)
 
     def finished(self) -> set[str]:
         """The adaptations that are done."""
@@ -84,7 +75,8 @@ def furnish(hosts: Hosts) -> Desk:
             line.replace("ray start", "ray start --num-cpus=1") for line in values[name]
         ]
     (hosts.shared / "onprem.yaml").write_text(yaml.safe_dump(values))
-    (hosts.shared / "study.yaml").write_text(yaml.safe_dump(STUDY_VALUES))
+    (hosts.shared / "desk").mkdir()  # with nothing else that would travel to the cluster
+    (hosts.shared / "desk/study.yaml").write_text(yaml.safe_dump(STUDY_VALUES))
     prepare("phantom", "unfair", hosts.shared / "data", 32, patients=150)
     return Desk(hosts)
 
