@@ -200,7 +200,8 @@ class TimeLeft:
         for measured in (self.measured(), self._known):
             rates = {size: measured[kind].rate for kind, size in _sizes(work, measured).items()}
             if rates:
-                return rates[min(rates, key=lambda size: abs(size - work.size))]
+                nearest = min(rates, key=lambda size: abs(size - work.size))
+                return work.scaled(rates[nearest], nearest)
         return work.rough / work.amount if work.rough is not None else self._alike(work)
 
     def _alike(self, work: Work) -> float | None:

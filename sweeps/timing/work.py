@@ -108,11 +108,25 @@ class Work:
     """Whether it loads machine code of its own in each process that has not done it yet."""
     rough: float | None = None
     """Seconds to expect where nothing like it was ever measured; None: nobody knows."""
+    fixed: float = 0.0
+    """How many of them do not grow with the amount."""
 
     @property
     def size(self) -> int:
         """The order of magnitude of the amount, in powers of four."""
         return round(math.log(self.amount, SIZE_FACTOR))
+
+    def scaled(self, rate: float, size: int) -> float:
+        """The rate to expect where work of the same family and another size has this one.
+
+        What is fixed is most of small work and nothing of large work; both may be slower than
+        expected, and by the same factor.
+        """
+        if self.rough is None:
+            return rate
+        amount = float(SIZE_FACTOR) ** size
+        expected = self.fixed + (self.rough - self.fixed) * amount / self.amount
+        return rate * amount / expected * self.rough / self.amount
 
     @property
     def kind(self) -> str:
@@ -129,7 +143,8 @@ def work_of_job(job: LiveJob, data: Iterable[PreparedData]) -> Work:
         amount = max(1.0, AMOUNTS[method](job, data))
         fixed, each = ROUGH[method]
         rough = fixed + each * amount
-        return Work(f"{method} {device}", words, amount, loads=method == "evaluate", rough=rough)
+        family, loads = f"{method} {device}", method == "evaluate"
+        return Work(family, words, amount, loads=loads, rough=rough, fixed=fixed)
     backbone, recipe = stage.config["backbone"], stage.config.get("pretraining") or {}
     network = f"{backbone['name']} {backbone.get('image_size', '')} px, {device}"
     detail = str(recipe.get("method", method))

@@ -117,6 +117,16 @@ def test_work_of_another_size_is_judged_by_the_nearest_one() -> None:
     assert seconds(warm(jobs(work(3e5)), known=known), 0.0) == pytest.approx(3000.0)
 
 
+def test_what_is_fixed_in_small_work_is_not_counted_again_in_large_work() -> None:
+    """Evaluations of 64 units took a second, nearly all of it fixed: a million take no hours."""
+    small = Work("evaluate", "evaluation", 64.0, rough=0.5 + 64e-6, fixed=0.5)
+    large = Work("evaluate", "evaluation", 4.0**10, rough=0.5 + 4.0**10 * 1e-6, fixed=0.5)
+    known = {small.kind: Measured(10.0, 640.0)}  # ten jobs of a second: half as fast as expected
+    expected = 2.0 * (0.5 + 4.0**10 * 1e-6)
+    assert seconds(warm(jobs(large), known=known), 0.0) == pytest.approx(expected, rel=1e-3)
+    assert seconds(warm(jobs(small), known=known), 0.0) == pytest.approx(1.0)
+
+
 def test_a_method_without_measurements_is_judged_by_others_with_the_same_network() -> None:
     given = jobs(work(100, "mae"), work(100, "mocov3", cost=3.0), work(100, "mae", "large"))
     first, second, _ = given
