@@ -86,6 +86,7 @@ def test_auto_names_the_cluster_that_has_ended(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray/ray_current_cluster").write_text("10.0.0.1:9")
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)  # others' at this moment
     monkeypatch.setattr("sweeps.ray_session.address.is_reachable", lambda place: False)
     assert (
         refusal("auto") == "nothing answers at 10.0.0.1:9; give the address of a running Ray's head"
