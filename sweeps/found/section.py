@@ -8,14 +8,16 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.report.page import FurtherSection, Picture, TextTable, write_report
-from analysis.results.results import open_results
+from analysis.results.results import known_studies, open_results
+from analysis.results.study_record import STUDIES
 from analysis.wording import title_of
+from fairfm_core.artifacts import open_store
 from sweeps.found.importance import importances
 from sweeps.found.progress_made import hypervolume_curve
 from sweeps.found.reading import SearchReading, read_search
 from sweeps.found.text import READING, summary_lines
 from sweeps.search.asked import Searched
-from sweeps.search.journal import read_journal_lines
+from sweeps.search.journal import JOURNAL
 
 SURFACES = (
     "A surface is a Gaussian process through the configurations, over the two ranges that are most "
@@ -33,10 +35,11 @@ def write_study_report(
 
 def search_sections(location: str, study: str | None = None) -> tuple[FurtherSection, ...]:
     """What the report of a study says of its searches; nothing for a study without one."""
-    results = open_results(location, study)
-    if results.record["spec"].get("search") is None:
-        return ()
-    if not read_journal_lines(results.store, results.study):
+    store = open_store(location)
+    names = known_studies(store) if study is None else (study,)
+    if len(names) != 1 or not store.holds(STUDIES, names[0], JOURNAL):
+        return ()  # without looking at every trial; who writes the report says what is wrong
+    if open_results(location, study).record["spec"].get("search") is None:
         return ()
     return (_section(read_search(location, study)),)
 
