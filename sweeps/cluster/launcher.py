@@ -104,7 +104,7 @@ def _joined(cluster: ClusterDescription, out: TextIO) -> ClusterState:
         if time.monotonic() > deadline:
             raise BadInput(
                 f"{cluster.path}: {first_ten(absent)} did not join in {JOIN_SECONDS / 60:.0f} "
-                f"minutes; why, says: ray exec {cluster.path} "
+                f"minutes; see why with: ray exec {cluster.path} "
                 "'tail -n 50 /tmp/ray/session_latest/logs/monitor*'"
             )
         if absent != said:
