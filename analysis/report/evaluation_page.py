@@ -17,7 +17,8 @@ from analysis.report.evaluation_tables import (
     pathology_tables,
 )
 from analysis.report.figures import RowChart, row_chart
-from analysis.report.page import PROTOCOL_TEXTS, environment
+from analysis.report.page import PROTOCOL_TEXTS
+from analysis.report.templates import environment
 from analysis.results.numbers import Number
 from analysis.wording import metric_title, quoted, with_interval, with_null
 from fairfm_core.evaluation.tables import TABLES, write_evaluation

@@ -10,35 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from analysis.front.choices import choices
 from analysis.front.front import Front
 from analysis.front.palette import Style, styles
-from analysis.front.panels import figure_title, front_panels
 from analysis.front.study_analysis import analyse_study
-from analysis.front.text import apparent_text, parameters_text
 from analysis.report.axis_effects import axis_effects
-from analysis.report.figures import MOST_DRAWN, front_chart, null_chart, training_charts
-from analysis.report.packed import packed
-from analysis.report.scatter import scatter_data
-from analysis.report.story import answer_of
-from analysis.report.tables import (
-    SHADE,
-    choice_lines,
-    front_lines,
-    front_names,
-    gap_lines,
-    group_columns,
-    group_lines,
-)
+from analysis.report.figures import MOST_DRAWN, null_chart, training_charts
+from analysis.report.front_block import ShownFront, front_values
+from analysis.report.tables import SHADE, choice_lines, group_columns
+from analysis.report.templates import environment
 from analysis.report.warnings import warnings_found
 from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import StudyResults
-from analysis.wording import axis_title, better, counted, definition_of, short_axis, title_of
+from analysis.wording import counted
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Evaluation
 
 TEMPLATE = "report.html.j2"
@@ -52,27 +38,6 @@ PROTOCOL_TEXTS = {
     " image counts as often as it was drawn",
 }
 """How a protocol counts images, in words."""
-
-
-PAGE_ROWS = 50
-"""Rows of a table that the page shows first; its script shows the others."""
-
-
-@dataclass(frozen=True)
-class PagedRows:
-    """The rows of a table as HTML."""
-
-    rows: Sequence[str]
-
-    @property
-    def first(self) -> Sequence[str]:
-        """Those that the page shows without its script."""
-        return self.rows[:PAGE_ROWS]
-
-    @property
-    def rest(self) -> Sequence[str]:
-        """Those that are packed."""
-        return self.rows[PAGE_ROWS:]
 
 
 @dataclass(frozen=True)
@@ -125,26 +90,6 @@ def write_report(
     return analysis.write(page.encode(), "report.html", out)
 
 
-def environment() -> Environment:
-    """The templates of pages, with the filters that they use; every name is escaped."""
-    templates = Environment(
-        loader=PackageLoader("analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {
-        "title_of": title_of,
-        "definition_of": definition_of,
-        "short_axis": short_axis,
-        "axis_title": axis_title,
-        "better": better,
-        "first_ten": first_ten,
-    }
-    return templates
-
-
 def report_html(
     results: StudyResults,
     evaluations: Mapping[str, Evaluation],
@@ -154,41 +99,25 @@ def report_html(
 ) -> str:
     """The page as text; equal results give equal pages. Every name in it is escaped."""
     look = styles(front.rows, front.axes)
-    tables = _tables(results.settings.attributes, evaluations, front, look)
-    protocols = results.settings.protocols
-    content = {
-        "scatter": scatter_data(front, evaluations, numbers, protocols, look),
-        "rows": {name: list(map(str, table.rest)) for name, table in tables.items()},
-        "csv": front.table.to_csv(index=False, float_format="%.6g"),
-    }
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            **_overview(results, front, numbers),
-            **_sections(results, evaluations, front, look),
-            tables=tables,
-            further=sections,
-            packed=packed(content),
-        )
+    shown = ShownFront(front, evaluations, numbers, results.settings, look)
+    page = environment().get_template(TEMPLATE)
+    return page.render(
+        **front_values(shown),
+        **_overview(results),
+        **_sections(results, evaluations, front, look),
+        further=sections,
     )
 
 
-def _overview(results: StudyResults, front: Front, numbers: StudyNumbers) -> dict[str, Any]:
+def _overview(results: StudyResults) -> dict[str, Any]:
     settings = results.settings
-    seeds = max((row["seeds"] for row in front.rows), default=0)
     return {
         "study": results.study,
         "claim": str(results.record.get("claim", "")),
         "facts": report_facts(results),
-        "answer": answer_of(front, settings.attributes, numbers),
-        "settings": settings,
         "terms": results.stored.comparison,
-        "percent": f"{100 * settings.confidence:g} %",
         "protocol": settings.protocols[0],
         "protocol_text": PROTOCOL_TEXTS[settings.protocols[0]],
-        "figure_title": figure_title(settings, seeds),
-        "front": front,
         "shade": SHADE,
     }
 
@@ -205,11 +134,6 @@ def _sections(
     chosen = choices(front, evaluations)
     return {
         "warnings": warnings_found(results, evaluations, front),
-        "panels": [(panel, front_chart(panel)) for panel in front_panels(front, attributes)],
-        "names": front_names(front, attributes),
-        "members": _members(front, look),
-        "parameters": parameters_text(front),
-        "apparent": apparent_text(front),
         "choice_lines": choice_lines(front, chosen, look),
         "other_gaps": len(gaps) > len(attributes),
         "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(front, gap, look))],
@@ -221,38 +145,10 @@ def _sections(
     }
 
 
-def _members(front: Front, look: Mapping[str, Style]) -> list[tuple[int, Style, str, str]]:
-    """Number, style, words and label of each member of the front."""
-    return [
-        (place, look[row["label"]], front.named(row["label"]), row["label"])
-        for place, row in enumerate(front.members, start=1)
-    ]
-
-
 def _gaps(front: Front, attributes: Sequence[str]) -> list[str]:
     """The AUC's gap of each attribute, then other gaps among the objectives."""
     auc_gaps = [f"gap_{attribute}" for attribute in attributes]
     return list(dict.fromkeys([*auc_gaps, *filter(is_gap, front.names)]))
-
-
-def _tables(
-    attributes: Sequence[str],
-    evaluations: Mapping[str, Evaluation],
-    front: Front,
-    look: Mapping[str, Style],
-) -> dict[str, PagedRows]:
-    """The tables with a row for each configuration, by the id of the element."""
-    write: Any = environment().get_template("rows.html.j2").module
-    names, columns = front_names(front, attributes), group_columns(evaluations)
-    lines = front_lines(front, names, look)
-    gaps = gap_lines(front, evaluations, look)
-    groups = group_lines(front, evaluations, columns, look)
-    heads = [f"{attribute} {group}" for attribute, group in columns]
-    return {
-        "front-table": PagedRows([write.front_row(line, names) for line in lines]),
-        "gap-table": PagedRows([write.gap_row(line) for line in gaps]),
-        "group-table": PagedRows([write.group_row(line, heads) for line in groups]),
-    }
 
 
 def report_facts(results: StudyResults) -> dict[str, str]:

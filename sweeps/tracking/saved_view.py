@@ -23,12 +23,12 @@ LIMIT = 20_000
 """Characters of an experiment's tag."""
 MOST_RUNS = 500
 """Runs that a chart shows."""
-MOST_AXES = 6
-"""Axes of parallel coordinates that can be read beside each other."""
+MOST_LINES = 6
+"""Lines of parallel coordinates that can be read beside each other."""
 FRONT, PARALLEL, CURVES = "front", "parallel", "curves"
 SECTIONS = {
-    FRONT: "The front: test AUC against each gap (a better model is further up and left)",
-    PARALLEL: "Axes and objectives (validation)",
+    FRONT: "Test AUC against gaps",
+    PARALLEL: "Axes and objectives",
     CURVES: "Training",
 }
 CURVE_METRICS = ("train/val_auc", "train/loss")
@@ -69,7 +69,7 @@ def view_state(study: ViewedStudy) -> dict[str, Any]:
         "datasetsFilter": [],
         "selectedColumns": _columns(study),
         "runsHiddenMode": "SHOW_ALL",
-        "compareRunCharts": [*_front(study), _parallel(study), *_curves()],
+        "compareRunCharts": [*_front(study), *_parallel(study), *_curves()],
         "compareRunSections": [
             {
                 "uuid": key,
@@ -143,17 +143,27 @@ def _front(study: ViewedStudy) -> list[dict[str, Any]]:
     ]
 
 
-def _parallel(study: ViewedStudy) -> dict[str, Any]:
-    """Axes, then objectives; the last one colours the lines."""
-    others = [f"val/{name}" for name in study.objectives if name != "auc"]
-    return _card(
-        "PARALLEL",
-        PARALLEL,
-        "Axes and objectives",
-        selectedParams=list(study.axes[:MOST_AXES]),
-        selectedMetrics=[*map(mlflow_key, others), "val/auc"],
-        showAllRuns=False,
-    )
+def _parallel(study: ViewedStudy) -> list[dict[str, Any]]:
+    """The axes with the AUC, and the objectives with the first axis; the last line colours.
+
+    Two charts, because MLflow draws all of them as wide, and more than six lines run together.
+    """
+    others = [mlflow_key(f"val/{name}") for name in study.objectives if name != "auc"]
+    chosen = {
+        "Axes and AUC (validation)": (study.axes[: MOST_LINES - 1], []),
+        "Objectives (validation)": (study.axes[:1], others[: MOST_LINES - 2]),
+    }
+    return [
+        _card(
+            "PARALLEL",
+            PARALLEL,
+            title,
+            selectedParams=list(axes),
+            selectedMetrics=[*metrics, "val/auc"],
+            showAllRuns=False,
+        )
+        for title, (axes, metrics) in chosen.items()
+    ]
 
 
 def _curves() -> list[dict[str, Any]]:
