@@ -28,12 +28,15 @@ from sweeps.execution.stage_scheduler import Groups, StageSearcher
 from sweeps.execution.trainable import run_as_trial
 from sweeps.execution.waiting import WaitWatch
 from sweeps.interrupts import Check
-from sweeps.preflight.resources import WORKERS, held
+from sweeps.preflight.resources import WORKERS, Cluster, concurrent_stages, held
+from sweeps.ray_session.room import Room, nodes_up
 from sweeps.timing.work import Waits
 
 MAX_WORKER_LOSSES = 3
 """How often a stage may lose its worker (killed, out of memory) before it counts as failed."""
 
+IDLE_SECONDS = 30.0
+"""How long a process without work holds its resources; an autoscaler may then end its node."""
 ASK_SECONDS = 1.0
 """Between two questions whether a group of workers waits."""
 MOST_JOBS = 1_000_000
@@ -48,7 +51,7 @@ def fit_jobs(
     done: Set[str],
     store: ArtifactStore,
     bundles: Bundles,
-    slots: int,
+    cluster: Cluster,
     listeners: Sequence[Listener],
     scratch: str,
     check: Check = lambda: None,
@@ -57,13 +60,14 @@ def fit_jobs(
 ) -> str | None:
     """Run the jobs, each after its inputs; needs a running Ray.
 
-    `done` are the fingerprints of finished stages, `slots` is the number of jobs that run
-    concurrently. Tune's own files go to `scratch`, which every node must see. `check` is called
+    `done` are the fingerprints of finished stages, `cluster` is where the jobs run. Tune's own
+    files go to `scratch`, which every node must see. `check` is called
     every tenth of a second and may raise to end the run; `shared` says what other drivers do;
     `grow` is asked for further jobs. Returns why the run stopped early, which is when files can no
     longer be written or read, or None.
     """
     # By default Tune asks a searcher for one trial at a time; this many may wait for an actor.
+    slots = concurrent_stages(list(bundles.values()), cluster)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     with_jobs = tune.with_parameters(
         run_as_trial,
@@ -78,11 +82,11 @@ def fit_jobs(
             [held(config.get("bundle") or bundles[config["job"]])]
         ),
     )
-    known = dict(jobs)
-    groups = Groups(_groups_of(bundles), GroupWatch())
-    growing = _noting(grow, known, groups) if grow else None
+    known, asked = dict(jobs), dict(bundles)
+    groups, room = Groups(_groups_of(bundles), GroupWatch()), Room(cluster, nodes_up)
+    growing = _noting(grow, known, asked, groups) if grow else None
     waits = WaitWatch(known, bundles, partial(_tell, listeners))
-    searcher = StageSearcher(jobs, done, shared, groups, growing)
+    searcher = StageSearcher(jobs, done, shared, groups, growing, room, asked)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
         num_samples=MOST_JOBS if grow else len(jobs),
@@ -97,7 +101,7 @@ def fit_jobs(
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
-        with _own_signals(), giving_way(groups):
+        with _own_signals(), keeping_processes(groups, room):
             tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
     except RunEnded as ended:
         raise ended.cause from None
@@ -124,12 +128,15 @@ def _tell(listeners: Sequence[Listener], waits: Waits) -> None:
         listener.work_waits(waits)
 
 
-def _noting(grow: Grow, known: dict[str, Job], groups: Groups) -> Grow:
-    """As `grow`; what it adds is noted among the `known` jobs and the groups."""
+def _noting(
+    grow: Grow, known: dict[str, Job], asked: dict[str, Mapping[str, float]], groups: Groups
+) -> Grow:
+    """As `grow`; what it adds is noted among the `known` jobs, what they ask for and the groups."""
 
     def grown(done: Set[str], failed: Mapping[str, str]) -> Growth | None:
         growth = grow(done, failed)
         known.update(growth.jobs if growth else {})
+        asked.update(growth.bundles if growth else {})
         groups.names.update(_groups_of(growth.bundles) if growth else ())
         return growth
 
@@ -156,21 +163,56 @@ class GroupWatch:
         return self._waits
 
 
-@contextmanager
-def giving_way(groups: Groups) -> Iterator[None]:
-    """Let Tune end the processes that it keeps for reuse while a group waits for resources.
+class IdleProcesses(_ObjectCache):  # type: ignore[misc]
+    """The processes that Tune keeps for further trials, with all that they have reserved.
 
-    Tune keeps one for the next trial and with it all that it has reserved. A group never gets that,
-    and no trial comes, because all that are left need the group: both would wait for ever.
+    Tune would keep those for which trials wait already, and one other. But jobs are handed to it
+    when they have room, so none waits, and a new process takes seconds to load torch. So each is
+    kept for a while, unless what it holds is missing elsewhere: a group of workers never gets it
+    otherwise, and no trial comes, because all that are left need the group.
     """
 
-    class Giving(_ObjectCache):  # type: ignore[misc]
-        def flush_cached_objects(self, force_all: bool = False) -> Iterator[Any]:
-            waits = bool(groups.names) and groups.wait()
-            flushed: Iterator[Any] = super().flush_cached_objects(force_all or waits)
-            return flushed
+    def __init__(
+        self, groups: Groups, room: Room, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._groups, self._room, self._clock = groups, room, clock
+        self._since: dict[Any, float] = {}
 
-    with patch.object(tune_controller, "_ObjectCache", Giving):
+    def cache_object(self, key: Any, obj: Any) -> bool:
+        """Keep the process `obj`, whose trial has ended."""
+        self._cached_objects[key].append(obj)
+        self._num_cached_objects += 1
+        self._since[obj] = self._clock()
+        return True
+
+    def flush_cached_objects(self, force_all: bool = False) -> Iterator[Any]:
+        """The processes that are to end now; the one that was idle for longest comes first."""
+        if not self._num_cached_objects:
+            return
+        ends_all = force_all or (bool(self._groups.names) and self._groups.wait())
+        idle = [(key, obj) for key, each in self._cached_objects.items() for obj in each]
+        for key, obj in sorted(idle, key=lambda each: self._since[each[1]]):
+            if ends_all or self._is_late(obj) or self._room.is_short(self._held()):
+                self._cached_objects[key].remove(obj)
+                self._num_cached_objects -= 1
+                del self._since[obj]
+                yield obj
+
+    def _is_late(self, process: Any) -> bool:
+        return self._clock() - self._since[process] > IDLE_SECONDS
+
+    def _held(self) -> list[Mapping[str, float]]:
+        """What the idle processes hold."""
+        kept = self._cached_objects.items()
+        return [bundle for key, each in kept for _ in each for bundle in key.bundles]
+
+
+@contextmanager
+def keeping_processes(groups: Groups, room: Room) -> Iterator[None]:
+    """Let Tune keep processes for reuse as `IdleProcesses` does."""
+    kept = partial(IdleProcesses, groups, room)
+    with patch.object(tune_controller, "_ObjectCache", lambda **options: kept()):
         yield
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fairfm_core.errors import BadInput
@@ -20,6 +20,8 @@ WORKERS = "workers"
 """Key of a bundle: the number of workers, each of which gets the rest of it; 1 if missing."""
 HEAD = "node:__internal_head__"
 """Ray's token of a cluster's head node, of which there is an amount of 1."""
+SLACK = 1e-6
+"""Of shares such as a third of a GPU, which do not add up to one exactly."""
 HEAD_SHARE = 0.9
 """The share of it that trials waiting for their workers may hold; Ray Train needs some as well."""
 
@@ -51,6 +53,29 @@ class Cluster:
             for node in self.all_nodes
         )
 
+    def now(self, nodes: Sequence[Mapping[str, float]]) -> Cluster:
+        """The cluster when these nodes are up: others of them may be started, or again."""
+        up = Counter(map(_in_words, nodes))
+        others = []
+        for node in self.all_nodes if self.startable else ():
+            up[_in_words(node)] -= 1
+            if up[_in_words(node)] < 0:
+                others.append(node)
+        return Cluster(tuple(nodes), tuple(others))
+
+    def left_beside(self, bundles: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+        """What is left of each node with the bundles placed on them, the largest first, each
+        where least is left of what it asks for.
+
+        A bundle that has no room takes none.
+        """
+        left = [dict(node) for node in self.all_nodes]
+        for bundle in sorted(bundles, key=_size, reverse=True):
+            fitting = [node for node in left if has_room(node, bundle)]
+            if fitting:
+                take(min(fitting, key=_size), bundle)
+        return left
+
     def described(self) -> str:
         """The CPUs and GPUs of each node in words, and of those that may be started."""
         up = "; ".join(map(_in_words, self.nodes))
@@ -61,6 +86,21 @@ class Cluster:
     def total(self, resource: str) -> float:
         """The amount of a resource in all nodes together, those that may be started included."""
         return sum(node.get(resource, 0.0) for node in self.all_nodes)
+
+
+def has_room(node: Mapping[str, float], bundle: Mapping[str, float]) -> bool:
+    """Whether the node has the bundle's resources, but for the rounding of a third of a GPU."""
+    return all(node.get(name, 0.0) >= amount - SLACK for name, amount in bundle.items())
+
+
+def take(node: dict[str, float], bundle: Mapping[str, float]) -> None:
+    """Place the bundle on the node."""
+    for name, amount in bundle.items():
+        node[name] -= amount
+
+
+def _size(resources: Mapping[str, float]) -> tuple[float, float]:
+    return resources.get("GPU", 0.0), resources.get("CPU", 0.0)
 
 
 def _in_words(node: Mapping[str, float]) -> str:
@@ -114,17 +154,26 @@ def _shared(
     return bundle | {WORKERS: workers, HEAD: share}
 
 
+def demands(bundle: Mapping[str, float]) -> list[dict[str, float]]:
+    """What a job takes of nodes in all: its bundle, or that of each of its workers."""
+    each = {name: amount for name, amount in bundle.items() if name not in (WORKERS, HEAD)}
+    return [each] * int(bundle.get(WORKERS, 1))
+
+
 def held(bundle: Mapping[str, float]) -> dict[str, float]:
     """What Tune reserves for the trial itself; several workers reserve their own resources."""
     return {HEAD: bundle[HEAD]} if HEAD in bundle else dict(bundle)
 
 
 def _cores_beside(gpus: float, cluster: Cluster) -> float:
-    """Cores for a stage with so many GPUs: its share on the node that has fewest cores per GPU."""
+    """Cores for a stage with so many GPUs: its share on the node that has fewest cores per GPU.
+
+    One core of each node is left for probes and evaluations: a GPU would have to wait for them.
+    """
     if not gpus:
         return 1.0
     shares = [
-        node.get("CPU", 0.0) * gpus / node["GPU"]
+        (node.get("CPU", 0.0) - 1) * gpus / node["GPU"]
         for node in cluster.all_nodes
         if node.get("GPU", 0.0) >= gpus
     ]
