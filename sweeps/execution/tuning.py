@@ -19,7 +19,7 @@ from ray.tune.utils.object_cache import _ObjectCache
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.storage.scratch import scratch_folder
-from sweeps.execution.data_parallel import groups_waiting, ray_storage
+from sweeps.execution.data_parallel import ray_storage
 from sweeps.execution.events import Listener, RunEnded, StageEvents
 from sweeps.execution.jobs import Grow, Growth, Job
 from sweeps.execution.leaving import note_sigterm
@@ -29,6 +29,7 @@ from sweeps.execution.trainable import run_as_trial
 from sweeps.execution.waiting import WaitWatch
 from sweeps.interrupts import Check
 from sweeps.preflight.resources import WORKERS, Cluster, concurrent_stages, held
+from sweeps.ray_session.reservations import Reservation, reservations, waiting_groups
 from sweeps.ray_session.room import Room, nodes_up
 from sweeps.timing.work import Waits
 
@@ -38,7 +39,7 @@ MAX_WORKER_LOSSES = 3
 IDLE_SECONDS = 30.0
 """How long a process without work holds its resources; an autoscaler may then end its node."""
 ASK_SECONDS = 1.0
-"""Between two questions whether a group of workers waits."""
+"""Between two questions which reservations wait."""
 MOST_JOBS = 1_000_000
 """Jobs of a run whose number is not known before: it ends when its search does."""
 
@@ -83,7 +84,8 @@ def fit_jobs(
         ),
     )
     known, asked = dict(jobs), dict(bundles)
-    groups, room = Groups(_groups_of(bundles), GroupWatch()), Room(cluster, nodes_up)
+    room, reserved = Room(cluster, nodes_up), ReservationWatch()
+    groups = Groups(_groups_of(bundles), reserved.group_waits)
     growing = _noting(grow, known, asked, groups) if grow else None
     waits = WaitWatch(known, bundles, partial(_tell, listeners))
     searcher = StageSearcher(jobs, done, shared, groups, growing, room, asked)
@@ -101,7 +103,7 @@ def fit_jobs(
         failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
     )
     try:
-        with _own_signals(), keeping_processes(groups, room):
+        with _own_signals(), keeping_processes(room, reserved):
             tune.Tuner(with_resources, tune_config=tune_config, run_config=run_config).fit()
     except RunEnded as ended:
         raise ended.cause from None
@@ -148,19 +150,33 @@ def _groups_of(bundles: Bundles) -> set[str]:
     return {name for name, bundle in bundles.items() if WORKERS in bundle}
 
 
-class GroupWatch:
-    """Whether a group of workers waits for resources, asked at most once a second."""
+class ReservationWatch:
+    """Which reservations wait for resources, asked at most once a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[], tuple[Reservation, ...]] = reservations) -> None:
+        self._ask = ask
         self._asked = -ASK_SECONDS
-        self._waits = False
+        self._waiting: tuple[Reservation, ...] = ()
+        self._long: frozenset[bytes] = frozenset()
+        """Those that have waited at two questions."""
 
-    def __call__(self) -> bool:
-        """The latest answer."""
+    def group_waits(self) -> bool:
+        """Whether a group of several workers waits, by the latest answer."""
+        self._look()
+        return bool(waiting_groups(self._waiting))
+
+    def any_waits_long(self) -> bool:
+        """Whether anything has waited since the question before the latest."""
+        self._look()
+        return bool(self._long)
+
+    def _look(self) -> None:
         now = time.monotonic()
         if now - self._asked >= ASK_SECONDS:
-            self._asked, self._waits = now, groups_waiting() > 0
-        return self._waits
+            before = {each.identity for each in self._waiting}
+            self._asked = now
+            self._waiting = tuple(each for each in self._ask() if each.waits)
+            self._long = frozenset(each.identity for each in self._waiting) & before
 
 
 class IdleProcesses(_ObjectCache):  # type: ignore[misc]
@@ -173,10 +189,10 @@ class IdleProcesses(_ObjectCache):  # type: ignore[misc]
     """
 
     def __init__(
-        self, groups: Groups, room: Room, clock: Callable[[], float] = time.monotonic
+        self, room: Room, waits: ReservationWatch, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__()
-        self._groups, self._room, self._clock = groups, room, clock
+        self._room, self._waits, self._clock = room, waits, clock
         self._since: dict[Any, float] = {}
 
     def cache_object(self, key: Any, obj: Any) -> bool:
@@ -190,7 +206,7 @@ class IdleProcesses(_ObjectCache):  # type: ignore[misc]
         """The processes that are to end now; the one that was idle for longest comes first."""
         if not self._num_cached_objects:
             return
-        ends_all = force_all or (bool(self._groups.names) and self._groups.wait())
+        ends_all = force_all or self._waits.group_waits() or self._waits.any_waits_long()
         idle = [(key, obj) for key, each in self._cached_objects.items() for obj in each]
         for key, obj in sorted(idle, key=lambda each: self._since[each[1]]):
             if ends_all or self._is_late(obj) or self._room.is_short(self._held()):
@@ -209,10 +225,11 @@ class IdleProcesses(_ObjectCache):  # type: ignore[misc]
 
 
 @contextmanager
-def keeping_processes(groups: Groups, room: Room) -> Iterator[None]:
+def keeping_processes(room: Room, waits: ReservationWatch) -> Iterator[None]:
     """Let Tune keep processes for reuse as `IdleProcesses` does."""
-    kept = partial(IdleProcesses, groups, room)
-    with patch.object(tune_controller, "_ObjectCache", lambda **options: kept()):
+    with patch.object(
+        tune_controller, "_ObjectCache", lambda **options: IdleProcesses(room, waits)
+    ):
         yield
 
 
