@@ -48,7 +48,7 @@ class Groups:
     """Whether one that was handed out still waits."""
 
 
-class Line:
+class JobQueue:
     """The jobs that were not handed out yet, and of those that are ready the order."""
 
     def __init__(self, kind: Callable[[str], Hashable]) -> None:
@@ -92,20 +92,20 @@ class Line:
         return (name for *_, name in heapq.merge(*open_kinds))
 
     def leave(self, name: str) -> Job:
-        """A job that is ready leaves the line."""
-        line = self._ready[self._kind(name)]
-        del line[next(place for place, each in enumerate(line) if each[-1] == name)]
+        """A job that is ready leaves the queue."""
+        ready = self._ready[self._kind(name)]
+        del ready[next(place for place, each in enumerate(ready) if each[-1] == name)]
         return self._jobs.pop(name)
 
     def drop(self, fingerprint: str) -> list[Job]:
-        """The jobs that wait for this stage leave the line: it will not be done."""
+        """The jobs that wait for this stage leave the queue: it will not be done."""
         names = [name for name in self._needed_by.pop(fingerprint, ()) if name in self._needs]
         for name in names:
             del self._needs[name]
         return [self._jobs.pop(name) for name in names]
 
     def clear(self) -> None:
-        """All jobs leave the line."""
+        """All jobs leave the queue."""
         self._jobs.clear()
         self._needs.clear()
         self._ready.clear()
@@ -150,8 +150,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._bundles = bundles or {}
         self._jobs = dict(jobs)
         self._done = set(done)
-        self._line = Line(self._kind)
-        self._line.add(self._jobs, self._done)
+        self._queue = JobQueue(self._kind)
+        self._queue.add(self._jobs, self._done)
         self._running: dict[str, str] = {}
         self._grow = grow
         self._added: dict[str, dict[str, Any]] = {}
@@ -165,7 +165,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the claims out of Tune's snapshots, which nobody reads: they hold threads."""
-        left_out = ("_shared", "_groups", "_grow", "_room", "_line")
+        left_out = ("_shared", "_groups", "_grow", "_room", "_queue")
         return self.__dict__ | dict.fromkeys(left_out)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -177,18 +177,18 @@ class StageSearcher(Searcher):  # type: ignore[misc]
                 self._running[trial_id] = name
                 self._room.begin(name, self._bundle(name))
                 return {"job": name, **self._added.get(name, {})}
-            if self._line.has_ready or not self._grown():
+            if self._queue.has_ready or not self._grown():
                 break
-        return None if self._line or self._grow else str(Searcher.FINISHED)
+        return None if self._queue or self._grow else str(Searcher.FINISHED)
 
     def _admitted(self, groups_wait: bool) -> str | None:
-        """The name of the next job to be handed out, which leaves the line; None for none."""
-        for name in self._line.ready(partial(self._may_start, groups_wait)):
+        """The name of the next job to be handed out, which leaves the queue; None for none."""
+        for name in self._queue.ready(partial(self._may_start, groups_wait)):
             job = self._jobs[name]
             admission = self._shared.admit(job) if self._shared else Admission.START
             if admission is Admission.WAIT:
                 continue
-            self._line.leave(name)
+            self._queue.leave(name)
             if admission is Admission.START:
                 return name
             self._finish(stage.fingerprint for stage in job.stages)
@@ -226,7 +226,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         for name, job in growth.jobs.items():
             self._jobs[name] = job
             self._added[name] = {"work": job, "bundle": dict(growth.bundles[name])}
-        self._line.add(growth.jobs, self._done)
+        self._queue.add(growth.jobs, self._done)
         for fingerprint in list(self._failed):
             self._block(fingerprint)
         return bool(growth.jobs)
@@ -242,7 +242,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             self._shared.release(job)
         if STOPS in (result or {}):
             self.stopped = str((result or {})[STOPS])
-            self._line.clear()
+            self._queue.clear()
             self._grow = None
             return
         failed = failures_of(job, result, error)
@@ -254,10 +254,10 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def _finish(self, fingerprints: Iterable[str]) -> None:
         new = set(fingerprints)
         self._done |= new
-        self._line.finish(new)
+        self._queue.finish(new)
 
     def _block(self, failed: str) -> None:
-        for job in self._line.drop(failed):
+        for job in self._queue.drop(failed):
             for stage in job.wanted:
                 self.blocked[stage.fingerprint] = failed
                 self._failed.setdefault(stage.fingerprint, self._failed[failed])

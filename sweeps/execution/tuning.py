@@ -153,8 +153,12 @@ def _groups_of(bundles: Bundles) -> set[str]:
 class ReservationWatch:
     """Which reservations wait for resources, asked at most once a second."""
 
-    def __init__(self, ask: Callable[[], tuple[Reservation, ...]] = reservations) -> None:
-        self._ask = ask
+    def __init__(
+        self,
+        ask: Callable[[], tuple[Reservation, ...]] = reservations,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask, self._clock = ask, clock
         self._asked = -ASK_SECONDS
         self._waiting: tuple[Reservation, ...] = ()
         self._long: frozenset[bytes] = frozenset()
@@ -171,7 +175,7 @@ class ReservationWatch:
         return bool(self._long)
 
     def _look(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._asked >= ASK_SECONDS:
             before = {each.identity for each in self._waiting}
             self._asked = now
