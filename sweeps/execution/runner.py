@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -248,7 +248,7 @@ def _run_missing(
     Returns also which cap has ended the run, None if none has.
     """
     import_ray()
-    from sweeps.cluster.nodes import check_nodes
+    from sweeps.cluster.nodes import JoiningNodes, check_nodes
     from sweeps.execution.jobs import Growth, on_paths, study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
@@ -290,6 +290,7 @@ def _run_missing(
         def check_with_caps() -> None:
             check()
             meter.check()
+            joining.check()
 
         begin = prepared(study_jobs(plan, before.missing), before)
         jobs, bundles = begin.jobs, begin.bundles
@@ -307,6 +308,7 @@ def _run_missing(
         listeners: list[Listener] = [progress, tracker, meter]
         with (
             close_tracking(tracker),
+            closing(JoiningNodes(store, plan.data_places)) as joining,
             Claims(store) as claims,
             tune_scratch(store, address) as scratch,
             Display(progress, store, out),

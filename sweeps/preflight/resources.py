@@ -83,6 +83,17 @@ class Cluster:
         more = "; ".join(f"{count} x {words}" for words, count in kinds.items())
         return f"{up}; the autoscaler may start {more}" if more else up
 
+    @property
+    def none_of_them(self) -> str:
+        """`no running node`, with those that may be started."""
+        return "no node that is up or may be started" if self.startable else "no running node"
+
+    @property
+    def all_of_them(self) -> str:
+        """`the running nodes`, with those that may be started."""
+        also = " and those that may be started" if self.startable else ""
+        return f"the running nodes{also}"
+
     def total(self, resource: str) -> float:
         """The amount of a resource in all nodes together, those that may be started included."""
         return sum(node.get(resource, 0.0) for node in self.all_nodes)
@@ -124,7 +135,7 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
     if not cluster.fits(bundle):
         wanted = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise BadInput(
-            f"a stage asks for {wanted} on one node, and no running node has that "
+            f"a stage asks for {wanted} on one node, and {cluster.none_of_them} has that "
             f"({cluster.described()}); change resources in the study, or start such a node"
         )
     workers = asked.workers if stage.kind == "pretrain" else 1
@@ -147,8 +158,9 @@ def _shared(
     if room < workers:
         each = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise BadInput(
-            f"a stage asks for {workers} workers of {each}, and the running nodes have room for "
-            f"{room} ({cluster.described()}); change resources in the study, or start more nodes"
+            f"a stage asks for {workers} workers of {each}, and {cluster.all_of_them} have room "
+            f"for {room} ({cluster.described()}); change resources in the study, or start more "
+            "nodes"
         )
     share = math.floor(1000 * HEAD_SHARE / (room // workers)) / 1000
     return bundle | {WORKERS: workers, HEAD: share}
