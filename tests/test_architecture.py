@@ -78,7 +78,7 @@ ORDER = {
         results
         wording figure_files
         evaluation front
-        ensembles report
+        ensembles report paper
         commands
     """,
     "sweeps": """
