@@ -46,12 +46,6 @@ def cell_rows(
     item: PaperItem, cell: PaperCell, answer: PaperAnswer | None, answers: PaperAnswers
 ) -> list[Row]:
     """A row for the AUC and for each gap in both definitions; without numbers if not run."""
-    columns = [(AUC, AUC, None)]
-    for definition in definitions(answers.request.definition):
-        columns += [
-            (attribute, gap_name(AUC, definition, attribute), definition)
-            for attribute in answers.settings.attributes
-        ]
     numbers = {} if answer is None else number_rows(answer.evaluation, answers.request.split)
     return [
         {
@@ -70,8 +64,19 @@ def cell_rows(
             **_published(item, cell, column, numbers.get(name)),
             "place": None,
         }
-        for column, name, definition in columns
+        for column, name, definition in _columns(answers)
     ]
+
+
+def _columns(answers: PaperAnswers) -> list[tuple[str, str, str | None]]:
+    """Column, name of the number, and definition of the gap."""
+    columns: list[tuple[str, str, str | None]] = [(AUC, AUC, None)]
+    for definition in definitions(answers.request.definition):
+        columns += [
+            (attribute, gap_name(AUC, definition, attribute), definition)
+            for attribute in answers.settings.attributes
+        ]
+    return columns
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:

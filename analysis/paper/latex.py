@@ -40,7 +40,7 @@ ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0
 MARKS = {
     BEST: r"\textbf{{{}}}",
     SECOND: r"\underline{{{}}}",
-    GREY: r"\textcolor{{gray}}{{\scriptsize {}}}",
+    GREY: r"\textcolor{{black!55}}{{\scriptsize {}}}",
     PLAIN: "{}",
 }
 PACKAGES = ("{booktabs}", "{graphicx}", "{xcolor}")
@@ -84,8 +84,9 @@ def latex(text: str) -> str:
 def _sign(letter: str) -> str:
     if letter in SIGNS:
         return SIGNS[letter]
-    base, *accents = unicodedata.normalize("NFD", letter)
-    plain = letter in LETTERS or (base.isascii() and all(each in ACCENTS for each in accents))
+    parts = unicodedata.normalize("NFD", letter)
+    accented = parts[0].isascii() and all(each in ACCENTS for each in parts[1:])
+    plain = letter in LETTERS or accented
     return letter if plain else rf"\texttt{{U+{ord(letter):04X}}}"
 
 

@@ -135,14 +135,14 @@ def _tested(tests: Sequence[Row], answers: PaperAnswers) -> Iterator[str]:
     counted_tests = sum(row["p_holm"] is not None for row in tests)
     if counted_tests:
         yield (
-            "Bold: best, underlined: second, as in the paper. † not told from the best by the"
+            "Bold: best, underlined: second, as in the paper. † not distinguished from the best by the"
             f" paired test at {100 * (1 - answers.settings.confidence):g} %, corrected for these"
             f" {counted_tests} tests (Holm)."
         )
     else:
         yield (
-            "Bold: best, underlined: second, as in the paper. No p-value, so none of them (†) is"
-            " told from the best."
+            "Bold: best, underlined: second, as in the paper. There is no p-value, so nothing is"
+            " distinguished from the best (†)."
         )
 
 
