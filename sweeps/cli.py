@@ -43,6 +43,10 @@ COMMANDS = {
         "analysis.commands.paper:tables",
         "The paper's tables and claims, from the studies of a results folder.",
     ),
+    "figures": (
+        "analysis.commands.paper:figures",
+        "The paper's figures, from the studies of a results folder.",
+    ),
     "search": ("sweeps.commands.search:search", "What the search of a study has found."),
     "report": ("sweeps.commands.report:report", "A self-contained HTML report on a study."),
     "results": (

@@ -79,6 +79,7 @@ ORDER = {
         wording figure_files
         evaluation front
         ensembles report paper
+        figures
         commands
     """,
     "sweeps": """

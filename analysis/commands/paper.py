@@ -91,3 +91,38 @@ def tables(
     request = paper_request(studies, use, protocol, definition)
     for text in write_tables(results, only, request, out):
         click.echo(text)
+
+
+@click.command()
+@paper_options
+@click.option(
+    "--score",
+    type=click.Choice(["gap", "fs"]),
+    default="gap",
+    show_default=True,
+    help="Draw gaps, or the fairness score of the paper's equation 1 (fs).",
+)
+@click.option(
+    "--relative", is_flag=True, help="Changes in per cent of everybody's AUC, not in points."
+)
+def figures(
+    results: str,
+    only: tuple[str, ...],
+    studies: tuple[str, ...],
+    use: tuple[str, ...],
+    protocol: str | None,
+    definition: str,
+    out: str,
+    score: str,
+    relative: bool,
+) -> None:
+    """Make the paper's figures of the studies in RESULTS: pdf, svg and png, and the csv behind.
+
+    ITEM is figure1 to figure6. Models are found as for `fairfm tables`.
+    """
+    from analysis.figures.made import FigureOptions
+    from analysis.figures.outputs import write_figures
+
+    request = paper_request(studies, use, protocol, definition)
+    for text in write_figures(results, only, request, FigureOptions(score, relative), out):
+        click.echo(text)

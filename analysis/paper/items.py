@@ -95,6 +95,12 @@ class PaperItem:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def scheduled(self) -> bool:
+        """Whether its models differ by the epochs of their pre-training, or must agree in them."""
+        wanted = (cell.wanted for cell in self.cells)
+        return any(isinstance(w, WantedModel) and "schedule" in w.where for w in wanted)
+
+    @property
     def rows(self) -> tuple[str, ...]:
         """Names of the rows in the paper's order."""
         return tuple(dict.fromkeys(cell.row for cell in self.cells))

@@ -13,7 +13,7 @@ EMPHASIS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 MARKS = {
     BEST: "**{}**",
     SECOND: "<u>{}</u>",
-    GREY: '<small>{}</small>',
+    GREY: "<small>{}</small>",
     PLAIN: "{}",
 }
 

@@ -49,28 +49,23 @@ def groups_of(answers: Sequence[PaperAnswer], attribute: str) -> list[str]:
 
 
 def footer(
-    item: PaperItem,
-    shown: Sequence[PaperAnswer],
-    answers: PaperAnswers,
-    tests: Sequence[Row] = (),
-) -> tuple[str, ...]:
-    """One sentence for each thing to know, the demo mark first."""
-    return tuple(_sentences(item, shown, answers, tests))
-
-
-def _sentences(
     item: PaperItem, shown: Sequence[PaperAnswer], answers: PaperAnswers, tests: Sequence[Row]
-) -> Iterator[str]:
-    if is_demo(answers):
-        yield f"Note: {DEMO}."
-    yield from _what(shown, answers)
-    yield from item.notes
-    if answers.epochs_note and item.name in ("table2", "table4", "table5"):
-        yield answers.epochs_note
-    yield from deviations(shown, answers)
+) -> tuple[str, ...]:
+    """One sentence for each thing to know of a table, the demo mark first."""
+    sentences = [*caption(item, shown, answers), NO_INTERVAL]
+    if item.scheduled and answers.epochs_note:
+        sentences.append(answers.epochs_note)
     if tests:
-        yield from _tested(tests, answers)
-    yield from _reasons(shown, answers, tests)
+        sentences += _tested(tests, answers)
+    return (*sentences, *_reasons(shown, answers, tests))
+
+
+def caption(
+    item: PaperItem, shown: Sequence[PaperAnswer], answers: PaperAnswers
+) -> tuple[str, ...]:
+    """One sentence for each thing to know of a figure, the demo mark first."""
+    demo = [f"Note: {DEMO}."] if is_demo(answers) else []
+    return (*demo, *_what(shown, answers), *item.notes, *deviations(shown, answers))
 
 
 def _what(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> Iterator[str]:
@@ -78,14 +73,14 @@ def _what(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> Iterator[str]:
     split = answers.request.split
     yield (
         f"Split {split}, protocol {answers.protocol}, {patients_text(shown, split)}, in points (1"
-        f" point = 0.01). AUC: mean over pathologies. Gaps first by {answers.request.definition}."
+        f" point = 0.01). AUC: mean over pathologies. Gaps: {answers.request.definition}"
+        " unless named otherwise."
     )
     yield (
         f"Intervals: {100 * settings.confidence:g} %, {settings.replicates} draws of"
         f" {settings.resampling}; {seeds_text(shown)}. Null: what a fair model would show in the"
         f" same draws (mean, to its {100 * settings.confidence:g} % bound). {EXTREMES}"
     )
-    yield NO_INTERVAL
 
 
 def patients_text(shown: Sequence[PaperAnswer], split: str) -> str:
@@ -135,9 +130,9 @@ def _tested(tests: Sequence[Row], answers: PaperAnswers) -> Iterator[str]:
     counted_tests = sum(row["p_holm"] is not None for row in tests)
     if counted_tests:
         yield (
-            "Bold: best, underlined: second, as in the paper. † not distinguished from the best by the"
-            f" paired test at {100 * (1 - answers.settings.confidence):g} %, corrected for these"
-            f" {counted_tests} tests (Holm)."
+            "Bold: best, underlined: second, as in the paper. † not distinguished from the best by"
+            f" the paired test at {100 * (1 - answers.settings.confidence):g} %, corrected for"
+            f" these {counted_tests} tests (Holm)."
         )
     else:
         yield (

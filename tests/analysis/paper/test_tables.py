@@ -26,9 +26,11 @@ from analysis.paper.tables import PaperTable, paper_table
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.layout import claim_results
-from tests.analysis.paper.conftest import (
+
+from .paper_folder import (
     PATHOLOGIES,
     SEEDS,
+    SETTINGS,
     adapted,
     all_models,
     mae,
@@ -284,8 +286,6 @@ def test_a_folder_that_cannot_be_written_is_named(paper_results: Path, tmp_path:
 def test_studies_that_evaluate_differently_are_not_mixed(
     tmp_path: Path, paper_results: Path
 ) -> None:
-    from tests.analysis.paper.conftest import SETTINGS
-
     one, other = ({label: all_models()[label]} for label in ("cx14", "cxpt"))
     changed = {"settings": SETTINGS.model_copy(update={"replicates": 50})}
     folder = folder_of(tmp_path, paper_results, ("one", one, {}), ("other", other, changed))

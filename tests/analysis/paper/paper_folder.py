@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
@@ -175,13 +174,10 @@ def write_trials(store: ArtifactStore, labels: Any, seeds: tuple[int, ...] = SEE
                 write_evaluation(evaluate(predictions, SETTINGS), folder)
 
 
-@pytest.fixture(scope="session")
-def paper_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every model of the paper in one study, with two seeds; do not change it."""
-    folder = tmp_path_factory.mktemp("paper")
+def write_paper(folder: Path) -> None:
+    """Every model of the paper in one study, with two seeds."""
     store = open_store(str(folder))
     claim_results(store)
     models = all_models()
     write_trials(store, models)
     write_study(store, models)
-    return folder
