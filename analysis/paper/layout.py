@@ -17,6 +17,7 @@ from analysis.wording import (
     points,
     signed,
     signed_interval,
+    title_of,
     with_interval,
     with_null,
 )
@@ -158,7 +159,7 @@ def _test_texts(row: Row) -> tuple[str, ...]:
     return (
         row["a"],
         row["b"] or "",
-        row["number"],
+        title_of(row["number"]),
         _interval(row),
         "" if fair is None else signed(fair),
         _p(row),

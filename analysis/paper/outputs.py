@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.paper.answers import PaperAnswers, PaperRequest
+from analysis.paper.claims.texts import claims_files
 from analysis.paper.items import TABLES
 from analysis.paper.latex import latex_table
 from analysis.paper.layout import cells_grid, plain_table, tests_grid
@@ -93,5 +94,8 @@ def _table(name: str, answers: PaperAnswers) -> tuple[str, Files]:
     return table_files(paper_table(TABLES[name], answers))
 
 
-MADE: dict[str, Callable[[str, PaperAnswers], tuple[str, Files]]] = dict.fromkeys(TABLES, _table)
+MADE: dict[str, Callable[[str, PaperAnswers], tuple[str, Files]]] = {
+    **dict.fromkeys(TABLES, _table),
+    "claims": claims_files,
+}
 """How each item is made, by its name."""
