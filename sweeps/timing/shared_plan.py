@@ -157,8 +157,8 @@ class SharedPlan:
             "each study on its own, nothing twice within it": self.each_study,
         }
         lines = [
-            f"GPU-hours: {left.hours:.3g} to run, {once.hours:.3g} in all, at most; by operations on"
-            f" {GPU}, not measured",
+            f"GPU-hours: {left.hours:.3g} to run, {once.hours:.3g} in all, at most; by operations"
+            f" on {GPU}, not measured",
             "every distinct stage is run once, whichever study asks for it; compared with that:",
         ]
         for how, amount in ways.items():
