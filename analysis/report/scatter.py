@@ -123,7 +123,7 @@ def _rounded(number: Number, column: str) -> float | None:
     value = number.get(column)
     if value is None:
         return None
-    return round(value, 3) if column == "p_value" else round(POINTS * value, 2)
+    return round(float(value), 3) if column == "p_value" else round(POINTS * float(value), 2)
 
 
 def _differences(

@@ -93,7 +93,8 @@ class RunWriter:
             self._tags[identity] = dict(run.data.tags)
             self._params[identity] = set(run.data.params)
             self._values[identity] = {k: v for k, v in run.data.metrics.items() if v == v}
-            self._data[identity] = {each.dataset.name for each in run.inputs.dataset_inputs}
+            given = run.inputs.dataset_inputs if run.inputs else ()
+            self._data[identity] = {each.dataset.name for each in given}
 
     def _identities_of_deleted_runs(self) -> set[str]:
         from mlflow.entities import ViewType
