@@ -15,6 +15,8 @@ METHODS = {"mae": "MAE", "mocov3": "MoCo v3"}
 """Self-supervised methods as their papers write them; others keep their name in the study."""
 ADAPTATIONS = {"linear_probe": "linear probe", "end_to_end": "fine-tuned end to end"}
 TITLES = {model.id: model.title for model in MODELS}
+VALUES = frozenset(["adaptation", "backbone", "data"])
+"""What a resolved trial holds; older records may lack it."""
 INCLUDE = "include"
 """Axis of a configuration that the study adds by its name."""
 COVERED = frozenset(
@@ -73,7 +75,7 @@ def _joined(parts: Parts, shared: Iterable[str]) -> str:
 
 def _parts(configuration: Configuration, config: Mapping[str, Any]) -> Parts:
     axes = configuration.axes
-    texts = _of_values(axes, config) if config else {}
+    texts = _of_values(axes, config) if VALUES <= config.keys() else {}
     covered = COVERED if texts else {INCLUDE}
     others = {axis: f"{short_axis(axis)} {axes[axis]}" for axis in axes if axis not in covered}
     chosen = {name: f"{short_axis(name)} {c}" for name, c in configuration.parameters.items()}

@@ -84,7 +84,7 @@ def _lead(front: Front) -> str:
     objectives = listed([title_of(name) for name in front.names])
     if not members:
         return f"No configuration has defined values of {objectives} on validation: no front."
-    kept_out = f" ({out} kept out, see the warnings)" if out else ""
+    kept_out = f" ({out} kept out, reasons below)" if out else ""
     are = "is" if members == 1 else "are"
     return (
         f"{members} of {counted(len(front.rows), 'configuration')}{kept_out} {are} on the front: "

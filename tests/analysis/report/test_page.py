@@ -90,7 +90,7 @@ def test_claim_is_escaped(page: Page, text: str) -> None:
 def test_what_was_asked_and_answered_comes_first(page: Page) -> None:
     words = " ".join(page.words.split())
     assert words.index("Asked") < words.index("Answered") < words.index("The front")
-    assert "2 of 4 configurations (1 kept out, see the warnings) are on the front" in words
+    assert "2 of 4 configurations (1 kept out, reasons below) are on the front" in words
     assert "Highest AUC 1 Adaptation tune, backbone vit" in words
     assert "Smallest sex gap, Smallest race gap 2 Adaptation probe, backbone vit" in words
     assert "Adaptation tune, backbone vit, worst group Black" in words
