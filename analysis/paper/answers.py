@@ -205,19 +205,24 @@ class PaperAnswers:
         )
 
     def _ensemble(self, wanted: WantedEnsemble) -> PaperAnswer | None:
-        models = {name: PAPER_MODELS[name] for name in PAPER_MODELS}
-        members = members_of(wanted.rule, models)
+        members = members_of(wanted.rule, PAPER_MODELS)
         chosen = {name: self._chosen(fine_tuned(name)) for name in members}
         found = [each for each in chosen.values() if each is not None]
         if len(found) < len(members):
             return None
+        label = " + ".join(members)
+        if label not in self._answers:
+            self._answers[label] = self._averaged(label, found, members)
+        return self._answers[label]
+
+    def _averaged(self, label: str, found: Sequence[_Found], members: Sequence[str]) -> PaperAnswer:
+        """The ensemble of these models, evaluated seed by seed and with its seeds pooled."""
         answers = tuple(self.six[name] for name in members)
         seeds = _ensembles(found)
         settings = self.settings.model_copy(update={"metrics": ("auc",)})
         alone = [[seed] for seed in seeds]
         with ThreadPoolExecutor(usable_cores()) as threads:
             pooled, *each = threads.map(lambda s: evaluate_seeds(s, settings), [seeds, *alone])
-        label = " + ".join(members)
         return PaperAnswer(
             label,
             tuple(dict.fromkeys(study for answer in answers for study in answer.studies)),
