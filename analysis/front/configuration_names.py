@@ -75,7 +75,7 @@ def _joined(parts: Parts, shared: Iterable[str]) -> str:
 
 def _parts(configuration: Configuration, config: Mapping[str, Any]) -> Parts:
     axes = configuration.axes
-    texts = _of_values(axes, config) if VALUES <= config.keys() else {}
+    texts = _of_values(axes, config) if config.keys() >= VALUES else {}
     covered = COVERED if texts else {INCLUDE}
     others = {axis: f"{short_axis(axis)} {axes[axis]}" for axis in axes if axis not in covered}
     chosen = {name: f"{short_axis(name)} {c}" for name, c in configuration.parameters.items()}
