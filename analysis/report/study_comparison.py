@@ -25,7 +25,7 @@ from fairfm_core.evaluation.tables import Evaluation
 
 TEMPLATE = "comparison.html.j2"
 AXIS = "study"
-"""The axis by which the configurations of both are told apart; the first, so it gives colours."""
+"""The axis that says which study a configuration is of; the first, so it gives colours."""
 
 
 @dataclass(frozen=True, eq=False)
