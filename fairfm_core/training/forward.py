@@ -1,9 +1,14 @@
-"""One pass of a network in evaluation mode over images of a store."""
+"""One pass of a network in evaluation mode over images of a store.
+
+The pass is made in fixed batches. On a CPU all free cores share it; on a GPU the next images are
+read and sent while it computes. If memory runs out, fewer images pass at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,12 +25,46 @@ from fairfm_core.training.augmentation.augmentation import crop_and_flip
 from fairfm_core.training.augmentation.transforms import to_input
 from fairfm_core.training.batches import gather
 from fairfm_core.training.device import autocast, free_cache, out_of_memory
+from fairfm_core.training.shared_pass import PassOutputs, compute_missing
 
 EVAL_BATCH = 64
+"""Images that pass at once where a trained network predicts."""
 
 Rows = NDArray[np.int64]
 Input = Callable[[Rows], Tensor]
 """Rows [B] of the image store -> inputs of the network, [B, C, S, S]."""
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """Images as a network is to see them."""
+
+    rows_N: Rows
+    """Positions in the image store."""
+    inputs: Input
+
+
+def whole_images(
+    backbone: Backbone, images_NHW: NDArray[np.uint8], rows_N: Rows, device: torch.device
+) -> ImageView:
+    """The images as used in evaluation."""
+    return ImageView(rows_N, lambda rows_B: to_input(gather(images_NHW, rows_B).to(device), backbone))
+
+
+def cropped_images(
+    backbone: Backbone,
+    images_NHW: NDArray[np.uint8],
+    rows_N: Rows,
+    device: torch.device,
+    number: int,
+) -> ImageView:
+    """The images as cropped and flipped in the view of this number."""
+
+    def inputs(rows_B: Rows) -> Tensor:
+        seeds = [stream_seed(0, "view", number, int(row)) for row in rows_B]
+        return crop_and_flip(gather(images_NHW, rows_B).to(device), seeds, backbone)
+
+    return ImageView(rows_N, inputs)
 
 
 def forward_images(
@@ -41,29 +80,63 @@ def forward_images(
     The classifier computes in float32 whatever the precision of the network below it: rounded to
     bfloat16, which has 8 significant bits, the logits of different images would be equal.
     """
-
-    def read_images(rows_B: Rows) -> Tensor:
-        return to_input(gather(images_NHW, rows_B).to(device), backbone)
-
-    return _forward(model, read_images, rows_N, device, precision)
+    view = whole_images(backbone, images_NHW, rows_N, device)
+    whole = NetworkPass(model, [view], EVAL_BATCH, device, precision)
+    return whole.run()[0]
 
 
-def forward_view(
-    model: nn.Module,
-    backbone: Backbone,
-    images_NHW: NDArray[np.uint8],
-    rows_N: Rows,
-    device: torch.device,
-    precision: Precision,
-    view: int,
-) -> Tensor:
-    """The same for the images as cropped and flipped in this view."""
+class NetworkPass:
+    """A pass of a network over several views, one after the other; `outputs` can be stored."""
 
-    def read_images(rows_B: Rows) -> Tensor:
-        seeds = [stream_seed(0, "view", view, int(row)) for row in rows_B]
-        return crop_and_flip(gather(images_NHW, rows_B).to(device), seeds, backbone)
+    def __init__(
+        self,
+        model: nn.Module,
+        views: Sequence[ImageView],
+        batch_size: int,
+        device: torch.device,
+        precision: Precision = "auto",
+    ) -> None:
+        self._model, self._device, self._precision = model.eval(), device, precision
+        self._sizes = [len(view.rows_N) for view in views]
+        self._batches = [
+            (view.inputs, view.rows_N[start : start + batch_size])
+            for view in views
+            for start in range(0, len(view.rows_N), batch_size)
+        ]
+        self._most = batch_size
+        self.outputs = PassOutputs([len(rows_B) for _, rows_B in self._batches])
 
-    return _forward(model, read_images, rows_N, device, precision)
+    def run(self, between: Callable[[], None] = lambda: None) -> list[Tensor]:
+        """The outputs [N, D] for each view; `between` is called after each batch."""
+        helped = self._device.type == "cpu"
+        with (
+            torch.inference_mode(),
+            classifier_in_32_bits(self._model, self._device),
+            # Around the whole pass: weights are rounded to 16 bits once, not for each batch.
+            autocast(self._device, self._precision),
+        ):
+            compute_missing(self._computed, self.outputs, helped=helped, between=between)
+        return list(self.outputs.values.split(self._sizes))
+
+    def _computed(self, batch: int) -> Tensor:
+        """The outputs [B, D] of a batch, in as few parts as memory allows."""
+        inputs, rows_B = self._batches[batch]
+        while True:
+            try:
+                starts = range(0, len(rows_B), self._most)
+                parts = [self._part(inputs, rows_B[i : i + self._most]) for i in starts]
+                return torch.cat(parts)
+            except RuntimeError as error:
+                if self._most == 1 or not out_of_memory(error):
+                    raise
+                self._most = (self._most + 1) // 2
+                free_cache(self._device)
+
+    def _part(self, inputs: Input, rows_b: Rows) -> Tensor:
+        with torch.autocast(self._device.type, enabled=False):
+            x_bCHW = inputs(rows_b)
+        outputs_bD: Tensor = self._model(x_bCHW)
+        return outputs_bD.float().cpu()
 
 
 @contextmanager
@@ -83,33 +156,3 @@ def classifier_in_32_bits(model: nn.Module, device: torch.device) -> Iterator[No
     finally:
         for classifier in classifiers:
             del classifier.forward
-
-
-@torch.inference_mode()
-def _forward(
-    model: nn.Module, read_images: Input, rows_N: Rows, device: torch.device, precision: Precision
-) -> Tensor:
-    """Outputs [N, D]; if memory runs out, fewer images pass at once."""
-    model.eval()
-    with classifier_in_32_bits(model, device):
-        return _in_parts(model, read_images, rows_N, device, precision)
-
-
-def _in_parts(
-    model: nn.Module, read_images: Input, rows_N: Rows, device: torch.device, precision: Precision
-) -> Tensor:
-    outputs: list[Tensor] = []
-    start, size = 0, EVAL_BATCH
-    while start < len(rows_N):
-        try:
-            x_BCHW = read_images(rows_N[start : start + size])
-            with autocast(device, precision):
-                outputs.append(model(x_BCHW).float().cpu())
-        except RuntimeError as error:
-            if size == 1 or not out_of_memory(error):
-                raise
-            size //= 2
-            free_cache(device)
-            continue
-        start += size
-    return torch.cat(outputs)

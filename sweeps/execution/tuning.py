@@ -36,6 +36,8 @@ MAX_WORKER_LOSSES = 3
 
 ASK_SECONDS = 1.0
 """Between two questions whether a group of workers waits."""
+IDLE_SECONDS = 10.0
+"""How long a process may be kept that has nothing to do."""
 MOST_JOBS = 1_000_000
 """Jobs of a run whose number is not known before: it ends when its search does."""
 
@@ -158,16 +160,23 @@ class GroupWatch:
 
 @contextmanager
 def giving_way(groups: Groups) -> Iterator[None]:
-    """Let Tune end the processes that it keeps for reuse while a group waits for resources.
+    """Let Tune end the processes that it keeps for reuse where what they hold is wanted elsewhere.
 
-    Tune keeps one for the next trial and with it all that it has reserved. A group never gets that,
-    and no trial comes, because all that are left need the group: both would wait for ever.
+    Tune keeps one for the next trial and with it all that it has reserved. A group of workers that
+    waits for it never gets it, and no trial comes, because all that are left need the group: both
+    would wait for ever. And while one stage works alone, nobody can lend it that core.
     """
 
     class Giving(_ObjectCache):  # type: ignore[misc]
+        empty = time.monotonic()
+        """When nothing was kept last."""
+
         def flush_cached_objects(self, force_all: bool = False) -> Iterator[Any]:
+            if not self.num_cached_objects:
+                self.empty = time.monotonic()
+            idle = time.monotonic() - self.empty >= IDLE_SECONDS
             waits = bool(groups.names) and groups.wait()
-            flushed: Iterator[Any] = super().flush_cached_objects(force_all or waits)
+            flushed: Iterator[Any] = super().flush_cached_objects(force_all or waits or idle)
             return flushed
 
     with patch.object(tune_controller, "_ObjectCache", Giving):
