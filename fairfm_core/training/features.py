@@ -21,7 +21,7 @@ from fairfm_core.stages import Report, Stage
 from fairfm_core.training.batches import planned_dataset, take_split
 from fairfm_core.training.checkpoint import Pace, loaded_state
 from fairfm_core.training.device import pick_device
-from fairfm_core.training.forward import NetworkPass, ImageView, cropped_images, whole_images
+from fairfm_core.training.forward import ImageView, NetworkPass, cropped_images, whole_images
 from fairfm_core.training.shared_pass import PassOutputs
 
 BATCH = {"cpu": 8, "cuda": 512}

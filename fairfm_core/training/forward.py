@@ -48,7 +48,9 @@ def whole_images(
     backbone: Backbone, images_NHW: NDArray[np.uint8], rows_N: Rows, device: torch.device
 ) -> ImageView:
     """The images as used in evaluation."""
-    return ImageView(rows_N, lambda rows_B: to_input(gather(images_NHW, rows_B).to(device), backbone))
+    return ImageView(
+        rows_N, lambda rows_B: to_input(gather(images_NHW, rows_B).to(device), backbone)
+    )
 
 
 def cropped_images(
