@@ -72,6 +72,7 @@ ORDER = {
         training.loading training.forward training.adapt_data
         training.features
         training.finetuning training.probing training.pretraining
+        training.sixteen_bits
         training.adapt_stage
         commands
     """,

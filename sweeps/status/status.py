@@ -20,6 +20,7 @@ from sweeps.planning.study import StudySpec
 from sweeps.status.image_passes import image_passes
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
+from sweeps.status.precision import as_begun
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
 from sweeps.status.search_outlook import SearchOutlook, search_outlook
 from sweeps.status.study_search import advanced, open_search, searched_plan
@@ -248,6 +249,7 @@ def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
 
     Raises BadInput for a study that could not run, or a store of another schema version.
     """
+    spec = as_begun(spec, store)
     plan = searched_plan(spec, open_search(spec, store))
     check_schema(store)
     status = StudyStatus(plan, take_snapshot(store))
