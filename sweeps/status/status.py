@@ -17,7 +17,7 @@ from sweeps.planning.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import PlannedTrial, StudyPlan
 from sweeps.planning.study import StudySpec
-from sweeps.status.image_passes import image_passes
+from sweeps.status.image_passes import image_passes, sharing_lines
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
 from sweeps.status.precision import as_begun
@@ -148,6 +148,7 @@ class StudyStatus:
             passes = sum(self.image_passes(s) for s in missing)
             counts = f"{len(stages)}, {len(stages) - len(missing)}, {len(missing)}, {passes:,}"
             lines.append(f"  {kind}: {counts}")
+        lines += sharing_lines([trial.stages for trial in self.plan.trials], self.image_passes)
         lines += [] if self.outlook is None else self.outlook.text()
         return "\n".join([*lines, self._time_text()])
 
