@@ -80,7 +80,7 @@ def _ours(
 ) -> Tensor:
     torch.set_num_threads(1)
     rows_N = np.arange(len(images_NHW))
-    view = whole_images(backbone, images_NHW, rows_N, CPU)
+    view = whole_images(backbone, images_NHW, rows_N)
     with cores_lent(lambda used, most: min(most, cores - 1)):
         return NetworkPass(model, [view], BATCH["cpu"], CPU, precision).run()[0]
 

@@ -38,7 +38,7 @@ def extract_features(stage: Stage, store: ArtifactStore, folder: Path, report: R
     device = pick_device()
     backbone = Backbone(**stage.config["backbone"])
     model = _network(stage, backbone, store, folder).to(device)
-    views = _views(stage, backbone, planned_dataset(stage), device)
+    views = _views(stage, backbone, planned_dataset(stage))
     precision = stage.config.get("precision", "auto")
     whole = NetworkPass(model, list(views.values()), BATCH[device.type], device, precision)
     kept = _KeptOutputs(store, stage.fingerprint, whole.outputs)
@@ -65,17 +65,16 @@ def _network(stage: Stage, backbone: Backbone, store: ArtifactStore, folder: Pat
 
 
 def _views(
-    stage: Stage, backbone: Backbone, data: PreparedData, device: torch.device
+    stage: Stage, backbone: Backbone, data: PreparedData
 ) -> dict[tuple[str, int], ImageView]:
     """What the network sees, by split and number: the images, or several crops for training."""
     rows = {name: take_split(data, name, ()).rows_N for name in SPLITS}
     views = {
-        (name, 0): whole_images(backbone, data.images, rows_N, device)
-        for name, rows_N in rows.items()
+        (name, 0): whole_images(backbone, data.images, rows_N) for name, rows_N in rows.items()
     }
     if (count := stage.config.get("views", 1)) > 1:
         views |= {
-            ("train", number): cropped_images(backbone, data.images, rows["train"], device, number)
+            ("train", number): cropped_images(backbone, data.images, rows["train"], number)
             for number in range(count)
         }
     return views

@@ -7,8 +7,9 @@ read and sent while it computes. If memory runs out, fewer images pass at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,42 +32,46 @@ EVAL_BATCH = 64
 """Images that pass at once where a trained network predicts."""
 
 Rows = NDArray[np.int64]
-Input = Callable[[Rows], Tensor]
-"""Rows [B] of the image store -> inputs of the network, [B, C, S, S]."""
+Transform = Callable[[Tensor, Rows], Tensor]
+"""Pixels [B, H, W], uint8, and their rows in the image store -> inputs of a network [B, C, S, S],
+where the pixels are."""
 
 
 @dataclass(frozen=True)
 class ImageView:
     """Images as a network is to see them."""
 
+    images_NHW: NDArray[np.uint8]
+    """The whole image store."""
     rows_N: Rows
-    """Positions in the image store."""
-    inputs: Input
+    """Positions in it."""
+    transform: Transform
+
+    def batches(self, size: int) -> Iterator[ImageView]:
+        """The images in parts of `size`, in their order."""
+        for start in range(0, len(self.rows_N), size):
+            yield replace(self, rows_N=self.rows_N[start : start + size])
+
+    def pixels(self) -> Tensor:
+        """Pixels [N, H, W], uint8; BadInput for changed ones."""
+        return gather(self.images_NHW, self.rows_N)
 
 
-def whole_images(
-    backbone: Backbone, images_NHW: NDArray[np.uint8], rows_N: Rows, device: torch.device
-) -> ImageView:
+def whole_images(backbone: Backbone, images_NHW: NDArray[np.uint8], rows_N: Rows) -> ImageView:
     """The images as used in evaluation."""
-    return ImageView(
-        rows_N, lambda rows_B: to_input(gather(images_NHW, rows_B).to(device), backbone)
-    )
+    return ImageView(images_NHW, rows_N, lambda pixels_BHW, rows_B: to_input(pixels_BHW, backbone))
 
 
 def cropped_images(
-    backbone: Backbone,
-    images_NHW: NDArray[np.uint8],
-    rows_N: Rows,
-    device: torch.device,
-    number: int,
+    backbone: Backbone, images_NHW: NDArray[np.uint8], rows_N: Rows, number: int
 ) -> ImageView:
     """The images as cropped and flipped in the view of this number."""
 
-    def inputs(rows_B: Rows) -> Tensor:
+    def transform(pixels_BHW: Tensor, rows_B: Rows) -> Tensor:
         seeds = [stream_seed(0, "view", number, int(row)) for row in rows_B]
-        return crop_and_flip(gather(images_NHW, rows_B).to(device), seeds, backbone)
+        return crop_and_flip(pixels_BHW, seeds, backbone)
 
-    return ImageView(rows_N, inputs)
+    return ImageView(images_NHW, rows_N, transform)
 
 
 def forward_images(
@@ -82,7 +87,7 @@ def forward_images(
     The classifier computes in float32 whatever the precision of the network below it: rounded to
     bfloat16, which has 8 significant bits, the logits of different images would be equal.
     """
-    view = whole_images(backbone, images_NHW, rows_N, device)
+    view = whole_images(backbone, images_NHW, rows_N)
     whole = NetworkPass(model, [view], EVAL_BATCH, device, precision)
     return whole.run()[0]
 
@@ -100,45 +105,79 @@ class NetworkPass:
     ) -> None:
         self._model, self._device, self._precision = model.eval(), device, precision
         self._sizes = [len(view.rows_N) for view in views]
-        self._batches = [
-            (view.inputs, view.rows_N[start : start + batch_size])
-            for view in views
-            for start in range(0, len(view.rows_N), batch_size)
-        ]
+        self._batches = [batch for view in views for batch in view.batches(batch_size)]
         self._most = batch_size
-        self.outputs = PassOutputs([len(rows_B) for _, rows_B in self._batches])
+        self.outputs = PassOutputs([len(batch.rows_N) for batch in self._batches])
 
     def run(self, between: Callable[[], None] = lambda: None) -> list[Tensor]:
         """The outputs [N, D] for each view; `between` is called after each batch."""
-        helped = self._device.type == "cpu"
+        on_cpu = self._device.type == "cpu"
         with (
             torch.inference_mode(),
             classifier_in_32_bits(self._model, self._device),
             # Around the whole pass: weights are rounded to 16 bits once, not for each batch.
             autocast(self._device, self._precision),
+            self._reading(on_cpu) as pixels,
         ):
-            compute_missing(self._computed, self.outputs, helped=helped, between=between)
+            compute = partial(self._computed, pixels)
+            compute_missing(compute, self.outputs, helped=on_cpu, between=between)
         return list(self.outputs.values.split(self._sizes))
 
-    def _computed(self, batch: int) -> Tensor:
+    def _reading(self, on_cpu: bool) -> AbstractContextManager[Callable[[int], Tensor]]:
+        """Gives the pixels of a batch; on a CPU each process reads its own when it needs them."""
+        if on_cpu:
+            return nullcontext(self._read)
+        return ReadAhead(self._read, len(self._batches))
+
+    def _read(self, batch: int) -> Tensor:
+        """The pixels of a batch, for a GPU in pinned memory, from where they are sent meanwhile."""
+        pixels_BHW = self._batches[batch].pixels()
+        return pixels_BHW.pin_memory() if self._device.type == "cuda" else pixels_BHW
+
+    def _computed(self, pixels: Callable[[int], Tensor], batch: int) -> Tensor:
         """The outputs [B, D] of a batch, in as few parts as memory allows."""
-        inputs, rows_B = self._batches[batch]
+        pixels_BHW, rows_B = pixels(batch), self._batches[batch].rows_N
         while True:
             try:
                 starts = range(0, len(rows_B), self._most)
-                parts = [self._part(inputs, rows_B[i : i + self._most]) for i in starts]
-                return torch.cat(parts)
+                ends = [slice(start, start + self._most) for start in starts]
+                return torch.cat([self._part(batch, pixels_BHW[e], rows_B[e]) for e in ends])
             except RuntimeError as error:
                 if self._most == 1 or not out_of_memory(error):
                     raise
                 self._most = (self._most + 1) // 2
                 free_cache(self._device)
 
-    def _part(self, inputs: Input, rows_b: Rows) -> Tensor:
+    def _part(self, batch: int, pixels_bHW: Tensor, rows_b: Rows) -> Tensor:
+        sent_bHW = pixels_bHW.to(self._device, non_blocking=True)
         with torch.autocast(self._device.type, enabled=False):
-            x_bCHW = inputs(rows_b)
+            x_bCHW = self._batches[batch].transform(sent_bHW, rows_b)
         outputs_bD: Tensor = self._model(x_bCHW)
         return outputs_bD.float().cpu()
+
+
+class ReadAhead:
+    """Reads batches in a thread, each while the one before it is computed."""
+
+    def __init__(self, read: Callable[[int], Tensor], count: int) -> None:
+        self._read, self._count = read, count
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._next: dict[int, Future[Tensor]] = {}
+
+    def __enter__(self) -> Callable[[int], Tensor]:
+        return self._take
+
+    def __exit__(self, *raised: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def _take(self, batch: int) -> Tensor:
+        """The pixels of a batch; begins with those of the next one."""
+        ready = self._next.pop(batch, None) or self._thread.submit(self._read, batch)
+        following = batch + 1
+        self._next = {}
+        if following < self._count:
+            self._next[following] = self._thread.submit(self._read, following)
+        return ready.result()
 
 
 @contextmanager

@@ -69,11 +69,11 @@ def test_a_killed_extraction_goes_on_where_it_was(
     store, computed = open_store(str(tmp_path / "killed")), NetworkPass._computed
     batches: list[int] = []
 
-    def killed(self: NetworkPass, batch: int) -> torch.Tensor:
+    def killed(self: NetworkPass, pixels: Any, batch: int) -> torch.Tensor:
         batches.append(batch)
         if batches == list(range(10)):
             raise Killed
-        return computed(self, batch)
+        return computed(self, pixels, batch)
 
     monkeypatch.setattr(NetworkPass, "_computed", killed)
     with pytest.raises(Killed):

@@ -12,7 +12,13 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.training.augmentation.transforms import to_input
 from fairfm_core.training.finetuning.stage import build_network, predict_images
-from fairfm_core.training.forward import classifier_in_32_bits, forward_images
+from fairfm_core.training.forward import (
+    NetworkPass,
+    ReadAhead,
+    classifier_in_32_bits,
+    forward_images,
+    whole_images,
+)
 
 CPU = torch.device("cpu")
 VIT = Backbone(name="test_vit", image_size=32, channels=1, options={"patch_size": 8, "depth": 2})
@@ -71,3 +77,48 @@ def test_a_network_without_a_classifier_gives_its_features(images_NHW: np.ndarra
     features_ND = forward_images(model, VIT, images_NHW, ROWS[:5], CPU, "bf16")
     assert features_ND.dtype == torch.float32
     assert features_ND.shape == (5, model.num_features)
+
+
+def test_fewer_images_pass_at_once_when_memory_runs_out(images_NHW: np.ndarray) -> None:
+    class Small(nn.Module):
+        """A network for which more than three images are too many."""
+
+        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+            if len(x_BCHW) > 3:
+                raise torch.OutOfMemoryError("out of memory")
+            return x_BCHW.flatten(1)[:, :2]
+
+    view = whole_images(VIT, images_NHW, ROWS[:20])
+    found_ND = NetworkPass(Small(), [view], 8, CPU).run()[0]
+    expected = to_input(torch.from_numpy(images_NHW[:20]), VIT).flatten(1)[:, :2]
+    assert torch.equal(found_ND, expected)
+
+
+def test_the_next_batch_is_read_while_one_is_computed() -> None:
+    read: list[int] = []
+
+    def pixels(batch: int) -> torch.Tensor:
+        read.append(batch)
+        return torch.tensor(batch)
+
+    with ReadAhead(pixels, 6) as take:
+        assert [int(take(batch)) for batch in (0, 1, 4, 5)] == [0, 1, 4, 5]
+    assert set(read) >= {0, 1, 4, 5}
+    assert len(read) <= 6  # each at most once, and none beyond the last
+
+
+def test_an_error_of_reading_is_raised_where_its_batch_is_taken() -> None:
+    def pixels(batch: int) -> torch.Tensor:
+        raise ValueError(f"changed pixels in batch {batch}")
+
+    with ReadAhead(pixels, 2) as take, pytest.raises(ValueError, match="batch 0"):
+        take(0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_features_of_a_cpu(images_NHW: np.ndarray) -> None:
+    model = build_backbone(VIT, method="linear_probe", pool="token", classes=0, seed=0)
+    expected_ND = forward_images(model, VIT, images_NHW, ROWS, CPU, "fp32")
+    found_ND = forward_images(model.cuda(), VIT, images_NHW, ROWS, torch.device("cuda"), "fp32")
+    torch.testing.assert_close(found_ND, expected_ND, atol=1e-3, rtol=1e-3)
