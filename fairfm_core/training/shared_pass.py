@@ -156,7 +156,7 @@ class _Crew:
         now = time.monotonic()
         seconds = (now - self._began) / max(1, self._next.value)
         left = len(self._missing) - self._next.value
-        if left * seconds < HELP_SECONDS or now - self._asked < min(ASK_SECONDS, seconds):
+        if left * seconds < HELP_SECONDS or now - self._asked < ASK_SECONDS:
             return
         self._asked = now
         most = min(left, self._room())
