@@ -15,7 +15,6 @@ from sweeps.status.status import StudyStatus, study_cost, study_status
 
 from ...fairfm_core.counted_store import remote
 
-
 CHOICE = 1
 """The one file that each look reads: the precision with which the study has begun."""
 
