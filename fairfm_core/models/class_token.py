@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from timm.layers import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -23,7 +25,7 @@ def only_class_token(model: nn.Module) -> None:
 def _reads_class_token(model: nn.Module) -> bool:
     if type(model) is not VisionTransformer or model.global_pool != "token":
         return False
-    last = model.blocks[-1]
+    last: Any = model.blocks[-1]  # type: ignore[index]
     return (
         bool(model.has_class_token)
         and model.attn_pool is None
@@ -43,7 +45,7 @@ class ClassTokenBlock(nn.Module):
 
     def forward(self, x_BND: Tensor) -> Tensor:
         """The first of the tokens that the whole block would return."""
-        block: Block = self.block  # type: ignore[assignment]
+        block: Block = self.block
         first_B1D = x_BND[:, :1]
         first_B1D = first_B1D + block.ls1(_attend(block.attn, block.norm1(x_BND)))
         mixed: Tensor = first_B1D + block.ls2(block.mlp(block.norm2(first_B1D)))
@@ -55,11 +57,9 @@ def _attend(attention: Attention, x_BND: Tensor) -> Tensor:
     heads, width = attention.num_heads, attention.head_dim
     inner = heads * width
     weight, bias = attention.qkv.weight, attention.qkv.bias
-    parts = (slice(0, inner), slice(inner, 3 * inner))
-    (q_weight, kv_weight), (q_bias, kv_bias) = (
-        [None if each is None else each[part] for part in parts] for each in (weight, bias)
-    )
-    q_B1D, kv_BNE = F.linear(x_BND[:, :1], q_weight, q_bias), F.linear(x_BND, kv_weight, kv_bias)
+    q_bias, kv_bias = (None, None) if bias is None else (bias[:inner], bias[inner:])
+    q_B1D = F.linear(x_BND[:, :1], weight[:inner], q_bias)
+    kv_BNE = F.linear(x_BND, weight[inner:], kv_bias)
     q_BH1d = q_B1D.unflatten(2, (heads, width)).transpose(1, 2)
     k_BHNd, v_BHNd = kv_BNE.unflatten(2, (2, heads, width)).permute(2, 0, 3, 1, 4).unbind(0)
     q_BH1d, k_BHNd = attention.q_norm(q_BH1d), attention.k_norm(k_BHNd)
