@@ -152,7 +152,8 @@ def test_models_that_were_not_run_are_named(tmp_path: Path, paper_results: Path)
     (line,) = [note for note in made.notes if note.startswith("Not run")]
     assert "masked medical" in line
     assert "fairfm sweep run sweeps/studies/paper_figure1.yaml" in line
-    made.draw()
+    marked = made._settled("demo data")
+    assert "demo data" in [text.get_text() for text in marked.texts]
     three = imported(FIGURES["figure3"].work)(answers, FigureOptions())
     assert any(note.startswith("Not run: MAE (M), MoCov3") for note in three.notes)
 
