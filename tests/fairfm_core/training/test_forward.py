@@ -106,7 +106,7 @@ def test_features_in_16_bits_are_nearly_those_in_32(images_NHW: np.ndarray) -> N
 def test_a_gpu_extracts_the_features_of_a_cpu(images_NHW: np.ndarray, precision: str) -> None:
     here, there = extracted(images_NHW, CPU, "fp32"), extracted(images_NHW, GPU, precision)
     assert {each.device.type for each in there} == {"cpu"}
-    assert apart(there, here) < (2e-3 if precision == "fp32" else 2e-2)
+    assert apart(there, here) < (5e-3 if precision == "fp32" else 2e-2)
 
 
 def test_where_memory_runs_out_fewer_images_pass_at_once(images_NHW: np.ndarray) -> None:
@@ -148,15 +148,19 @@ def test_an_error_of_reading_is_raised_where_its_batch_is_taken() -> None:
 
 @needs_cards()
 def test_on_a_full_gpu_too(images_NHW: np.ndarray) -> None:
-    """Room for less than half of the images that would pass at once."""
-    large = VIT.model_copy(update={"image_size": 128})
-    images = np.kron(images_NHW[:64], np.ones((4, 4), dtype=np.uint8))
+    """Room for more than half of the images that would pass at once, 4,096 tokens each."""
+    large = VIT.model_copy(update={"image_size": 512})
+    images = np.kron(images_NHW[:64], np.ones((16, 16), dtype=np.uint8))
     model = build_backbone(large, method="linear_probe", pool="token", classes=0, seed=0).to(GPU)
+    sizes: list[int] = []
+    model.register_forward_pre_hook(lambda model, inputs: sizes.append(len(inputs[0])))
 
     def features(count: int) -> torch.Tensor:
         return forward_images(model, large, images, ROWS[:count], GPU, "fp32")
 
     whole, peaks = features(64), [peak_of(partial(features, count)) for count in (32, 64)]
+    sizes.clear()
     with memory_of(sum(peaks) // 2):
         parts = features(64)
+    assert max(sizes[-2:]) < 64
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-3)
