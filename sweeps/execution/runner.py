@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -70,8 +70,8 @@ class RunOutcome:
     """Trials that this run was not to take up, or had not come to when a cap ended it."""
     capped: str | None = None
     """Which cap of the study has ended the run; None if none has."""
-    paused: Mapping[int, int] = field(default_factory=dict)
-    """How many trials a search has paused, by the epoch after which it has."""
+    paused: Mapping[str, int] = field(default_factory=dict)
+    """How many trials a search has paused, by where it has."""
 
     @property
     def done(self) -> int:
@@ -189,16 +189,12 @@ class _Run:
 
     def _limit(self, status: StudyStatus) -> TrialSelection:
         """What was chosen, with the cap on trials."""
-        selection = self.selection or TrialSelection()
         cap = None if self.study.caps is None else self.study.caps.max_trials
-        if cap is None:
-            return selection
-        room = max(0, cap - sum(trial.is_done(status.done) for trial in status.plan.trials))
+        limit = (self.selection or TrialSelection()).within(cap, status)
         unfinished = any(status.is_open(trial) for trial in status.plan.trials)
-        if room == 0 and unfinished:
+        if cap is not None and limit.limit == 0 and unfinished:
             self.capped = f"caps.max_trials of {cap} is reached"
-        given = selection.limit
-        return replace(selection, limit=room if given is None else min(room, given))
+        return limit
 
 
 def _nothing_to_run(
@@ -261,7 +257,7 @@ def _run_missing(
     before, growing, plan = run.part, run.growing, run.whole.plan
     _check_before(before, out)
     jobs = study_jobs(plan, before.missing)
-    trials = [trial.trial for trial in before.plan.trials]
+    trials = before.plan.trained
     capped = None
     missing = tuple(before.missing.values())
     here = None if address else Here(plan.spec.resources, cpus, missing)

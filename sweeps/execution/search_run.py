@@ -146,7 +146,8 @@ class SearchRun:
     def _is_at_rest(self, done: Set[str], failed: Set[str]) -> bool:
         """Whether every trial that this run has taken up has ended."""
         return all(
-            not self._is_open(trial, done) or {s.fingerprint for s in trial.stages} & failed
+            not self._is_open(trial, done)
+            or {stage.fingerprint for stage in self.plan.stages_of(trial)} & failed
             for trial in self.plan.trials
             if trial.name in self._taken
         )
