@@ -32,9 +32,10 @@ from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import FollowedNumbers, Stage, pause_mark, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
+from sweeps.planning.expansion import StudyTrial, expand, followed_numbers, settled
 from sweeps.planning.records import PretrainingRecord, TrialRecord, search_record
 from sweeps.planning.seeds import SeedLevels
-from sweeps.planning.study import StudySpec, StudyTrial, expand, followed_numbers, settled
+from sweeps.planning.study import StudySpec
 from sweeps.search.asked import AskedConfiguration
 from sweeps.search.halving import FidelityName, Key, Rung
 

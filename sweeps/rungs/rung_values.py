@@ -14,7 +14,7 @@ import numpy as np
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.stages import Stage
-from sweeps.planning.study import ALWAYS_FOLLOWED
+from sweeps.planning.expansion import ALWAYS_FOLLOWED
 from sweeps.search.halving import RungTold
 
 Row = Mapping[str, Any]

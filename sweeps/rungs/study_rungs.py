@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.errors import BadInput
-from sweeps.planning.study import StudySpec, expand, study_searches, written_values
+from sweeps.planning.expansion import expand, written_values
+from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.asked import AskedConfiguration, Searched
 from sweeps.search.cells import kinds
 from sweeps.search.domains import Choice

@@ -9,8 +9,9 @@ from typing import Any
 
 from analysis.wording import counted
 from fairfm_core.seeding import stream
+from sweeps.planning.expansion import expand
 from sweeps.planning.plan import StudyPlan, make_plan
-from sweeps.planning.study import StudySpec, expand
+from sweeps.planning.study import StudySpec
 from sweeps.rungs.study_rungs import StudyRungs
 from sweeps.search.asked import CELL, AskedConfiguration, Searched, starting_seeds
 from sweeps.search.domains import Choice
