@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -46,7 +46,7 @@ from sweeps.tracking.thread import TrackingThread
 
 if TYPE_CHECKING:
     from sweeps.execution.events import Listener
-    from sweeps.execution.jobs import Job
+    from sweeps.execution.jobs import Growth, Job
     from sweeps.ray_session.processes import RayWatch
 
 ABANDON_SECONDS = 5.0
@@ -282,9 +282,16 @@ class Session:
     check: Callable[[], None]
     """Raises where a signal has arrived or Ray has died."""
 
-    def bundles(self, jobs: Mapping[str, Job], asked: Resources) -> dict[str, dict[str, float]]:
-        """The resources of each job."""
-        return {n: stage_bundle(job.stages[0], asked, self.cluster) for n, job in jobs.items()}
+    def prepared(self, jobs: Mapping[str, Job], status: StudyStatus) -> Growth:
+        """The jobs with their resources, and how urgent each is."""
+        from sweeps.execution.jobs import Growth, on_paths
+        from sweeps.execution.live_jobs import live_jobs
+        from sweeps.timing.critical_path import job_paths
+
+        asked = status.plan.spec.resources
+        bundles = {n: stage_bundle(job.stages[0], asked, self.cluster) for n, job in jobs.items()}
+        paths = job_paths(live_jobs(jobs, bundles, self.cluster), status)
+        return Growth(on_paths(jobs, paths), bundles)
 
     def gpus(self, stage: Stage, asked: Resources) -> float:
         """The GPUs that a stage holds, those of all its workers together."""
@@ -294,6 +301,7 @@ class Session:
 
 def _fit(run: Runnable, session: Session) -> tuple[TrackingThread, str | None]:
     """Hand the missing work to one Tune run, and follow it; see `_run_missing`."""
+    from sweeps.cluster.nodes import JoiningNodes
     from sweeps.execution.jobs import study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
@@ -301,9 +309,8 @@ def _fit(run: Runnable, session: Session) -> tuple[TrackingThread, str | None]:
     from sweeps.ray_session.gpus import check_gpus
 
     before, growing, plan, store = run.part, run.growing, run.whole.plan, session.store
-    asked, cluster = plan.spec.resources, session.cluster
-    jobs = study_jobs(plan, before.missing)
-    bundles = session.bundles(jobs, asked)
+    cluster, begin = session.cluster, session.prepared(study_jobs(plan, before.missing), before)
+    jobs, bundles = begin.jobs, begin.bundles
     if any(bundle.get("GPU") for bundle in bundles.values()):
         check_gpus(session.check)
     slots = concurrent_stages(list(bundles.values()), cluster)
@@ -313,11 +320,12 @@ def _fit(run: Runnable, session: Session) -> tuple[TrackingThread, str | None]:
     tracker = open_tracking(plan, before.done, store, session.uri)
     session.watch.last_resort = partial(_abandon, tracker)
     progress = Progress(before, live_jobs(jobs, bundles, cluster), capacity_of(cluster), slots)
-    gpus_of = partial(session.gpus, asked=asked)
+    gpus_of = partial(session.gpus, asked=plan.spec.resources)
     meter = UsageMeter(store, plan.spec.study, plan.spec.caps, gpus_of)
     listeners: list[Listener] = [progress, tracker, meter]
     with (
         close_tracking(tracker),
+        closing(JoiningNodes(store, plan.data_places)) as joining,
         Claims(store) as claims,
         tune_scratch(store, session.address) as scratch,
         Display(progress, store, session.out),
@@ -328,18 +336,17 @@ def _fit(run: Runnable, session: Session) -> tuple[TrackingThread, str | None]:
         grow = None
         if growing is not None:
             followers: list[Follower] = [ShownJobs(progress, cluster), TrackedRecords(tracker)]
-            bundles_of = partial(session.bundles, asked=asked)
-            growing.start(jobs.values(), before, bundles_of, followers, run.left)
+            growing.start(jobs.values(), before, session.prepared, followers, run.left)
             grow = growing.grow
         ending.stopped = fit_jobs(
             jobs,
             before.done,
             store,
             bundles,
-            slots,
+            cluster,
             listeners,
             scratch,
-            _each(session.check, meter.check),
+            _each(session.check, meter.check, joining.check),
             shared,
             grow,
         )
@@ -382,7 +389,7 @@ def _ending(tracker: TrackingThread, meter: UsageMeter) -> Iterator[Ending]:
 
 
 def _each(*checks: Callable[[], None]) -> Callable[[], None]:
-    """Both checks, one after the other."""
+    """All checks, one after the other."""
 
     def check() -> None:
         for one in checks:

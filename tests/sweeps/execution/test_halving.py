@@ -20,7 +20,7 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.running import run_stage
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage, pause_mark
-from sweeps.execution.jobs import Job, outcome, study_jobs
+from sweeps.execution.jobs import Growth, Job, outcome, study_jobs
 from sweeps.execution.search_run import SearchRun
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.study import StudySpec
@@ -294,7 +294,7 @@ def one_command(
     run = SearchRun(study, search, plan, store)
     jobs: Mapping[str, Job] = study_jobs(plan, part.missing)
     left = None if selection.limit is None else selection.limit - chosen
-    run.start(jobs.values(), part, lambda jobs: {}, (), left)
+    run.start(jobs.values(), part, lambda jobs, _: Growth(jobs, {}), (), left)
     search.journal.write()
     done: set[str] = set()
     while jobs:
