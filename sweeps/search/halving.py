@@ -49,6 +49,8 @@ class Fidelity:
     """No rung is below it."""
     shown: str
     """The format of a value."""
+    ladder: str
+    """The rungs and the whole training in words."""
     continues: bool = False
     """Whether a training run goes on from rung to rung; otherwise each rung is one of its own."""
     power: int = 0
@@ -70,12 +72,29 @@ class Fidelity:
         """Values in words."""
         return ", ".join(format(rung, self.shown) for rung in rungs)
 
+    def ladder_text(self, rungs: Sequence[Rung], whole: Rung) -> str:
+        """The rungs below a whole training in words: `epochs 2, 6 of 18`."""
+        return self.ladder.format(rungs=self.text(rungs), whole=self.text([whole]))
+
 
 FIDELITIES = {
-    "epochs": Fidelity("adaptation.epochs", "epochs", 1, "g", continues=True),
-    "fraction": Fidelity("data.fraction", "shares of the training patients", 0, ".3g"),
+    "epochs": Fidelity(
+        "adaptation.epochs", "epochs", 1, "g", "epochs {rungs} of {whole}", continues=True
+    ),
+    "fraction": Fidelity(
+        "data.fraction",
+        "shares of the training patients",
+        0,
+        ".3g",
+        "{rungs} of the training patients, {whole} in the end",
+    ),
     "image_size": Fidelity(
-        "backbone.image_size", "pixels of the images' side", SMALLEST_IMAGE, "g", power=2
+        "backbone.image_size",
+        "pixels of the images' side",
+        SMALLEST_IMAGE,
+        "g",
+        "{rungs} of {whole} pixels",
+        power=2,
     ),
 }
 """By the name that a study writes."""

@@ -48,8 +48,7 @@ class HalvingOutlook:
         """Where training runs pause or end, and what that saves."""
         fidelity, lines = FIDELITIES[self.fidelity], dict[str, list[str]]()
         for cell, (*rungs, whole) in self.rungs.items():
-            places = f"{fidelity.text(rungs)} of {fidelity.text([whole])} {fidelity.words}"
-            lines.setdefault(places, []).append(cell)
+            lines.setdefault(fidelity.ladder_text(rungs, whole), []).append(cell)
         shown = [p if len(lines) == 1 else f"{p} ({', '.join(c)})" for p, c in lines.items()]
         return [
             f"  halving: one in {self.eta} goes on after {'; '.join(shown)}: {self.whole:,} "

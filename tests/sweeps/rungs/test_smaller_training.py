@@ -222,7 +222,7 @@ def test_the_plan_shows_what_each_rung_costs(study_values: dict[str, Any], tmp_p
     search, plan = opened(study, tmp_path)
     (line,) = [each for each in search_outlook(study, search, plan).text() if "halving" in each]
     assert line == (
-        "  halving: one in 3 goes on after 16 of 32 pixels of the images' side: 4 fine-tunings are "
+        "  halving: one in 3 goes on after 16 of 32 pixels: 4 fine-tunings are "
         "expected to cost as much as 2.3 whole ones (58%)"
     )
     study = a_study(study_values, SHARES)
