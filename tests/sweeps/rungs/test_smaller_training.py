@@ -220,7 +220,10 @@ def test_live_counts_call_a_trial_paused_when_its_smaller_training_ends(
 def test_the_plan_shows_what_each_rung_costs(study_values: dict[str, Any], tmp_path: Path) -> None:
     study = a_study(study_values, SIZES)
     search, plan = opened(study, tmp_path)
-    (line,) = [each for each in search_outlook(study, search, plan).text() if "halving" in each]
+    shown = search_outlook(study, search, plan).text()
+    assert sum(each.startswith("    adaptation.base_lr ") for each in shown) == 10  # a sample
+    assert "still to ask for: 4 configurations, about " in shown[-1]
+    (line,) = [each for each in shown if "halving" in each]
     assert line == (
         "  halving: one in 3 goes on after 16 of 32 pixels: 4 fine-tunings are "
         "expected to cost as much as 2.3 whole ones (58%)"
