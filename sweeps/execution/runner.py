@@ -32,10 +32,12 @@ from sweeps.planning.study import Resources, StudySpec
 from sweeps.planning.study_lock import study_lock
 from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
+from sweeps.preflight.precision_process import precision_here
 from sweeps.preflight.resources import WORKERS, Cluster, concurrent_stages, stage_bundle
 from sweeps.preflight.results_folder import folder_findings
 from sweeps.search.rounds import StudySearch
 from sweeps.status.damage import set_aside_damaged
+from sweeps.status.precision import AUTO, as_begun, has_begun, note_choice
 from sweeps.status.selection import TrialSelection, part_of
 from sweeps.status.status import StudyStatus
 from sweeps.status.study_search import advanced, open_search, searched_plan
@@ -107,8 +109,12 @@ def run_study(
     claim_results(store)
     for upload in store.abandoned_uploads():
         store.abort(upload)
+    study = as_begun(study, store)
     plan = make_plan(study)
     with study_lock(store, study.study):
+        if address is None and study.precision == AUTO and not has_begun(study, store):
+            plan = _with_fast_precision(plan, out or sys.stdout)
+            study = plan.spec
         search = open_search(study, store)
         plan = plan if search is None else searched_plan(study, search)
         for line in [*journal_lines(search), *set_aside_damaged(plan, store)]:
@@ -131,6 +137,19 @@ def run_study(
         capped=run.capped,
         paused=status.stopped,
     )
+
+
+def _with_fast_precision(plan: StudyPlan, out: TextIO) -> StudyPlan:
+    """The plan of a study that begins here, in the precision that suits this machine."""
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    trials = [each.trial for each in plan.trials]
+    precision = precision_here(trials, plan.spec.resources, say)
+    if precision == AUTO:
+        return plan
+    return make_plan(plan.spec.model_copy(update={"precision": precision}))
 
 
 @dataclass(eq=False)
@@ -427,6 +446,7 @@ def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
 
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
+    note_choice(plan.spec, store)
     write_study_record(store, plan.spec.study, study_record(plan, code_version()))
 
 

@@ -70,7 +70,8 @@ def settled(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Settl
         for cell, choices in kinds(one)
     ]
     wanted = [_searched_cell(below[e.cell], searched[e.search].space, e.choices) for e in asked]
-    whole = settle([*possible, *study.fixed_cells, *wanted], study.images, study.budget)
+    cells = [*possible, *study.fixed_cells, *wanted]
+    whole = settle(cells, study.images, study.budget, study.precision)
     return replace(whole, cells=whole.cells[len(possible) :])
 
 
