@@ -36,7 +36,8 @@ from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, null_of
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import Groups, everybody
 from fairfm_core.evaluation.metrics import AUC
-from fairfm_core.evaluation.predictions import Predictions, Sample
+from fairfm_core.evaluation.predictions import LabelledImages, Predictions, Sample
+from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.evaluation.resampling.bootstrap import percentile_intervals, unit_draws
 from fairfm_core.evaluation.resampling.delong import influences
 from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
@@ -87,8 +88,9 @@ class World:
         score_PN = distance_N * label_PN + self._noise(patient_N, random)
         names = tuple(f"pathology {p}" for p in range(self.pathologies))
         frame, patient_ids = pd.DataFrame(index=range(len(patient_N))), np.arange(patients)
-        arrays = score_PN[None].astype(np.float32), label_PN.astype(np.float32)
-        sample = Sample("test", names, frame, *arrays, patient_ids, patient_N)
+        patients_of = label_PN.astype(np.float32), patient_ids, patient_N
+        images = LabelledImages("test", names, frame, frame, *patients_of)
+        sample = Sample(images, score_PN[None].astype(np.float32))
         return Simulated(sample, (everybody(len(frame)), Groups("group", ("A", "B"), code_N)))
 
     def _noise(self, patient_N: Ints, random: np.random.Generator) -> Floats:
@@ -136,7 +138,7 @@ class Simulated:
         draws_BU = np.concatenate([np.ones((1, patients)), unit_draws(patients, DRAWS, seed)])
         unit_N = self.sample.patient_N
         auc_BPG = self.auc_BPG(draws_BU.astype(np.uint16), unit_N)[..., 1:]
-        counts = count_cells(problem_of(self.sample), self.attributes[1])
+        counts = count_cells(unweighted(self.sample.images), self.attributes[1], min_cases=1)
         value_SPG, replicate_BSPG = auc_BPG[:1], auc_BPG[1:, None]
         fair_BSPG = fair_deviations(AUC, value_SPG, replicate_BSPG, counts.effective_PG2)
         gap = float(gap_of_mean(value_SPG[0]))

@@ -129,7 +129,8 @@ def predictions(split: Split, model: int = 0) -> pd.DataFrame:
 
 def problem_of(sample: Sample, **settings: Any) -> Problem:
     """The AUCs of every labelled image of a sample."""
-    return Problem(unweighted(sample), MetricRequest(("auc",)), EvaluationSettings(**settings))
+    weighting, request = unweighted(sample.images), MetricRequest(("auc",))
+    return Problem(sample, weighting, request, EvaluationSettings(**settings))
 
 
 def covariance(influence_UM: Floats) -> Floats:
