@@ -36,7 +36,7 @@ from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, null_of
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import Groups, everybody
 from fairfm_core.evaluation.metrics import AUC
-from fairfm_core.evaluation.predictions import LabelledImages, Predictions, Sample
+from fairfm_core.evaluation.predictions import Predictions, Sample, SplitImages
 from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.evaluation.resampling.bootstrap import percentile_intervals, unit_draws
 from fairfm_core.evaluation.resampling.delong import influences
@@ -89,7 +89,7 @@ class World:
         names = tuple(f"pathology {p}" for p in range(self.pathologies))
         frame, patient_ids = pd.DataFrame(index=range(len(patient_N))), np.arange(patients)
         patients_of = label_PN.astype(np.float32), patient_ids, patient_N
-        images = LabelledImages("test", names, frame, frame, *patients_of)
+        images = SplitImages("test", names, frame, frame, *patients_of)
         sample = Sample(images, score_PN[None].astype(np.float32))
         return Simulated(sample, (everybody(len(frame)), Groups("group", ("A", "B"), code_N)))
 

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.groups import TIMES
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.evaluation.predictions import LabelledImages, Predictions
+from fairfm_core.evaluation.predictions import Predictions, SplitImages
 
 
-def pairing_of(images: LabelledImages, settings: EvaluationSettings) -> str:
+def pairing_of(images: SplitImages, settings: EvaluationSettings) -> str:
     """A digest of the images, their patients and labels, and of how they are resampled."""
     drawn = settings.resampling, settings.intervals, settings.replicates, settings.seed
     order = sorted(range(len(images.pathologies)), key=images.pathologies.__getitem__)
@@ -28,7 +28,7 @@ def pairing_of(images: LabelledImages, settings: EvaluationSettings) -> str:
     return digest.hexdigest()
 
 
-def _held(images: LabelledImages, settings: EvaluationSettings) -> list[str]:
+def _held(images: SplitImages, settings: EvaluationSettings) -> list[str]:
     """The columns of the attributes whose groups are measured."""
     parts = [part for name in settings.attributes for part in name.split(TIMES)]
     return [part for part in dict.fromkeys(parts) if part in images.frame.columns]

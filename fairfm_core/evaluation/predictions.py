@@ -4,7 +4,7 @@ Columns: `image_id`, `patient_id`, `split`, any attributes (`sex`, `race`, `age`
 pathology `y_<p>` (1 present, 0 absent, null unknown) and `p_<p>` (predicted probability, float32).
 Any program may write such a parquet file; every number of a study is a function of it.
 
-`Predictions` is such a table, checked; `LabelledImages` holds the images of one of its splits,
+`Predictions` is such a table, checked; `SplitImages` holds the images of one of its splits,
 `Sample` these with the scores of one or more seeds.
 
 Array suffixes: S seeds of one configuration, P pathologies, N images, Q patients.
@@ -114,7 +114,7 @@ def check_predictions(frame: pd.DataFrame) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledImages:
+class SplitImages:
     """The images of one split without scores: one object for all trials of the same data.
 
     What is computed from it alone can be kept by its identity.
@@ -133,7 +133,7 @@ class LabelledImages:
 class Sample:
     """The images of one split with the scores of one or more seeds."""
 
-    images: LabelledImages
+    images: SplitImages
     score_SPN: npt.NDArray[np.float32]
 
     @property
@@ -185,7 +185,7 @@ def sample_of(
 
 def _labelled(
     rows: pd.DataFrame, split: str, pathologies: tuple[str, ...], all_splits: pd.DataFrame
-) -> LabelledImages:
+) -> SplitImages:
     """The images of a split; the same object as before for the same content."""
     named = _attribute_columns(rows)
     frame = rows[[*KEYS, *named, *(f"y_{p}" for p in pathologies)]]
@@ -196,11 +196,11 @@ def _labelled(
 @lru_cache(maxsize=4)
 def _labelled_images(
     split: str, pathologies: tuple[str, ...], rows: FrameContent, all_splits: FrameContent
-) -> LabelledImages:
+) -> SplitImages:
     frame = rows.frame
     patient_N, patient_ids = pd.factorize(frame["patient_id"].astype(str), sort=True)
     labels = [frame[f"y_{p}"].to_numpy(np.float32, na_value=np.nan) for p in pathologies]
-    return LabelledImages(
+    return SplitImages(
         *(split, pathologies, frame, all_splits.frame, np.array(labels)),
         *(patient_ids.to_numpy(dtype=object), patient_N.astype(np.int64)),
     )

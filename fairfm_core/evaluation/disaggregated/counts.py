@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.effective_size import effective_size
 from fairfm_core.evaluation.protocols.weighting import Weighting
 
@@ -86,7 +86,7 @@ def effective_patients(patient_n: Ints, weight_n: Floats) -> float:
     return effective_size(mean_Q)
 
 
-def count_patients(sample: LabelledImages, case_n: Ints) -> int:
+def count_patients(sample: SplitImages, case_n: Ints) -> int:
     """Number of distinct patients of some images."""
     seen_Q = np.zeros(len(sample.patient_ids), dtype=np.bool_)
     seen_Q[sample.patient_N[case_n]] = True

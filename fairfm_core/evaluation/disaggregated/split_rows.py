@@ -24,7 +24,7 @@ from fairfm_core.evaluation.disaggregated.replicate_rows import replicate_rows
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
 from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.pairing import pairing_of
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.effective_size import weight_rows
 from fairfm_core.evaluation.protocols.weighting import Weighting
@@ -123,7 +123,7 @@ def _resampled(
     return resampled_images(weighting, attributes, weights_BU, unit_N, needs_sums)
 
 
-def _units(images: LabelledImages, settings: EvaluationSettings) -> tuple[Ints, int]:
+def _units(images: SplitImages, settings: EvaluationSettings) -> tuple[Ints, int]:
     """What is resampled, patients or images: the unit of each image, and how many there are."""
     if settings.resampling == "images":
         return np.arange(len(images.frame)), len(images.frame)

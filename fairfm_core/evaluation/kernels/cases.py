@@ -21,7 +21,7 @@ from fairfm_core.evaluation.kernels.sufficient_statistics import (
     summed_statistics,
 )
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces, pieces_of
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.weighting import Weighting
 
@@ -146,7 +146,7 @@ def _summed(
 
 
 def pieces_for(
-    images: LabelledImages, plan: PartitionPlan, counted: Iterable[int], units: Units
+    images: SplitImages, plan: PartitionPlan, counted: Iterable[int], units: Units
 ) -> dict[int, Pieces]:
     """Pieces of the plan's cells, shared by the pathologies.
 

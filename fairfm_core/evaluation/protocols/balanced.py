@@ -24,7 +24,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups, attribute_names, groups_of, joint_groups
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.weighting import Weighting
 
 
@@ -88,7 +88,7 @@ class Balanced(Weighting):
         return totals_2 / len(self.cells.names)
 
 
-def balanced(images: LabelledImages, settings: EvaluationSettings) -> Balanced:
+def balanced(images: SplitImages, settings: EvaluationSettings) -> Balanced:
     """The balanced weights of a split over `settings.balance`, a null attribute left out."""
     parts = balancing_groups(images, settings.balance, settings.age_edges)
     cells = joint_groups(parts, len(images.frame))
@@ -104,7 +104,7 @@ def balanced(images: LabelledImages, settings: EvaluationSettings) -> Balanced:
 
 
 def balancing_groups(
-    images: LabelledImages, attributes: tuple[str, ...], age_edges: tuple[float, ...]
+    images: SplitImages, attributes: tuple[str, ...], age_edges: tuple[float, ...]
 ) -> list[Groups]:
     """The groups of each balancing attribute; BadInput for one that the predictions lack."""
     known = attribute_names(images.frame)

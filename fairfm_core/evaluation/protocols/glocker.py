@@ -20,7 +20,7 @@ from fairfm_core.config.evaluation import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, Ev
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.groups import attribute_names
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.balanced import balancing_groups
 from fairfm_core.evaluation.protocols.resample import DrawnWeighting, draw
 from fairfm_core.seeding import stream
@@ -66,7 +66,7 @@ class Drawable:
         drawn_n[member_m] = random.multinomial(copies_m.sum(), weight_m / weight_m.sum())
 
 
-def glocker(images: LabelledImages, settings: EvaluationSettings) -> DrawnWeighting:
+def glocker(images: SplitImages, settings: EvaluationSettings) -> DrawnWeighting:
     """The three draws for a split; BadInput without race, age or one of the two labels."""
     drawable = drawable_images(images, settings)
     place_n, count = drawable.place_n, len(images.frame)
@@ -87,7 +87,7 @@ def glocker(images: LabelledImages, settings: EvaluationSettings) -> DrawnWeight
     )
 
 
-def drawable_images(images: LabelledImages, settings: EvaluationSettings) -> Drawable:
+def drawable_images(images: SplitImages, settings: EvaluationSettings) -> Drawable:
     """The images of a split that have all that the draws look at."""
     known = attribute_names(images.frame)
     if lacking := [name for name in (RACE, AGE) if name not in known]:
@@ -105,7 +105,7 @@ def drawable_images(images: LabelledImages, settings: EvaluationSettings) -> Dra
     return Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
 
 
-def _diseases(images: LabelledImages) -> Ints:
+def _diseases(images: SplitImages) -> Ints:
     """0 no finding, 1 effusion (which takes precedence), 2 other; -1 where a label is unknown."""
     for name in (EFFUSION, NO_FINDING):
         if name not in images.pathologies:

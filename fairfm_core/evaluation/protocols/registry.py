@@ -12,13 +12,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.balanced import balanced
 from fairfm_core.evaluation.protocols.glocker import glocker
 from fairfm_core.evaluation.protocols.resample import resampled
 from fairfm_core.evaluation.protocols.weighting import Weighting, unweighted
 
-PROTOCOLS: dict[str, Callable[[LabelledImages, EvaluationSettings], Weighting]] = {
+PROTOCOLS: dict[str, Callable[[SplitImages, EvaluationSettings], Weighting]] = {
     "full": lambda images, settings: unweighted(images),
     "balanced": balanced,
     "resample": resampled,
@@ -27,6 +27,6 @@ PROTOCOLS: dict[str, Callable[[LabelledImages, EvaluationSettings], Weighting]] 
 
 
 @lru_cache(maxsize=8)
-def weighting_of(protocol: str, images: LabelledImages, settings: EvaluationSettings) -> Weighting:
+def weighting_of(protocol: str, images: SplitImages, settings: EvaluationSettings) -> Weighting:
     """The weights of a split under a protocol, made once for all models of these images."""
     return PROTOCOLS[protocol](images, settings)

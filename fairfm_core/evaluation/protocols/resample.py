@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.balanced import balanced
 from fairfm_core.evaluation.protocols.weighting import Weighting
 from fairfm_core.seeding import stream
@@ -48,7 +48,7 @@ class DrawnWeighting(Weighting):
         return multiplicity_N
 
 
-def resampled(images: LabelledImages, settings: EvaluationSettings) -> DrawnWeighting:
+def resampled(images: SplitImages, settings: EvaluationSettings) -> DrawnWeighting:
     """Multiplicities of one draw per pathology, `resample_factor` times as large as the split."""
     source = balanced(images, settings)
     multiplicity_PN = np.zeros(images.label_PN.shape, dtype=np.int64)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.predictions import LabelledImages
+from fairfm_core.evaluation.predictions import SplitImages
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Weighting:
     multiplicities: ClassVar[bool] = True
     """Whether weights are whole numbers: how often an image is in the test set."""
 
-    images: LabelledImages
+    images: SplitImages
     counted_PN: Bools
     """Images with a label and a weight."""
     undefined_P: tuple[str | None, ...]
@@ -61,6 +61,6 @@ class Weighting:
         return None
 
 
-def unweighted(images: LabelledImages) -> Weighting:
+def unweighted(images: SplitImages) -> Weighting:
     """Protocol `full`: every image with a label, once."""
     return Weighting(images, ~np.isnan(images.label_PN), (None,) * len(images.pathologies))
