@@ -50,6 +50,11 @@ class MetricValues:
     """Where there is no p-value."""
 
     @cached_property
+    def undefined(self) -> bool:
+        """Whether any value is undefined."""
+        return bool((self.reason_PG != None).any())  # noqa: E711
+
+    @cached_property
     def null_BSPG(self) -> Floats:
         """What the groups of a fair model deviate from their common value by, in every draw."""
         values = self.value_SPG, self.replicate_BSPG
