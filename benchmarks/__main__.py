@@ -1,6 +1,7 @@
 """Run every benchmark: each prints both sides and their ratio, and fails where it misses a goal.
 
-`python -m benchmarks delong` runs those whose name holds a word.
+`python -m benchmarks delong` runs those whose name holds a word. With FAIRFM_BENCH_QUICK=1 sizes
+are tiny, and no goal counts: what fails then does not run, or its sides disagree.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.probe_study import bench_probe_study
 from benchmarks.reading import bench_reading
 from benchmarks.search import bench_search
 from benchmarks.seed_levels import bench_seed_levels
+from benchmarks.sizes import QUICK
 from benchmarks.stored_results import bench_stored_results
 from benchmarks.thousand_trials import bench_thousand_trials
 
@@ -66,7 +68,8 @@ BENCHMARKS = (
 def main(words: list[str]) -> int:
     """Number of benchmarks that missed their bound."""
     chosen = [each for each in BENCHMARKS if any(word in each.__name__ for word in words or [""])]
-    return sum(not bench() for bench in chosen)
+    missed = sum(not bench() for bench in chosen)
+    return 0 if QUICK else missed
 
 
 if __name__ == "__main__":

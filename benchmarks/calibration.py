@@ -25,6 +25,7 @@ from scipy.stats import kstest
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cohorts import covariance, problem_of
+from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.splits import random_split
 from fairfm_core.data.synthetic.phantom import IMAGES_PER_PATIENT, draw_phantom, phantom_cohort
@@ -43,10 +44,10 @@ from fairfm_core.evaluation.resampling.delong import influences
 from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
-REPETITIONS = 1000
-POWER_REPETITIONS = 200
-REPLICATES = 400
-DRAWS = 199
+REPETITIONS = sized(1000, 2)
+POWER_REPETITIONS = sized(200, 2)
+REPLICATES = sized(400, 20)
+DRAWS = sized(199, 19)
 CONFIDENCE = 0.95
 COVERED = (0.93, 0.97)
 KOLMOGOROV = 1.358

@@ -22,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from benchmarks.sizes import sized
 from fairfm_core.data.image_store.store import open_images
 from fairfm_core.data.preparation.filling import decoder, fill_store
 from fairfm_core.data.preparation.partial import partial_store
@@ -31,7 +32,7 @@ from fairfm_core.data.synthetic.phantom_world import PhantomWorld
 Result = TypeVar("Result")
 
 SIZE = 224
-ROUNDS = 5
+ROUNDS = sized(5, 1)
 BATCH = 128
 GOAL_DECODING = 2.5
 GOAL_READING = 40.0
