@@ -45,6 +45,8 @@ from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
 REPETITIONS = sized(1000, 2)
+PHANTOM_PATIENTS = sized(5000, 600)
+PHANTOM_REPLICATES = sized(1000, 20)
 POWER_REPETITIONS = sized(200, 2)
 REPLICATES = sized(400, 20)
 DRAWS = sized(199, 19)
@@ -204,7 +206,7 @@ def _phantom() -> bool:
     """Whether planted groups are the worst with a gap above its null, where there is an effect."""
     as_planted = []
     for effect in (1.0, 0.0):
-        settings = EvaluationSettings(metrics=("auc",), replicates=1000)
+        settings = EvaluationSettings(metrics=("auc",), replicates=PHANTOM_REPLICATES)
         gaps = evaluate(_pixel_scores(effect), settings).gaps
         for _, gap in gaps[gaps["definition"] == "gap_of_mean"].iterrows():
             planted = PLANTED[gap["attribute"]]
@@ -220,7 +222,7 @@ def _phantom() -> bool:
 
 def _pixel_scores(effect: float) -> Predictions:
     """Predictions of test patients by ridge regression on the pixels of training patients."""
-    world = PhantomWorld(patients=5000, image_size=32, effect=effect)
+    world = PhantomWorld(patients=PHANTOM_PATIENTS, image_size=32, effect=effect)
     frame = phantom_cohort(world)
     pixel_NX = draw_phantom(world, frame).reshape(len(frame), -1) / 255
     split_N = random_split(frame, 0, (0.5, 0.0, 0.5)).to_numpy()
