@@ -21,6 +21,7 @@ from benchmarks.halving import bench_followed_numbers, bench_halving
 from benchmarks.image_noise import bench_image_noise
 from benchmarks.image_store import bench_image_store
 from benchmarks.mae_masking import bench_mae_masking
+from benchmarks.mlflow_logging import bench_mlflow_logging
 from benchmarks.null import bench_null
 from benchmarks.overhead import bench_overhead
 from benchmarks.planning import bench_planning
@@ -60,6 +61,7 @@ BENCHMARKS = (
     bench_pretraining,
     bench_stored_results,
     bench_overhead,
+    bench_mlflow_logging,
     bench_planning,
     bench_reading,
 )
