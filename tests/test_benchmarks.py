@@ -6,6 +6,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,8 @@ NAMES = (
 def test_quick_benchmarks_run_and_their_sides_agree():
     environment = os.environ | {"FAIRFM_BENCH_QUICK": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks", *NAMES]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    root = Path(__file__).parents[1]
+    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert "ratio" in ended.stdout
     assert "3,000 images" in ended.stdout
