@@ -13,7 +13,6 @@ from analysis.results.training_runs import Trained, training_names
 from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import Damaged
-from fairfm_core.evaluation.evaluate import evaluate_seeds
 from fairfm_core.evaluation.tables import Evaluation, read_evaluation, write_evaluation
 from fairfm_core.storage.scratch import scratch_folder
 
@@ -44,6 +43,8 @@ def _pooled(results: StudyResults, configuration: Configuration) -> Evaluation:
             return results.evaluation(KIND, key)
         except Damaged:
             pass  # computed again
+    from fairfm_core.evaluation.evaluate import evaluate_seeds  # loads numba
+
     seeds = [results.predictions(trial) for trial in trials]
     with scratch_folder() as folder:
         pooled = evaluate_seeds(seeds, results.settings, configuration.training_runs)
