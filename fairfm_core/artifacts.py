@@ -84,7 +84,7 @@ class ArtifactStore(FileStore):
         except Damaged as error:
             return Inspection(done=False, damage=error.reason)
         damage = artifact.damage(read=examine is every_byte)
-        return Inspection(done=damage is None, damage=damage)
+        return Inspection(damage is None, damage, artifact.marker if damage is None else None)
 
     def survey(self, kind: str) -> dict[str, Inspection]:
         """Every stage of a kind that has a marker, by fingerprint, sorted.

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from analysis.results.results import Configuration, StudyResults
+from analysis.results.number_table import HELD
+from analysis.results.results import Configuration, StudyResults, TrialResult
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
 from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
-from fairfm_core.evaluation.tables import Row
+from fairfm_core.evaluation.stage import stored_evaluation
+from fairfm_core.evaluation.tables import Evaluation, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +59,34 @@ def study_numbers(results: StudyResults, names: Sequence[str] | None = None) -> 
         raise
     except BadInput as error:
         return StudyNumbers(reason=str(error))
+    results.number_table.save()
     return StudyNumbers(by_group, settings.protocols[0], settings.confidence)
 
 
 def _of_configuration(
     results: StudyResults, configuration: Configuration, names: Sequence[str] | None
 ) -> Mapping[Key, Replicated]:
-    def read(names: Sequence[str] | None) -> Mapping[Key, Replicated]:
-        seeds = [results.replicates(each) for each in configuration.finished]
+    def read(
+        read_trial: Callable[[TrialResult], Evaluation], names: Sequence[str] | None
+    ) -> Mapping[Key, Replicated]:
+        seeds = [read_trial(each) for each in configuration.finished]
         return replicated(seeds, configuration.label, configuration.training_runs, names)
 
-    return read(None) if names is None else _Numbers(names, read(names), partial(read, None))
+    read_all = partial(read, results.replicates, None)
+    if names is None or not set(names).issubset(results.number_table.names):
+        return read_all()
+    return _Numbers(names, read(partial(_held, results), names), read_all)
+
+
+def _held(results: StudyResults, trial: TrialResult) -> Evaluation:
+    """A trial's evaluation with what the number table holds of it."""
+    source, table = results.source("evaluate", trial.evaluate), results.number_table
+    held = table.find(source)
+    if held is None:
+        held = table.add(
+            source, stored_evaluation(results.store, "evaluate", trial.evaluate, HELD)
+        )
+    return Evaluation(held)
 
 
 class _Numbers(Mapping[Key, Replicated]):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairfm_core.storage.checksums import StoredFile, known_intact, recomputed
-from fairfm_core.storage.markers import parse_marker
+from fairfm_core.storage.markers import Marker, parse_marker
 
 DONE = "done"
 """Name of the marker file that makes a stage's folder a finished artifact."""
@@ -30,6 +30,8 @@ class Inspection:
     done: bool
     damage: str | None = None
     """What is wrong with a stage that has a marker."""
+    marker: Marker | None = None
+    """Of a sound artifact whose marker was read."""
 
 
 def if_touched(path: Path, marked_ns: int, checksum: str) -> bool:
@@ -57,10 +59,10 @@ def inspected(folder: Path, artifact: str, examine: Examine) -> Inspection:
             return Inspection(done=False)
         if folder.is_symlink():
             return Inspection(done=False, damage="its folder is a symbolic link")
-        damage = _damage(folder, found, artifact, examine)
+        return _examined(folder, found, artifact, examine)
     except PermissionError as error:
         damage = f"it cannot be read: no permission for {Path(error.filename).name}"
-    return Inspection(done=damage is None, damage=damage)
+        return Inspection(done=False, damage=damage)
 
 
 def listing(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -91,15 +93,22 @@ def fault(stored: StoredFile, status: os.stat_result | None) -> str | None:
     return None
 
 
-def _damage(
+def _examined(
     folder: Path, found: dict[str, os.stat_result], artifact: str, examine: Examine
-) -> str | None:
+) -> Inspection:
     if not stat.S_ISREG(found[DONE].st_mode):
-        return "its marker is not a regular file"
+        return Inspection(done=False, damage="its marker is not a regular file")
     try:
         marker = parse_marker((folder / DONE).read_bytes(), artifact)
     except ValueError as error:
-        return str(error)
+        return Inspection(done=False, damage=str(error))
+    damage = _damage(folder, found, marker, examine)
+    return Inspection(damage is None, damage, marker if damage is None else None)
+
+
+def _damage(
+    folder: Path, found: dict[str, os.stat_result], marker: Marker, examine: Examine
+) -> str | None:
     for name, stored in marker.files.items():
         if wrong := fault(stored, found.get(name)):
             return f"{name} {wrong}"
