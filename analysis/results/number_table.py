@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ import pyarrow.parquet as pq
 from analysis.results.study_record import STUDIES
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadFile, BadInput
+from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.summary import WORST
 from fairfm_core.evaluation.tables import TABLES, Evaluation, read_parquet
 from fairfm_core.storage.checksums import checksum_of
@@ -45,7 +47,7 @@ ABOUT = b"fairfm"
 
 
 @dataclass(frozen=True)
-class Source:
+class EvaluationSource:
     """A stored evaluation."""
 
     fingerprint: str
@@ -70,7 +72,9 @@ class Part:
         """The rows of one evaluation, by table."""
         nowhere = slice(0, 0)
         return {
-            name: table[self.places[name].get(fingerprint, nowhere)].select(TABLES[name].schema.names)
+            name: table[self.places[name].get(fingerprint, nowhere)].select(
+                TABLES[name].schema.names
+            )
             for name, table in self.rows.items()
         }
 
@@ -82,10 +86,10 @@ class NumberTable:
         """`names` are the numbers whose values in every draw are held."""
         self._store = store
         self._place = (STUDIES, study, FOLDER)
-        self.names = sorted(set(names))
+        self.names = sorted(names)
         self._new: dict[str, tuple[str, Mapping[str, pa.Table]]] = {}
 
-    def find(self, source: Source) -> Mapping[str, pa.Table] | None:
+    def find(self, source: EvaluationSource) -> Mapping[str, pa.Table] | None:
         """The rows of an evaluation, by table; None if they are not held."""
         for part in self._parts.values():
             if part.sources.get(source.fingerprint) == source.identity:
@@ -93,7 +97,7 @@ class NumberTable:
         identity, tables = self._new.get(source.fingerprint, (None, None))
         return tables if identity == source.identity else None
 
-    def add(self, source: Source, evaluation: Evaluation) -> Mapping[str, pa.Table]:
+    def add(self, source: EvaluationSource, evaluation: Evaluation) -> Mapping[str, pa.Table]:
         """Take in the rows of an evaluation; returns them."""
         rows = kept_rows(evaluation, self.names)
         self._new[source.fingerprint] = source.identity, rows
@@ -136,6 +140,11 @@ class NumberTable:
             return None
 
 
+def held_names(objectives: Iterable[Objective]) -> list[str]:
+    """The numbers whose values in every draw a study's table holds."""
+    return sorted({"auc", *(objective.name for objective in objectives)})
+
+
 def kept_rows(evaluation: Evaluation, names: Sequence[str]) -> dict[str, pa.Table]:
     """The rows of an evaluation that the table holds, by table.
 
@@ -171,7 +180,7 @@ def _part(new: Mapping[str, tuple[str, Mapping[str, pa.Table]]]) -> Part:
 
 
 def _of_source(fingerprint: str, table: pa.Table) -> pa.Table:
-    return table.append_column("source", pa.array([fingerprint] * len(table), pa.string()))
+    return table.add_column(0, "source", pa.array([fingerprint] * len(table), pa.string()))
 
 
 def _joined(parts: Sequence[Part]) -> Part:
@@ -224,6 +233,6 @@ def _runs(column: pa.ChunkedArray) -> Iterator[tuple[str, slice]]:
     code_N = encoded.indices.to_numpy()
     starts = [0, *(np.flatnonzero(np.diff(code_N)) + 1).tolist(), len(code_N)]
     names: list[Any] = encoded.dictionary.to_pylist()
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         if end > start:
             yield names[code_N[start]], slice(start, end)

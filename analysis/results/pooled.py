@@ -82,8 +82,9 @@ def held_evaluation(results: StudyResults, kind: str, fingerprint: str) -> Evalu
         names = HELD if kind == "evaluate" else HELD[:2]  # nobody asks for draws of all seeds
         held = table.add(source, stored_evaluation(results.store, kind, fingerprint, names))
     tables = StoredTables(partial(results.evaluation, kind, fingerprint))
-    numbers = [*results.objectives, *results.stored.constraints]
-    often = dict.fromkeys(["auc", *(number_named(each.name).metric.name for each in numbers)])
+    names = [each.name for each in results.objectives]
+    names += [each.name for each in results.stored.constraints]
+    often = dict.fromkeys(["auc", *(number_named(name).metric.name for name in names)])
     return HeldEvaluation(tables, held, tuple(often))
 
 

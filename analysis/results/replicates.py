@@ -83,9 +83,7 @@ def _held(results: StudyResults, trial: TrialResult) -> Evaluation:
     source, table = results.source("evaluate", trial.evaluate), results.number_table
     held = table.find(source)
     if held is None:
-        held = table.add(
-            source, stored_evaluation(results.store, "evaluate", trial.evaluate, HELD)
-        )
+        held = table.add(source, stored_evaluation(results.store, "evaluate", trial.evaluate, HELD))
     return Evaluation(held)
 
 

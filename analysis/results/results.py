@@ -16,7 +16,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from analysis.results.number_table import NumberTable, Source
+from analysis.results.number_table import EvaluationSource, NumberTable, held_names
 from analysis.results.study_record import (
     AGAIN,
     RECORD,
@@ -215,17 +215,16 @@ class StudyResults:
     @cached_property
     def number_table(self) -> NumberTable:
         """The rows of evaluations that are held beside the study."""
-        names = ["auc", *(each.name for each in self.objectives)]
-        return NumberTable(self.store, self.study, names)
+        return NumberTable(self.store, self.study, held_names(self.objectives))
 
     def marker(self, kind: str, fingerprint: str) -> Marker:
         """The marker of a finished stage."""
         known = self.markers.get(fingerprint)
         return known or self.store.artifact(kind, fingerprint).marker
 
-    def source(self, kind: str, fingerprint: str) -> Source:
+    def source(self, kind: str, fingerprint: str) -> EvaluationSource:
         """A finished evaluation as the number table knows it."""
-        return Source(fingerprint, self.marker(kind, fingerprint).identity)
+        return EvaluationSource(fingerprint, self.marker(kind, fingerprint).identity)
 
     def history(self, trial: TrialResult) -> dict[str, Any]:
         """The trial's training: `history`, one row per epoch, and `best_epoch`; may be empty."""

@@ -11,9 +11,11 @@ named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
+from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.metrics import AUC
 from fairfm_core.evaluation.numbers import gap_name, number_named
 from fairfm_core.evaluation.tables import Evaluation, Row
@@ -67,8 +69,7 @@ def summary_rows(evaluation: Evaluation, split: str, more: Iterable[str] = ()) -
     An undefined entry of a row is None. A number that was not evaluated is left out.
     """
     named = list(more)
-    metrics = dict.fromkeys([AUC.name, *(number_named(name).metric.name for name in named)])
-    rows = _rows_of(evaluation, split, metrics)
+    rows = _rows_of(evaluation, split, dict.fromkeys([AUC.name, *_metrics_of(named)]))
     usual = {name: row for name, row in rows.items() if number_named(name).of_auc}
     return usual | {name: rows[name] for name in named if name in rows}
 
@@ -81,6 +82,13 @@ def number_rows(evaluation: Evaluation, split: str) -> dict[str, Row]:
     held = (evaluation.tables[name]["metric"].unique().to_pylist() for name in ("metrics", "gaps"))
     metrics = {metric.removeprefix(WORST) for names in held for metric in names}
     return _rows_of(evaluation, split, metrics)
+
+
+def _metrics_of(names: Iterable[str]) -> Iterator[str]:
+    """The metrics of numbers; a name that no version knows has none."""
+    for name in names:
+        with suppress(BadInput):
+            yield number_named(name).metric.name
 
 
 def _rows_of(evaluation: Evaluation, split: str, metrics: Iterable[str]) -> dict[str, Row]:

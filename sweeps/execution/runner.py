@@ -35,6 +35,7 @@ from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.preflight.results_folder import folder_findings
 from sweeps.search.rounds import StudySearch
 from sweeps.status.damage import set_aside_damaged
+from sweeps.status.number_keeper import NumberKeeper
 from sweeps.status.selection import TrialSelection, part_of
 from sweeps.status.status import StudyStatus
 from sweeps.status.study_search import advanced, open_search, searched_plan
@@ -302,11 +303,13 @@ def _run_missing(
         shown = live_jobs(jobs, bundles, cluster)
         progress = Progress(before, shown, capacity_of(cluster), slots)
         meter = UsageMeter(store, plan.spec.study, plan.spec.caps, gpus_of)
-        listeners: list[Listener] = [progress, tracker, meter]
+        keeper = NumberKeeper(plan, store)
+        listeners: list[Listener] = [progress, tracker, meter, keeper]
         with (
             close_tracking(tracker),
             Claims(store) as claims,
             tune_scratch(store, address) as scratch,
+            keeper,
             Display(progress, store, out),
         ):
             claims.news = progress.heartbeat

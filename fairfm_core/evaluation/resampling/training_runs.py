@@ -96,5 +96,7 @@ class TrainingRuns:
     def reach(self, value_SM: Floats, confidence: float) -> Floats:
         """Half the width of Student's interval of the mean over models, [M], with U - 1 degrees of
         freedom: what the spread between training runs alone leaves open."""
-        reach_M: Floats = quantile(self.number - 1, (1 + confidence) / 2) * self.standard_error(value_SM)
+        reach_M: Floats = quantile(self.number - 1, (1 + confidence) / 2) * self.standard_error(
+            value_SM
+        )
         return reach_M
