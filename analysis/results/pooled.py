@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -34,7 +34,9 @@ def pooled_evaluations(results: StudyResults) -> dict[str, Evaluation]:
     Configurations are evaluated on several threads: most of the work releases the interpreter lock.
     """
     finished = [each for each in results.configurations if each.finished]
-    stored = results.store.survey(KIND)
+    several = [each for each in finished if len(each.finished) > 1]
+    keys = (pooled_key(each.finished, each.both_levels) for each in several)
+    stored = results.store.inspect_some(KIND, keys)
     with ThreadPoolExecutor(usable_cores()) as threads:
         evaluations = threads.map(lambda each: _evaluation(results, each, stored), finished)
         pooled = {each.group: found for each, found in zip(finished, evaluations, strict=True)}
@@ -47,15 +49,29 @@ def _evaluation(
 ) -> Evaluation:
     trials = configuration.finished
     if len(trials) == 1:
-        return held_evaluation(results, "evaluate", trials[0].evaluate)
+        fingerprint = trials[0].evaluate
+        read = partial(results.evaluation, "evaluate", fingerprint)
+        return held_evaluation(results, "evaluate", fingerprint, read)
     key = pooled_key(trials, configuration.both_levels)
-    if key in stored and stored[key].done:
+    if stored[key].done:
+        if (marker := stored[key].marker) is not None:
+            results.markers[key] = marker
         with suppress(Damaged):  # computed again
-            return held_evaluation(results, KIND, key)
+            read = partial(_read, results, configuration, key)
+            return held_evaluation(results, KIND, key, read)
     return _pooled(results, configuration, key)
 
 
+def _read(results: StudyResults, configuration: Configuration, key: str) -> Evaluation:
+    """A stored evaluation with all its tables; what turns out to be damaged is computed again."""
+    try:
+        return results.evaluation(KIND, key)
+    except Damaged:
+        return _pooled(results, configuration, key)
+
+
 def _pooled(results: StudyResults, configuration: Configuration, key: str) -> Evaluation:
+    """Evaluate the seeds together and store the result."""
     from fairfm_core.evaluation.evaluate import evaluate_seeds  # loads numba
 
     trials = configuration.finished
@@ -68,11 +84,15 @@ def _pooled(results: StudyResults, configuration: Configuration, key: str) -> Ev
             results.store.publish_folder(folder, KIND, key, record, time.time())
         except OSError:  # somebody else's folder may be read-only
             return read_evaluation(folder)
-    return held_evaluation(results, KIND, key)
+    results.markers.pop(key, None)  # that of a damaged one
+    return held_evaluation(results, KIND, key, partial(results.evaluation, KIND, key))
 
 
-def held_evaluation(results: StudyResults, kind: str, fingerprint: str) -> Evaluation:
-    """A stored evaluation: the rows that answers are made of, and its tables when they are needed.
+def held_evaluation(
+    results: StudyResults, kind: str, fingerprint: str, read: Callable[[], Evaluation]
+) -> Evaluation:
+    """A stored evaluation: the rows that answers are made of, and its tables, by `read`, when they
+    are needed.
 
     Raises Damaged for one that cannot be read.
     """
@@ -81,11 +101,10 @@ def held_evaluation(results: StudyResults, kind: str, fingerprint: str) -> Evalu
     if held is None:
         names = HELD if kind == "evaluate" else HELD[:2]  # nobody asks for draws of all seeds
         held = table.add(source, stored_evaluation(results.store, kind, fingerprint, names))
-    tables = StoredTables(partial(results.evaluation, kind, fingerprint))
     names = [each.name for each in results.objectives]
     names += [each.name for each in results.stored.constraints]
     often = dict.fromkeys(["auc", *(number_named(name).metric.name for name in names)])
-    return HeldEvaluation(tables, held, tuple(often))
+    return HeldEvaluation(StoredTables(read), held, tuple(often))
 
 
 class Evaluated(Trained, Protocol):

@@ -7,7 +7,7 @@ artifacts are damaged is left out, as one that has failed, with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,8 +143,8 @@ class StudyResults:
     record: dict[str, Any]
     """The whole record: claim, resolved specification, data, code version."""
     trials: tuple[TrialResult, ...]
-    markers: Mapping[str, Marker] = field(default_factory=dict)
-    """Markers that were read when the results were opened, by the stage's fingerprint."""
+    markers: dict[str, Marker] = field(default_factory=dict)
+    """Markers that were read before, by the stage's fingerprint."""
 
     @property
     def study(self) -> str:
