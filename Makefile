@@ -51,7 +51,7 @@ chaos: $(READY)
 
 # What can only be tried on GPUs: names each check, and why it was skipped where there is none.
 gpu: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE --no-fold-skipped -q
 
 # A cluster of four hosts made of namespaces: up, a sweep whose hosts are killed, down. About ten
 # minutes; needs root, iproute2, openssh-server and rsync, or it is skipped.

@@ -78,7 +78,8 @@ ORDER = {
         results
         wording figure_files
         evaluation front
-        ensembles report
+        ensembles report paper
+        figures
         commands
     """,
     "sweeps": """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -249,8 +249,8 @@ def _run_missing(
     Returns also which cap has ended the run, None if none has.
     """
     import_ray()
-    from sweeps.cluster.nodes import check_nodes
-    from sweeps.execution.jobs import study_jobs
+    from sweeps.cluster.nodes import JoiningNodes, check_nodes
+    from sweeps.execution.jobs import Growth, on_paths, study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import disk_lost, ends_run
@@ -258,10 +258,10 @@ def _run_missing(
     from sweeps.preflight.resources import WORKERS, concurrent_stages, stage_bundle
     from sweeps.ray_session.gpus import check_gpus
     from sweeps.ray_session.session import ray_session
+    from sweeps.timing.critical_path import job_paths
 
     before, growing, plan = run.part, run.growing, run.whole.plan
     _check_before(before, out)
-    jobs = study_jobs(plan, before.missing)
     trials = [trial.trial for trial in before.plan.trials]
     capped = None
     missing = tuple(before.missing.values())
@@ -279,9 +279,10 @@ def _run_missing(
         wait_for_check(check)
         check_nodes(store, plan.data_places, check)
 
-        def bundles_of(of: Mapping[str, Job]) -> dict[str, dict[str, float]]:
+        def prepared(of: Mapping[str, Job], status: StudyStatus) -> Growth:
             asked = plan.spec.resources
-            return {name: stage_bundle(job.stages[0], asked, cluster) for name, job in of.items()}
+            each = {name: stage_bundle(job.stages[0], asked, cluster) for name, job in of.items()}
+            return Growth(on_paths(of, job_paths(live_jobs(of, each, cluster), status)), each)
 
         def gpus_of(stage: Stage) -> float:
             bundle = stage_bundle(stage, plan.spec.resources, cluster)
@@ -290,8 +291,10 @@ def _run_missing(
         def check_with_caps() -> None:
             check()
             meter.check()
+            joining.check()
 
-        bundles = bundles_of(jobs)
+        begin = prepared(study_jobs(plan, before.missing), before)
+        jobs, bundles = begin.jobs, begin.bundles
         if any(bundle.get("GPU") for bundle in bundles.values()):
             check_gpus(check)
         slots = concurrent_stages(list(bundles.values()), cluster)
@@ -307,6 +310,7 @@ def _run_missing(
         listeners: list[Listener] = [progress, tracker, meter, keeper]
         with (
             close_tracking(tracker),
+            closing(JoiningNodes(store, plan.data_places)) as joining,
             Claims(store) as claims,
             tune_scratch(store, address) as scratch,
             keeper,
@@ -317,7 +321,7 @@ def _run_missing(
             grow = None
             if growing is not None:
                 followers: list[Follower] = [ShownJobs(progress, cluster), TrackedRecords(tracker)]
-                growing.start(jobs.values(), before, bundles_of, followers, run.left)
+                growing.start(jobs.values(), before, prepared, followers, run.left)
                 grow = growing.grow
             try:
                 stopped = fit_jobs(
@@ -325,7 +329,7 @@ def _run_missing(
                     before.done,
                     store,
                     bundles,
-                    slots,
+                    cluster,
                     listeners,
                     scratch,
                     check_with_caps,
