@@ -101,9 +101,9 @@ def held_evaluation(
     if held is None:
         names = HELD if kind == "evaluate" else HELD[:2]  # nobody asks for draws of all seeds
         held = table.add(source, stored_evaluation(results.store, kind, fingerprint, names))
-    names = [each.name for each in results.objectives]
-    names += [each.name for each in results.stored.constraints]
-    often = dict.fromkeys(["auc", *(number_named(name).metric.name for name in names)])
+    asked = [each.name for each in results.objectives]
+    asked += [each.name for each in results.stored.constraints]
+    often = dict.fromkeys(["auc", *(number_named(name).metric.name for name in asked)])
     return HeldEvaluation(StoredTables(read), held, tuple(often))
 
 
