@@ -41,7 +41,5 @@ def predictions(results: str, trial: str, study: str | None, out: Path | None) -
     store = open_store(results)
     asked = find_asked(store, trial, study)
     made = export_predictions(store, asked, out or Path(f"{asked.name}.parquet"))
-    labels = ", ".join(made.predictions.pathologies)
-    click.echo(
-        f"wrote {made.path}: {made.images:,} images of {' and '.join(made.splits)}; {labels}"
-    )
+    rows = f"{made.images:,} images of {' and '.join(made.splits)}"
+    click.echo(f"wrote {made.path}: {rows}; {', '.join(made.predictions.pathologies)}")
