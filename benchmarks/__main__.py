@@ -23,6 +23,7 @@ from benchmarks.mae_masking import bench_mae_masking
 from benchmarks.null import bench_null
 from benchmarks.overhead import bench_overhead
 from benchmarks.planning import bench_planning
+from benchmarks.prediction_files import bench_prediction_files
 from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
@@ -56,6 +57,7 @@ BENCHMARKS = (
     bench_probe_study,
     bench_mae_masking,
     bench_pretraining,
+    bench_prediction_files,
     bench_stored_results,
     bench_overhead,
     bench_planning,
