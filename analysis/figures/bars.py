@@ -54,6 +54,7 @@ def figure4(answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
 
 
 def _bar_figure(item: PaperItem, answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
+    answers.prepare(cell.wanted for cell in item.cells)
     held = {cell.key: answers.answer(cell.wanted) for cell in item.cells}
     shown = {key: answer for key, answer in held.items() if answer is not None}
     if not shown:

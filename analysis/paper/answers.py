@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,9 +13,10 @@ from analysis.results.pooled import pooled_evaluations
 from analysis.results.results import Configuration, StudyResults
 from analysis.wording import counted, listed, quoted
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.ensembles.ensemble import PAPER_MODELS, combined, members_of
-from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds
+from fairfm_core.evaluation.evaluate import evaluate_seeds
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, replicated
 from fairfm_core.evaluation.tables import Evaluation
@@ -145,14 +147,18 @@ class PaperAnswers:
         found = self._chosen(wanted)
         if found is None:
             return None
-        group = found.configuration.group
-        if group not in self._answers:
-            self._answers[group] = self._evaluated(found)
-        return self._answers[group]
+        self._evaluate([found])
+        return self._answers[found.configuration.group]
+
+    def prepare(self, wanted: Iterable[WantedModel | WantedEnsemble]) -> None:
+        """Evaluate single models together, which takes less time than one after the other."""
+        chosen = [self._chosen(each) for each in wanted if isinstance(each, WantedModel)]
+        self._evaluate([each for each in chosen if each is not None])
 
     @cached_property
     def six(self) -> dict[str, PaperAnswer]:
         """The foundation models that were fine-tuned, by their names in the paper."""
+        self.prepare(map(fine_tuned, SIX))
         answers = {name: self.answer(fine_tuned(name)) for name in SIX}
         return {name: answer for name, answer in answers.items() if answer is not None}
 
@@ -171,10 +177,22 @@ class PaperAnswers:
         most = max(matching, key=lambda each: len(each.configuration.finished), default=None)
         return most
 
-    def _evaluated(self, found: _Found) -> PaperAnswer:
+    def _evaluate(self, found: Iterable[_Found]) -> None:
+        """Make the answers of models that have none yet, study by study."""
+        by_study: dict[str, dict[str, _Found]] = {}
+        for each in found:
+            group = each.configuration.group
+            if group not in self._answers:
+                by_study.setdefault(each.results.study, {})[group] = each
+        for models in by_study.values():
+            results = next(iter(models.values())).results
+            trials = [trial for each in models.values() for trial in each.configuration.trials]
+            pooled = pooled_evaluations(replace(results, trials=tuple(trials)))
+            for group, each in models.items():
+                self._answers[group] = self._answer_of(each, pooled[group])
+
+    def _answer_of(self, found: _Found, pooled: Evaluation) -> PaperAnswer:
         results, configuration = found.results, found.configuration
-        narrowed = replace(results, trials=configuration.trials)
-        pooled = pooled_evaluations(narrowed)[configuration.group]
         seeds = [results.replicates(trial) for trial in configuration.finished]
         return PaperAnswer(
             configuration.label,
@@ -187,18 +205,24 @@ class PaperAnswers:
         )
 
     def _ensemble(self, wanted: WantedEnsemble) -> PaperAnswer | None:
-        models = {name: PAPER_MODELS[name] for name in PAPER_MODELS}
-        members = members_of(wanted.rule, models)
+        members = members_of(wanted.rule, PAPER_MODELS)
         chosen = {name: self._chosen(fine_tuned(name)) for name in members}
         found = [each for each in chosen.values() if each is not None]
         if len(found) < len(members):
             return None
+        label = " + ".join(members)
+        if label not in self._answers:
+            self._answers[label] = self._averaged(label, found, members)
+        return self._answers[label]
+
+    def _averaged(self, label: str, found: Sequence[_Found], members: Sequence[str]) -> PaperAnswer:
+        """The ensemble of these models, evaluated seed by seed and with its seeds pooled."""
         answers = tuple(self.six[name] for name in members)
         seeds = _ensembles(found)
         settings = self.settings.model_copy(update={"metrics": ("auc",)})
-        pooled = evaluate_seeds(seeds, settings)
-        each = [pooled] if len(seeds) == 1 else [evaluate(seed, settings) for seed in seeds]
-        label = " + ".join(members)
+        alone = [[seed] for seed in seeds]
+        with ThreadPoolExecutor(usable_cores()) as threads:
+            pooled, *each = threads.map(lambda s: evaluate_seeds(s, settings), [seeds, *alone])
         return PaperAnswer(
             label,
             tuple(dict.fromkeys(study for answer in answers for study in answer.studies)),

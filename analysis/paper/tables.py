@@ -42,6 +42,7 @@ class _Test:
 
 def paper_table(item: PaperItem, answers: PaperAnswers) -> PaperTable:
     """The table; rows that were not run say so, with the command that runs them."""
+    answers.prepare(cell.wanted for cell in item.cells)
     held = {cell.key: answers.answer(cell.wanted) for cell in item.cells}
     rows = ranked(
         [row for cell in item.cells for row in cell_rows(item, cell, held[cell.key], answers)]

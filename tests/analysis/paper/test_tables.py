@@ -20,6 +20,7 @@ from analysis.paper.answers import PaperRequest
 from analysis.paper.cells import ranked, verdict
 from analysis.paper.items import TABLE2, TABLE4, TABLES
 from analysis.paper.latex import PACKAGES, latex
+from analysis.paper.layout import cells_grid, plain_table
 from analysis.paper.outputs import open_answers, write_tables
 from analysis.paper.published import NUMBERS, published
 from analysis.paper.tables import PaperTable, paper_table
@@ -291,6 +292,21 @@ def test_studies_that_evaluate_differently_are_not_mixed(
     folder = folder_of(tmp_path, paper_results, ("one", one, {}), ("other", other, changed))
     with pytest.raises(BadInput, match="studies one and other evaluate in different ways"):
         paper_table(TABLE2, open_answers(folder, PaperRequest()))
+
+
+def test_cells_that_are_too_small_are_undefined_and_say_why(
+    tmp_path: Path, paper_results: Path
+) -> None:
+    models = {label: all_models()[label] for label in ("cx14", "cxpt", "both")}
+    changed = {"settings": SETTINGS.model_copy(update={"min_cases": 35})}
+    folder = folder_of(tmp_path, paper_results, ("one", models, changed))
+    table = paper_table(TABLE2, open_answers(folder, PaperRequest()))
+    gaps = table.cells[table.cells["column"] == "race"]
+    assert gaps["value"].isna().all()
+    assert gaps["verdict"].isna().all()
+    assert gaps["reason"].str.contains("undefined").all()
+    assert "undefined" in plain_table(cells_grid(table))
+    assert any("fewer than" in line or "undefined" in line for line in table.footer)
 
 
 def test_facts_are_read_from_the_trial_and_not_from_its_name(

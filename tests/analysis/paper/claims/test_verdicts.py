@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.paper.answers import PaperRequest
+from analysis.paper.answers import PaperAnswers, PaperRequest
 from analysis.paper.claims.records import CLAIMS
 from analysis.paper.claims.texts import claims_files
 from analysis.paper.claims.verdicts import (
@@ -26,9 +26,14 @@ from analysis.paper.tables import paper_table
 
 
 @pytest.fixture(scope="module")
-def frame(paper_results: Path) -> pd.DataFrame:
+def answers(paper_results: Path) -> PaperAnswers:
+    return open_answers(str(paper_results), PaperRequest())
+
+
+@pytest.fixture(scope="module")
+def frame(answers: PaperAnswers) -> pd.DataFrame:
     """The claims of the folder with all models."""
-    return claims_frame(judged_claims(open_answers(str(paper_results), PaperRequest())))
+    return claims_frame(judged_claims(answers))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +74,7 @@ def test_all_ten_claims_are_judged(frame: pd.DataFrame) -> None:
     assert set(frame["verdict"]) <= {SUPPORTED, CONTRADICTED, OPEN}
 
 
-def test_differences_are_those_of_the_tables(frame: pd.DataFrame, paper_results: Path) -> None:
-    answers = open_answers(str(paper_results), PaperRequest())
+def test_differences_are_those_of_the_tables(frame: pd.DataFrame, answers: PaperAnswers) -> None:
     found = frame.set_index(["claim", "contrast", "number"])["difference"]
     trend = paper_table(TABLE2, answers).tests.set_index(["kind", "number"])["difference"]
     probed = paper_table(TABLE6, answers).tests.set_index(["a", "b", "number"])["difference"]
@@ -84,9 +88,8 @@ def test_differences_are_those_of_the_tables(frame: pd.DataFrame, paper_results:
 
 
 def test_groups_are_those_of_the_stored_differences(
-    frame: pd.DataFrame, paper_results: Path
+    frame: pd.DataFrame, answers: PaperAnswers
 ) -> None:
-    answers = open_answers(str(paper_results), PaperRequest())
     table = answers.six["BiT"].evaluation.differences
     rows = table[(table["metric"] == "auc") & (table["split"] == "test")]
     rows = rows.set_index(["pathology", "group", "reference"])
@@ -106,8 +109,8 @@ def test_a_difference_that_is_stored_the_other_way_round_is_turned() -> None:
     assert (turned["difference"], turned["lo"], turned["hi"]) == (-0.1, -0.4, 0.1)
 
 
-def test_the_texts_hold_every_claim(paper_results: Path) -> None:
-    text, files = claims_files("claims", open_answers(str(paper_results), PaperRequest()))
+def test_the_texts_hold_every_claim(answers: PaperAnswers) -> None:
+    text, files = claims_files("claims", answers)
     assert set(files) == {"claims.csv", "claims.md", "claims.tex"}
     for claim in CLAIMS:
         assert f"{claim.number}. " in text
