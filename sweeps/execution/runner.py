@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from analysis.results.number_keeper import NumberKeeper
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
@@ -32,10 +33,11 @@ from sweeps.planning.study import StudySpec
 from sweeps.planning.study_lock import study_lock
 from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
+from sweeps.preflight.precision_process import precision_here
 from sweeps.preflight.results_folder import folder_findings
 from sweeps.search.rounds import StudySearch
 from sweeps.status.damage import set_aside_damaged
-from sweeps.status.number_keeper import NumberKeeper
+from sweeps.status.precision import AUTO, as_begun, has_begun, note_choice
 from sweeps.status.selection import TrialSelection, part_of
 from sweeps.status.status import StudyStatus
 from sweeps.status.study_search import advanced, open_search, searched_plan
@@ -106,8 +108,13 @@ def run_study(
     claim_results(store)
     for upload in store.abandoned_uploads():
         store.abort(upload)
+    study = as_begun(study, store)
     plan = make_plan(study)
     with study_lock(store, study.study):
+        if address is None and study.precision == AUTO and not has_begun(study, store):
+            precision = precision_here([each.trial for each in plan.trials], study.resources)
+            study = study.model_copy(update={"precision": precision})
+            plan = plan if precision == AUTO else make_plan(study)
         search = open_search(study, store)
         plan = plan if search is None else searched_plan(study, search)
         for line in [*journal_lines(search), *set_aside_damaged(plan, store)]:
@@ -306,7 +313,7 @@ def _run_missing(
         shown = live_jobs(jobs, bundles, cluster)
         progress = Progress(before, shown, capacity_of(cluster), slots)
         meter = UsageMeter(store, plan.spec.study, plan.spec.caps, gpus_of)
-        keeper = NumberKeeper(plan, store)
+        keeper = NumberKeeper(store, plan.spec.study, plan.spec.objectives)
         listeners: list[Listener] = [progress, tracker, meter, keeper]
         with (
             close_tracking(tracker),
@@ -383,6 +390,7 @@ def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
 
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
+    note_choice(plan.spec, store)
     write_study_record(store, plan.spec.study, study_record(plan, code_version()))
 
 

@@ -73,18 +73,24 @@ class JobQueue:
         """Further jobs; `done` are the fingerprints of finished stages."""
         self._jobs |= jobs
         for name, job in jobs.items():
-            self._needs[name] = job.inputs - done
-            for need in self._needs[name]:
+            if not (needs := job.inputs - done):
+                self._ready[self._kind(name)].append(self._place(name))
+                continue
+            self._needs[name] = needs
+            for need in needs:
                 self._needed_by[need].append(name)
-            self._get_ready(name)
+        for ready in self._ready.values():
+            ready.sort()
 
     def finish(self, fingerprints: Iterable[str]) -> None:
         """These stages are done."""
         for fingerprint in fingerprints:
             for name in self._needed_by.pop(fingerprint, ()):
-                if name in self._needs:
-                    self._needs[name].discard(fingerprint)
-                    self._get_ready(name)
+                needs = self._needs.get(name, set())
+                needs.discard(fingerprint)
+                if name in self._needs and not needs:
+                    del self._needs[name]
+                    insort(self._ready[self._kind(name)], self._place(name))
 
     def ready(self, may_start: Callable[[str], bool]) -> Iterator[str]:
         """Names of the jobs that are ready, in order, of the kinds that may start."""
@@ -110,11 +116,9 @@ class JobQueue:
         self._needs.clear()
         self._ready.clear()
 
-    def _get_ready(self, name: str) -> None:
-        if not self._needs[name]:
-            del self._needs[name]
-            place = (place_in_line(self._jobs[name]), next(self._order), name)
-            insort(self._ready[self._kind(name)], place)
+    def _place(self, name: str) -> tuple[tuple[int, float], int, str]:
+        """Where a job stands among those that are ready; of equal ones the first stays first."""
+        return place_in_line(self._jobs[name]), next(self._order), name
 
 
 class StageSearcher(Searcher):  # type: ignore[misc]

@@ -11,6 +11,7 @@ import pytest
 
 from analysis.front.study_analysis import StudyAnalysis, analyse_study
 from analysis.results import number_table
+from analysis.results.number_keeper import NumberKeeper
 from analysis.results.number_table import EvaluationSource, NumberTable, held_names, kept_rows
 from analysis.results.results import open_results
 from fairfm_core.artifacts import open_store
@@ -18,7 +19,6 @@ from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.summary import summary_rows
 from fairfm_core.evaluation.tables import Evaluation
 from fairfm_core.storage.retries import StoreUnavailable
-from sweeps.status.number_keeper import NumberKeeper
 
 PARTS = "studies/tiny/numbers"
 SPLITS = ("val", "test")
@@ -188,17 +188,13 @@ def test_a_run_writes_the_table(folder: Path) -> None:
     results = open_results(str(folder))
     done = [trial.evaluate for trial in results.trials if trial.done]
 
-    class Plan:
-        class spec:
-            study, objectives = "tiny", results.objectives
-
     class Finished:
         kind = "evaluate"
 
         def __init__(self, fingerprint: str) -> None:
             self.fingerprint = fingerprint
 
-    with NumberKeeper(Plan, results.store) as keeper:  # type: ignore[arg-type]
+    with NumberKeeper(results.store, "tiny", results.objectives) as keeper:
         for fingerprint in [*done, "f" * 20]:  # the last one is gone
             keeper.stage_finished(Finished(fingerprint))  # type: ignore[arg-type]
     again = open_results(str(folder))

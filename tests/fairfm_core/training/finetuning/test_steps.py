@@ -109,7 +109,7 @@ def test_stochastic_depth_and_dropout_are_those_of_the_whole_in_any_parts(case: 
 @pytest.mark.parametrize("fields", [{}, {"checkpoint_activations": True}])
 def test_a_gpu_draws_the_masks_of_a_cpu(fields: dict[str, Any]) -> None:
     there, here = (gradient(12, device=each, precision="fp32", **fields)[0] for each in (GPU, CPU))
-    assert float((there - here).norm() / here.norm()) < 1e-3
+    assert float((there - here).norm() / here.norm()) < TENSOR_CORES
     for precision, least in (("fp32", 1e-4), ("auto", 3e-2)):
         whole, parts = (
             gradient(12, device=GPU, micro_batch=size, precision=precision, **fields)[0]
@@ -124,11 +124,14 @@ def test_a_gpu_has_the_gradient_of_a_cpu_in_every_precision(precision: str) -> N
     """Loss scaling included, which is undone before the gradient is used."""
     here, _ = gradient(12, precision="fp32")
     there, _ = gradient(12, device=GPU, precision=precision)
-    assert float((there - here).norm() / here.norm()) < (1e-3 if precision == "fp32" else 3e-2)
+    within = TENSOR_CORES if precision == "fp32" else 3e-2
+    assert float((there - here).norm() / here.norm()) < within
 
 
-MANY = 256
+MANY = 2048
 """Images whose activations fill some hundred megabytes, beside which the network is nothing."""
+TENSOR_CORES = 5e-3
+"""Relative difference from a CPU in float32: convolutions round their inputs to 11 bits there."""
 
 
 @needs_cards()
@@ -147,12 +150,12 @@ def test_where_a_gpu_is_full_the_parts_are_halved() -> None:
 
 @needs_cards()
 def test_a_gpu_too_small_for_one_image_says_what_to_do() -> None:
-    """4,096 tokens of an image, where there is room for those of four small ones."""
+    """65,536 tokens of an image, where there is room for itself and the network."""
     with (
-        memory_of(peak_of(lambda: gradient(4, device=GPU))),
+        memory_of(peak_of(lambda: gradient(4, device=GPU)) + 2**27),
         pytest.raises(StageFailed, match=r"one image does not fit .*checkpoint_activations"),
     ):
-        gradient(2, device=GPU, side=512)
+        gradient(2, device=GPU, side=2048)
 
 
 def test_recomputed_activations_see_the_same_masks() -> None:

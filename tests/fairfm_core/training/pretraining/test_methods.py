@@ -335,13 +335,14 @@ def test_a_gpu_has_the_gradient_of_a_cpu(method: str, precision: str) -> None:
     """Views, masks and noise are drawn for each image, alike on every device."""
     _, here = stepped(method, precision="fp32")
     _, there = stepped(method, GPU, precision=precision)
-    within = 1e-2 if precision == "fp32" else 0.1  # resized pixels round otherwise on a GPU
+    # Resized pixels round otherwise on a GPU; a batch norm over 12 images makes more of it.
+    within = {"mae": 0.1, "mocov3": 0.5}[method] if precision != "fp32" else 2e-2
     assert float((there - here).norm() / here.norm()) < within
 
 
 @needs_cards()
 def test_on_a_full_gpu_the_parts_of_mae_are_halved() -> None:
-    many, state = 512, TrainingState()
+    many, state = 16384, TrainingState()
     _, whole = stepped("mae", GPU, many)
     peaks = [peak_of(partial(stepped, "mae", GPU, many, micro_batch=n)) for n in (many, many // 2)]
     with memory_of(sum(peaks) // 2):
@@ -354,10 +355,10 @@ def test_on_a_full_gpu_the_parts_of_mae_are_halved() -> None:
 @needs_cards()
 def test_a_gpu_too_small_for_moco_s_batch_says_what_to_do() -> None:
     with (
-        memory_of(peak_of(partial(stepped, "mocov3", GPU, 12))),
-        pytest.raises(StageFailed, match="a batch of 512 images does not fit into memory"),
+        memory_of(peak_of(partial(stepped, "mocov3", GPU, 12)) + 2**24),
+        pytest.raises(StageFailed, match="a batch of 4096 images does not fit into memory"),
     ):
-        stepped("mocov3", GPU, 512)
+        stepped("mocov3", GPU, 4096)
 
 
 @pytest.mark.parametrize("micro_batch", [2, 4, 5])

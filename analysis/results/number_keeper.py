@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from analysis.results.number_table import HELD, EvaluationSource, NumberTable, held_names
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput, Damaged
+from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.stages import EpochValues, Stage
-from sweeps.planning.plan import StudyPlan
 
 SECONDS = 30.0
 """Between two parts of the table."""
@@ -23,9 +24,9 @@ class NumberKeeper:
     What it misses is read by whoever asks for the front, so it ends no run, whatever fails.
     """
 
-    def __init__(self, plan: StudyPlan, store: ArtifactStore) -> None:
+    def __init__(self, store: ArtifactStore, study: str, objectives: Sequence[Objective]) -> None:
         self._store = store
-        self._table = NumberTable(store, plan.spec.study, held_names(plan.spec.objectives))
+        self._table = NumberTable(store, study, held_names(objectives))
         self._finished: SimpleQueue[str] = SimpleQueue()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="fairfm-numbers", daemon=True)
