@@ -112,9 +112,8 @@ def run_study(
     plan = make_plan(study)
     with study_lock(store, study.study):
         if address is None and study.precision == AUTO and not has_begun(study, store):
-            precision = precision_here([each.trial for each in plan.trials], study.resources)
-            study = study.model_copy(update={"precision": precision})
-            plan = plan if precision == AUTO else make_plan(study)
+            plan = _with_fast_precision(plan, out or sys.stdout)
+            study = plan.spec
         search = open_search(study, store)
         plan = plan if search is None else searched_plan(study, search)
         for line in [*journal_lines(search), *set_aside_damaged(plan, store)]:
@@ -137,6 +136,19 @@ def run_study(
         capped=run.capped,
         paused=status.stopped,
     )
+
+
+def _with_fast_precision(plan: StudyPlan, out: TextIO) -> StudyPlan:
+    """The plan of a study that begins here, in the precision that suits this machine."""
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    trials = [each.trial for each in plan.trials]
+    precision = precision_here(trials, plan.spec.resources, say)
+    if precision == AUTO:
+        return plan
+    return make_plan(plan.spec.model_copy(update={"precision": precision}))
 
 
 @dataclass(eq=False)
