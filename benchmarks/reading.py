@@ -13,6 +13,7 @@ import yaml
 
 from analysis.results.study_record import write_study_record
 from benchmarks.commands import command_cost
+from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.running import run_stage, run_together
 from fairfm_core.storage.layout import claim_results
@@ -22,7 +23,7 @@ from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import read_study
 
 RATES, DECAYS = 25, 10
-TRIALS = "1000"
+TRIALS = sized("1000", "20")
 """Trials, four for each configuration, unless FAIRFM_BENCH_TRIALS says otherwise."""
 GOALS = (
     ("sweep status study.yaml --results results", 0.7),

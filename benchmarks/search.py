@@ -28,9 +28,10 @@ from benchmarks.search_worlds import (
     scored,
     searched,
 )
+from benchmarks.sizes import sized
 
-RUNS = 60
-REPEATS = 40
+RUNS = sized(60, 8)
+REPEATS = sized(40, 1)
 SAMPLERS = {"tpe": True, "nsga2": False, "random": True}
 """Whether each is allowed in a conditional space."""
 LOOKS = (0.95, 1.10)
@@ -45,7 +46,7 @@ ERRORS = 2.0
 """How many standard errors worse the true hypervolume may be."""
 OVERHEAD = 0.3
 """Most seconds of asking, racing and writing for a training run."""
-PATIENTS = 2400
+PATIENTS = sized(2400, 150)
 """Of the phantom."""
 Side = Callable[[World, str, int, int], Ending]
 

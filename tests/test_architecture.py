@@ -33,7 +33,7 @@ ORDER = {
         artifacts
         stages
         running snapshot
-        data.groups data.cohort_checks data.attribute_values
+        data.groups data.cohort_checks data.attribute_values data.frame_content
         data.cohort data.splits data.manifest
         data.balancing
         data.image_store
