@@ -17,8 +17,8 @@ from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.running import run_stage, run_together
 from fairfm_core.storage.layout import claim_results
+from sweeps.code_version import code_version
 from sweeps.execution.jobs import make_jobs
-from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import read_study
 

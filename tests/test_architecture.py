@@ -85,7 +85,7 @@ ORDER = {
         commands
     """,
     "sweeps": """
-        interrupts processes
+        interrupts processes code_version
         cli
         __main__
         search

@@ -53,9 +53,9 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     return "\n".join([*lines, *reading])
 
 
-def stopped_text(stopped: Mapping[int, int]) -> str:
+def stopped_text(stopped: Mapping[str, int]) -> str:
     """`4 trials after epoch 2, 1 trial after epoch 6`."""
-    return ", ".join(f"{counted(n, 'trial')} after epoch {epoch}" for epoch, n in stopped.items())
+    return ", ".join(f"{counted(n, 'trial')} {place}" for place, n in stopped.items())
 
 
 def _kept_out(front: Front) -> list[str]:

@@ -190,7 +190,7 @@ def report_facts(results: StudyResults) -> dict[str, str]:
     record, trials = results.record, results.trials
     stopped = sum(results.stopped.values())
     failed = sum(trial.failure is not None for trial in trials)
-    done = sum(trial.done and trial.stopped_after is None for trial in trials)
+    done = sum(trial.done and trial.stopped is None for trial in trials)
     more = f", {stopped} stopped by the search" if stopped else ""
     seeds = {trial.seed for trial in trials}
     before = {trial.pretraining_seed for trial in trials} - {None}

@@ -7,6 +7,7 @@ artifacts are damaged is left out, as one that has failed, with the reason.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -79,9 +80,9 @@ class TrialResult:
     """What a search chose for it; None for a cell of the matrix."""
 
     @property
-    def stopped_after(self) -> int | None:
-        """The epoch after which its search has paused the training, and has asked for no more."""
-        return None if self.search is None else self.search.until
+    def stopped(self) -> str | None:
+        """Where its search has stopped the training, in words; None where it has not."""
+        return None if self.search is None else self.search.stopped
 
     @property
     def seeds(self) -> str:
@@ -167,7 +168,7 @@ class StudyResults:
         that a search has stopped."""
         groups: dict[str, list[TrialResult]] = {}
         for trial in self.trials:
-            if trial.stopped_after is None:
+            if trial.stopped is None:
                 groups.setdefault(trial.group, []).append(trial)
         levels = self.stored.both_levels
         return tuple(_configuration(group, trials, levels) for group, trials in groups.items())
@@ -190,13 +191,14 @@ class StudyResults:
     @property
     def unfinished(self) -> tuple[TrialResult, ...]:
         """Trials without an evaluation, failed or unfinished, that no search has stopped."""
-        return tuple(t for t in self.trials if not t.done and t.stopped_after is None)
+        return tuple(t for t in self.trials if not t.done and t.stopped is None)
 
     @property
-    def stopped(self) -> dict[int, int]:
-        """How many trials a search has stopped, by the epoch after which it has."""
-        epochs = sorted(t.stopped_after for t in self.trials if t.stopped_after is not None)
-        return {epoch: epochs.count(epoch) for epoch in dict.fromkeys(epochs)}
+    def stopped(self) -> dict[str, int]:
+        """How many trials a search has stopped, by where it has, the earliest first."""
+        searches = [trial.search for trial in self.trials if trial.search is not None]
+        rungs = sorted((each.until, each.stopped) for each in searches if each.until is not None)
+        return dict(Counter(text for _, text in rungs if text is not None))
 
     def predictions(self, trial: TrialResult) -> Predictions:
         """The trial's predictions of validation and test, in one table."""
