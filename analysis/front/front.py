@@ -61,6 +61,10 @@ class Front:
     stopped: Mapping[str, int] = field(default_factory=dict)
     """How many trials a search has stopped, by where it has; they have no row."""
 
+    def first(self, configurations: int) -> Front:
+        """The front with no more than so many rows: its members first, then by validation AUC."""
+        return replace(self, table=self.table.head(configurations))
+
     @property
     def members(self) -> list[Row]:
         """The rows on the front; a member's number in figures is its place here, from 1."""
