@@ -64,6 +64,10 @@ class Front:
     words: Mapping[str, str] = field(default_factory=dict)
     """Each configuration in words, by label."""
 
+    def first(self, configurations: int) -> Front:
+        """The front with no more than so many rows: its members first, then by validation AUC."""
+        return replace(self, table=self.table.head(configurations))
+
     @property
     def members(self) -> list[Row]:
         """The rows on the front; a member's number in figures is its place here, from 1."""

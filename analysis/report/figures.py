@@ -54,10 +54,9 @@ def front_chart(panel: Panel) -> Chart:
     heights = [POINTS * value for point in panel.points for value in point.y_interval]
     x = scale_over([*spans, *noise], 52, width - 12, zero=panel.noise is not None)
     y = scale_over(heights, height - 44, 12 if constant is None else 46)
-    drawn, dots = panel.points[:MOST_DRAWN], panel.points[MOST_DRAWN:]
-    marks = tuple(_front_mark(point, x, y) for point in reversed(drawn))
+    marks = tuple(_front_mark(point, x, y) for point in reversed(panel.detailed))
     band = (x(noise[0]), x(noise[1])) if noise else None
-    places = tuple((x(POINTS * point.x), y(POINTS * point.y)) for point in dots)
+    places = tuple((x(POINTS * point.x), y(POINTS * point.y)) for point in panel.crowd)
     chart = Chart(panel.x_label, width, height, x, y, marks, band, dots=places)
     return chart if constant is None else _with_fairness(chart, POINTS * constant)
 

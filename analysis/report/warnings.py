@@ -15,6 +15,8 @@ from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Evaluation
 
 FEWEST_REPLICATES = 100
+MOST_LISTED = 100
+"""Sentences of one kind."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,14 @@ def warnings_found(
         "Front members whose gap lies within its null": _noise(front),
         "Limits of the numbers": _limits(results) + _weighed(results, evaluations),
     }
-    return [WarningKind(title, tuple(sentences)) for title, sentences in kinds.items() if sentences]
+    return [WarningKind(title, _few(sentences)) for title, sentences in kinds.items() if sentences]
+
+
+def _few(sentences: Sequence[str]) -> tuple[str, ...]:
+    """The sentences, or the first of many with the number of the rest."""
+    rest = len(sentences) - MOST_LISTED
+    more = [f"{rest:,} more of this kind."] if rest > 0 else []
+    return (*sentences[:MOST_LISTED], *more)
 
 
 def _unequal(results: StudyResults) -> list[str]:
@@ -138,8 +147,10 @@ def _limits(results: StudyResults) -> list[str]:
 def _weighed(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> list[str]:
     """Under a protocol that weights images, the smallest effective sample of a group on test."""
     protocol = results.settings.protocols[0]
+    if protocol == "full":
+        return []
     rows = [row for each in evaluations.values() if (row := thinnest(each, "test"))]
-    if protocol == "full" or not rows:
+    if not rows:
         return []
     row = min(rows, key=lambda row: row["ess"])
     return [

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fairfm_core.data.cohort_checks import SPLITS
@@ -61,12 +62,10 @@ def write_predictions(frame: pd.DataFrame, path: File) -> None:
     predictions = Predictions(frame)
     scores = [f"p_{name}" for name in predictions.pathologies]
     others = [*KEYS, *predictions.attributes, *(f"y_{name}" for name in predictions.pathologies)]
-    ordered = frame[others + scores].sort_values(
-        ["split", "image_id"], key=lambda ids: ids.astype(str), ignore_index=True
-    )
-    columns = {name: _column(ordered[name], name) for name in [*others, *scores]}
+    table = pa.table({name: _column(frame[name], name) for name in [*others, *scores]})
+    order = pc.sort_indices(table, [("split", "ascending"), ("image_id", "ascending")])
     pq.write_table(
-        pa.table(columns),
+        table.take(order),
         path,
         compression="zstd",
         use_dictionary=others,
@@ -267,5 +266,7 @@ def _column(column: pd.Series[Any], name: str) -> pa.Array:
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if numeric:
         return pa.array(_numbers(column, name), pa.float64(), from_pandas=True)
+    if pd.api.types.infer_dtype(column, skipna=True) == "string":
+        return pa.array(column, pa.string(), from_pandas=True)
     text = column.astype(object).where(column.notna(), None)
     return pa.array([None if value is None else str(value) for value in text], pa.string())

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from analysis.results.number_keeper import NumberKeeper
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
@@ -341,12 +342,14 @@ def _fit(run: Runnable, session: Session) -> tuple[TrackingThread, str | None]:
     progress = Progress(before, live_jobs(jobs, bundles, cluster), capacity_of(cluster), slots)
     gpus_of = partial(session.gpus, asked=plan.spec.resources)
     meter = UsageMeter(store, plan.spec.study, plan.spec.caps, gpus_of)
-    listeners: list[Listener] = [progress, tracker, meter]
+    keeper = NumberKeeper(store, plan.spec.study, plan.spec.objectives)
+    listeners: list[Listener] = [progress, tracker, meter, keeper]
     with (
         close_tracking(tracker),
         closing(JoiningNodes(store, plan.data_places)) as joining,
         Claims(store) as claims,
         tune_scratch(store, session.address) as scratch,
+        keeper,
         Display(progress, store, session.out),
         _ending(tracker, meter) as ending,
     ):
