@@ -7,9 +7,10 @@ the values in points with two decimals; its script draws them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
+
+import pyarrow.compute as pc
 
 from analysis.front.front import Front
 from analysis.front.palette import Style
@@ -71,12 +72,10 @@ def _under(evaluation: Evaluation, protocol: str) -> Evaluation:
     """The evaluation with the rows of one protocol alone."""
     if evaluation.protocol == protocol:
         return evaluation
-    metrics, gaps = evaluation.metrics, evaluation.gaps
-    return replace(
-        evaluation,
-        metrics=metrics[metrics["protocol"] == protocol],
-        gaps=gaps[gaps["protocol"] == protocol],
-    )
+    tables = dict(evaluation.tables)
+    for name in ("metrics", "gaps"):
+        tables[name] = tables[name].filter(pc.equal(tables[name]["protocol"], protocol))
+    return Evaluation(tables)
 
 
 def _all_names(shown: Any) -> list[str]:
