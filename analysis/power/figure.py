@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from analysis.figures.made import MadeFigure, new_figure
 from analysis.figures.style import LINE_GREY, NULL_GREY
@@ -79,11 +80,13 @@ def _drawing(
             if pd.notna(marks[quantity]):
                 value = POINTS * float(marks[quantity])
                 axes.plot([patients], [value], marker, color=LINES[name][1], ms=5)
-        axes.axvline(patients, color=LINE_GREY, lw=0.8)
+        axes.axvline(patients, color=LINE_GREY, lw=0.8, zorder=0, label="the planned cohort")
         axes.set(xscale="log", xlabel="patients of the split", ylabel="points (1 point = 0.01 AUC)")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_ylim(bottom=0)
-        figure.legend(loc="outside upper left", ncols=2, frameon=False)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False)
         return figure
 
     return draw

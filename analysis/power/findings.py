@@ -109,7 +109,7 @@ def _patients_row(
     patients = patients_for(request.setting, wanted, detectable)
     row: Row = {"quantity": quantity, "wanted": wanted, "formula": patients, "simulation": None}
     if patients is None:
-        return row | {"reason": "a thousand million patients are too few"}
+        return row | {"reason": _too_few(request.setting, quantity)}
     if request.repetitions.count:
         row["simulation"] = simulated_patients(
             *(request.setting, wanted, patients), lambda each: simulated(each, request.repetitions)
@@ -141,6 +141,11 @@ def _undetectable(setting: PowerSetting, what: str) -> str:
         f"no {what} is large enough: an AUC of 50.0 in {setting.lower_group} would be missed in"
         " more than 20 % of the studies"
     )
+
+
+def _too_few(setting: PowerSetting, quantity: str) -> str:
+    more = "; more seeds are needed" if setting.models.seed_sd else ""
+    return f"{quantity}: a thousand million are too few{more}"
 
 
 def _stated(request: PowerRequest) -> Row:

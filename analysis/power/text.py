@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -70,21 +71,21 @@ def _groups(setting: PowerSetting) -> str:
     return aligned([head, *lines])
 
 
-def _line(row: dict[object, object]) -> tuple[str, str, str]:
+def _line(row: dict[Hashable, Any]) -> tuple[str, str, str]:
     counted = row["quantity"] in COUNTED
     shown = patients_shown if counted else points_shown
     wanted = f" of {points_shown(row['wanted'])}" if counted else ""
     return f"{row['quantity']}{wanted}", shown(row["formula"]), shown(row["simulation"])
 
 
-def points_shown(value: object) -> str:
+def points_shown(value: float | None) -> str:
     """A number in points, a dash where there is none."""
-    return "–" if value is None or pd.isna(value) else points(float(str(value)))
+    return "–" if value is None or pd.isna(value) else points(value)
 
 
-def patients_shown(value: object) -> str:
+def patients_shown(value: float | None) -> str:
     """A number of patients, a dash where there is none."""
-    return "–" if value is None or pd.isna(value) else f"{float(str(value)):,.0f}"
+    return "–" if value is None or pd.isna(value) else f"{value:,.0f}"
 
 
 def _null(setting: PowerSetting) -> str:

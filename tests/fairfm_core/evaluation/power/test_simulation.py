@@ -31,21 +31,21 @@ from .settings import SIX, planned
 SETTINGS: dict[str, dict[str, Any]] = {
     "three groups": {},
     "rare finding": {"patients": 3000, "prevalence": (0.06,), "model_correlation": 0.8},
-    "images": {"images": 2.5, "prevalence": (0.1,), "auc": 0.85},
-    "six groups": {"patients": 3000, "shares": SIX, "auc": 0.9},
+    "images": {"patients": 1500, "images": 2.5, "prevalence": (0.1,), "auc": 0.85},
+    "six groups": {"patients": 2000, "shares": SIX, "auc": 0.9},
     "unequal prevalence": {"shares": {"F": 0.8, "M": 0.2}, "prevalence": (0.3, 0.1)},
     "largest group lower": {"lower": "white"},
-    "seeds": {"seeds": 3, "seed_sd": 0.02, "patients": 3000},
-    "pathologies": {"pathologies": 3},
+    "seeds": {"seeds": 3, "seed_sd": 0.02},
+    "pathologies": {"patients": 800, "pathologies": 3},
 }
-REPEATED = 60
+REPEATED = 25
 """Evaluated test sets."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_formula_and_simulation_agree_within_10_percent(name: str) -> None:
-    setting, repetitions = planned(**SETTINGS[name]), Repetitions(1500)
+    setting, repetitions = planned(**SETTINGS[name]), Repetitions(1000)
     gap, difference = detectable_gap(setting), detectable_difference(setting)
     assert gap is not None
     assert difference is not None
@@ -63,7 +63,7 @@ def test_patients_agree_within_10_percent() -> None:
     def simulated(other: PowerSetting) -> float:
         gap = detectable_gap(other)
         assert gap is not None
-        return simulated_gap(other, gap, Repetitions(3000))
+        return simulated_gap(other, gap, Repetitions(2000))
 
     assert simulated_patients(setting, 0.1, near, simulated) == pytest.approx(near, rel=0.1)
 
@@ -86,7 +86,7 @@ def test_evaluate_finds_the_detectable_gap_in_80_percent_of_test_sets() -> None:
     setting = planned(1000, {"A": 0.5, "B": 0.3, "C": 0.2}, (0.3,), lower="C")
     gap = detectable_gap(setting)
     assert gap is not None
-    settings = EvaluationSettings(attributes=("group",), metrics=("auc",), replicates=100)
+    settings = EvaluationSettings(attributes=("group",), metrics=("auc",), replicates=80)
     random = np.random.default_rng(5)
     p_values = []
     for _ in range(REPEATED):
