@@ -53,10 +53,11 @@ chaos: $(READY)
 gpu: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE -q
 
-# A cluster of four hosts made of namespaces: up, a sweep whose hosts are killed, down. About ten
-# minutes; needs root, iproute2, openssh-server and rsync, or it is skipped.
+# A cluster of four hosts made of namespaces: up, a sweep whose hosts are killed, down; then a study
+# submitted to one head, left alone, stopped and submitted again. About ten minutes; the first needs
+# root, iproute2, openssh-server and rsync, or it is skipped.
 cluster-test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m cluster tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -m cluster tests/cluster tests/sweeps/cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ PRELOADED = [
     *("sweeps.commands.search", "analysis.commands.study", "analysis.commands.evaluate"),
     *("analysis.commands.ensemble", "analysis.front.outputs", "analysis.report.page"),
     *("sweeps.execution.runner", "sweeps.execution.tuning", "sweeps.status.status"),
+    *("sweeps.execution.trainable", "sweeps.execution.data_parallel", "ray.train.torch"),
     *("sweeps.ray_session.session", "sweeps.upkeep.faults", "sweeps.tracking.runs"),
     *("fairfm_core.commands.data", "fairfm_core.commands.model"),
     *("fairfm_core.training.adapt_stage", "fairfm_core.training.pretraining.stage"),

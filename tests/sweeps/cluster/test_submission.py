@@ -37,8 +37,8 @@ def wait_until(happened: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.cluster  # two minutes; the next test submits a study too
 def test_the_life_of_a_submitted_study(
     head: Head, project: Project, user: Submitter, tmp_path: Path
 ) -> None:
