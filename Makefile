@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo demo-search test quick mutants chaos gpu cluster-test lint types docs bench clean
+.PHONY: setup demo demo-search paper test quick mutants chaos gpu cluster-test lint types docs bench clean
 
 setup: $(READY)
 
@@ -19,6 +19,19 @@ demo: $(READY)
 	$(BIN)/fairfm data prepare phantom skewed --out demo/radiographs --size 64 --patients 1000
 	$(BIN)/fairfm data prepare photographs sklearn --out demo/photographs --size 64 --patches 2000
 	$(BIN)/fairfm sweep run sweeps/studies/quickstart.yaml --results demo/results
+
+# Every table, figure and claim of the paper, on phantom radiographs: seven small studies, then
+# docs/paper.md.
+paper: $(READY)
+	$(BIN)/fairfm data prepare phantom docs/examples/paper_world.yaml --out paper_small/chexpert --size 32 --patients 1600 --fractions 0.3 0.15 0.55
+	$(BIN)/fairfm data prepare phantom docs/examples/paper_world.yaml --out paper_small/cx14 --size 32 --patients 200 --seed 101
+	$(BIN)/fairfm data prepare phantom docs/examples/paper_world.yaml --out paper_small/cxpt --size 32 --patients 300 --seed 102
+	$(BIN)/fairfm data prepare phantom docs/examples/paper_world.yaml --out paper_small/mimic --size 32 --patients 300 --seed 103
+	$(BIN)/fairfm data prepare photographs sklearn --out paper_small/imagenet --size 32 --patches 600
+	for study in sweeps/studies/paper_*_small.yaml; do $(BIN)/fairfm sweep run $$study --results paper_small/results || exit; done
+	$(BIN)/fairfm tables paper_small/results --out paper_small/paper
+	$(BIN)/fairfm figures paper_small/results --out paper_small/paper
+	$(BIN)/python docs/examples/paper_page.py paper_small/paper
 
 demo-search: $(READY)
 	$(BIN)/fairfm data prepare phantom unfair --out demo/phantom --size 64 --patients 2400 --fractions 0.4 0.2 0.4
@@ -51,7 +64,7 @@ chaos: $(READY)
 
 # What can only be tried on GPUs: names each check, and why it was skipped where there is none.
 gpu: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rpsfE --no-fold-skipped -q
 
 # A cluster of four hosts made of namespaces: up, a sweep whose hosts are killed, down; then a study
 # submitted to one head, left alone, stopped and submitted again. About ten minutes; the first needs

@@ -1,4 +1,4 @@
-"""Figures for print: PDF and SVG whose bytes depend only on what is drawn."""
+"""Figures for print and screen: PDF, SVG and PNG whose bytes depend only on what is drawn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -25,12 +26,15 @@ STYLE: dict[RcKeyType, Any] = {
     "svg.hashsalt": "fairfm",
     "svg.fonttype": "none",
 }
-CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG}
-UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
+FORMS = tuple(CANVASES)
+UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+DOTS_PER_INCH = {"png": 200}
+"""Resolution of what has one."""
 
 
 def figure_bytes(drawn: Callable[[], Figure], form: str) -> bytes:
-    """The figure that `drawn` makes as `pdf` or `svg`: equal figures give equal bytes.
+    """The figure that `drawn` makes as `pdf`, `svg` or `png`: equal figures give equal bytes.
 
     Characters that matplotlib's font lacks are boxes in a pdf; an svg holds them as text.
     """
@@ -39,7 +43,9 @@ def figure_bytes(drawn: Callable[[], Figure], form: str) -> bytes:
         figure = drawn()
         CANVASES[form](figure)
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=form, metadata=UNDATED[form])
+        figure.savefig(
+            buffer, format=form, metadata=UNDATED[form], dpi=DOTS_PER_INCH.get(form, "figure")
+        )
     return buffer.getvalue()
 
 

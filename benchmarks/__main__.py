@@ -14,6 +14,7 @@ from benchmarks.calibration import bench_calibration
 from benchmarks.comparisons import bench_comparisons
 from benchmarks.duplicates import bench_duplicates
 from benchmarks.ensembles import bench_ensembles
+from benchmarks.extraction import bench_extraction
 from benchmarks.extremes import bench_extremes
 from benchmarks.finetuning_step import bench_finetuning_step
 from benchmarks.halving import bench_followed_numbers, bench_halving
@@ -50,6 +51,7 @@ BENCHMARKS = (
     bench_halving,
     bench_followed_numbers,
     bench_augmentation,
+    bench_extraction,
     bench_finetuning_step,
     bench_image_noise,
     bench_probe_heads,

@@ -20,6 +20,7 @@ from sweeps.execution.trainable import run_as_trial
 from sweeps.execution.tuning import fit_jobs
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
+from sweeps.preflight.resources import Cluster
 from sweeps.ray_session.session import ray_session
 
 TRIALS = 30
@@ -80,7 +81,7 @@ def _overhead(
 def _with_this_sweeper(plan: StudyPlan, store: ArtifactStore) -> None:
     jobs = make_jobs(plan.stages, plan.stages)
     bundles = dict.fromkeys(jobs, BUNDLE)
-    fit_jobs(jobs, set(), store, bundles, 1, [], f"{store.location}/tune")
+    fit_jobs(jobs, set(), store, bundles, Cluster((BUNDLE,)), [], f"{store.location}/tune")
 
 
 def _with_plain_tune(plan: StudyPlan, store: ArtifactStore) -> None:

@@ -6,6 +6,7 @@ limits, the functions answer None.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 MOUNT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 VMSTAT = Path("/proc/vmstat")
+MEMINFO = Path("/proc/meminfo")
+STATM = Path("/proc/self/statm")
 UNLIMITED = 2**60
 """Limits of memory above this many bytes mean that there is none."""
 
@@ -37,6 +40,30 @@ def memory_limit() -> int | None:
         if limit and limit[0].isdecimal() and int(limit[0]) < UNLIMITED:
             limits.append(int(limit[0]))
     return min(limits, default=None)
+
+
+def available_memory() -> int | None:
+    """The bytes that this process may still take, or None where Linux does not say."""
+    free = _value(MEMINFO, "MemAvailable:")
+    if free is None:
+        return None
+    return min([1024 * free, *_left_in_groups()])
+
+
+def held_memory() -> int | None:
+    """The bytes of memory that this process holds, or None where Linux does not say."""
+    words = _words(STATM)
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else None
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What is left of each limit; files that a group reads count as taken until it needs more."""
+    for group in _groups("memory"):
+        limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")
+        used = _words(group / "memory.current") or _words(group / "memory.usage_in_bytes")
+        if used and limit and limit[0].isdecimal() and int(limit[0]) < UNLIMITED:
+            cached = _value(group / "memory.stat", "inactive_file") or 0
+            yield max(0, int(limit[0]) - int(used[0]) + cached)
 
 
 def out_of_memory_kills() -> int | None:
@@ -70,8 +97,8 @@ def _and_above(mount: Path, path: str) -> Iterator[Path]:
 
 
 def _value(file: Path, name: str) -> int | None:
-    """The number behind `name` in a file of lines of a name and a number."""
-    pairs = (line.split() for line in _text(file).splitlines())
+    """The number behind `name` in a file of lines of a name, a number and perhaps a unit."""
+    pairs = (line.split()[:2] for line in _text(file).splitlines())
     return next((int(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == name), None)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fairfm_core.control_groups import cpu_quota
@@ -22,6 +23,12 @@ not every site confines a job to its cores."""
 
 MODEL = re.compile(r"^model name\s*:\s*(\S.*)$", re.MULTILINE)
 """Where Linux says which processor it runs on."""
+
+Lend = Callable[[int, int], int]
+"""From the number of borrowed cores in use, and the most that are of use: how many may be in use
+now. Fewer than are in use: some must be given back soon. (0, 0) gives all back."""
+
+_lenders: list[Lend] = []
 
 
 def allowed_cores() -> int:
@@ -59,3 +66,21 @@ def processor_name() -> str:
         if match := MODEL.search(Path("/proc/cpuinfo").read_text()):
             return " ".join(match[1].split())
     return platform.machine()
+
+
+@contextmanager
+def cores_lent(lend: Lend) -> Iterator[None]:
+    """Inside the block, the work of this process may borrow cores, as `lend` allows.
+
+    Whoever schedules the work knows which cores are free; the work knows how many it can use.
+    """
+    _lenders.append(lend)
+    try:
+        yield
+    finally:
+        _lenders.remove(lend)
+
+
+def borrow_cores(used: int, most: int) -> int:
+    """How many borrowed cores this process may use now, see `Lend`; 0 if nobody lends any."""
+    return _lenders[-1](used, most) if _lenders else 0

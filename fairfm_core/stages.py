@@ -37,7 +37,7 @@ Report = Callable[[EpochValues], None]
 ReportRows = Callable[[Mapping[str, EpochValues]], None]
 """Receives one epoch's values of several stages, by fingerprint."""
 
-REVISIONS = {"pretrain": 3, "weights": 1, "features": 1, "adapt": 3, "evaluate": 3}
+REVISIONS = {"pretrain": 3, "weights": 1, "features": 2, "adapt": 3, "evaluate": 3}
 """Increased when a code change alters a stage's numbers, so that older artifacts are not reused."""
 
 

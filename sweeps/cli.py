@@ -39,6 +39,14 @@ COMMANDS = {
         "analysis.commands.study:pareto",
         "The Pareto front of a study: chosen on validation, shown on test.",
     ),
+    "tables": (
+        "analysis.commands.paper:tables",
+        "The paper's tables and claims, from the studies of a results folder.",
+    ),
+    "figures": (
+        "analysis.commands.paper:figures",
+        "The paper's figures, from the studies of a results folder.",
+    ),
     "search": ("sweeps.commands.search:search", "What the search of a study has found."),
     "report": ("sweeps.commands.report:report", "A self-contained HTML report on a study."),
     "results": (

@@ -26,6 +26,7 @@ LONGEST = (
     "test_chaos.py",
     "fairfm_core/training/pretraining/test_learning.py",
     "sweeps/commands/test_track.py",
+    "sweeps/execution/test_fake_gpus.py",
     "desks/machines/test_slurm.py",
     "sweeps/execution/test_exits.py",
     "sweeps/execution/test_pretrained_study.py",

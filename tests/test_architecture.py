@@ -62,15 +62,17 @@ ORDER = {
         evaluation.ensembles
         models.position_tables models.synchronised_norm models.image_noise
         models.backbones
+        models.class_token
         models.mae models.moco_v3
         models.memory
         models.weights
         models.checkpoints
         training.augmentation training.checkpoint training.device training.losses training.optim
-        training.batches training.hardware
+        training.batches training.hardware training.shared_pass
         training.loading training.forward training.adapt_data
         training.features
         training.finetuning training.probing training.pretraining
+        training.sixteen_bits
         training.adapt_stage
         commands
     """,
@@ -78,7 +80,8 @@ ORDER = {
         results
         wording figure_files
         evaluation front
-        ensembles report
+        ensembles report paper
+        figures
         commands
     """,
     "sweeps": """

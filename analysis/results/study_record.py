@@ -146,8 +146,12 @@ class _StoredSpec(_Stored):
     search: _StoredSearchSpec | None = None
 
 
-class _StoredData(_Stored):
+class StoredData(_Stored):
+    """A data set on which a study evaluates."""
+
     folder: Text
+    kind: Text | None = None
+    """What it was prepared from, such as `phantom` or `chexpert`; None in older records."""
 
 
 class StoredComparison(_Stored):
@@ -172,7 +176,7 @@ class StoredStudy(_Stored):
     code_version: Text = "unknown"
     axes: list[Text] = []
     comparison: StoredComparison = StoredComparison()
-    data: dict[Text, _StoredData] = {}
+    data: dict[Text, StoredData] = {}
     pretrainings: list[_StoredPretraining] = []
     trials: list[StoredTrial]
 

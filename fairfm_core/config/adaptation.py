@@ -64,7 +64,8 @@ class EndToEnd(Frozen):
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """If set, an exponential moving average of the weights is validated and predicts."""
     precision: Precision = "auto"
-    """`auto`: bfloat16 on a GPU that supports it, float16 on an older GPU, float32 on a CPU."""
+    """`auto`: that of the study; else bfloat16 on a GPU that supports it, float16 on an older GPU,
+    float32 on a CPU."""
     micro_batch: int | None = Field(None, ge=1)
     """Images that pass through the network at once. Null means the whole batch, halved as often as
     needed when memory runs out. The gradient is that of the whole batch either way."""

@@ -1,4 +1,5 @@
-"""Whether every node of a cluster sees the results and the data, asked when a run starts.
+"""Whether every node of a cluster sees the results and the data, asked when a run starts, and each
+node that joins later when it does.
 
 The driver writes a token into the results; each node reads it, compares the data's digests and says
 which revision of the stages it would run. A node that sees something else would fail hours later,
@@ -10,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ ANSWER_SECONDS = 600.0
 """Longest wait for a node: a process has to start there, on a machine that may be at work."""
 APPEAR_SECONDS = 30.0
 """How long a network file system may take to show a new file on another node."""
+LOOK_SECONDS = 5.0
+"""Between two looks for nodes that have joined."""
 SAME_VERSION = "install the same version on every node"
 
 
@@ -63,13 +66,80 @@ def check_nodes(store: ArtifactStore, places: Sequence[str], check: Callable[[],
     end early. Nothing is asked where there is one node. Raises BadInput that names the node and the
     reason.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    if len(nodes) == 1:
+    up = _nodes_up()
+    if len(up) == 1:
         return
-    asked = [node for node in nodes if node["Resources"].get("CPU", 0) > 0]
-    data = {place: _digest(place) for place in places}
+    asked = [node for node in up if _runs_stages(node)]
     with _token(store) as token:
-        faults = _faults(asked, Seen(store.location, token, data, REVISIONS), check)
+        faults = _faults(asked, Seen(store.location, token, _digests(places), REVISIONS), check)
+    _refuse(faults)
+
+
+class JoiningNodes:
+    """Asks the nodes that join a cluster during a run what those of its start were asked.
+
+    An autoscaler starts them, or somebody else. A stage may land there before the answer, which
+    takes as long as the start of its process.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        places: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Those that are up now were asked."""
+        self._store, self._places, self._clock = store, places, clock
+        self._data: Mapping[str, str] | None = None
+        self._known = {node["NodeID"] for node in _nodes_up()}
+        self._looked = clock()
+        self._asked: dict[Any, tuple[str, ExitStack]] = {}
+        """Questions without an answer: the node's name, and what ends with the answer."""
+
+    def check(self) -> None:
+        """Raise BadInput for a node that does not see what the driver sees; never waits."""
+        if self._clock() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = self._clock()
+        for node in _nodes_up():
+            if node["NodeID"] not in self._known and _runs_stages(node):
+                self._ask(node)
+            self._known.add(node["NodeID"])
+        answered = ray.wait([*self._asked], timeout=0)[0] if self._asked else []
+        for one in answered:
+            name, closing = self._asked.pop(one)
+            closing.close()
+            fault = _answer(one)
+            _refuse([(name, fault)] if fault else [])
+
+    def close(self) -> None:
+        """Nobody is waited for any more."""
+        for _, closing in self._asked.values():
+            closing.close()
+
+    def _ask(self, node: Mapping[str, Any]) -> None:
+        if self._data is None:
+            self._data = _digests(self._places)
+        closing = ExitStack()
+        token = closing.enter_context(_token(self._store))
+        seen = Seen(self._store.location, token, self._data, REVISIONS)
+        self._asked[_ask(node["NodeID"], seen)] = _name(node), closing
+
+
+def _nodes_up() -> list[Mapping[str, Any]]:
+    """The nodes that are up, as Ray describes them."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _runs_stages(node: Mapping[str, Any]) -> bool:
+    return bool(node["Resources"].get("CPU", 0) > 0)
+
+
+def _digests(places: Sequence[str]) -> dict[str, str]:
+    return {place: _digest(place) for place in places}
+
+
+def _refuse(faults: Sequence[tuple[str, NodeFault]]) -> None:
     if faults:
         raise BadInput("; ".join(dict.fromkeys(_sentences(faults))))
 

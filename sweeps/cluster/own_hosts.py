@@ -7,31 +7,27 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import replace
 
 from fairfm_core.errors import BadInput
 from sweeps.cluster.description import ClusterDescription
 from sweeps.cluster.ray_commands import told
+from sweeps.cluster.tunnel import OPTIONS, HostAccess
 
-SSH = (
-    *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"),
-    *("-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"),
-    *("-o", "ConnectTimeout=10", "-o", "IdentitiesOnly=yes"),
-)
+ANY_KEY = {"StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null"}
+"""As Ray's own launcher connects: hosts are installed anew, and nothing secret travels."""
+CONNECT_SECONDS = "10"
 STOP = "ray stop >/dev/null 2>&1; rm -f {state}.state {state}.lock; ! pgrep -x raylet"
 """Ends Ray on a host, and forgets which workers were up; fails if a raylet is left."""
 
 
 def ssh_to(cluster: ClusterDescription, address: str, through_head: bool = False) -> list[str]:
     """The command that runs what follows it on a host, reached from here or from the head."""
-    auth = cluster.values["auth"]
-    user, key = auth["ssh_user"], auth.get("ssh_private_key")
-    options = [*SSH, *(["-i", str(Path(key).expanduser())] if key else [])]
-    way: list[str] = []
-    if through_head:
-        jump = shlex.join([*options, "-W", "%h:%p", f"{user}@{cluster.head_address}"])
-        way = ["-o", f"ProxyCommand={jump}"]
-    return [*options, *way, f"{user}@{address}"]
+    auth, options = cluster.values["auth"], OPTIONS | ANY_KEY | {"ConnectTimeout": CONNECT_SECONDS}
+    key = auth.get("ssh_private_key")
+    head = HostAccess(cluster.head_address, auth["ssh_user"], key, options=options)
+    way = shlex.join(head.ssh("-W", "%h:%p")) if through_head else None
+    return replace(head, host=address, proxy=way).ssh()
 
 
 def check_head(cluster: ClusterDescription) -> None:

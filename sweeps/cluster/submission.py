@@ -18,7 +18,7 @@ from fairfm_core.errors import BadInput, first_ten
 from sweeps.cli import RESUME
 from sweeps.cluster.jobs import CHECK, RUN, TRACKING, ClusterJob, Jobs, new_job
 from sweeps.cluster.package import Package, packed
-from sweeps.cluster.tunnel import ClusterPlace, HeadAccess, head_access
+from sweeps.cluster.tunnel import ClusterPlace, HostAccess, head_access
 from sweeps.planning.study import StudySpec, read_study
 from sweeps.planning.tracking_uri import without_password
 from sweeps.tracking.destination import VARIABLE
@@ -192,7 +192,7 @@ def _secrets_sent(place: ClusterPlace, job: ClusterJob, undo: ExitStack, say: Sa
     return f'. "{file}" && rm -f "{file}" && '
 
 
-def _write_secrets(head: HeadAccess, file: str, secrets: Mapping[str, str]) -> None:
+def _write_secrets(head: HostAccess, file: str, secrets: Mapping[str, str]) -> None:
     text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
     folder = f'mkdir -p "{SECRETS_FOLDER}" && chmod 700 "{SECRETS_FOLDER}"'  # it may be there
     head.run(f'umask 077 && {folder} && cat > "{file}"', text)

@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -42,12 +42,12 @@ OPTIONS = {
     "ExitOnForwardFailure": "yes",
     "LogLevel": "ERROR",
 }
-"""Options of every SSH connection."""
+"""Options of a connection on which secrets may travel."""
 
 
 @dataclass(frozen=True)
-class HeadAccess:
-    """How the head of a cluster is reached by SSH."""
+class HostAccess:
+    """How a host of a cluster is reached by SSH."""
 
     host: str
     user: str
@@ -56,13 +56,15 @@ class HeadAccess:
     proxy: str | None = None
     """Value for SSH's ProxyCommand."""
     container: str | None = None
-    """Name of the container in which Ray runs on the head."""
+    """Name of the container in which Ray runs on it."""
     dashboard: int = DASHBOARD_PORT
-    """Port of the dashboard and job server on its loopback."""
+    """Port of the head's dashboard and job server on its loopback."""
+    options: Mapping[str, str] = field(default_factory=lambda: OPTIONS)
+    """Options of SSH."""
 
     def ssh(self, *more: str) -> list[str]:
         """The command line of a connection, with `more` arguments."""
-        options = [f"-o{name}={value}" for name, value in OPTIONS.items()]
+        options = [f"-o{name}={value}" for name, value in self.options.items()]
         if self.key:
             options += ["-oIdentitiesOnly=yes", "-i", os.path.expanduser(self.key)]
         if self.proxy:
@@ -140,7 +142,7 @@ def job_server(place: ClusterPlace) -> Iterator[str]:
         yield f"http://{LOOPBACK}:{port}"
 
 
-def head_access(file: Path) -> HeadAccess:
+def head_access(file: Path) -> HostAccess:
     """How the head of a cluster file is reached; raises BadInput if it has none that runs."""
     values = read_yaml(file)
     for section in ("provider", "auth"):
@@ -157,7 +159,7 @@ def head_access(file: Path) -> HeadAccess:
     auth, container = values["auth"], (values.get("docker") or {}).get("container_name")
     key, proxy = auth.get("ssh_private_key"), auth.get("ssh_proxy_command")
     port = _dashboard_port(values.get("head_start_ray_commands") or [])
-    return HeadAccess(str(host), auth["ssh_user"], key, proxy, container, port)
+    return HostAccess(str(host), auth["ssh_user"], key, proxy, container, port)
 
 
 def _dashboard_port(commands: list[str]) -> int:
@@ -184,7 +186,7 @@ def _found_by_provider(file: Path, values: dict[str, Any]) -> tuple[str, dict[st
 
 
 @contextmanager
-def tunnel(head: HeadAccess, remote: int, local: int | None = None) -> Iterator[int]:
+def tunnel(head: HostAccess, remote: int, local: int | None = None) -> Iterator[int]:
     """A local port, which inside the block leads to port `remote` of the head's loopback.
 
     `local` chooses it. Raises BadInput, in one line, if SSH cannot open it.
@@ -209,7 +211,7 @@ def tunnel(head: HeadAccess, remote: int, local: int | None = None) -> Iterator[
 
 
 def _wait_open(
-    process: subprocess.Popen[bytes], port: int, head: HeadAccess, said: IO[str]
+    process: subprocess.Popen[bytes], port: int, head: HostAccess, said: IO[str]
 ) -> None:
     deadline = time.monotonic() + OPEN_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
@@ -222,7 +224,7 @@ def _wait_open(
     raise BadInput(_ssh_trouble(head, said.read()))
 
 
-def _ssh_trouble(head: HeadAccess, said: str) -> str:
+def _ssh_trouble(head: HostAccess, said: str) -> str:
     """Why SSH has failed, in one line, and what to do."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     place = f"SSH to {head.user}@{head.host}"

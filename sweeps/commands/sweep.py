@@ -49,7 +49,7 @@ def sweep() -> None:
 
 
 @sweep.command()
-@STUDY
+@click.argument("studies", metavar="STUDY...", nargs=-1, type=LocalPath(path_type=Path))
 @RESULTS
 @click.option(
     "--elsewhere",
@@ -57,16 +57,25 @@ def sweep() -> None:
     help="The study will run on a cluster: do not compare it with this machine.",
 )
 @AS_JSON
-def plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> None:
+def plan(studies: tuple[Path, ...], results: str, elsewhere: bool, as_json: bool) -> None:
     """Show what a study would run and what it costs.
 
     Lists the trials, the distinct stages and how many of them are done, the networks with their
     parameters and memory, and the corpora of pre-trainings. Starts nothing.
 
     Ends with a verdict: runs, runs with warnings, or refused (exit code 2).
+
+    Of several studies it shows the distinct stages together, each of which is run once whichever
+    study asks for it, and what one pipeline for each row, and each study alone, would cost beside.
     """
     from fairfm_core.errors import BadInput, redacted
 
+    if not studies:
+        raise click.UsageError("Missing argument 'STUDY...'.")
+    if len(studies) > 1:
+        _print_shared_plan(studies, results, as_json)
+        return
+    (study,) = studies
     try:
         findings = _print_plan(study, results, elsewhere, as_json)
     except BadInput as error:
@@ -77,6 +86,18 @@ def plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> None:
             click.echo("verdict: refused")
         raise
     findings.check()
+
+
+def _print_shared_plan(studies: Sequence[Path], results: str, as_json: bool) -> None:
+    """Print the plan of several studies together; raises BadInput for one that could not run."""
+    from fairfm_core.artifacts import open_store
+    from sweeps.planning.study import read_study
+    from sweeps.status.status import study_status
+    from sweeps.timing.shared_plan import SharedPlan
+
+    store = open_store(results)
+    shared = SharedPlan(tuple(study_status(read_study(path), store) for path in studies))
+    click.echo(json.dumps(shared.as_json(), indent=1) if as_json else shared.text())
 
 
 def _print_plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> StudyFindings:

@@ -79,16 +79,6 @@ def ray_storage(location: str) -> dict[str, Any]:
     return {"storage_path": store.root, "storage_filesystem": store.filesystem}
 
 
-def groups_waiting() -> int:
-    """How many groups of several workers wait for resources; asks a connected Ray.
-
-    Ray places all workers of a group at once, or none: stages that start meanwhile would take what
-    it waits for, one after the other.
-    """
-    groups = placement_group_table().values()
-    return sum(group["state"] == "PENDING" and len(group["bundles"]) > 1 for group in groups)
-
-
 class WorkersLost(Exception):
     """Some workers have died (killed, or their node lost); the last checkpoint can be resumed."""
 

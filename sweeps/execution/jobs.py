@@ -7,7 +7,7 @@ study that is killed and resumed trains the same heads together and ends in the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fairfm_core.config.adaptation import LinearProbe
@@ -20,15 +20,8 @@ MAX_HEADS = 64
 PER_HEAD = {"lr", "lr_scaling", "weight_decay"}
 """Recipe values that may differ between the heads of one pass, as may seed, sampling and labels."""
 
-PRIORITY = {
-    "evaluate": 0,
-    "weights": 1,
-    "pretrain": 2,
-    "features": 3,
-    "end_to_end": 4,
-    "linear_probe": 5,
-}
-"""Trials finish early, shared inputs unlock many others, and long training starts before short."""
+AT_ONCE = {"evaluate": 0, "weights": 1}
+"""Kinds of stages that take a moment: trials finish early, and others can begin."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +31,8 @@ class Job:
     stages: tuple[Stage, ...]
     wanted: tuple[Stage, ...]
     """The stages among them that are not done yet."""
+    path: float = 0.0
+    """Seconds from its start to the end of the last job that waits for it, as expected."""
 
     @cached_property
     def name(self) -> str:
@@ -123,6 +118,17 @@ def _is_probe(stage: Stage) -> bool:
     return bool(stage.config.get("adaptation", {}).get("method") == "linear_probe")
 
 
-def priority(stage: Stage) -> int:
-    """Rank of a stage among those that are ready; the smallest goes first."""
-    return PRIORITY[str(stage.config.get("adaptation", {}).get("method", stage.kind))]
+def tier(stage: Stage) -> int:
+    """Rank of the stage's kind among those that are ready; the smallest goes first."""
+    return AT_ONCE.get(stage.kind, len(AT_ONCE))
+
+
+def place_in_line(job: Job) -> tuple[int, float]:
+    """Where a job stands among those that are ready, the smallest first: what takes a moment, then
+    what is on the longest path."""
+    return tier(job.stages[0]), -job.path
+
+
+def on_paths(jobs: Mapping[str, Job], paths: Mapping[str, float]) -> dict[str, Job]:
+    """The jobs with the `paths` of their names."""
+    return {name: replace(job, path=paths[name]) for name, job in jobs.items()}

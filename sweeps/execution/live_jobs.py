@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweeps.execution.jobs import Job, priority, study_jobs
+from sweeps.execution.jobs import Job, study_jobs, tier
 from sweeps.preflight.resources import WORKERS, Cluster, stage_bundle
 from sweeps.status.status import StudyStatus
 from sweeps.timing.work import LiveJob
@@ -23,7 +23,7 @@ def live_jobs(
         LiveJob(
             stages=job.wanted,
             heads=len(job.stages),
-            rank=priority(job.stages[0]),
+            rank=tier(job.stages[0]),
             demand=demand_of(bundles[name]),
             device=device_text(bundles[name], kind),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -32,9 +32,11 @@ from sweeps.planning.study import StudySpec
 from sweeps.planning.study_lock import study_lock
 from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
+from sweeps.preflight.precision_process import precision_here
 from sweeps.preflight.results_folder import folder_findings
 from sweeps.search.rounds import StudySearch
 from sweeps.status.damage import set_aside_damaged
+from sweeps.status.precision import AUTO, as_begun, has_begun, note_choice
 from sweeps.status.selection import TrialSelection, part_of
 from sweeps.status.status import StudyStatus
 from sweeps.status.study_search import advanced, open_search, searched_plan
@@ -105,8 +107,13 @@ def run_study(
     claim_results(store)
     for upload in store.abandoned_uploads():
         store.abort(upload)
+    study = as_begun(study, store)
     plan = make_plan(study)
     with study_lock(store, study.study):
+        if address is None and study.precision == AUTO and not has_begun(study, store):
+            precision = precision_here([each.trial for each in plan.trials], study.resources)
+            study = study.model_copy(update={"precision": precision})
+            plan = plan if precision == AUTO else make_plan(study)
         search = open_search(study, store)
         plan = plan if search is None else searched_plan(study, search)
         for line in [*journal_lines(search), *set_aside_damaged(plan, store)]:
@@ -248,8 +255,8 @@ def _run_missing(
     Returns also which cap has ended the run, None if none has.
     """
     import_ray()
-    from sweeps.cluster.nodes import check_nodes
-    from sweeps.execution.jobs import study_jobs
+    from sweeps.cluster.nodes import JoiningNodes, check_nodes
+    from sweeps.execution.jobs import Growth, on_paths, study_jobs
     from sweeps.execution.live_jobs import capacity_of, live_jobs
     from sweeps.execution.shared_work import SharedWork
     from sweeps.execution.trainable import disk_lost, ends_run
@@ -257,10 +264,10 @@ def _run_missing(
     from sweeps.preflight.resources import WORKERS, concurrent_stages, stage_bundle
     from sweeps.ray_session.gpus import check_gpus
     from sweeps.ray_session.session import ray_session
+    from sweeps.timing.critical_path import job_paths
 
     before, growing, plan = run.part, run.growing, run.whole.plan
     _check_before(before, out)
-    jobs = study_jobs(plan, before.missing)
     trials = [trial.trial for trial in before.plan.trials]
     capped = None
     missing = tuple(before.missing.values())
@@ -278,9 +285,10 @@ def _run_missing(
         wait_for_check(check)
         check_nodes(store, plan.data_places, check)
 
-        def bundles_of(of: Mapping[str, Job]) -> dict[str, dict[str, float]]:
+        def prepared(of: Mapping[str, Job], status: StudyStatus) -> Growth:
             asked = plan.spec.resources
-            return {name: stage_bundle(job.stages[0], asked, cluster) for name, job in of.items()}
+            each = {name: stage_bundle(job.stages[0], asked, cluster) for name, job in of.items()}
+            return Growth(on_paths(of, job_paths(live_jobs(of, each, cluster), status)), each)
 
         def gpus_of(stage: Stage) -> float:
             bundle = stage_bundle(stage, plan.spec.resources, cluster)
@@ -289,8 +297,10 @@ def _run_missing(
         def check_with_caps() -> None:
             check()
             meter.check()
+            joining.check()
 
-        bundles = bundles_of(jobs)
+        begin = prepared(study_jobs(plan, before.missing), before)
+        jobs, bundles = begin.jobs, begin.bundles
         if any(bundle.get("GPU") for bundle in bundles.values()):
             check_gpus(check)
         slots = concurrent_stages(list(bundles.values()), cluster)
@@ -305,6 +315,7 @@ def _run_missing(
         listeners: list[Listener] = [progress, tracker, meter]
         with (
             close_tracking(tracker),
+            closing(JoiningNodes(store, plan.data_places)) as joining,
             Claims(store) as claims,
             tune_scratch(store, address) as scratch,
             Display(progress, store, out),
@@ -314,7 +325,7 @@ def _run_missing(
             grow = None
             if growing is not None:
                 followers: list[Follower] = [ShownJobs(progress, cluster), TrackedRecords(tracker)]
-                growing.start(jobs.values(), before, bundles_of, followers, run.left)
+                growing.start(jobs.values(), before, prepared, followers, run.left)
                 grow = growing.grow
             try:
                 stopped = fit_jobs(
@@ -322,7 +333,7 @@ def _run_missing(
                     before.done,
                     store,
                     bundles,
-                    slots,
+                    cluster,
                     listeners,
                     scratch,
                     check_with_caps,
@@ -376,6 +387,7 @@ def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
 
 
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
+    note_choice(plan.spec, store)
     write_study_record(store, plan.spec.study, study_record(plan, code_version()))
 
 

@@ -21,7 +21,8 @@ from sweeps.status.status import StudyStatus
 from sweeps.status.study_search import advanced, is_waiting
 from sweeps.tracking.thread import TrackingThread
 
-BundlesOf = Callable[[Mapping[str, Job]], Mapping[str, Mapping[str, float]]]
+Prepare = Callable[[Mapping[str, Job], StudyStatus], Growth]
+"""Finds what jobs of a study that stands like this ask for, and which of them are urgent."""
 
 
 class Follower(Protocol):
@@ -70,7 +71,7 @@ class SearchRun:
         self._jobs: set[str] = set()
         """The first outcome of each job that was handed out."""
         self._stored: Set[str] = frozenset()
-        self._bundles_of: BundlesOf | None = None
+        self._prepare: Prepare | None = None
         self._followers: tuple[Follower, ...] = ()
         self._left: int | None = None
         """How many trials may still be taken up; None for any number."""
@@ -86,11 +87,11 @@ class SearchRun:
         self,
         jobs: Iterable[Job],
         before: StudyStatus,
-        bundles_of: BundlesOf,
+        prepare: Prepare,
         followers: Iterable[Follower],
         left: int | None = None,
     ) -> None:
-        """The run begins with these jobs; `bundles_of` gives the resources of further ones.
+        """The run begins with these jobs; `prepare` completes further ones.
 
         `left` is the number of trials that may be taken up in addition; None for any number.
         """
@@ -98,7 +99,7 @@ class SearchRun:
         self._taken = frozenset(trial.name for trial in before.plan.trials)
         self._jobs = {outcome(job.stages[0]) for job in jobs}
         self._stored = before.snapshot.reached
-        self._bundles_of = bundles_of
+        self._prepare = prepare
         self._followers = tuple(followers)
 
     def grow(self, done: Set[str], failed: Mapping[str, str]) -> Growth | None:
@@ -121,8 +122,8 @@ class SearchRun:
         self._jobs |= {outcome(job.stages[0]) for job in new.values()}
         write_study_record(self._store, self._study.study, study_record(self.plan, code_version()))
         status = StudyStatus(part, take_snapshot(self._store))
-        assert self._bundles_of is not None, "the run has begun"
-        growth = Growth(new, self._bundles_of(new))
+        assert self._prepare is not None, "the run has begun"
+        growth = self._prepare(new, status)
         for follower in self._followers:
             follower.extend_to(status, growth)
         return growth

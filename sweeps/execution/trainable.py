@@ -7,13 +7,15 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from ray import tune
 
 from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.cores import cores_lent
 from fairfm_core.errors import BadInput, GpuUnusable, Leaving, StageFailed, redacted
 from fairfm_core.running import run_stage, run_together
 from fairfm_core.stages import EpochValues
@@ -24,6 +26,7 @@ from sweeps.execution.leaving import leave, leaving_noticed, own_node
 from sweeps.execution.stage_scheduler import FAILED, FAILED_STAGES, STOPS
 from sweeps.preflight.resources import WORKERS
 from sweeps.ray_session.gpus import node_name
+from sweeps.ray_session.lent_cores import CoreLender
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ def run_as_trial(
             outcome = _run_by_workers(job, store, bundle, scratch)
         else:
             _prepare_process(bundle)
-            with leaving_noticed(own_node):
+            with leaving_noticed(own_node), _lending(bundle):
                 outcome = _run(job, store)
     except Leaving:
         tune.report({LEAVES: True})
@@ -136,6 +139,20 @@ def _prepare_process(bundle: Mapping[str, float]) -> None:
     make_deterministic(max(1, int(bundle["CPU"])))
     if bundle.get("GPU"):
         check_gpu(node_name())
+
+
+@contextmanager
+def _lending(bundle: Mapping[str, float]) -> Iterator[None]:
+    """Let work on a CPU use further cores of its node while nobody else needs them."""
+    if bundle.get("GPU"):
+        yield
+        return
+    lender = CoreLender()
+    with cores_lent(lender):
+        try:
+            yield
+        finally:
+            lender(0, 0)
 
 
 def disk_lost(error: OSError) -> str:

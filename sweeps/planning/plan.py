@@ -434,7 +434,9 @@ def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:
         "code_version": code_version,
         "axes": list(plan.spec.matrix),
         "comparison": plan.terms.as_json(),
-        "data": {d.digest: {"folder": d.folder.name} for d in plan.data.values()},
+        "data": {
+            d.digest: {"folder": d.folder.name, "kind": d.manifest.kind} for d in plan.data.values()
+        },
         "pretrainings": [record.as_json() for record in plan.pretrainings],
         "trials": [_trial_json(plan, trial) for trial in plan.trials],
     }

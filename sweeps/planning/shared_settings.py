@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, ValidationError
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import AnyNormalisation, Backbone, CropShare, Interpolation
-from fairfm_core.config.frozen import Frozen, Values
+from fairfm_core.config.frozen import Frozen, Precision, Values
 from fairfm_core.config.named_records import known_name
 from fairfm_core.config.recipes import PAPER
 from fairfm_core.config.resolving import resolve_trial
@@ -36,6 +36,9 @@ def _known_budget(name: Any) -> str:
 Budget = Annotated[Literal["equal", "by_model"], BeforeValidator(_known_budget)]
 """Whether trials train alike, or as the paper trains each model."""
 ADAPTATION, BACKBONE, IMAGES = "adaptation", "backbone", "images"
+PRECISION = "precision"
+AUTO: Precision = "auto"
+"""By device, as `training/device.py` says."""
 BACKBONE_KEYS = {
     "crop": "crop_pct",
     "normalisation": "normalisation",
@@ -93,13 +96,20 @@ def check_base(base: Values, images: StudyImages) -> None:
             )
 
 
-def settle(cells: Sequence[Cell], images: StudyImages, budget: Budget = "equal") -> Settled:
-    """The cells with equal images and training budget, except where one writes its own.
+def settle(
+    cells: Sequence[Cell],
+    images: StudyImages,
+    budget: Budget = "equal",
+    precision: Precision = AUTO,
+) -> Settled:
+    """The cells with equal images, budget and precision, except where one writes its own.
 
     Raises BadInput for invalid `images` of a cell. Other invalid values are left for validation.
     """
-    settled = [(axes, _with_images(values, images)) for axes, values in cells]
-    notes: list[str] = []
+    settled = [
+        (axes, _with_precision(_with_images(values, images), precision)) for axes, values in cells
+    ]
+    notes = [] if precision == AUTO else [f"precision {precision} for all networks"]
     for setting in SETTINGS:
         for scope in _scopes(settled, setting):
             if setting.section == ADAPTATION and budget == "by_model":
@@ -298,6 +308,13 @@ def _with_images(values: Values, images: StudyImages) -> Values:
         if key in own or key not in _section(rest, BACKBONE):
             rest = _with(rest, BACKBONE, key, value)
     return rest
+
+
+def _with_precision(values: Values, precision: Precision) -> Values:
+    """Raw values with the study's precision, unless they write their own."""
+    if precision == AUTO or PRECISION in _section(values, ADAPTATION):
+        return values
+    return _with(values, ADAPTATION, PRECISION, precision)
 
 
 def _with(values: Values, section: str, key: str, value: Any) -> Values:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.frozen import Frozen, Precision
 from fairfm_core.config.trial import Trial
 from fairfm_core.config.yaml_input import read_record, validated
 from fairfm_core.errors import BadInput, at_place, did_you_mean, shortened
@@ -128,6 +128,10 @@ class StudySpec(Frozen):
     """`equal`: trials of one network, method and recipe train for the same epochs and in the same
     batches. `by_model`: each as the paper trains its model (section 3.2). Values that a trial
     writes itself take precedence."""
+    precision: Precision = "auto"
+    """Precision in which networks are trained and compute features, unless a trial says otherwise.
+    `auto`: on a CPU bfloat16 if that is measured to be clearly faster when the study begins, which
+    stays with its results; else float32; on a GPU that of the device."""
     resources: Resources = Resources()
     """What a training stage gets of a machine."""
     tracking: Tracking = Tracking()
@@ -143,8 +147,10 @@ class StudySpec(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A study without a search or caps is recorded as it was before there were any."""
+        """A study without a search, caps or precision is recorded as before there were any."""
         values: dict[str, Any] = dump(self)
+        if self.precision == "auto":
+            values.pop("precision", None)
         for name in ("search", "caps"):
             if getattr(self, name) is None:
                 values.pop(name, None)
@@ -300,7 +306,8 @@ def settled(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Settl
         for cell, choices in kinds(one)
     ]
     wanted = [_searched_cell(below[e.cell], searched[e.search].space, e.choices) for e in asked]
-    whole = settle([*possible, *_fixed_cells(study), *wanted], study.images, study.budget)
+    cells = [*possible, *_fixed_cells(study), *wanted]
+    whole = settle(cells, study.images, study.budget, study.precision)
     return replace(whole, cells=whole.cells[len(possible) :])
 
 

@@ -46,12 +46,17 @@ def this_machine(cpus: int | None = None) -> Machine:
 def _gpu_memory() -> tuple[int, ...]:
     """Bytes of memory of each GPU that torch can use; torch is only asked where there may be one,
     because its import takes longer than all other questions."""
-    if not any(any(Path("/dev").glob(device)) for device in GPU_DEVICES):
+    if not may_have_gpus():
         return ()
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return tuple(torch.cuda.get_device_properties(place).total_memory for place in range(count))
+
+
+def may_have_gpus() -> bool:
+    """Whether there are device files of GPUs, whatever torch can do with them."""
+    return any(any(Path("/dev").glob(device)) for device in GPU_DEVICES)
 
 
 def main_memory() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fairfm_core.errors import BadInput
@@ -20,6 +20,8 @@ WORKERS = "workers"
 """Key of a bundle: the number of workers, each of which gets the rest of it; 1 if missing."""
 HEAD = "node:__internal_head__"
 """Ray's token of a cluster's head node, of which there is an amount of 1."""
+SLACK = 1e-6
+"""Of shares such as a third of a GPU, which do not add up to one exactly."""
 HEAD_SHARE = 0.9
 """The share of it that trials waiting for their workers may hold; Ray Train needs some as well."""
 
@@ -51,6 +53,29 @@ class Cluster:
             for node in self.all_nodes
         )
 
+    def now(self, nodes: Sequence[Mapping[str, float]]) -> Cluster:
+        """The cluster when these nodes are up: others of them may be started, or again."""
+        up = Counter(map(_in_words, nodes))
+        others = []
+        for node in self.all_nodes if self.startable else ():
+            up[_in_words(node)] -= 1
+            if up[_in_words(node)] < 0:
+                others.append(node)
+        return Cluster(tuple(nodes), tuple(others))
+
+    def left_beside(self, bundles: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+        """What is left of each node with the bundles placed on them, the largest first, each
+        where least is left of what it asks for.
+
+        A bundle that has no room takes none.
+        """
+        left = [dict(node) for node in self.all_nodes]
+        for bundle in sorted(bundles, key=_size, reverse=True):
+            fitting = [node for node in left if has_room(node, bundle)]
+            if fitting:
+                take(min(fitting, key=_size), bundle)
+        return left
+
     def described(self) -> str:
         """The CPUs and GPUs of each node in words, and of those that may be started."""
         up = "; ".join(map(_in_words, self.nodes))
@@ -58,9 +83,35 @@ class Cluster:
         more = "; ".join(f"{count} x {words}" for words, count in kinds.items())
         return f"{up}; the autoscaler may start {more}" if more else up
 
+    @property
+    def none_of_them(self) -> str:
+        """`no running node`, with those that may be started."""
+        return "no node that is up or may be started" if self.startable else "no running node"
+
+    @property
+    def all_of_them(self) -> str:
+        """`the running nodes`, with those that may be started."""
+        also = " and those that may be started" if self.startable else ""
+        return f"the running nodes{also}"
+
     def total(self, resource: str) -> float:
         """The amount of a resource in all nodes together, those that may be started included."""
         return sum(node.get(resource, 0.0) for node in self.all_nodes)
+
+
+def has_room(node: Mapping[str, float], bundle: Mapping[str, float]) -> bool:
+    """Whether the node has the bundle's resources, but for the rounding of a third of a GPU."""
+    return all(node.get(name, 0.0) >= amount - SLACK for name, amount in bundle.items())
+
+
+def take(node: dict[str, float], bundle: Mapping[str, float]) -> None:
+    """Place the bundle on the node."""
+    for name, amount in bundle.items():
+        node[name] -= amount
+
+
+def _size(resources: Mapping[str, float]) -> tuple[float, float]:
+    return resources.get("GPU", 0.0), resources.get("CPU", 0.0)
 
 
 def _in_words(node: Mapping[str, float]) -> str:
@@ -84,7 +135,7 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
     if not cluster.fits(bundle):
         wanted = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise BadInput(
-            f"a stage asks for {wanted} on one node, and no running node has that "
+            f"a stage asks for {wanted} on one node, and {cluster.none_of_them} has that "
             f"({cluster.described()}); change resources in the study, or start such a node"
         )
     workers = asked.workers if stage.kind == "pretrain" else 1
@@ -107,11 +158,18 @@ def _shared(
     if room < workers:
         each = " and ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise BadInput(
-            f"a stage asks for {workers} workers of {each}, and the running nodes have room for "
-            f"{room} ({cluster.described()}); change resources in the study, or start more nodes"
+            f"a stage asks for {workers} workers of {each}, and {cluster.all_of_them} have room "
+            f"for {room} ({cluster.described()}); change resources in the study, or start more "
+            "nodes"
         )
     share = math.floor(1000 * HEAD_SHARE / (room // workers)) / 1000
     return bundle | {WORKERS: workers, HEAD: share}
+
+
+def demands(bundle: Mapping[str, float]) -> list[dict[str, float]]:
+    """What a job takes of nodes in all: its bundle, or that of each of its workers."""
+    each = {name: amount for name, amount in bundle.items() if name not in (WORKERS, HEAD)}
+    return [each] * int(bundle.get(WORKERS, 1))
 
 
 def held(bundle: Mapping[str, float]) -> dict[str, float]:
@@ -120,11 +178,14 @@ def held(bundle: Mapping[str, float]) -> dict[str, float]:
 
 
 def _cores_beside(gpus: float, cluster: Cluster) -> float:
-    """Cores for a stage with so many GPUs: its share on the node that has fewest cores per GPU."""
+    """Cores for a stage with so many GPUs: its share on the node that has fewest cores per GPU.
+
+    One core of each node is left for probes and evaluations: a GPU would have to wait for them.
+    """
     if not gpus:
         return 1.0
     shares = [
-        node.get("CPU", 0.0) * gpus / node["GPU"]
+        (node.get("CPU", 0.0) - 1) * gpus / node["GPU"]
         for node in cluster.all_nodes
         if node.get("GPU", 0.0) >= gpus
     ]

@@ -37,6 +37,7 @@ from sweeps.ray_session.address import check_address
 from sweeps.ray_session.autoscaling import startable_nodes
 from sweeps.ray_session.processes import RayProcesses, RayWatch
 from sweeps.ray_session.reservations import free_abandoned
+from sweeps.ray_session.room import nodes_up
 from sweeps.ray_session.servers import few_servers
 
 OBJECT_STORE_BYTES = 200 * 1024**2
@@ -80,7 +81,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[tuple[
     with ExitStack() as afterwards, _tamed(), start as processes:
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = nodes_up()
         watch = RayWatch(processes, ray.get_runtime_context().gcs_address)
         try:
             yield Cluster(tuple(nodes), startable_nodes(nodes) if address else ()), watch

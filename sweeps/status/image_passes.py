@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -25,6 +26,31 @@ def image_passes(stage: Stage, data: Iterable[PreparedData]) -> int:
 def split_counts(stage: Stage, data: Iterable[PreparedData]) -> dict[str, int]:
     """Images of the stage's data by split."""
     return _counts(_frame(stage, data))
+
+
+def sharing_lines(
+    pipelines: Sequence[Sequence[Stage]], passes: Callable[[Stage], int]
+) -> list[str]:
+    """What trials save by sharing stages, by kind and in all, in image passes.
+
+    `pipelines` are the stages of each trial, `passes` those of a stage. Without sharing each trial
+    would be one pipeline: pre-train, extract, adapt. Empty where nothing is shared.
+    """
+    times = Counter(stage.fingerprint for stages in pipelines for stage in stages)
+    stages = {stage.fingerprint: stage for stages in pipelines for stage in stages}
+    whole: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
+    for fingerprint, stage in stages.items():
+        if count := passes(stage):
+            whole[stage.kind] += count
+            alone[stage.kind] += count * times[fingerprint]
+    if whole.total() == alone.total():
+        return []
+    rows = {kind: (whole[kind], alone[kind]) for kind in whole if alone[kind] > whole[kind]}
+    rows["all"] = whole.total(), alone.total()
+    heading = "shared work (image passes of all trials; with one pipeline for each trial):"
+    lines = (f"  {name}: {w:,}; {a:,}, {a / w:.2g} times as many" for name, (w, a) in rows.items())
+    return [heading, *lines]
 
 
 def _of_pretraining(stage: Stage, data: Iterable[PreparedData]) -> int:

@@ -17,9 +17,10 @@ from sweeps.planning.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import PlannedTrial, StudyPlan
 from sweeps.planning.study import StudySpec
-from sweeps.status.image_passes import image_passes
+from sweeps.status.image_passes import image_passes, sharing_lines
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
+from sweeps.status.precision import as_begun
 from sweeps.status.pretraining_networks import PretrainingNetwork, count_pretrainings
 from sweeps.status.search_outlook import SearchOutlook, search_outlook
 from sweeps.status.study_search import advanced, open_search, searched_plan
@@ -147,6 +148,7 @@ class StudyStatus:
             passes = sum(self.image_passes(s) for s in missing)
             counts = f"{len(stages)}, {len(stages) - len(missing)}, {len(missing)}, {passes:,}"
             lines.append(f"  {kind}: {counts}")
+        lines += sharing_lines([trial.stages for trial in self.plan.trials], self.image_passes)
         lines += [] if self.outlook is None else self.outlook.text()
         return "\n".join([*lines, self._time_text()])
 
@@ -248,6 +250,7 @@ def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
 
     Raises BadInput for a study that could not run, or a store of another schema version.
     """
+    spec = as_begun(spec, store)
     plan = searched_plan(spec, open_search(spec, store))
     check_schema(store)
     status = StudyStatus(plan, take_snapshot(store))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import count
 
@@ -25,7 +25,7 @@ class Pending:
     """Names of pending jobs that it waits for."""
     demand: Amounts
     rank: int = 0
-    """Of those that can start, the smallest goes first."""
+    """Of those that can start, the smallest goes first, and of equal ones the longest path."""
     running: bool = False
 
 
@@ -38,15 +38,44 @@ def makespan(jobs: Sequence[Pending], capacity: Amounts) -> float:
     return _Simulation(jobs, capacity).run()
 
 
+def longest_paths(seconds: Mapping[str, float], after: Mapping[str, Set[str]]) -> dict[str, float]:
+    """Seconds from the start of each job to the end of the last one that waits for it.
+
+    `after` are the jobs that each one waits for; those without `seconds` are done. Jobs that wait
+    for each other are an error of the caller's.
+    """
+    needs = {name: after.get(name, frozenset()) & seconds.keys() for name in seconds}
+    waiting: dict[str, int] = defaultdict(int)
+    for each in needs.values():
+        for need in each:
+            waiting[need] += 1
+    last = [name for name in seconds if not waiting[name]]
+    behind = dict.fromkeys(seconds, 0.0)
+    paths: dict[str, float] = {}
+    while last:
+        name = last.pop()
+        paths[name] = seconds[name] + behind[name]
+        for need in needs[name]:
+            behind[need] = max(behind[need], paths[name])
+            waiting[need] -= 1
+            if not waiting[need]:
+                last.append(need)
+    assert len(paths) == len(seconds), "jobs wait for each other"
+    return paths
+
+
 class _Simulation:
     def __init__(self, jobs: Sequence[Pending], capacity: Amounts) -> None:
         self._jobs = {job.name: job for job in jobs}
         self._capacity = capacity
         self._free = capacity
         self._running: list[tuple[float, str]] = []
-        self._ready: dict[Amounts, list[tuple[int, int, str]]] = defaultdict(list)
+        self._ready: dict[Amounts, list[tuple[int, float, int, str]]] = defaultdict(list)
         self._waits = {j.name: len(j.after & self._jobs.keys()) for j in jobs if not j.running}
         self._consumers: Mapping[str, list[str]] = _consumers(self._jobs, self._waits)
+        self._paths = longest_paths(
+            {j.name: j.seconds for j in jobs}, {j.name: j.after for j in jobs}
+        )
         self._order = count()
         self._now = 0.0
 
@@ -70,12 +99,13 @@ class _Simulation:
 
     def _queue(self, name: str) -> None:
         job = self._jobs[name]
-        heapq.heappush(self._ready[job.demand], (job.rank, next(self._order), name))
+        place = (job.rank, -self._paths[name], next(self._order), name)
+        heapq.heappush(self._ready[job.demand], place)
 
     def _begin_ready(self) -> None:
         """Begin what has room, by rank; a kind of demand without room lets others pass."""
         while fitting := [queue[0] for demand, queue in self._ready.items() if self._fits(demand)]:
-            job = self._jobs[min(fitting)[2]]
+            job = self._jobs[min(fitting)[-1]]
             heapq.heappop(self._ready[job.demand])
             self._begin(job)
 

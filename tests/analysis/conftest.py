@@ -18,6 +18,8 @@ from fairfm_core.evaluation.evaluate import evaluate, write_evaluation
 from fairfm_core.evaluation.predictions import Predictions, write_predictions
 from fairfm_core.storage.layout import claim_results
 
+from .paper.paper_folder import write_paper
+
 SETTINGS = EvaluationSettings(replicates=30)
 STUDY = "tiny"
 CLAIM = "Does <script>alert('claim')</script> pre-training help & is it fair?"
@@ -163,6 +165,14 @@ def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder that tests read and let write its own fronts; do not change its inputs."""
     folder = tmp_path_factory.mktemp("results")
     write_all(open_store(str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def paper_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with every model that the paper names; do not change it."""
+    folder = tmp_path_factory.mktemp("paper")
+    write_paper(folder)
     return folder
 
 

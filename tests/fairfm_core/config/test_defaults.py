@@ -15,7 +15,7 @@ from fairfm_core.stages import REVISIONS
 
 
 def test_defaults_and_revisions_are_pinned_together() -> None:
-    assert REVISIONS == {"pretrain": 3, "weights": 1, "features": 1, "adapt": 3, "evaluate": 3}
+    assert REVISIONS == {"pretrain": 3, "weights": 1, "features": 2, "adapt": 3, "evaluate": 3}
     assert Backbone(name="x").model_dump() == {
         "name": "x",
         "image_size": 224,

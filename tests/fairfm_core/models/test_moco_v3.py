@@ -33,6 +33,7 @@ from fairfm_core.models.position_tables import table_origin
 from fairfm_core.models.synchronised_norm import SynchronisedBatchNorm, synchronised
 from fairfm_core.models.weights.loading import load_weights
 
+from ...cards import CPU, needs_cards
 from .checkpoints.published_layouts import DIM, GRID, PATCH, SIZE, TINY_RESNET, TINY_VIT, saved
 
 torch.set_num_threads(1)
@@ -358,22 +359,24 @@ ROWS = (5, 3)
 """Of a batch that two workers divide unevenly."""
 
 
-def trained(backbone: Backbone, rank: int, workers: int) -> dict[str, Tensor]:
+def trained(
+    backbone: Backbone, rank: int, workers: int, device: torch.device = CPU
+) -> dict[str, Tensor]:
     """Losses, the first step's gradients and the last step's weights, on a worker's share."""
-    raw = contrast(backbone).double()  # so that rounding hides nothing
-    model: nn.Module = synchronised(raw, torch.device("cpu"))
+    raw = contrast(backbone).double().to(device)  # so that rounding hides nothing
+    model: nn.Module = synchronised(raw, device)
     model = DistributedDataParallel(model) if workers > 1 else model
     optimizer = torch.optim.SGD([p for p in raw.parameters() if p.requires_grad], 0.05, 0.9)
     found: dict[str, Tensor] = {}
     for step in range(STEPS):
-        shares = (v.double().chunk(workers)[rank] for v in views(seed=step, count=BATCH))
+        shares = (v.double().chunk(workers)[rank].to(device) for v in views(step, BATCH))
         optimizer.zero_grad()
         loss = model(*shares, momentum_at(step, STEPS, start=0.5)).loss
         loss.backward()
         found[f"loss {step}"] = mean_over_workers(loss.detach())
         found |= {f"gradient {step} {name}": g.clone() for name, g in grads(raw).items()}
         optimizer.step()
-    return found | raw.state_dict()
+    return {name: value.cpu() for name, value in {**found, **raw.state_dict()}.items()}
 
 
 def mean_over_workers(x: Tensor) -> Tensor:
@@ -394,12 +397,14 @@ def normed(norm: nn.Module, x: Tensor, weights: Tensor) -> dict[str, Tensor]:
     y = norm(x)
     (y * weights).sum().backward()
     assert x.grad is not None
-    return {"y": y.detach(), "gradient": x.grad, **norm.state_dict()}
+    found = {"y": y.detach(), "gradient": x.grad, **norm.state_dict()}
+    return {name: value.cpu() for name, value in found.items()}
 
 
-def norm_on_share(rank: int) -> dict[str, Tensor]:
-    parts = [t.split(ROWS)[rank].clone() for t in rows_of_norm()]
-    return normed(SynchronisedBatchNorm(nn.BatchNorm2d(6).double()), *parts)
+def norm_on_share(rank: int, device: torch.device = CPU) -> dict[str, Tensor]:
+    parts = [t.split(ROWS)[rank].clone().to(device) for t in rows_of_norm()]
+    (norm,) = synchronised(nn.Sequential(nn.BatchNorm2d(6).double().to(device)), device)
+    return normed(norm, *parts)
 
 
 def check_conversion_for_a_gpu() -> None:
@@ -412,6 +417,19 @@ def check_conversion_for_a_gpu() -> None:
     assert {SyncBatchNormAct, nn.SyncBatchNorm} <= kinds
     assert not kinds & {nn.BatchNorm1d, nn.BatchNorm2d, SynchronisedBatchNorm}
     assert torch.equal(converted.base(views()[0]), expected)
+
+
+def work_on_cards(rank: int, folder: Path) -> None:
+    """The same on a GPU each, through NCCL and torch's own synchronised norm."""
+    torch.cuda.set_device(rank)
+    device = torch.device("cuda", rank)
+    address = f"file://{folder / 'meeting'}"
+    dist.init_process_group("nccl", init_method=address, rank=rank, world_size=WORKERS)
+    try:
+        results = {b.name: trained(b, rank, WORKERS, device) for b in (VIT, EFFICIENTNET)}
+        torch.save(results | {"norm": norm_on_share(rank, device)}, folder / f"{rank}.pt")
+    finally:
+        dist.destroy_process_group()
 
 
 def work(rank: int, folder: Path) -> None:
@@ -436,28 +454,49 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORKERS)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backbone", [VIT, EFFICIENTNET], ids=lambda b: b.name)
-def test_two_workers_are_one(two_workers: list[dict[str, Any]], backbone: Backbone) -> None:
+def check_training(found: dict[str, Any], backbone: Backbone) -> None:
+    """What a worker has found is what one alone finds."""
     alone = trained(backbone, rank=0, workers=1)
-    for found in two_workers:
-        assert found[backbone.name].keys() == alone.keys()
-        for name, value in alone.items():
-            largest = max(1.0, float(value.abs().max()))
-            worst = float((found[backbone.name][name] - value).abs().max())
-            assert worst < 1e-9 * largest, name
+    assert found[backbone.name].keys() == alone.keys()
+    for name, value in alone.items():
+        largest = max(1.0, float(value.abs().max()))
+        worst = float((found[backbone.name][name] - value).abs().max())
+        assert worst < 1e-9 * largest, name
 
 
-@pytest.mark.slow
-def test_a_norm_over_unequal_shares_is_that_of_the_whole(two_workers: list[dict[str, Any]]) -> None:
+def check_norm(workers: list[dict[str, Any]]) -> None:
+    """The norms of unequal shares are that of the whole."""
     whole = normed(nn.BatchNorm2d(6).double(), *rows_of_norm())
-    shares = [found["norm"] for found in two_workers]
+    shares = [found["norm"] for found in workers]
     for part in ("y", "gradient"):
         found = torch.cat([share[part] for share in shares])
         torch.testing.assert_close(found, whole[part], rtol=1e-9, atol=1e-9)
     for share in shares:
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             torch.testing.assert_close(share[name], whole[name], rtol=1e-12, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [VIT, EFFICIENTNET], ids=lambda b: b.name)
+def test_two_workers_are_one(two_workers: list[dict[str, Any]], backbone: Backbone) -> None:
+    for found in two_workers:
+        check_training(found, backbone)
+
+
+@pytest.mark.slow
+def test_a_norm_over_unequal_shares_is_that_of_the_whole(two_workers: list[dict[str, Any]]) -> None:
+    check_norm(two_workers)
+
+
+@needs_cards(2)
+def test_two_cards_are_one(tmp_path: Path) -> None:
+    """In 64 bits, as on CPUs: networks with batch norms, and a norm of unequal shares."""
+    mp.spawn(work_on_cards, (tmp_path,), nprocs=WORKERS, join=True)
+    workers = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(WORKERS)]
+    for backbone in (VIT, EFFICIENTNET):
+        for found in workers:
+            check_training(found, backbone)
+    check_norm(workers)
 
 
 def test_one_worker_keeps_plain_norms() -> None:

@@ -14,6 +14,8 @@ from fairfm_core.stages import Stage
 from fairfm_core.training import hardware
 from fairfm_core.training.device import autocast
 
+from ...cards import needs_cards
+
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.256.02  Thu May  2 14:37:44 UTC 2024"
 
 
@@ -82,8 +84,7 @@ def test_the_record_names_kinds_of_hardware(
 CPU_TYPES = {"auto": torch.float32, "bf16": torch.bfloat16}
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@needs_cards()
 @pytest.mark.parametrize("precision", ["auto", "fp32", "fp16"])
 def test_a_card_computes_and_is_named(precision: str) -> None:
     """In every precision that a card has, the same product up to that precision's rounding."""

@@ -23,6 +23,8 @@ from fairfm_core.training.augmentation.augmentation import augmenter
 from fairfm_core.training.batches import epoch_order, index_batches
 from fairfm_core.training.loading import TrainingBatches
 
+from ...cards import needs_cards
+
 # On machines with one core, and from Python 3.12 on: neither changes a batch.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
@@ -159,8 +161,7 @@ def test_waited_is_the_consumers_time_in_the_data_path() -> None:
     assert reader.waited == 0
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_cards()
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_lie_on_the_gpu(workers: int) -> None:
     gpu = torch.device("cuda")

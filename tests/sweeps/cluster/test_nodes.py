@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fairfm_core.data.manifest import read_manifest
 from fairfm_core.errors import BadInput
 from fairfm_core.stages import REVISIONS
 from sweeps.cluster import nodes
-from sweeps.cluster.nodes import TOKENS, Seen, check_nodes, fault_here
+from sweeps.cluster.nodes import TOKENS, JoiningNodes, Seen, check_nodes, fault_here
 
 TOKEN = "0123"
 
@@ -123,3 +124,32 @@ def test_every_node_is_asked_and_named(
     address = ray.nodes()[0]["NodeManagerAddress"]
     assert f"results {store.location} are not seen by node " in str(refused.value)
     assert str(refused.value).count(address) == 2
+
+
+def until_refused(joining: JoiningNodes) -> None:
+    while True:
+        joining.check()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_node_that_joins_later_is_asked_too(
+    cluster: Cluster, tmp_path: Path, phantom_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 0.0)
+    store = open_store(str(tmp_path / "results"))
+    other = Elsewhere(store.filesystem, store.root, store.location)
+    with (
+        closing(JoiningNodes(store, [str(phantom_folder)])) as seeing,
+        closing(JoiningNodes(other, [str(phantom_folder)])) as blind,
+    ):
+        seeing.check()
+        added = cluster.add_node(num_cpus=1)
+        seeing.check()
+        assert len(list((tmp_path / "results" / TOKENS).iterdir())) == 1
+        while seeing._asked:
+            seeing.check()
+        assert not (tmp_path / "results" / TOKENS).exists()
+        with pytest.raises(BadInput, match=f"results {store.location} are not seen by node "):
+            until_refused(blind)
+    cluster.remove_node(added)

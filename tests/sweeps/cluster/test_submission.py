@@ -18,7 +18,7 @@ import yaml
 from fairfm_core.errors import BadInput
 from sweeps.cluster.jobs import ClusterJob, _Printed, check_server, new_job
 from sweeps.cluster.submission import _write_secrets, read_submission
-from sweeps.cluster.tunnel import ClusterPlace, HeadAccess
+from sweeps.cluster.tunnel import ClusterPlace, HostAccess
 from sweeps.planning.code_version import code_version
 
 from ..conftest import WriteStudy
@@ -229,7 +229,7 @@ def test_a_head_that_asks_for_a_token_says_so_in_one_line(head: Head, project: P
 
 @pytest.mark.slow
 def test_secrets_go_through_ssh_into_a_file_of_their_owner(ssh_server: SshServer) -> None:
-    head = HeadAccess(ssh_server.host, ssh_server.user, str(ssh_server.key))
+    head = HostAccess(ssh_server.host, ssh_server.user, str(ssh_server.key))
     file, value = "$HOME/.fairfm/first-1.env", 'it\'s $HOME; "hunter2"'
     _write_secrets(head, file, {"MLFLOW_TRACKING_PASSWORD": value})
     written = ssh_server.home / ".fairfm" / "first-1.env"

@@ -14,7 +14,7 @@ import pytest
 from fairfm_core.errors import BadInput
 from sweeps.cluster.tunnel import (
     ClusterPlace,
-    HeadAccess,
+    HostAccess,
     cluster_place,
     head_access,
     job_server,
@@ -52,7 +52,7 @@ def test_other_addresses_of_ray_are_no_job_server(address: str) -> None:
 def test_everything_that_ssh_needs_is_read_from_the_cluster_file(tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(FILE)
     head = head_access(tmp_path / "cluster.yaml")
-    assert head == HeadAccess(
+    assert head == HostAccess(
         "10.0.0.1", "ann", "~/.ssh/lab", "nc -x proxy %h %p", "fairfm", dashboard=8300
     )
     command = head.ssh("-N")
@@ -115,7 +115,7 @@ def test_a_host_with_another_key_is_not_trusted(ssh_server: SshServer, tmp_path:
     (tmp_path / "known_hosts").write_text(f"{ssh_server.host} {other}")
     with (
         pytest.raises(BadInput, match=f"forget the old key with: ssh-keygen -R {ssh_server.host}"),
-        tunnel(HeadAccess(ssh_server.host, ssh_server.user, str(ssh_server.key)), 9),
+        tunnel(HostAccess(ssh_server.host, ssh_server.user, str(ssh_server.key)), 9),
     ):
         pass
 
@@ -126,6 +126,6 @@ def test_a_refused_login_is_one_line(ssh_server: SshServer, tmp_path: Path) -> N
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     with (
         pytest.raises(BadInput, match=r"SSH to root@.*Permission denied.*auth's user and key"),
-        tunnel(HeadAccess(ssh_server.host, ssh_server.user, str(key)), 9),
+        tunnel(HostAccess(ssh_server.host, ssh_server.user, str(key)), 9),
     ):
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sweeps.execution.stage_scheduler import Groups, StageSearcher
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import Resources, StudySpec
 from sweeps.preflight.resources import Cluster, concurrent_stages, stage_bundle
+from sweeps.ray_session.room import Room
 
 
 @pytest.fixture
@@ -132,8 +134,8 @@ def of_kind(stages: dict[str, Stage], method: str) -> Stage:
     ("asked", "cluster", "expected"),
     [
         (Resources(), CPUS, {"CPU": 1.0}),
-        (Resources(), GPUS, {"CPU": 4.0, "GPU": 1.0}),
-        (Resources(gpus=0.5), GPUS, {"CPU": 2.0, "GPU": 0.5}),
+        (Resources(), GPUS, {"CPU": 3.0, "GPU": 1.0}),  # one core is left for evaluations
+        (Resources(gpus=0.5), GPUS, {"CPU": 1.0, "GPU": 0.5}),
         (Resources(cpus=1), GPUS, {"CPU": 1.0, "GPU": 1.0}),
         (Resources(gpus=0.5, cpus=2), GPUS, {"CPU": 2.0, "GPU": 0.5}),
         (Resources(gpus=0), GPUS, {"CPU": 1.0}),
@@ -169,6 +171,75 @@ def test_concurrency_is_what_the_cluster_holds() -> None:
     assert concurrent_stages([{"CPU": 1.0}, {"CPU": 2.0}], CPUS) == 2
     assert concurrent_stages([{"CPU": 0.5}], GPUS) == 16
     assert concurrent_stages([], CPUS) == 2
+
+
+def names_of(searcher: StageSearcher, count: int) -> list[str | None]:
+    """The names of the next jobs that are handed out; None where one has to wait."""
+    handed = [searcher.suggest(f"trial{number}") for number in range(count)]
+    return [each["job"] if isinstance(each, dict) else None for each in handed]
+
+
+def chain(*kinds: str, mark: str = "") -> list[Stage]:
+    """Stages, each of which needs the one before."""
+    made: list[Stage] = []
+    for kind in kinds:
+        inputs = {"before": made[-1].fingerprint} if made else {}
+        made.append(Stage(kind, {"mark": mark}, "", "", inputs))
+    return made
+
+
+def as_jobs(*stages: Stage, paths: Sequence[float] = ()) -> dict[str, Job]:
+    longest = [*paths, *[0.0] * len(stages)]
+    made = (Job((s,), (s,), path) for s, path in zip(stages, longest, strict=False))
+    return {job.name: job for job in made}
+
+
+def test_evaluations_come_first_then_the_longest_path() -> None:
+    stages = [chain("pretrain", mark=mark)[0] for mark in "abc"]
+    adapt, evaluate = chain("adapt", "evaluate")
+    jobs = as_jobs(*stages, adapt, evaluate, paths=[5.0, 9.0, 7.0, 6.0, 1.0])
+    searcher = StageSearcher(jobs, done=[adapt.fingerprint])
+    a, b, c = (stage.fingerprint for stage in stages)
+    expected = [evaluate.fingerprint, b, c, adapt.fingerprint, a]
+    assert names_of(searcher, 5) == expected
+
+
+def test_a_job_is_handed_out_when_it_has_room() -> None:
+    """What comes next in line waits for its GPU, and others that need none pass."""
+    tunes = [chain("adapt", mark=mark)[0] for mark in "abc"]
+    adapt, evaluate = chain("adapt", "evaluate")
+    jobs = as_jobs(*tunes, evaluate, paths=[3.0, 2.0, 1.0])
+    a, b, c = (stage.fingerprint for stage in tunes)
+    bundles = {name: {"CPU": 1.0, "GPU": 0.5} for name in (a, b, c)}
+    bundles[evaluate.fingerprint] = {"CPU": 1.0}
+    room = Room(Cluster(({"CPU": 3.0, "GPU": 1.0},)))
+    searcher = StageSearcher(jobs, [], room=room, bundles=bundles)
+    assert names_of(searcher, 3) == [a, b, None]
+    searcher._finish([adapt.fingerprint])  # by another driver
+    assert searcher.suggest("other") == {"job": evaluate.fingerprint}
+    assert searcher.suggest("more") is None
+    searcher.on_trial_complete("trial0", {"finished": True})
+    assert searcher.suggest("more") == {"job": c}
+
+
+def test_beside_a_group_that_waits_for_gpus_cpus_do_their_work() -> None:
+    group, tune = (chain("pretrain", mark=mark)[0] for mark in "ab")
+    adapt, evaluate = chain("adapt", "evaluate")
+    bundles = {
+        group.fingerprint: {"CPU": 1.0, "GPU": 1.0, "workers": 2},
+        tune.fingerprint: {"CPU": 1.0, "GPU": 1.0},
+        evaluate.fingerprint: {"CPU": 1.0},
+    }
+    searcher = StageSearcher(
+        as_jobs(tune, group, evaluate, paths=[1.0, 9.0]),
+        [],
+        groups=Groups({group.fingerprint}, lambda: True),
+        room=Room(Cluster(({"CPU": 4.0, "GPU": 4.0},))),
+        bundles=bundles,
+    )
+    assert searcher.suggest("group") == {"job": group.fingerprint}
+    searcher._finish([adapt.fingerprint])
+    assert names_of(searcher, 2) == [evaluate.fingerprint, None]
 
 
 def test_while_a_group_waits_only_groups_are_handed_out(jobs: dict[str, Job]) -> None:

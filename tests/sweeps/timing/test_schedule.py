@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sweeps.timing.schedule import Pending, makespan
+from sweeps.timing.schedule import Pending, longest_paths, makespan
 
 CPU = (1.0, 0.0)
 
@@ -39,6 +41,30 @@ def test_what_runs_holds_its_room_and_rank_decides_who_is_next() -> None:
     assert makespan(jobs, CPU) == 10
     consumer = job("after early", 1, "early")
     assert makespan([*jobs, consumer], (2.0, 0.0)) == 8
+
+
+def path_from(name: str, seconds: dict[str, float], after: dict[str, set[str]]) -> float:
+    """By its definition: the job, then the worst of what waits for it."""
+    waiting = [other for other, needs in after.items() if name in needs]
+    return seconds[name] + max((path_from(o, seconds, after) for o in waiting), default=0.0)
+
+
+@given(st.data())
+def test_the_longest_path_is_that_of_its_definition(data: st.DataObject) -> None:
+    names = [f"job{n}" for n in range(data.draw(st.integers(1, 7)))]
+    seconds = {name: float(data.draw(st.integers(0, 9))) for name in names}
+    after = {
+        name: data.draw(st.sets(st.sampled_from([*names[:place], "done"])))
+        for place, name in enumerate(names)
+    }
+    paths = longest_paths(seconds, after)
+    assert paths == {name: path_from(name, seconds, after) for name in names}
+
+
+def test_of_equal_rank_the_longest_path_goes_first() -> None:
+    """In the order of the study the chain would begin last and end at 10."""
+    chain = [job("first", 3), job("second", 3, "first")]
+    assert makespan([*(job(name, 2) for name in "abc"), *chain], (2.0, 0.0)) == 6
 
 
 def test_a_job_that_never_fits_runs_alone() -> None:

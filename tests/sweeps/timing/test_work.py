@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fairfm_core.stages import REVISIONS
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
 from sweeps.timing.work import WORDS, LiveJob, Work, work_of_job
@@ -70,6 +71,6 @@ def test_pretrainings_of_two_methods_are_two_kinds(study_values: dict[str, Any])
 
 
 def test_everything_that_a_sweep_does_has_words() -> None:
-    from sweeps.execution.jobs import PRIORITY
-
-    assert WORDS.keys() == PRIORITY.keys()
+    """Adaptations by their method, other stages by their kind."""
+    methods = {"end_to_end", "linear_probe"}
+    assert WORDS.keys() == (REVISIONS.keys() - {"adapt"}) | methods

@@ -29,6 +29,8 @@ from fairfm_core.training.augmentation.transforms import (
     to_input,
 )
 
+from ....cards import needs_cards
+
 STORED, SEEN = 40, 32
 BACKBONE = Backbone(name="vit_tiny_patch16_224", image_size=SEEN)
 KINDS = [("none", "tensor"), ("paper", "tensor"), ("randaugment", "tensor"), ("randaugment", "pil")]
@@ -387,8 +389,7 @@ def test_crop_and_flip_equals_torchvision_one_image_after_the_other() -> None:
             assert torch.allclose(picture, plain(image[None]).float(), atol=1e-3), seed
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_cards()
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gpu_makes_the_same_pictures(kind: tuple[str, str]) -> None:
     augment = augmenter(recipe(*kind), BACKBONE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +21,7 @@ from fairfm_core.training.finetuning.steps import Learner, train_step
 from fairfm_core.training.loading import LabelledBatch
 from fairfm_core.training.losses import Loss, focal_cost
 
-CPU = torch.device("cpu")
+from ....cards import COMPUTES_IN, CPU, GPU, memory_of, needs_cards, peak_of
 
 
 class Narrow(nn.Module):
@@ -67,21 +69,21 @@ ROUNDING = {"plain": 2e-6, "checkpointed": 2e-6, "bf16": 1e-2, "both": 1e-2}
 
 
 def gradient(
-    images: int, room: int = 10**6, device: torch.device = CPU, **fields: Any
+    images: int, room: int = 10**6, device: torch.device = CPU, side: int = 32, **fields: Any
 ) -> tuple[Tensor, TrainingState]:
     """A transformer's gradient of a step with stochastic depth and dropout, flat."""
     recipe = EndToEnd(method="end_to_end", drop_path=0.4, **fields)
-    backbone = Backbone(name="test_vit", image_size=32, channels=1, options=TINY)
+    backbone = Backbone(name="test_vit", image_size=side, channels=1, options=TINY)
     model = build_network(recipe, backbone, 3, 0, device).train()
     model.register_forward_pre_hook(partial(refuse_more_than, room))
     draw = torch.Generator().manual_seed(1)
     drawn = (
-        torch.randn(images, 1, 32, 32, generator=draw),
+        torch.randn(images, 1, side, side, generator=draw),
         torch.randint(0, 2, (images, 3), generator=draw).float(),
         torch.full((images,), -1),
     )
     state, batch = TrainingState(step=5), LabelledBatch(*(x.to(device) for x in drawn))
-    train_step(learner_of(model, recipe, 0, device, Loss()), state, batch)
+    train_step(scaled(learner_of(model, recipe, 0, device, Loss()), always=False), state, batch)
     gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
     return torch.cat(gradients).cpu(), state
 
@@ -103,18 +105,57 @@ def test_stochastic_depth_and_dropout_are_those_of_the_whole_in_any_parts(case: 
     assert float((halved - whole).norm() / whole.norm()) < ROUNDING[case]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_cards()
 @pytest.mark.parametrize("fields", [{}, {"checkpoint_activations": True}])
 def test_a_gpu_draws_the_masks_of_a_cpu(fields: dict[str, Any]) -> None:
-    gpu = torch.device("cuda")
-    there, here = (gradient(12, device=each, precision="fp32", **fields)[0] for each in (gpu, CPU))
-    assert float((there - here).norm() / here.norm()) < 1e-3
+    there, here = (gradient(12, device=each, precision="fp32", **fields)[0] for each in (GPU, CPU))
+    assert float((there - here).norm() / here.norm()) < TENSOR_CORES
     for precision, least in (("fp32", 1e-4), ("auto", 3e-2)):
         whole, parts = (
-            gradient(12, device=gpu, micro_batch=size, precision=precision, **fields)[0]
+            gradient(12, device=GPU, micro_batch=size, precision=precision, **fields)[0]
             for size in (12, 4)
         )
         assert float((parts - whole).norm() / whole.norm()) < least
+
+
+@needs_cards()
+@pytest.mark.parametrize("precision", COMPUTES_IN)
+def test_a_gpu_has_the_gradient_of_a_cpu_in_every_precision(precision: str) -> None:
+    """Loss scaling included, which is undone before the gradient is used."""
+    here, _ = gradient(12, precision="fp32")
+    there, _ = gradient(12, device=GPU, precision=precision)
+    within = TENSOR_CORES if precision == "fp32" else 3e-2
+    assert float((there - here).norm() / here.norm()) < within
+
+
+MANY = 2048
+"""Images whose activations fill some hundred megabytes, beside which the network is nothing."""
+TENSOR_CORES = 5e-3
+"""Relative difference from a CPU in float32: convolutions round their inputs to 11 bits there."""
+
+
+@needs_cards()
+def test_where_a_gpu_is_full_the_parts_are_halved() -> None:
+    whole, state = gradient(MANY, device=GPU)
+    assert state.micro_batch is None
+    peaks = [
+        peak_of(partial(gradient, MANY, device=GPU, micro_batch=size)) for size in (MANY, MANY // 2)
+    ]
+    with memory_of(sum(peaks) // 2):
+        parts, state = gradient(MANY, device=GPU)
+    assert state.micro_batch is not None
+    assert MANY // 8 <= state.micro_batch <= MANY // 2
+    assert float((parts - whole).norm() / whole.norm()) < 3e-2
+
+
+@needs_cards()
+def test_a_gpu_too_small_for_one_image_says_what_to_do() -> None:
+    """65,536 tokens of an image, where there is room for itself and the network."""
+    with (
+        memory_of(peak_of(lambda: gradient(4, device=GPU)) + 2**27),
+        pytest.raises(StageFailed, match=r"one image does not fit .*checkpoint_activations"),
+    ):
+        gradient(2, device=GPU, side=2048)
 
 
 def test_recomputed_activations_see_the_same_masks() -> None:
@@ -181,6 +222,49 @@ def test_precision_follows_the_device() -> None:
     assert not grad_scaler(CPU, "bf16").is_enabled()
     with pytest.raises(BadInput, match="precision fp16 is not supported by this cpu"):
         compute_dtype(CPU, "fp16")
+
+
+SCALE = 2.0**10
+
+
+def scaled(one: Learner, always: bool = True) -> Learner:
+    """With loss scaling by a factor with which nothing overflows; no CPU needs it."""
+    wanted = always or one.scaler.is_enabled()
+    scaler = torch.amp.GradScaler(one.device.type, init_scale=SCALE, enabled=wanted)
+    return replace(one, scaler=scaler)
+
+
+@pytest.mark.parametrize("micro_batch", [4, 16])
+def test_a_scaled_loss_trains_the_same(batch: LabelledBatch, micro_batch: int) -> None:
+    plain, one = learner(), scaled(learner(micro_batch=micro_batch))
+    losses = [train_step(each, TrainingState(), batch) for each in (plain, one)]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(plain.model.state_dict(), one.model.state_dict())
+
+
+def overflow(learner: Learner, batch: LabelledBatch) -> tuple[bool, float]:
+    """Whether a step whose gradient is infinite changes the weights, and the scale after it."""
+    before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    for parameter in learner.model.parameters():
+        parameter.register_hook(lambda gradient: gradient * math.inf)
+    train_step(learner, TrainingState(), batch)
+    after = learner.model.state_dict()
+    changed = any(not torch.equal(before[name], after[name]) for name in before)
+    return changed, float(learner.scaler.get_scale())
+
+
+def test_a_step_that_overflows_is_left_out_and_the_scale_halved(batch: LabelledBatch) -> None:
+    assert overflow(scaled(learner()), batch) == (False, SCALE / 2)
+
+
+@needs_cards()
+def test_on_a_gpu_in_16_bits_too(batch: LabelledBatch) -> None:
+    recipe = EndToEnd(method="end_to_end", precision="fp16", drop_path=0.0)
+    made = learner_of(Narrow().to(GPU), recipe, 0, GPU, Loss())
+    assert made.scaler.is_enabled()
+    one, on_card = scaled(made), LabelledBatch(*(x.to(GPU) for x in batch))
+    train_step(one, TrainingState(), on_card)
+    assert overflow(one, on_card) == (False, SCALE / 2)
 
 
 def test_bf16_learns_nearly_the_same(batch: LabelledBatch) -> None:

@@ -25,26 +25,31 @@ from fairfm_core.training.finetuning.stage import build_network, finetuning_fit
 from fairfm_core.training.finetuning.steps import Learner
 from fairfm_core.training.loading import LabelledBatch
 
+from ....cards import CPU, GPU, needs_cards
+
 VIT = Backbone(name="test_vit", image_size=32, channels=1, options={"patch_size": 8})
 RESNET = Backbone(
     name="resnetv2_50x1_bit",
     image_size=32,
     options={"channels": [128, 128, 128, 128], "stem_chs": 32},
 )
-CPU = torch.device("cpu")
 
 
 def history(
-    phantom: PreparedData, folder: Path, backbone: Backbone, **fields: Any
+    phantom: PreparedData,
+    folder: Path,
+    backbone: Backbone,
+    device: torch.device = CPU,
+    **fields: Any,
 ) -> list[dict[str, float]]:
     values: dict[str, Any] = {"epochs": 1, "batch_size": 64, "lr_scaling": "absolute"}
     recipe = EndToEnd(method="end_to_end", **(values | fields))
     splits = {
         name: take_split(phantom, name, ("Edema", "Cardiomegaly")) for name in ("train", "val")
     }
-    model = build_network(recipe, backbone, 2, 0, CPU)
+    model = build_network(recipe, backbone, 2, 0, device)
     job = finetuning_fit(
-        model, recipe, backbone, 0, CPU, phantom.images, splits["train"], splits["val"]
+        model, recipe, backbone, 0, device, phantom.images, splits["train"], splits["val"]
     )
     return fit(job, open_store(str(folder)), "x", lambda row: None).history
 
@@ -83,6 +88,24 @@ def test_a_compiled_network_trains_the_same(
     compiled = history(phantom, tmp_path / "compiled", small, compile=True)
     assert compiling.call_count == 1
     assert compiled[0]["loss"] == pytest.approx(plain[0]["loss"], rel=1e-3)
+
+
+@needs_cards()
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("backbone", [VIT, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("option", [{"compile": True}, {"channels_last": True}, {}])
+def test_a_gpu_trains_the_same(
+    phantom: PreparedData, tmp_path: Path, backbone: Backbone, option: dict[str, Any]
+) -> None:
+    """An epoch as on a CPU, compiled by torch's own compiler too, in both precisions."""
+    small = {"base_lr": 1e-6, "min_lr": 0.0}
+    here = history(phantom, tmp_path / "here", backbone, precision="fp32", **small)
+    for precision, within in (("fp32", 1e-3), ("auto", 2e-2)):
+        folder, how = tmp_path / precision, small | option | {"precision": precision}
+        there = history(phantom, folder, backbone, GPU, **how)
+        assert there[0]["loss"] == pytest.approx(here[0]["loss"], rel=within)
+        assert there[0]["val_auc"] == pytest.approx(here[0]["val_auc"], abs=0.02)
+        assert 0 < there[0]["memory_gb"] < 8  # of the card, not of the process
 
 
 def test_sixteen_bits_learn_nearly_the_same(phantom: PreparedData, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from fairfm_core.training.pretraining import contrasted_views, epoch, stage, tra
 from fairfm_core.training.pretraining.data_parallel import run_shared
 from fairfm_core.training.pretraining.shares import check_shares, share_of
 
+from ....cards import needs_cards
 from .test_stage import planned, weights
 
 WORKERS = 2
@@ -136,11 +137,22 @@ def work(rank: int, folder: Path, meeting: str, tasks: list[Task]) -> None:
     """What each worker does."""
     warnings.simplefilter("error")
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    take_up(rank, folder, meeting, tasks, "gloo")
+
+
+def work_on_card(rank: int, folder: Path, meeting: str, tasks: list[Task]) -> None:
+    """What each worker does that has a GPU."""
+    torch.cuda.set_device(rank)  # as Ray Train does
+    take_up(rank, folder, meeting, tasks, "nccl")
+
+
+def take_up(rank: int, folder: Path, meeting: str, tasks: list[Task], backend: str) -> None:
+    """Do all tasks within one process group."""
     torch.set_num_threads(1)
     stage.REPORT_SECONDS = 0.0
     checkpoint.CHECKPOINT_SECONDS, checkpoint.SAVING_SHARE = 0.0, float("inf")
     address = f"file://{folder / meeting}"
-    dist.init_process_group("gloo", address, PATIENCE, WORKERS, rank)
+    dist.init_process_group(backend, address, PATIENCE, WORKERS, rank)
     try:
         for task in tasks:
             torch.save(outcome(task, rank, folder), folder / f"{task.name}.{rank}.pt")
@@ -191,7 +203,8 @@ class Done:
         return open_store(str(self.folder / name))
 
     def told(self, name: str) -> list[dict[str, Any]]:
-        return [torch.load(self.folder / f"{name}.{rank}.pt") for rank in range(WORKERS)]
+        files = [self.folder / f"{name}.{rank}.pt" for rank in range(WORKERS)]
+        return [torch.load(file, map_location="cpu") for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -227,17 +240,23 @@ class Alone:
     network: dict[str, Tensor]
 
 
+def on_one(task: Task, folder: Path) -> Alone:
+    """What one worker does of the task."""
+    store = open_store(str(folder))
+    with comparable(task.doubled), watched() as seen:
+        run_stage(task.stage, store, lambda row: None)
+    return Alone(store, **seen)
+
+
 @pytest.fixture(scope="module")
 def alone(done: Done, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Alone]:
     """One worker's by study, in float32 and in float64."""
-    found = {}
-    for name in (*EXACT, *(name + IN_64 for name in EXACT)):
-        task = Task(name, done.stages[name.removesuffix(IN_64)])
-        store = open_store(str(tmp_path_factory.mktemp(name)))
-        with comparable(task.doubled), watched() as seen:
-            run_stage(task.stage, store, lambda row: None)
-        found[name] = Alone(store, **seen)
-    return found
+    return {
+        name: on_one(
+            Task(name, done.stages[name.removesuffix(IN_64)]), tmp_path_factory.mktemp(name)
+        )
+        for name in (*EXACT, *(name + IN_64 for name in EXACT))
+    }
 
 
 def determined(weights: dict[str, Tensor], gradients_in_64: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -380,6 +399,29 @@ def test_workers_report_alike_and_do_nothing_twice(done: Done) -> None:
         assert [row[key] for row in first["rows"]] == [row[key] for row in second["rows"]], key
     assert [row["epoch"] for row in first["rows"]] == [1, 2]
     assert all(told == {"rows": [], "reason": None} for told in done.told("bf16"))
+
+
+@needs_cards(2)
+def test_two_cards_are_one(phantom: PreparedData, tmp_path: Path) -> None:
+    """Through NCCL, with torch's synchronised norm in MoCo v3's heads. Views are made in float32,
+    which rounds otherwise for another number of images; all else is in 64 bits."""
+    fields = {name: {**STUDIES[name], "precision": "fp32"} for name in EXACT}
+    stages = {name + IN_64: planned(phantom, **each)[0] for name, each in fields.items()}
+    stages["auto"] = planned(phantom, method="mae")[0]
+    tasks = [Task(name, stage) for name, stage in stages.items()]
+    mp.spawn(work_on_card, (tmp_path, "meeting", tasks), nprocs=WORKERS)
+    done = Done(tmp_path, stages, "")
+    for task in tasks:
+        one = on_one(task, tmp_path / f"alone-{task.name}")
+        losses = [
+            history(store, task.stage, "loss") for store in (done.store(task.name), one.store)
+        ]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4 if task.doubled else 1e-2)
+        for told in done.told(task.name) if task.doubled else ():
+            for name, gradient in one.gradients.items():
+                within = 1e-4 * max(1.0, float(gradient.abs().max()))
+                found = told["gradients"][name]
+                torch.testing.assert_close(found, gradient.cpu(), rtol=0, atol=within)
 
 
 @pytest.mark.parametrize(("count", "workers"), [(8, 2), (7, 3), (4096, 8), (2, 2)])

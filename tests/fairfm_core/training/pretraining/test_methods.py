@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.methods.self_supervised import read_pretraining
 from fairfm_core.config.pretraining import Pretraining
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, StageFailed
 from fairfm_core.models.image_noise import ImageDropPath
 from fairfm_core.training import checkpoint
 from fairfm_core.training.checkpoint import TrainingState
@@ -32,7 +34,8 @@ from fairfm_core.training.pretraining.stage import run
 from fairfm_core.training.pretraining.step import training_step
 from fairfm_core.training.pretraining.trainer import Pretrainer, make_pretrainer
 
-CPU = torch.device("cpu")
+from ....cards import COMPUTES_IN, CPU, GPU, memory_of, needs_cards, peak_of
+
 VIT = Backbone(
     name="vit_tiny_patch16_224",
     image_size=16,
@@ -285,14 +288,77 @@ NOISY = VIT.model_copy(
 )
 
 
-def stepped(method: str, **fields: Any) -> tuple[Pretrainer, torch.Tensor]:
-    """A training after a step on 12 images, and its gradients."""
-    trainer = make_pretrainer(recipe(method, batch_size=12, **fields), NOISY, images(12), CPU)
+def stepped(
+    method: str,
+    device: torch.device = CPU,
+    count: int = 12,
+    state: TrainingState | None = None,
+    room: int = 10**6,
+    **fields: Any,
+) -> tuple[Pretrainer, torch.Tensor]:
+    """A training after a step on 12 images, and its gradients; memory holds `room` images."""
+    how = recipe(method, batch_size=count, **fields)
+    made = make_pretrainer(how, NOISY, images(count), device)
+    scaler = torch.amp.GradScaler(device.type, 2.0**10, enabled=made.scaler.is_enabled())
+    trainer = replace(made, scaler=scaler)  # with which no gradient overflows
     trainer.method.network.train()
-    pixels, seeds = next(trainer.images.epoch(0, 12))
-    training_step(trainer, TrainingState(), pixels, seeds)
+    trainer.method.network.register_forward_pre_hook(partial(refuse_more_than, room))
+    pixels, seeds = next(trainer.images.epoch(0, count))
+    training_step(trainer, state or TrainingState(), pixels, seeds)
     trained = (p.grad for p in trainer.method.network.parameters() if p.grad is not None)
-    return trainer, torch.cat([gradient.flatten() for gradient in trained])
+    return trainer, torch.cat([gradient.flatten() for gradient in trained]).cpu()
+
+
+def refuse_more_than(room: int, network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    if len(inputs[0]) > room:
+        raise torch.OutOfMemoryError("no room")
+
+
+def test_where_memory_runs_out_the_parts_of_mae_are_halved() -> None:
+    state = TrainingState()
+    _, whole = stepped("mae")
+    _, parts = stepped("mae", room=4, state=state)
+    assert state.micro_batch == 3
+    assert float((parts - whole).norm() / whole.norm()) < 2e-6
+
+
+@pytest.mark.parametrize(("method", "room", "size"), [("mocov3", 6, 12), ("mae", 0, 1)])
+def test_what_cannot_be_divided_says_what_to_do(method: str, room: int, size: int) -> None:
+    with pytest.raises(StageFailed, match=f"a batch of {size} images does not fit .*more workers"):
+        stepped(method, room=room)
+
+
+@needs_cards()
+@pytest.mark.parametrize("precision", COMPUTES_IN)
+@BOTH
+def test_a_gpu_has_the_gradient_of_a_cpu(method: str, precision: str) -> None:
+    """Views, masks and noise are drawn for each image, alike on every device."""
+    _, here = stepped(method, precision="fp32")
+    _, there = stepped(method, GPU, precision=precision)
+    # Resized pixels round otherwise on a GPU; a batch norm over 12 images makes more of it.
+    within = {"mae": 0.1, "mocov3": 0.5}[method] if precision != "fp32" else 2e-2
+    assert float((there - here).norm() / here.norm()) < within
+
+
+@needs_cards()
+def test_on_a_full_gpu_the_parts_of_mae_are_halved() -> None:
+    many, state = 16384, TrainingState()
+    _, whole = stepped("mae", GPU, many)
+    peaks = [peak_of(partial(stepped, "mae", GPU, many, micro_batch=n)) for n in (many, many // 2)]
+    with memory_of(sum(peaks) // 2):
+        _, parts = stepped("mae", GPU, many, state)
+    assert state.micro_batch is not None
+    assert many // 8 <= state.micro_batch <= many // 2
+    assert float((parts - whole).norm() / whole.norm()) < 3e-2
+
+
+@needs_cards()
+def test_a_gpu_too_small_for_moco_s_batch_says_what_to_do() -> None:
+    with (
+        memory_of(peak_of(partial(stepped, "mocov3", GPU, 12)) + 2**24),
+        pytest.raises(StageFailed, match="a batch of 4096 images does not fit into memory"),
+    ):
+        stepped("mocov3", GPU, 4096)
 
 
 @pytest.mark.parametrize("micro_batch", [2, 4, 5])

@@ -1,0 +1,128 @@
+"""`fairfm tables` and `fairfm figures`: the paper's items from stored results.
+
+The work is imported inside each command, so that `--help` loads no heavy library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from analysis.commands.study import RESULTS
+from fairfm_core.commands.places import LocalPath
+
+if TYPE_CHECKING:
+    from analysis.paper.answers import PaperRequest
+
+_STUDIES = click.option(
+    "--study",
+    "studies",
+    multiple=True,
+    metavar="NAME",
+    help="Study that may answer; repeat it for several.  [default: all in RESULTS]",
+)
+_USE = click.option(
+    "--use",
+    multiple=True,
+    metavar="LABEL",
+    help="Configuration to show where several could answer a cell; repeat it for several.",
+)
+_PROTOCOL = click.option(
+    "--protocol", metavar="NAME", help="Evaluation protocol.  [default: the studies' first]"
+)
+_GAP = click.option(
+    "--gap",
+    "definition",
+    type=click.Choice(["gap_of_mean", "mean_of_gaps"]),
+    default="gap_of_mean",
+    show_default=True,
+    help="Definition of a gap to show first, test and draw.",
+)
+_OUT = click.option(
+    "--out",
+    type=LocalPath(file_okay=False),
+    default="paper",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder for the files.",
+)
+_ONLY = click.option(
+    "--only", multiple=True, metavar="ITEM", help="Item to make; repeat it for several.  [all]"
+)
+
+
+def paper_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """RESULTS and the options that tables and figures share."""
+    for option in (_OUT, _GAP, _PROTOCOL, _USE, _STUDIES, _ONLY, RESULTS):
+        command = option(command)
+    return command
+
+
+def paper_request(
+    studies: tuple[str, ...], use: tuple[str, ...], protocol: str | None, definition: str
+) -> PaperRequest:
+    """What the options ask for."""
+    from analysis.paper.answers import PaperRequest
+
+    return PaperRequest(studies, use, protocol, definition)
+
+
+@click.command()
+@paper_options
+def tables(
+    results: str,
+    only: tuple[str, ...],
+    studies: tuple[str, ...],
+    use: tuple[str, ...],
+    protocol: str | None,
+    definition: str,
+    out: str,
+) -> None:
+    """Make the paper's tables of the studies in RESULTS: csv, Markdown and LaTeX.
+
+    ITEM is table2, table3, table4, table5, table6 or claims. A row is answered by whichever study
+    has trained its model (sweeps/studies/paper_*.yaml do); a row that was not run says so, with the
+    command. Each number stands with its interval, its null, and what the paper reports.
+    """
+    from analysis.paper.outputs import write_tables
+
+    request = paper_request(studies, use, protocol, definition)
+    for text in write_tables(results, only, request, out):
+        click.echo(text)
+
+
+@click.command()
+@paper_options
+@click.option(
+    "--score",
+    type=click.Choice(["gap", "fs"]),
+    default="gap",
+    show_default=True,
+    help="Draw gaps, or the fairness score of the paper's equation 1 (fs).",
+)
+@click.option(
+    "--relative", is_flag=True, help="Changes in per cent of everybody's AUC, not in points."
+)
+def figures(
+    results: str,
+    only: tuple[str, ...],
+    studies: tuple[str, ...],
+    use: tuple[str, ...],
+    protocol: str | None,
+    definition: str,
+    out: str,
+    score: str,
+    relative: bool,
+) -> None:
+    """Make the paper's figures of the studies in RESULTS: pdf, svg and png, and the csv behind.
+
+    ITEM is figure1 to figure6. Models are found as for `fairfm tables`.
+    """
+    from analysis.figures.made import FigureOptions
+    from analysis.figures.outputs import write_figures
+
+    request = paper_request(studies, use, protocol, definition)
+    for text in write_figures(results, only, request, FigureOptions(score, relative), out):
+        click.echo(text)

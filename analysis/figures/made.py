@@ -1,0 +1,64 @@
+"""What a figure is made of: the numbers that it shows, how it is drawn, and what to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from analysis.figure_files import FORMS, WIDTH, figure_bytes, plain_text
+from analysis.wording import wrapped
+
+NOTE_SIZE, NOTE_WIDTH, LINE = 6.2, 150, 0.12
+"""Points of a note's letters, letters of its line, inches of its line."""
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """How to draw."""
+
+    score: str = "gap"
+    """`gap`, or `fs`: the fairness score of the paper's equation 1."""
+    relative: bool = False
+    """Changes from everybody in per cent of everybody's AUC instead of points."""
+
+
+@dataclass(frozen=True, eq=False)
+class MadeFigure:
+    """A figure before it is drawn."""
+
+    data: pd.DataFrame
+    """One row for each mark; values are fractions."""
+    draw: Callable[[], Figure]
+    notes: tuple[str, ...]
+    """One sentence for each thing to know; the first two are also below the figure."""
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """The csv behind it, and the figure in every format."""
+        csv = self.data.to_csv(index=False, lineterminator="\n").encode()
+        return {f"{name}.csv": csv} | {
+            f"{name}.{form}": figure_bytes(self._settled, form) for form in FORMS
+        }
+
+    def _settled(self) -> Figure:
+        """The figure with its layout made twice: turned labels have their size after the first."""
+        figure = self.draw()
+        figure.draw_without_rendering()
+        return figure
+
+
+def new_figure(height: float, title: str, notes: Sequence[str]) -> Figure:
+    """A figure as wide as a page, with its title and notes below as a caption.
+
+    The layout leaves room for them; a legend goes above, `outside upper left`.
+    """
+    lines = [line for note in (title, *notes) for line in wrapped(plain_text(note), NOTE_WIDTH, "")]
+    below = LINE * len(lines) + 0.08
+    share = below / (height + below)
+    engine = ConstrainedLayoutEngine(rect=(0, share, 1, 1 - share))
+    figure = Figure((WIDTH, height + below), layout=engine)
+    figure.text(0.008, share - 0.01, "\n".join(lines), fontsize=NOTE_SIZE, va="top", color="0.25")
+    return figure

@@ -1,0 +1,257 @@
+"""Which stored configurations answer the paper's cells, and their numbers under one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from analysis.paper.facts import FULL_SCHEDULE, ModelFacts, facts_of
+from analysis.paper.items import SIX, WantedEnsemble, WantedModel, fine_tuned
+from analysis.results.pooled import pooled_evaluations
+from analysis.results.results import Configuration, StudyResults
+from analysis.wording import counted, listed, quoted
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.cores import usable_cores
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.ensembles.ensemble import PAPER_MODELS, combined, members_of
+from fairfm_core.evaluation.evaluate import evaluate_seeds
+from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.evaluation.selection.replicates import Key, Replicated, replicated
+from fairfm_core.evaluation.tables import Evaluation
+
+COMBINE = "probability"
+"""What an ensemble of Table 3 averages."""
+
+
+@dataclass(frozen=True)
+class PaperRequest:
+    """What to show of the results, and which studies may answer."""
+
+    studies: tuple[str, ...] = ()
+    """Names; empty for all studies of the results folder."""
+    use: tuple[str, ...] = ()
+    """Labels of configurations that answer where several could."""
+    protocol: str | None = None
+    """None for the first protocol of the studies."""
+    definition: str = "gap_of_mean"
+    """The definition of a gap that is shown first, tested and drawn."""
+    split: str = "test"
+
+
+@dataclass(frozen=True, eq=False)
+class PaperAnswer:
+    """The model that answers a cell, with its numbers under one protocol."""
+
+    label: str
+    """Its configuration, or the members of an ensemble."""
+    studies: tuple[str, ...]
+    """Where it was found."""
+    seeds: int
+    evaluation: Evaluation
+    """Seeds pooled; rows of the protocol alone."""
+    numbers: Mapping[Key, Replicated]
+    """Seed by seed, in every draw of patients."""
+    members: tuple[PaperAnswer, ...] = ()
+    """The single models of an ensemble."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A configuration of a study that has a finished trial."""
+
+    results: StudyResults
+    configuration: Configuration
+    facts: ModelFacts
+
+    @property
+    def name(self) -> str:
+        return f"{self.results.study}/{self.configuration.label}"
+
+
+class PaperAnswers:
+    """The models of several studies in one results folder, found by what the paper asks for."""
+
+    def __init__(self, studies: Sequence[StudyResults], request: PaperRequest) -> None:
+        self.studies = tuple(studies)
+        self.request = request
+        self._answers: dict[str, PaperAnswer] = {}
+
+    @cached_property
+    def settings(self) -> EvaluationSettings:
+        """How the studies evaluate; raises BadInput where they differ."""
+        by_study = {each.study: each.settings for each in self.studies}
+        (first, settings), *others = by_study.items()
+        for name, other in others:
+            if other != settings:
+                raise BadInput(
+                    f"studies {first} and {name} evaluate in different ways, so their numbers"
+                    " cannot stand in one table; choose with --study, or give both the same"
+                    " `evaluation`"
+                )
+        return settings
+
+    @cached_property
+    def protocol(self) -> str:
+        """The protocol that is shown; raises BadInput for one that was not evaluated."""
+        known = self.settings.protocols
+        wanted = self.request.protocol or known[0]
+        if wanted not in known:
+            raise BadInput(
+                f"protocol {wanted!r} was not evaluated: the studies have {listed(known)}; add it"
+                " to evaluation.protocols and run them again, which repeats no training"
+            )
+        return wanted
+
+    @cached_property
+    def _found(self) -> tuple[_Found, ...]:
+        configs = [
+            {trial.name: trial.config for trial in results.stored.trials}
+            for results in self.studies
+        ]
+        return tuple(
+            _Found(results, each, facts_of(config[each.finished[0].name]))
+            for results, config in zip(self.studies, configs, strict=True)
+            for each in results.configurations
+            if each.finished
+        )
+
+    @cached_property
+    def longest(self) -> int | None:
+        """Epochs of the longest masked pre-training on radiographs: the paper's 800."""
+        own = [
+            each.facts.epochs
+            for each in self._found
+            if each.facts.method == "masked" and each.facts.domain == "medical"
+        ]
+        return max((epochs for epochs in own if epochs is not None), default=None)
+
+    @property
+    def epochs_note(self) -> str | None:
+        """How epochs were read as the paper's; None where they are the paper's."""
+        if self.longest is None or self.longest == FULL_SCHEDULE:
+            return None
+        return (
+            f"The longest pre-training here has {counted(self.longest, 'epoch')}; it stands for"
+            f" the paper's {FULL_SCHEDULE}, and shorter ones for their share of it."
+        )
+
+    def answer(self, wanted: WantedModel | WantedEnsemble) -> PaperAnswer | None:
+        """The model, evaluated; None where it was not run.
+
+        Raises BadInput where several different configurations could answer.
+        """
+        if isinstance(wanted, WantedEnsemble):
+            return self._ensemble(wanted)
+        found = self._chosen(wanted)
+        if found is None:
+            return None
+        self._evaluate([found])
+        return self._answers[found.configuration.group]
+
+    def prepare(self, wanted: Iterable[WantedModel | WantedEnsemble]) -> None:
+        """Evaluate single models together, which takes less time than one after the other."""
+        chosen = [self._chosen(each) for each in wanted if isinstance(each, WantedModel)]
+        self._evaluate([each for each in chosen if each is not None])
+
+    @cached_property
+    def six(self) -> dict[str, PaperAnswer]:
+        """The foundation models that were fine-tuned, by their names in the paper."""
+        self.prepare(map(fine_tuned, SIX))
+        answers = {name: self.answer(fine_tuned(name)) for name in SIX}
+        return {name: answer for name, answer in answers.items() if answer is not None}
+
+    def _chosen(self, wanted: WantedModel) -> _Found | None:
+        matching = [each for each in self._found if wanted.is_met_by(each.facts, self.longest)]
+        named = [each for each in matching if each.configuration.label in self.request.use]
+        matching = named or matching
+        by_group = {each.configuration.group: each for each in reversed(matching)}
+        if len(by_group) > 1:
+            first, second, *_ = reversed(by_group.values())
+            raise BadInput(
+                f"{first.name} and {second.name} could both be the model that the paper's cell"
+                f" asks for; choose with --study {first.results.study} or --use"
+                f" {quoted(first.configuration.label)}"
+            )
+        most = max(matching, key=lambda each: len(each.configuration.finished), default=None)
+        return most
+
+    def _evaluate(self, found: Iterable[_Found]) -> None:
+        """Make the answers of models that have none yet, study by study."""
+        by_study: dict[str, dict[str, _Found]] = {}
+        for each in found:
+            group = each.configuration.group
+            if group not in self._answers:
+                by_study.setdefault(each.results.study, {})[group] = each
+        for models in by_study.values():
+            results = next(iter(models.values())).results
+            trials = [trial for each in models.values() for trial in each.configuration.trials]
+            pooled = pooled_evaluations(replace(results, trials=tuple(trials)))
+            for group, each in models.items():
+                self._answers[group] = self._answer_of(each, pooled[group])
+
+    def _answer_of(self, found: _Found, pooled: Evaluation) -> PaperAnswer:
+        results, configuration = found.results, found.configuration
+        seeds = [results.replicates(trial) for trial in configuration.finished]
+        return PaperAnswer(
+            configuration.label,
+            tuple(
+                e.results.study for e in self._found if e.configuration.group == configuration.group
+            ),
+            len(seeds),
+            under(pooled, self.protocol),
+            replicated(seeds, configuration.label, configuration.training_runs),
+        )
+
+    def _ensemble(self, wanted: WantedEnsemble) -> PaperAnswer | None:
+        members = members_of(wanted.rule, PAPER_MODELS)
+        chosen = {name: self._chosen(fine_tuned(name)) for name in members}
+        found = [each for each in chosen.values() if each is not None]
+        if len(found) < len(members):
+            return None
+        label = " + ".join(members)
+        if label not in self._answers:
+            self._answers[label] = self._averaged(label, found, members)
+        return self._answers[label]
+
+    def _averaged(self, label: str, found: Sequence[_Found], members: Sequence[str]) -> PaperAnswer:
+        """The ensemble of these models, evaluated seed by seed and with its seeds pooled."""
+        answers = tuple(self.six[name] for name in members)
+        seeds = _ensembles(found)
+        settings = self.settings.model_copy(update={"metrics": ("auc",)})
+        alone = [[seed] for seed in seeds]
+        with ThreadPoolExecutor(usable_cores()) as threads:
+            pooled, *each = threads.map(lambda s: evaluate_seeds(s, settings), [seeds, *alone])
+        return PaperAnswer(
+            label,
+            tuple(dict.fromkeys(study for answer in answers for study in answer.studies)),
+            len(seeds),
+            under(pooled, self.protocol),
+            replicated(each, label),
+            answers,
+        )
+
+
+def under(evaluation: Evaluation, protocol: str) -> Evaluation:
+    """The evaluation with the rows of one protocol, which is then its first."""
+    names = ("metrics", "gaps", "weights", "differences")
+    kept = {name: getattr(evaluation, name) for name in names}
+    return replace(
+        evaluation,
+        **{name: table[table["protocol"] == protocol] for name, table in kept.items()},
+    )
+
+
+def _ensembles(members: Sequence[_Found]) -> list[Predictions]:
+    """One ensemble for each seed that all members have finished, the lowest with the lowest."""
+    count = min(len(each.configuration.finished) for each in members)
+    names = [each.configuration.label for each in members]
+    return [
+        combined(
+            [each.results.predictions(each.configuration.finished[s]) for each in members],
+            COMBINE,
+            names,
+        )
+        for s in range(count)
+    ]

@@ -1,0 +1,51 @@
+"""The process that measures precisions before a study begins, to spare the driver torch.
+
+It reads questions as a pickle from its standard input and prints their answers as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from os import environ, pathsep
+
+from fairfm_core.config.frozen import Precision
+from fairfm_core.config.trial import Trial
+from sweeps.planning.study import Resources
+from sweeps.preflight.machine import may_have_gpus
+from sweeps.status.network_questions import Question
+from sweeps.status.precision import chosen, gain_questions
+
+SECONDS = 600.0
+"""After which nothing is chosen."""
+
+
+def precision_here(trials: Sequence[Trial], asked: Resources) -> Precision:
+    """The precision for all networks of a study that begins on this machine; `auto`: by device."""
+    on_gpus = may_have_gpus() if asked.gpus is None else asked.gpus > 0
+    return chosen([] if on_gpus else _gains(gain_questions(trials)))
+
+
+def _gains(questions: Sequence[Question]) -> list[float]:
+    """The answers: kept ones, else measured in another process; none if that fails."""
+    if all(question.is_known() for question in questions):
+        return [float(question.answer()) for question in questions]
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "sweeps.preflight.precision_process"],
+            input=pickle.dumps(list(questions)),
+            stdout=subprocess.PIPE,
+            env=environ | {"PYTHONPATH": pathsep.join(filter(None, sys.path))},
+            timeout=SECONDS,
+            check=True,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return []
+    return [float(each) for each in json.loads(ended.stdout)]
+
+
+if __name__ == "__main__":
+    print(json.dumps([question.answer() for question in pickle.load(sys.stdin.buffer)]))

@@ -1,0 +1,105 @@
+"""GPU-hours of a stage by its operations, where nothing was measured.
+
+Operations of one image's forward pass are counted on torch's meta device; training counts three
+times as much, for the backward pass. A momentum encoder, which has none, and validation, which
+needs none, are counted as training too: an upper estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from typing import Any
+
+from fairfm_core.config.backbone import Backbone
+from fairfm_core.config.fingerprint import canonical_json
+from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
+from fairfm_core.config.named_records import imported
+from fairfm_core.stages import Stage
+
+GPU = "an A100 at 40 % of its 312 TFLOP/s"
+PER_SECOND = 0.4 * 312e12
+"""Operations per second of `GPU`."""
+TRAINING = 3
+"""Operations of a training step, in forward passes."""
+IMAGES = 2
+"""Images that are passed: one is too few to normalise."""
+HOUR = 3600
+SCHEDULE = ("epochs", "warmup_epochs", "seed", "fraction", "digest", "corpora")
+"""Settings that leave the network as it is."""
+
+
+def gpu_hours(stage: Stage, passes: int) -> float:
+    """Hours of one GPU for so many image passes of a stage; 0 for one without a network."""
+    counted = OPERATIONS.get(stage.kind)
+    if counted is None or not passes:
+        return 0.0
+    return passes * counted(stage) / PER_SECOND / HOUR
+
+
+def _of_pretraining(stage: Stage) -> float:
+    network = {k: v for k, v in stage.config["pretraining"].items() if k not in SCHEDULE}
+    return TRAINING * _pretraining_pass(canonical_json([network, stage.config["backbone"]]))
+
+
+def _of_features(stage: Stage) -> float:
+    return _backbone_pass(canonical_json(stage.config["backbone"]))
+
+
+def _of_adaptation(stage: Stage) -> float:
+    return TRAINING * _of_features(stage)
+
+
+OPERATIONS: dict[str, Callable[[Stage], float]] = {
+    "pretrain": _of_pretraining,
+    "features": _of_features,
+    "adapt": _of_adaptation,
+}
+"""Operations of one image pass by kind of stage."""
+
+
+@cache
+def _backbone_pass(backbone: str) -> float:
+    """Operations of one image's way through a backbone, given as JSON."""
+    import json
+
+    import torch
+
+    from fairfm_core.models.backbones import build_backbone
+
+    record = Backbone(**json.loads(backbone))
+    with torch.device("meta"):
+        model = build_backbone(record, method="end_to_end", pool="auto", classes=2, seed=0)
+        images = torch.empty(IMAGES, record.channels, record.image_size, record.image_size)
+    return _counted(lambda: model.eval()(images))
+
+
+@cache
+def _pretraining_pass(settings: str) -> float:
+    """Operations of one image's way through a network of pre-training, given as JSON."""
+    import json
+
+    import torch
+
+    from fairfm_core.models.memory.gpu_rules import GpuRules
+
+    recipe_values, backbone_values = json.loads(settings)
+    recipe = read_pretraining({**recipe_values, "corpora": ["any"]})
+    backbone = Backbone(**backbone_values)
+    method = imported(SELF_SUPERVISED[recipe.method].work)
+    with ExitStack() as on_meta:
+        on_meta.enter_context(torch.device("meta"))
+        network = method.build(recipe, backbone)
+        images = torch.empty(IMAGES, backbone.channels, backbone.image_size, backbone.image_size)
+        return _counted(lambda: method.forward_on_meta(network, images, GpuRules(False), 1))
+
+
+def _counted(forward: Callable[[], Any]) -> float:
+    """Operations of a forward pass of `IMAGES` images, for one of them."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward()
+    return float(counter.get_total_flops()) / IMAGES
