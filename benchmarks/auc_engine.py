@@ -24,7 +24,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cohorts import Array, Table, covariance, problem_of, shared_table
+from benchmarks.cohorts import TEST, Array, Table, covariance, problem_of, shared_table
+from benchmarks.sizes import sized
 from fairfm_core.compiled import compiled
 from fairfm_core.evaluation.auc import rank_cases, ranked_auc
 from fairfm_core.evaluation.kernels.blocks import BLOCK_SIZE, Block, blocks_of
@@ -39,12 +40,12 @@ from fairfm_core.seeding import stream
 
 Result = TypeVar("Result")
 
-REPLICATES = 2048
-LOOPED = 3
+REPLICATES = sized(2048, 512)
+LOOPED = sized(3, 1)
 """Replicates of a pathology that the loops over rows are timed on."""
-SUMMED = 64
+SUMMED = sized(64, 8)
 """Replicates of a pathology that cumulative sums are timed on."""
-ROUNDS = 7
+ROUNDS = sized(7, 1)
 GOAL_ROWS = 200.0
 GOAL_PATIENTS = 3000.0
 GOAL_SECONDS = 0.5
@@ -239,7 +240,9 @@ def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
 
 
 def _print_head(what: str) -> None:
-    cells = f"AUCs of 14 pathologies x 12 groups x {REPLICATES:,} replicates, 38,240 images"
+    cells = (
+        f"AUCs of 14 pathologies x 12 groups x {REPLICATES:,} replicates, {TEST.images:,} images"
+    )
     print(f"{cells}, {what}, CPU seconds of one thread:")
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cohorts import Array, Table, shared_table
+from benchmarks.cohorts import TEST, Array, Table, shared_table
+from benchmarks.sizes import sized
 from fairfm_core.evaluation.auc import auc, rank_cases, ranked_auc
 from fairfm_core.evaluation.kernels.blocks import Block, blocks_of
 from fairfm_core.evaluation.kernels.cases import Cases
@@ -27,7 +28,7 @@ from fairfm_core.evaluation.kernels.weighted_auprc import sorted_cells, weighted
 from fairfm_core.evaluation.resampling.bootstrap import unit_draws
 
 WEIGHTINGS = 512
-ROUNDS = 7
+ROUNDS = sized(7, 1)
 PATHOLOGY = 5
 
 
@@ -102,7 +103,7 @@ def _one_value(table: Table) -> float:
     """One AUC of one sample: numpy alone, or scikit-learn."""
     score_N, label_N = table.sample.score_SPN[0, PATHOLOGY], table.sample.label_PN[PATHOLOGY]
     return _compare(
-        "one AUC, 38,240 images: auc.py / scikit-learn",
+        f"one AUC, {TEST.images:,} images: auc.py / scikit-learn",
         lambda: np.array(auc(score_N, label_N)),
         lambda: np.array(roc_auc_score(label_N, score_N)),
     )

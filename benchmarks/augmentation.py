@@ -21,6 +21,7 @@ from PIL import Image
 from timm.data import create_transform
 from torch import Tensor
 
+from benchmarks.sizes import sized
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.data.synthetic.phantom import draw_phantom, phantom_cohort
@@ -29,8 +30,8 @@ from fairfm_core.training.augmentation.augmentation import augmenter
 
 STORED = 256
 SEEN = 224
-IMAGES = 128
-ROUNDS = 7
+IMAGES = sized(128, 8)
+ROUNDS = sized(7, 1)
 MEAN, DEVIATION = 0.5056, 0.252
 GOAL = 1.8
 

@@ -25,6 +25,7 @@ from scipy.stats import kstest
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cohorts import covariance, problem_of
+from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.splits import random_split
 from fairfm_core.data.synthetic.phantom import IMAGES_PER_PATIENT, draw_phantom, phantom_cohort
@@ -36,16 +37,19 @@ from fairfm_core.evaluation.disaggregated.gaps import gap_of_mean, null_of
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.groups import Groups, everybody
 from fairfm_core.evaluation.metrics import AUC
-from fairfm_core.evaluation.predictions import Predictions, Sample
+from fairfm_core.evaluation.predictions import Predictions, Sample, SplitImages
+from fairfm_core.evaluation.protocols.weighting import unweighted
 from fairfm_core.evaluation.resampling.bootstrap import percentile_intervals, unit_draws
 from fairfm_core.evaluation.resampling.delong import influences
 from fairfm_core.evaluation.resampling.replicate_values import bootstrap_values
 from fairfm_core.seeding import stream
 
-REPETITIONS = 1000
-POWER_REPETITIONS = 200
-REPLICATES = 400
-DRAWS = 199
+REPETITIONS = sized(1000, 2)
+PHANTOM_PATIENTS = sized(5000, 600)
+PHANTOM_REPLICATES = sized(1000, 20)
+POWER_REPETITIONS = sized(200, 2)
+REPLICATES = sized(400, 20)
+DRAWS = sized(199, 19)
 CONFIDENCE = 0.95
 COVERED = (0.93, 0.97)
 KOLMOGOROV = 1.358
@@ -87,8 +91,9 @@ class World:
         score_PN = distance_N * label_PN + self._noise(patient_N, random)
         names = tuple(f"pathology {p}" for p in range(self.pathologies))
         frame, patient_ids = pd.DataFrame(index=range(len(patient_N))), np.arange(patients)
-        arrays = score_PN[None].astype(np.float32), label_PN.astype(np.float32)
-        sample = Sample("test", names, frame, *arrays, patient_ids, patient_N)
+        patients_of = label_PN.astype(np.float32), patient_ids, patient_N
+        images = SplitImages("test", names, frame, frame, *patients_of)
+        sample = Sample(images, score_PN[None].astype(np.float32))
         return Simulated(sample, (everybody(len(frame)), Groups("group", ("A", "B"), code_N)))
 
     def _noise(self, patient_N: Ints, random: np.random.Generator) -> Floats:
@@ -136,7 +141,7 @@ class Simulated:
         draws_BU = np.concatenate([np.ones((1, patients)), unit_draws(patients, DRAWS, seed)])
         unit_N = self.sample.patient_N
         auc_BPG = self.auc_BPG(draws_BU.astype(np.uint16), unit_N)[..., 1:]
-        counts = count_cells(problem_of(self.sample), self.attributes[1])
+        counts = count_cells(unweighted(self.sample.images), self.attributes[1], min_cases=1)
         value_SPG, replicate_BSPG = auc_BPG[:1], auc_BPG[1:, None]
         fair_BSPG = fair_deviations(AUC, value_SPG, replicate_BSPG, counts.effective_PG2)
         gap = float(gap_of_mean(value_SPG[0]))
@@ -201,7 +206,7 @@ def _phantom() -> bool:
     """Whether planted groups are the worst with a gap above its null, where there is an effect."""
     as_planted = []
     for effect in (1.0, 0.0):
-        settings = EvaluationSettings(metrics=("auc",), replicates=1000)
+        settings = EvaluationSettings(metrics=("auc",), replicates=PHANTOM_REPLICATES)
         gaps = evaluate(_pixel_scores(effect), settings).gaps
         for _, gap in gaps[gaps["definition"] == "gap_of_mean"].iterrows():
             planted = PLANTED[gap["attribute"]]
@@ -217,7 +222,7 @@ def _phantom() -> bool:
 
 def _pixel_scores(effect: float) -> Predictions:
     """Predictions of test patients by ridge regression on the pixels of training patients."""
-    world = PhantomWorld(patients=5000, image_size=32, effect=effect)
+    world = PhantomWorld(patients=PHANTOM_PATIENTS, image_size=32, effect=effect)
     frame = phantom_cohort(world)
     pixel_NX = draw_phantom(world, frame).reshape(len(frame), -1) / 255
     split_N = random_split(frame, 0, (0.5, 0.0, 0.5)).to_numpy()

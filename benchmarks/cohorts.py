@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, ndtri
 
+from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
@@ -62,8 +63,8 @@ class Split:
     patients: int
 
 
-VAL = Split("val", 12_673, 4_289)
-TEST = Split("test", 38_240, 12_866)
+VAL = sized(Split("val", 12_673, 4_289), Split("val", 1_200, 500))
+TEST = sized(Split("test", 38_240, 12_866), Split("test", 3_000, 1_200))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,8 @@ def predictions(split: Split, model: int = 0) -> pd.DataFrame:
 
 def problem_of(sample: Sample, **settings: Any) -> Problem:
     """The AUCs of every labelled image of a sample."""
-    return Problem(unweighted(sample), MetricRequest(("auc",)), EvaluationSettings(**settings))
+    weighting, request = unweighted(sample.images), MetricRequest(("auc",))
+    return Problem(sample, weighting, request, EvaluationSettings(**settings))
 
 
 def covariance(influence_UM: Floats) -> Floats:

@@ -19,13 +19,14 @@ from scipy.special import stdtr
 from threadpoolctl import threadpool_limits
 
 from benchmarks.simulated import Drawn, SimulatedWorld, patient_draws, share_with_error
+from benchmarks.sizes import sized
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Replicated
 from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
 
-REPETITIONS = 250
-REPLICATES = 150
+REPETITIONS = sized(250, 2)
+REPLICATES = sized(150, 20)
 LENDERS = 4
 LEVEL = 0.05
 MOST = 0.085

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import ndtri
 
+from benchmarks.sizes import sized
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.data.duplicates.hamming import LIMIT, near_pairs
@@ -39,10 +40,10 @@ from fairfm_core.data.synthetic.phantom_world import PhantomWorld
 from fairfm_core.training.augmentation.augmentation import Augmenter, augmenter
 
 SIZE = 224
-MIMIC = 377_110
-COPIES = 1_000
-COMPARED = 50
-ROUNDS = 9
+MIMIC = sized(377_110, 2_000)
+COPIES = sized(1_000, 20)
+COMPARED = sized(50, 5)
+ROUNDS = sized(9, 1)
 BATCH = 256
 GOAL_SECONDS = 300.0
 GOAL_SHARE = 0.01

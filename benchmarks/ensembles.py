@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.cohorts import PREVALENCE, TEST, predictions
+from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.evaluation.ensembles.ensemble import COMBINATIONS
@@ -20,7 +21,7 @@ from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
 from fairfm_core.evaluation.ensembles.subset_search import SubsetSearch, search_subsets
 from fairfm_core.evaluation.predictions import Predictions
 
-MEMBERS = 10
+MEMBERS = sized(10, 3)
 PLAIN_SUBSETS = 4
 """Each costs the same seconds, so a few show the rate."""
 GOAL_SECONDS = 60.0

@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.simulated import SimulatedWorld, patient_draws, share_with_error
+from benchmarks.sizes import sized
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.extremes import (
     Extreme,
@@ -23,8 +24,8 @@ from fairfm_core.evaluation.disaggregated.extremes import (
     worst_extreme,
 )
 
-REPETITIONS = 200
-REPLICATES = 200
+REPETITIONS = sized(200, 2)
+REPLICATES = sized(200, 20)
 PATHOLOGIES = 5
 CONFIDENCE = 0.95
 LEAST = 0.92

@@ -23,6 +23,7 @@ import pandas as pd
 
 from benchmarks.cohorts import PREVALENCE, TEST, VAL, predictions
 from benchmarks.search_worlds import AUC_AND_GAP
+from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.preparation.prepare import prepare
@@ -44,10 +45,10 @@ from sweeps.search.journal import open_journal
 from sweeps.search.rounds import StudySearch
 from sweeps.search.space import Parameter, Space
 
-CONFIGURATIONS = 30
-EPOCHS = 12
-PATIENTS = 600
-REPEATS = 40
+CONFIGURATIONS = sized(30, 4)
+EPOCHS = sized(12, 5)
+PATIENTS = sized(600, 60)
+REPEATS = sized(40, 1)
 METRICS = [objective.metric for objective in AUC_AND_GAP]
 LADDERS = (
     SearchHalving(eta=2, rungs=(1, 4)),

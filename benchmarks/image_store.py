@@ -22,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from benchmarks.sizes import sized
 from fairfm_core.data.image_store.store import open_images
 from fairfm_core.data.preparation.filling import decoder, fill_store
 from fairfm_core.data.preparation.partial import partial_store
@@ -31,8 +32,12 @@ from fairfm_core.data.synthetic.phantom_world import PhantomWorld
 Result = TypeVar("Result")
 
 SIZE = 224
-ROUNDS = 5
-BATCH = 128
+ROUNDS = sized(5, 1)
+SMALL, LARGE = sized(600, 16), sized(80, 8)
+"""Images of each synthetic set."""
+REAL_IMAGES = sized(None, 16)
+"""Of the real ones; None for all."""
+BATCH = sized(128, 8)
 GOAL_DECODING = 2.5
 GOAL_READING = 40.0
 MEAN, DEVIATION = 0.5056, 0.252
@@ -52,11 +57,11 @@ def bench_image_store() -> bool:
 def _image_sets(folder: Path) -> dict[str, list[Path]]:
     """CheXpert's small release, a full-size one, and real images where there are some."""
     sets = {
-        "synthetic, 390 x 320": _synthetic(folder / "small", 600, (390, 320)),
-        "synthetic, 2000 x 2000": _synthetic(folder / "large", 80, (2000, 2000)),
+        "synthetic, 390 x 320": _synthetic(folder / "small", SMALL, (390, 320)),
+        "synthetic, 2000 x 2000": _synthetic(folder / "large", LARGE, (2000, 2000)),
     }
     if REAL.is_dir():
-        sets["real, 320 x 320"] = sorted(REAL.iterdir())
+        sets["real, 320 x 320"] = sorted(REAL.iterdir())[:REAL_IMAGES]
     return sets
 
 

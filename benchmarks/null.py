@@ -24,15 +24,16 @@ from threadpoolctl import threadpool_limits
 from benchmarks.null_tests import TRIED, LabelTable, PValues, permutation
 from benchmarks.null_worlds import FAIR, UNFAIR, NullWorld, scored_table
 from benchmarks.simulated import share_with_error
+from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.readers.chexpert import published_split, read_chexpert_table
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import Predictions
 
-REPETITIONS = 600
-REPETITIONS_OF_METRICS = 300
-REPETITIONS_OF_TESTS = 300
-REPETITIONS_OF_CHEXPERT = 150
+REPETITIONS = sized(600, 2)
+REPETITIONS_OF_METRICS = sized(300, 2)
+REPETITIONS_OF_TESTS = sized(300, 2)
+REPETITIONS_OF_CHEXPERT = sized(150, 2)
 LEVELS = (0.05, 0.01)
 BOUNDS = {0.05: 0.065, 0.01: 0.017}
 """Largest type I errors of a cell; three standard errors are added, for there are many cells."""

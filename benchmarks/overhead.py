@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.preparation.prepare import prepare
 from sweeps.execution.jobs import Job, make_jobs
@@ -23,8 +24,8 @@ from sweeps.planning.study import StudySpec
 from sweeps.preflight.resources import Cluster
 from sweeps.ray_session.session import ray_session
 
-TRIALS = 30
-PLAIN_TRIALS = 6
+TRIALS = sized(30, 2)
+PLAIN_TRIALS = sized(6, 1)
 """Each costs the same seconds, so fewer show as much."""
 GOAL_SECONDS = 0.5
 GOAL_RATIO = 5.0

@@ -12,8 +12,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks.commands import command_cost
+from benchmarks.sizes import sized
 
-SIZES = ((3, 3, 2, 1.5), (25, 20, 20, 4.0), (50, 50, 40, 40.0))
+SIZES = sized(((3, 3, 2, 1.5), (25, 20, 20, 4.0), (50, 50, 40, 40.0)), ((2, 2, 2, 1.5),))
 """Learning rates, weight decays, seeds, and the goal in seconds of processor time."""
 GOAL_BYTES = 1e9
 PREPARE = "data prepare phantom unfair --out phantom --size 32 --patients 2400"

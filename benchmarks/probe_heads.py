@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.cohorts import PREVALENCE, Array
+from benchmarks.sizes import sized
 from fairfm_core.config.adaptation import LinearProbe
 from fairfm_core.seeding import stream
 from fairfm_core.training.batches import batch_count, epoch_order, index_batches
@@ -36,7 +37,7 @@ TRAIN, VAL, WIDTH = 76_205, 12_673, 768
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 DECAYS = (0.0, 1e-3, 1e-2, 1e-1)
 EPOCHS, ALL_EPOCHS = 3, 90
-ROUNDS = 3
+ROUNDS = sized(3, 1)
 GOAL_RATIO = 4.0
 SIGNAL = 0.05
 """Weight of a feature in a label: AUCs of about 0.8 are within reach."""

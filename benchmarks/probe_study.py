@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.running import run_stage, run_together
@@ -24,7 +25,7 @@ from sweeps.planning.study import StudySpec
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 DECAYS = (0.0, 1e-3, 1e-2, 1e-1)
 TRIALS = len(RATES) * len(DECAYS)
-MEASURED = 3
+MEASURED = sized(3, 1)
 """Trials of the other side that are run; the rest costs the same."""
 GOAL_RATIO = 18.0
 

@@ -17,7 +17,7 @@ from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import hypervolume, non_dominated
 from fairfm_core.evaluation.selection.replicates import Replicated
-from fairfm_core.evaluation.selection.shrinkage import noise_variances, shrunk
+from fairfm_core.evaluation.selection.shrinkage import noise_variances, places, shrunk
 from fairfm_core.seeding import stream
 from sweeps.search.asked import Searched
 from sweeps.search.domains import Choice, Labelled, Range
@@ -201,8 +201,9 @@ def searched(
     assert trained <= runs
     choices = [each.choices for each in history.asked.values()]
     numbers = [simulated.numbers(told.evaluations) for told in history.told.values()]
+    place_NP = places(choices)
     expected = [
-        shrunk(column_N, noise_variances([of[objective.metric] for of in numbers]))
+        shrunk(column_N, noise_variances([of[objective.metric] for of in numbers]), place_NP)
         for objective, column_N in zip(world.objectives, np.array(means).T, strict=True)
     ]
     return Ending(choices, np.array(means), np.stack(expected, axis=1), trained)

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.comparisons import numbers_of
 from benchmarks.simulated import Drawn, SimulatedWorld, patient_draws, share_with_error
+from benchmarks.sizes import sized
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.estimates import estimates, with_training_spread
 from fairfm_core.evaluation.disaggregated.extremes import gap_extreme
@@ -27,8 +28,8 @@ from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.tables import Row
 
-REPETITIONS = 400
-REPLICATES = 150
+REPETITIONS = sized(400, 2)
+REPLICATES = sized(150, 20)
 CONFIDENCE, LEVEL = 0.95, 0.05
 LEAST, MOST = 0.92, 0.085
 """Smallest coverage and largest share of significant null comparisons in a cell: 0.93 and 0.065,

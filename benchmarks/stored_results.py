@@ -13,15 +13,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.sizes import sized
 from fairfm_core.artifacts import open_store
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.storage.checksums import StoredFile, checksum_of, file_checksum
 from fairfm_core.storage.markers import marker_content
 
 TABLES, TABLE_BYTES = 6, 30_000
-STAGES = 30
-TRIALS = 1000
-LARGE = 2**28
+STAGES = sized(30, 4)
+TRIALS = sized(1000, 10)
+LARGE = sized(2**28, 2**20)
 GOAL_PUBLISH, GOAL_GLANCE = 0.1, 2.0
 """Seconds a stage, of which a cheap trial has two; seconds a glance."""
 

@@ -30,6 +30,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cohorts import PREVALENCE, TEST, VAL, Split, predictions
+from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import METRIC_FAMILIES, EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate, read_evaluation, write_evaluation
 from fairfm_core.evaluation.predictions import read_predictions, write_predictions
@@ -38,9 +39,9 @@ from fairfm_core.evaluation.summary import validation_metrics
 Families = tuple[str, ...]
 
 TRIALS = 1000
-SAMPLE = "40"
+SAMPLE = sized("40", "2")
 """Trials that run unless FAIRFM_BENCH_TRIALS says otherwise."""
-MODELS = 8
+MODELS = sized(8, 1)
 WORKERS = 2
 GOAL_MINUTES = 10.0
 SPLITS = (VAL, TEST)

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ class ArtifactStore(FileStore):
         except Damaged as error:
             return Inspection(done=False, damage=error.reason)
         damage = artifact.damage(read=examine is every_byte)
-        return Inspection(done=damage is None, damage=damage)
+        return Inspection(damage is None, damage, artifact.marker if damage is None else None)
 
     def survey(self, kind: str) -> dict[str, Inspection]:
         """Every stage of a kind that has a marker, by fingerprint, sorted.
@@ -101,6 +101,13 @@ class ArtifactStore(FileStore):
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         seen = {name: inspected(folder / name, f"{kind}/{name}", if_touched) for name in names}
         return {name: each for name, each in seen.items() if each.done or each.damage}
+
+    def inspect_some(self, kind: str, fingerprints: Iterable[str]) -> dict[str, Inspection]:
+        """As `survey`, of the stages with these fingerprints alone."""
+        if not self.is_local:
+            seen = self.survey(kind)
+            return {f: seen.get(f, Inspection(done=False)) for f in fingerprints}
+        return {f: self.inspect(kind, f) for f in fingerprints}
 
     def artifact(self, kind: str, fingerprint: str) -> Artifact:
         """A finished stage, to read its files.

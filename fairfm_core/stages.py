@@ -164,6 +164,8 @@ def adapt_stages(
         "sampling": trial.data.sampling,
         "seed": trial.seed,
     }
+    if trial.data.fraction < 1:
+        config["fraction"] = trial.data.fraction
     if SAMPLINGS[trial.data.sampling].by_group:
         config["balance"] = trial.data.balance
     if "age" in _group_attributes(trial) and age_edges != AGE_EDGES:

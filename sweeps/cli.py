@@ -53,6 +53,7 @@ COMMANDS = {
         "sweeps.commands.results:results",
         "Check, repair and clean up a results folder; find a trial's files.",
     ),
+    "export": ("sweeps.commands.export:export", "Hand over predictions as one file."),
     "track": ("sweeps.commands.track:track", "Bring MLflow up to date with stored results."),
     "cluster": ("sweeps.commands.cluster:cluster", "Start, stop and follow a Ray cluster."),
     "ui": ("sweeps.commands.track:ui", "Serve the MLflow UI for a results folder."),

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
-from unittest.mock import patch
 
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.retries import stop_waiting, wait_again
@@ -135,6 +134,8 @@ def import_ray() -> None:
     Its handler writes the process's stack to stderr on SIGTERM and has an alarm abort the process
     three seconds later, which on a busy machine is before it has connected.
     """
+    from unittest.mock import patch  # loads asyncio, as Ray does
+
     with patch.dict(os.environ, {NO_HANDLER: "1"}):  # not for the processes that Ray starts
         importlib.import_module("ray")
 

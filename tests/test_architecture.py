@@ -33,7 +33,7 @@ ORDER = {
         artifacts
         stages
         running snapshot
-        data.groups data.cohort_checks data.attribute_values
+        data.groups data.cohort_checks data.attribute_values data.frame_content
         data.cohort data.splits data.manifest
         data.balancing
         data.image_store
@@ -85,7 +85,7 @@ ORDER = {
         commands
     """,
     "sweeps": """
-        interrupts processes
+        interrupts processes code_version
         cli
         __main__
         search

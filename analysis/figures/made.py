@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -36,16 +37,17 @@ class MadeFigure:
     notes: tuple[str, ...]
     """One sentence for each thing to know; the first two are also below the figure."""
 
-    def files(self, name: str) -> dict[str, bytes]:
-        """The csv behind it, and the figure in every format."""
+    def files(self, name: str, mark: str = "") -> dict[str, bytes]:
+        """The csv behind it, and the figure in every format; `mark` is written into its corner."""
         csv = self.data.to_csv(index=False, lineterminator="\n").encode()
         return {f"{name}.csv": csv} | {
-            f"{name}.{form}": figure_bytes(self._settled, form) for form in FORMS
+            f"{name}.{form}": figure_bytes(partial(self._settled, mark), form) for form in FORMS
         }
 
-    def _settled(self) -> Figure:
+    def _settled(self, mark: str) -> Figure:
         """The figure with its layout made twice: turned labels have their size after the first."""
         figure = self.draw()
+        figure.text(0.992, 0.985, mark, fontsize=10, ha="right", va="top", color="0.45")
         figure.draw_without_rendering()
         return figure
 

@@ -9,6 +9,7 @@ from analysis.figures.made import FigureOptions, MadeFigure
 from analysis.figures.registry import FIGURES
 from analysis.paper.answers import PaperRequest
 from analysis.paper.outputs import chosen_items, open_answers, written
+from analysis.paper.reading import DEMO_MARK, is_demo
 from analysis.wording import wrapped
 from fairfm_core.config.named_records import imported
 from fairfm_core.errors import BadInput
@@ -27,6 +28,7 @@ def write_figures(
     Raises BadInput for a folder without studies, and where the files cannot be written.
     """
     answers = open_answers(location, request)
+    mark = DEMO_MARK if is_demo(answers) else ""
     for name in chosen_items(only, FIGURES, "figure"):
         try:
             made: MadeFigure = imported(FIGURES[name].work)(answers, options)
@@ -36,7 +38,7 @@ def write_figures(
             yield f"{name}: {error}"
             continue
         yield "\n".join([f"{name}: {FIGURES[name].title}", *_lines(made.notes)])
-        for file, content in made.files(name).items():
+        for file, content in made.files(name, mark).items():
             yield f"wrote {written(Path(out), file, content)}"
 
 

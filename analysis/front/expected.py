@@ -8,7 +8,12 @@ import numpy as np
 
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import Configuration
-from fairfm_core.evaluation.selection.shrinkage import FEWEST, noise_variances, shrunk
+from fairfm_core.evaluation.selection.shrinkage import (
+    FEWEST,
+    noise_variances,
+    places,
+    shrunk,
+)
 
 SPLIT = "val"
 ByGroup = Mapping[str, Mapping[str, float]]
@@ -18,15 +23,15 @@ ByGroup = Mapping[str, Mapping[str, float]]
 def expected_values(
     configurations: Iterable[Configuration], numbers: StudyNumbers, names: Sequence[str]
 ) -> ByGroup:
-    """Validation values of the configurations of each search, pulled towards their average.
+    """Validation values of each search's configurations, pulled towards what similar ones show.
 
     Empty for cells of the matrix, and for searches with few values.
     """
     found: dict[str, dict[str, float]] = {}
-    for groups in _searches(configurations).values():
+    for chosen in _searches(configurations).values():
         for name in names:
             key = (numbers.protocol, SPLIT, name)
-            held = {g: of[key] for g in groups if key in (of := numbers.by_group.get(g, {}))}
+            held = {g: of[key] for g in chosen if key in (of := numbers.by_group.get(g, {}))}
             held = {
                 group: number
                 for group, number in held.items()
@@ -35,17 +40,24 @@ def expected_values(
             if len(held) < FEWEST:
                 continue
             mean_N = np.array([number.value_S.mean() for number in held.values()])
-            pulled_N = shrunk(mean_N, noise_variances(list(held.values())))
+            place_NP = places([chosen[group] for group in held])
+            pulled_N = shrunk(mean_N, noise_variances(list(held.values())), place_NP)
             for group, value in zip(held, pulled_N.tolist(), strict=True):
                 found.setdefault(group, {})[name] = value
     return found
 
 
-def _searches(configurations: Iterable[Configuration]) -> dict[str, list[str]]:
-    """The groups of the configurations of each search, by its cell."""
-    searches: dict[str, list[str]] = {}
+def _searches(
+    configurations: Iterable[Configuration],
+) -> dict[str, dict[str, Mapping[str, float | str]]]:
+    """What each search has chosen for its configurations, by their group, by its cell.
+
+    In a search over all cells, the cell is a parameter.
+    """
+    searches: dict[str, dict[str, Mapping[str, float | str]]] = {}
     for each in configurations:
         search = each.trials[0].search
         if search is not None:
-            searches.setdefault(search.cell, []).append(each.group)
+            chosen = {**each.axes, **search.parameters}
+            searches.setdefault(search.cell, {})[each.group] = chosen
     return searches

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figure_files import WIDTH, figure_bytes, plain_text
-from analysis.front.panels import Limits, Panel, Point
+from analysis.front.palette import Style
+from analysis.front.panels import MOST_DETAILED, Limits, Panel, Point
 from analysis.results.numbers import POINTS
 
 PANEL_HEIGHT = 2.9
@@ -49,8 +50,10 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         _draw_noise(axes, panel.noise)
     if panel.fairness_constant is not None:
         _draw_fairness_axis(axes, POINTS * panel.fairness_constant)
-    for point in panel.points:
+    for point in panel.detailed:
         _draw_point(axes, point)
+    if panel.crowd:
+        _draw_crowd(axes, panel.crowd)
     if panel.left_out:
         note = f"undefined on test: {_some(panel.left_out)}"
         axes.text(0, 0.01, note, size=6, color="0.4", transform=axes.transAxes)
@@ -93,6 +96,22 @@ def _draw_point(axes: Axes, point: Point) -> None:
         )
 
 
+def _draw_crowd(axes: Axes, points: Sequence[Point]) -> None:
+    """Points without their intervals, those of one style together."""
+    alike: dict[Style, list[Point]] = {}
+    for point in points:
+        alike.setdefault(point.style, []).append(point)
+    for same in alike.values():
+        x_N, y_N = ([POINTS * value for value in axis] for axis in _coordinates(same))
+        axes.plot(x_N, y_N, zorder=2, **_marker(same[0]) | {"markersize": 3})
+    note = f"{len(points):,} more without intervals"
+    axes.text(1, 0.01, note, size=6, color="0.4", ha="right", transform=axes.transAxes)
+
+
+def _coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [point.x for point in points], [point.y for point in points]
+
+
 def _marker(point: Point) -> dict[str, Any]:
     colour = point.style.colour
     face = colour if point.number else "none"
@@ -115,7 +134,7 @@ def _listed(panels: Sequence[Panel]) -> list[Point]:
             points.setdefault(point.label, point)
     ordered = sorted(points.values(), key=lambda point: point.number or len(points) + 1)
     members = sum(point.number is not None for point in ordered)
-    return ordered[: max(members, MOST_LISTED)]
+    return ordered[: min(max(members, MOST_LISTED), MOST_DETAILED)]
 
 
 def _handle(point: Point) -> Line2D:

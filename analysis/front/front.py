@@ -58,8 +58,12 @@ class Front:
     validation, by name, by group."""
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """What a search chose for its configurations: text by parameter, by group."""
-    stopped: Mapping[int, int] = field(default_factory=dict)
-    """How many trials a search has stopped, by the epoch after which it has; they have no row."""
+    stopped: Mapping[str, int] = field(default_factory=dict)
+    """How many trials a search has stopped, by where it has; they have no row."""
+
+    def first(self, configurations: int) -> Front:
+        """The front with no more than so many rows: its members first, then by validation AUC."""
+        return replace(self, table=self.table.head(configurations))
 
     @property
     def members(self) -> list[Row]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from analysis.front.choices import choices
 from analysis.front.panels import figure_title, front_panels
 from analysis.front.study_analysis import analyse_study
-from analysis.front.text import choices_text, front_json, front_text
+from analysis.front.text import MOST_MEMBERS, choices_text, front_json, front_text
 
 
 def front_output(
@@ -29,7 +29,7 @@ def front_output(
             front_text(front, settings),
             choices_text(chosen),
             *(f"note: {line}" for line in analysis.results.shared_pretrainings),
-            *(f"left out: {trial}: {why}" for trial, why in analysis.results.left_out.items()),
+            *_left_out(analysis.results.left_out),
         ]
     )
     yield f"wrote {analysis.write(front.table.to_csv(index=False).encode(), 'front.csv', out)}"
@@ -38,6 +38,13 @@ def front_output(
     for form in ("pdf", "svg") if panels else ():
         content = front_figure_bytes(panels, title, form)
         yield f"wrote {analysis.write(content, f'front.{form}', out)}"
+
+
+def _left_out(reasons: Mapping[str, str]) -> list[str]:
+    """A line for each damaged trial; of many, for the first of them."""
+    lines = [f"left out: {trial}: {why}" for trial, why in reasons.items()]
+    rest = len(lines) - MOST_MEMBERS
+    return lines[:MOST_MEMBERS] + ([f"left out: {rest:,} more (all: --json)"] if rest > 0 else [])
 
 
 def write_front(location: str, study: str | None = None) -> str:

@@ -32,6 +32,8 @@ from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.tables import Row
 
 Limits = tuple[float, float]
+MOST_DETAILED = 100
+"""Configurations that a figure or a page shows with everything; of more, these come first."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,16 @@ class Panel:
     """C of the fairness score FS = C - gap of the configurations shown; for AUC gaps only."""
     left_out: tuple[str, ...]
     """Configurations without a defined test value here."""
+
+    @property
+    def detailed(self) -> tuple[Point, ...]:
+        """The points that are drawn with their intervals: front members first, then by AUC."""
+        return self.points[:MOST_DETAILED]
+
+    @property
+    def crowd(self) -> tuple[Point, ...]:
+        """The other points, where there are many."""
+        return self.points[MOST_DETAILED:]
 
 
 def front_panels(front: Front, attributes: Sequence[str]) -> tuple[Panel, ...]:

@@ -44,7 +44,7 @@ def analyse_study(location: str, study: str | None = None) -> StudyAnalysis:
         why = "".join(f" ({trial.name}: {trial.failure})" for trial in first)
         raise BadInput(f"study {results.study!r} in {location} has no finished trial{why}")
     _check_evaluated(results, evaluations)
-    numbers = study_numbers(results)
+    numbers = study_numbers(results, results.number_table.names)
     return StudyAnalysis(results, evaluations, numbers, study_front(results, evaluations, numbers))
 
 

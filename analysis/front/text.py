@@ -30,6 +30,8 @@ from fairfm_core.evaluation.tables import Row
 
 MOST_LISTED = 10
 """Configurations beyond a constraint that are listed one by one."""
+MOST_MEMBERS = 60
+"""Members of the front, and configurations without a value, that are listed one by one."""
 ORIGINS = "Rules pareto and dto are MEDFAIR's; minimax_pareto is fairfm's."
 
 
@@ -37,9 +39,12 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     """The front's members with test values, the configurations kept out, and how to read both."""
     names = list(dict.fromkeys(["auc", *front.names]))
     head = ["#", "configuration", "seeds", *(title_of(name) for name in names), "P(front)"]
-    rows = [_line(place, row, names) for place, row in enumerate(front.members, start=1)]
-    lines = [f"front: {len(rows)} of {counted(len(front.table), 'configuration')}"]
+    members = front.members
+    rows = [_line(n, row, names) for n, row in enumerate(members[:MOST_MEMBERS], start=1)]
+    lines = [f"front: {len(members)} of {counted(len(front.table), 'configuration')}"]
     lines += [aligned([head, *rows])] if rows else []
+    if len(members) > MOST_MEMBERS:
+        lines.append(f"... {len(members) - MOST_MEMBERS:,} more members (all: front.csv, --json)")
     lines += parameters_text(front)
     lines += apparent_text(front)
     lines += _kept_out(front)
@@ -48,16 +53,18 @@ def front_text(front: Front, settings: EvaluationSettings) -> str:
     return "\n".join([*lines, *reading])
 
 
-def stopped_text(stopped: Mapping[int, int]) -> str:
+def stopped_text(stopped: Mapping[str, int]) -> str:
     """`4 trials after epoch 2, 1 trial after epoch 6`."""
-    return ", ".join(f"{counted(n, 'trial')} after epoch {epoch}" for epoch, n in stopped.items())
+    return ", ".join(f"{counted(n, 'trial')} {place}" for place, n in stopped.items())
 
 
 def _kept_out(front: Front) -> list[str]:
     """The configurations without a place; of many beyond a constraint, their number."""
     beyond = [row for row in front.kept_out if row["group"] in front.infeasible]
     others = [row for row in front.kept_out if row["group"] not in front.infeasible]
-    lines = [f"kept out: {row['label']}: {row['reason']}" for row in others]
+    lines = [f"kept out: {row['label']}: {row['reason']}" for row in others[:MOST_MEMBERS]]
+    if len(others) > MOST_MEMBERS:
+        lines.append(f"kept out: {len(others) - MOST_MEMBERS:,} more (all: front.csv, --json)")
     lines += [f"kept out: {row['label']}: {row['reason']}" for row in beyond[:MOST_LISTED]]
     rest = len(beyond) - MOST_LISTED
     return lines + ([f"kept out: {rest} more beyond a constraint"] if rest > 0 else [])
@@ -66,7 +73,7 @@ def _kept_out(front: Front) -> list[str]:
 def parameters_text(front: Front) -> list[str]:
     """What a search chose for the members of the front."""
     lines = []
-    for row in front.members:
+    for row in front.members[:MOST_MEMBERS]:
         if chosen := front.parameters.get(row["group"]):
             pairs = ", ".join(f"{name} {choice}" for name, choice in chosen.items())
             lines.append(f"  {row['label']}: {pairs}")
@@ -79,7 +86,7 @@ def apparent_text(front: Front) -> list[str]:
     if front.apparent is None and not front.expected:
         return []
     names = list(dict.fromkeys(["auc", *front.names]))
-    lines = [_confirmed(front, row, names) for row in front.members]
+    lines = [_confirmed(front, row, names) for row in front.members[:MOST_MEMBERS]]
     first = "" if front.apparent is None else f"{front.apparent.hypervolume:.4g} → "
     volume = f"{first}{front.hypervolume:.4g}"
     if front.expected_hypervolume is not None:

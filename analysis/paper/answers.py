@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import pyarrow.compute as pc
+
 from analysis.paper.facts import FULL_SCHEDULE, ModelFacts, facts_of
 from analysis.paper.items import SIX, WantedEnsemble, WantedModel, fine_tuned
 from analysis.results.pooled import pooled_evaluations
@@ -236,11 +238,9 @@ class PaperAnswers:
 def under(evaluation: Evaluation, protocol: str) -> Evaluation:
     """The evaluation with the rows of one protocol, which is then its first."""
     names = ("metrics", "gaps", "weights", "differences")
-    kept = {name: getattr(evaluation, name) for name in names}
-    return replace(
-        evaluation,
-        **{name: table[table["protocol"] == protocol] for name, table in kept.items()},
-    )
+    kept = {name: evaluation.tables[name] for name in names}
+    rows = {n: table.filter(pc.equal(table["protocol"], protocol)) for n, table in kept.items()}
+    return Evaluation({**evaluation.tables, **rows})
 
 
 def _ensembles(members: Sequence[_Found]) -> list[Predictions]:

@@ -13,6 +13,7 @@ from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Row
 
 PHANTOM = "phantom"
+DEMO_MARK = "demo data"
 DEMO = "demo data: phantom radiographs, made by a program; they show how, and nothing about people"
 PATHOLOGIES = 14
 """Labels of the paper."""

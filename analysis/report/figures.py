@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ class Chart:
     upper: Scale | None = None
     """The fairness score's scale, drawn above."""
     upper_label: str = ""
+    dots: tuple[tuple[float, float], ...] = ()
+    """Places of further configurations, without their intervals."""
 
 
 def front_chart(panel: Panel) -> Chart:
@@ -50,9 +52,10 @@ def front_chart(panel: Panel) -> Chart:
     heights = [POINTS * value for point in panel.points for value in point.y_interval]
     x = scale_over([*spans, *noise], 52, width - 12, zero=panel.noise is not None)
     y = scale_over(heights, height - 44, 12 if constant is None else 46)
-    marks = tuple(_front_mark(point, x, y) for point in reversed(panel.points))
+    marks = tuple(_front_mark(point, x, y) for point in reversed(panel.detailed))
+    dots = tuple((x(POINTS * point.x), y(POINTS * point.y)) for point in panel.crowd)
     band = (x(noise[0]), x(noise[1])) if noise else None
-    chart = Chart(panel.x_label, width, height, x, y, marks, band)
+    chart = Chart(panel.x_label, width, height, x, y, marks, band, dots=dots)
     return chart if constant is None else _with_fairness(chart, POINTS * constant)
 
 
@@ -117,12 +120,17 @@ def _null_mark(
     }
 
 
-def training_charts(results: StudyResults, look: Mapping[str, Style]) -> list[Chart]:
-    """Validation AUC by epoch: a small chart per configuration, a line per seed, equal scales."""
+def training_charts(
+    results: StudyResults, look: Mapping[str, Style], shown: Collection[str]
+) -> list[Chart]:
+    """Validation AUC by epoch: a small chart per configuration, a line per seed, equal scales.
+
+    `shown` are the labels of the configurations that have one.
+    """
     runs = {
         each.label: [(trial.seeds, results.history(trial)) for trial in each.finished]
         for each in results.configurations
-        if each.finished
+        if each.finished and each.label in shown
     }
     curves = {label: [_curve(*seed) for seed in seeds] for label, seeds in runs.items()}
     aucs = [auc for lines in curves.values() for curve in lines for _, auc in curve["points"]]

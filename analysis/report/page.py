@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analysis.front.choices import choices
 from analysis.front.front import Front
 from analysis.front.palette import styles
-from analysis.front.panels import figure_title, front_panels
+from analysis.front.panels import MOST_DETAILED, figure_title, front_panels
 from analysis.front.study_analysis import analyse_study
 from analysis.front.text import apparent_text, parameters_text
 from analysis.report.axis_effects import axis_effects
@@ -158,6 +158,8 @@ def _sections(
 ) -> dict[str, Any]:
     attributes = results.settings.attributes
     look = styles(front.rows, front.axes)
+    few = front.first(MOST_DETAILED)
+    shown = {row["label"] for row in few.rows}
     names = front_names(front, attributes)
     columns = group_columns(evaluations)
     auc_gaps = [f"gap_{attribute}" for attribute in attributes]
@@ -166,19 +168,20 @@ def _sections(
         "warnings": warnings_found(results, evaluations, front),
         "panels": [(panel, front_chart(panel)) for panel in front_panels(front, attributes)],
         "names": names,
-        "front_lines": front_lines(front, names, look),
+        "shortened": len(few.table) < len(front.table),
+        "front_lines": front_lines(few, names, look),
         "parameters": parameters_text(front),
         "apparent": apparent_text(front),
         "choice_lines": choice_lines(choices(front, evaluations), look),
         "other_gaps": len(gaps) > len(auc_gaps),
-        "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(front, gap, look))],
-        "gap_lines": gap_lines(front, evaluations, look),
+        "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(few, gap, look))],
+        "gap_lines": gap_lines(few, evaluations, look),
         "columns": columns,
         "attributes": list(dict.fromkeys(attribute for attribute, _ in columns)),
-        "group_lines": group_lines(front, evaluations, columns, look),
+        "group_lines": group_lines(few, evaluations, columns, look),
         "effects": axis_effects(front, list(dict.fromkeys(["auc", *front.names, *gaps]))),
-        "curves": training_charts(results, look),
-        "download": _data_uri(front.table.to_csv(index=False).encode(), "text/csv"),
+        "curves": training_charts(results, look, shown),
+        "download": _data_uri(few.table.to_csv(index=False).encode(), "text/csv"),
     }
 
 
@@ -187,7 +190,7 @@ def report_facts(results: StudyResults) -> dict[str, str]:
     record, trials = results.record, results.trials
     stopped = sum(results.stopped.values())
     failed = sum(trial.failure is not None for trial in trials)
-    done = sum(trial.done and trial.stopped_after is None for trial in trials)
+    done = sum(trial.done and trial.stopped is None for trial in trials)
     more = f", {stopped} stopped by the search" if stopped else ""
     seeds = {trial.seed for trial in trials}
     before = {trial.pretraining_seed for trial in trials} - {None}

@@ -14,6 +14,8 @@ from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.evaluation.tables import Evaluation
 
 FEWEST_REPLICATES = 100
+MOST_LISTED = 100
+"""Sentences of one kind, and configurations in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,14 @@ def warnings_found(
         "Front members whose gap lies within its null": _noise(front),
         "Limits of the numbers": _limits(results) + _weighed(results, evaluations),
     }
-    return [WarningKind(title, tuple(sentences)) for title, sentences in kinds.items() if sentences]
+    return [WarningKind(title, _few(sentences)) for title, sentences in kinds.items() if sentences]
+
+
+def _few(sentences: Sequence[str]) -> tuple[str, ...]:
+    """The sentences, or the first of many with the number of the rest."""
+    rest = len(sentences) - MOST_LISTED
+    more = [f"{rest:,} more of this kind."] if rest > 0 else []
+    return (*sentences[:MOST_LISTED], *more)
 
 
 def _unequal(results: StudyResults) -> list[str]:
@@ -98,7 +107,12 @@ def _cells(
             for row in undefined_cells(evaluations[each.group], split):
                 where = f"{row['pathology']}, {row['attribute']} {row['group']}, {split}"
                 cells.setdefault(f"{where}: {row['reason']}", []).append(each.label)
-    return [f"{cell} ({listed(labels)})." for cell, labels in cells.items()]
+    return [f"{cell} ({_named(labels)})." for cell, labels in cells.items()]
+
+
+def _named(labels: Sequence[str]) -> str:
+    rest = len(labels) - MOST_LISTED
+    return listed([*labels[:MOST_LISTED], *([f"{rest:,} more"] if rest > 0 else [])])
 
 
 def _noise(front: Front) -> list[str]:
@@ -137,8 +151,10 @@ def _limits(results: StudyResults) -> list[str]:
 def _weighed(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> list[str]:
     """Under a protocol that weights images, the smallest effective sample of a group on test."""
     protocol = results.settings.protocols[0]
+    if protocol == "full":
+        return []
     rows = [row for each in evaluations.values() if (row := thinnest(each, "test"))]
-    if protocol == "full" or not rows:
+    if not rows:
         return []
     row = min(rows, key=lambda row: row["ess"])
     return [

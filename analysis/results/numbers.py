@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.tables import Evaluation
 
@@ -21,8 +19,8 @@ def group_numbers(evaluation: Evaluation, split: str) -> dict[tuple[str, str], N
     """Mean AUC over pathologies of each group, by (attribute, group)."""
     return {
         (row["attribute"], row["group"]): row
-        for row in _rows(evaluation, evaluation.metrics, split)
-        if row["pathology"] == "mean" and row["metric"] == "auc" and row["attribute"] != "overall"
+        for row in evaluation.rows("metrics", split, pathology=["mean"], metric=["auc"])
+        if row["attribute"] != "overall"
     }
 
 
@@ -30,14 +28,14 @@ def undefined_cells(evaluation: Evaluation, split: str) -> list[Number]:
     """The pathology x group cells of `split` without an AUC, each with its reason."""
     return [
         row
-        for row in _rows(evaluation, evaluation.metrics, split)
-        if row["metric"] == "auc" and row["pathology"] != "mean" and row["value"] is None
+        for row in evaluation.rows("metrics", split, value=None, metric=["auc"])
+        if row["pathology"] != "mean"
     ]
 
 
 def thinnest(evaluation: Evaluation, split: str) -> Number | None:
     """The group with the smallest effective sample of `split`; None if no weights are stored."""
-    rows = [row for row in _rows(evaluation, evaluation.weights, split) if row["ess"] is not None]
+    rows = [row for row in evaluation.rows("weights", split) if row["ess"] is not None]
     return min(rows, key=lambda row: row["ess"], default=None)
 
 
@@ -49,11 +47,3 @@ def is_gap(name: str) -> bool:
 def is_extreme(name: str) -> bool:
     """Whether a number is a maximum or a minimum over groups: a gap or the worst group."""
     return number_named(name).kind != "overall"
-
-
-def _rows(evaluation: Evaluation, frame: pd.DataFrame, split: str) -> list[Number]:
-    rows = frame[(frame["protocol"] == evaluation.protocol) & (frame["split"] == split)]
-    return [
-        {str(key): None if pd.isna(value) else value for key, value in row.items()}
-        for row in rows.to_dict("records")
-    ]

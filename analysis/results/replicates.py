@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
-from analysis.results.results import StudyResults
+from analysis.results.number_table import HELD
+from analysis.results.results import Configuration, StudyResults, TrialResult
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
 from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
-from fairfm_core.evaluation.tables import Row
+from fairfm_core.evaluation.stage import stored_evaluation
+from fairfm_core.evaluation.tables import Evaluation, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,24 +45,70 @@ class StudyNumbers:
         return lent_spread(number for number in numbers if number.pairing == pairing)
 
 
-def study_numbers(results: StudyResults) -> StudyNumbers:
+def study_numbers(results: StudyResults, names: Sequence[str] | None = None) -> StudyNumbers:
     """Read the replicates of every finished trial; results of an older version have none.
 
-    Raises Damaged for an evaluation that cannot be read.
+    `names` are the numbers that will be asked for; others are read when they are. None means that
+    all will be. Raises Damaged for an evaluation that cannot be read.
     """
     settings = results.settings
+    finished = [each for each in results.configurations if each.finished]
     try:
-        by_group = {
-            configuration.group: replicated(
-                [results.replicates(each) for each in configuration.finished],
-                configuration.label,
-                configuration.training_runs,
-            )
-            for configuration in results.configurations
-            if configuration.finished
-        }
+        by_group = {each.group: _of_configuration(results, each, names) for each in finished}
     except Damaged:
         raise
     except BadInput as error:
         return StudyNumbers(reason=str(error))
+    results.number_table.save()
     return StudyNumbers(by_group, settings.protocols[0], settings.confidence)
+
+
+def _of_configuration(
+    results: StudyResults, configuration: Configuration, names: Sequence[str] | None
+) -> Mapping[Key, Replicated]:
+    def read(
+        read_trial: Callable[[TrialResult], Evaluation], names: Sequence[str] | None
+    ) -> Mapping[Key, Replicated]:
+        seeds = [read_trial(each) for each in configuration.finished]
+        return replicated(seeds, configuration.label, configuration.training_runs, names)
+
+    read_all = partial(read, results.replicates, None)
+    if names is None or not set(names).issubset(results.number_table.names):
+        return read_all()
+    return _Numbers(names, read(partial(_held, results), names), read_all)
+
+
+def _held(results: StudyResults, trial: TrialResult) -> Evaluation:
+    """A trial's evaluation with what the number table holds of it."""
+    source, table = results.source("evaluate", trial.evaluate), results.number_table
+    held = table.find(source)
+    if held is None:
+        held = table.add(source, stored_evaluation(results.store, "evaluate", trial.evaluate, HELD))
+    return Evaluation(held)
+
+
+class _Numbers(Mapping[Key, Replicated]):
+    """The numbers of a configuration: those that will be asked for, others when they are."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        numbers: Mapping[Key, Replicated],
+        read_all: Callable[[], Mapping[Key, Replicated]],
+    ) -> None:
+        self._names = frozenset(names)
+        self._numbers = numbers
+        self._read_all = read_all
+
+    @cached_property
+    def _all(self) -> Mapping[Key, Replicated]:
+        return self._read_all()
+
+    def __getitem__(self, key: Key) -> Replicated:
+        return (self._numbers if key[2] in self._names else self._all)[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)

@@ -7,15 +7,17 @@ artifacts are damaged is left out, as one that has failed, with the reason.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
 
+from analysis.results.number_table import EvaluationSource, NumberTable, held_names
 from analysis.results.study_record import (
     AGAIN,
     RECORD,
@@ -32,7 +34,6 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.evaluate import join_splits
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.objectives import Objective
@@ -41,6 +42,7 @@ from fairfm_core.evaluation.tables import Evaluation
 from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.storage.inspection import once_per_machine
 from fairfm_core.storage.layout import check_schema
+from fairfm_core.storage.markers import Marker
 
 NEEDED = ("adapt", "evaluate")
 """Stages whose artifacts an analysis reads."""
@@ -78,9 +80,9 @@ class TrialResult:
     """What a search chose for it; None for a cell of the matrix."""
 
     @property
-    def stopped_after(self) -> int | None:
-        """The epoch after which its search has paused the training, and has asked for no more."""
-        return None if self.search is None else self.search.until
+    def stopped(self) -> str | None:
+        """Where its search has stopped the training, in words; None where it has not."""
+        return None if self.search is None else self.search.stopped
 
     @property
     def seeds(self) -> str:
@@ -142,6 +144,8 @@ class StudyResults:
     record: dict[str, Any]
     """The whole record: claim, resolved specification, data, code version."""
     trials: tuple[TrialResult, ...]
+    markers: dict[str, Marker] = field(default_factory=dict)
+    """Markers that were read before, by the stage's fingerprint."""
 
     @property
     def study(self) -> str:
@@ -164,7 +168,7 @@ class StudyResults:
         that a search has stopped."""
         groups: dict[str, list[TrialResult]] = {}
         for trial in self.trials:
-            if trial.stopped_after is None:
+            if trial.stopped is None:
                 groups.setdefault(trial.group, []).append(trial)
         levels = self.stored.both_levels
         return tuple(_configuration(group, trials, levels) for group, trials in groups.items())
@@ -187,16 +191,19 @@ class StudyResults:
     @property
     def unfinished(self) -> tuple[TrialResult, ...]:
         """Trials without an evaluation, failed or unfinished, that no search has stopped."""
-        return tuple(t for t in self.trials if not t.done and t.stopped_after is None)
+        return tuple(t for t in self.trials if not t.done and t.stopped is None)
 
     @property
-    def stopped(self) -> dict[int, int]:
-        """How many trials a search has stopped, by the epoch after which it has."""
-        epochs = sorted(t.stopped_after for t in self.trials if t.stopped_after is not None)
-        return {epoch: epochs.count(epoch) for epoch in dict.fromkeys(epochs)}
+    def stopped(self) -> dict[str, int]:
+        """How many trials a search has stopped, by where it has, the earliest first."""
+        searches = [trial.search for trial in self.trials if trial.search is not None]
+        rungs = sorted((each.until, each.stopped) for each in searches if each.until is not None)
+        return dict(Counter(text for _, text in rungs if text is not None))
 
     def predictions(self, trial: TrialResult) -> Predictions:
         """The trial's predictions of validation and test, in one table."""
+        from fairfm_core.evaluation.evaluate import join_splits  # loads numba
+
         return join_splits(stored_predictions(self.store, trial.adapt))
 
     def evaluation(self, kind: str, fingerprint: str) -> Evaluation:
@@ -207,6 +214,20 @@ class StudyResults:
         """The trial's evaluation with the tables alone that hold numbers in every draw."""
         return stored_evaluation(self.store, "evaluate", trial.evaluate, ("gaps", "replicates"))
 
+    @cached_property
+    def number_table(self) -> NumberTable:
+        """The rows of evaluations that are held beside the study."""
+        return NumberTable(self.store, self.study, held_names(self.objectives))
+
+    def marker(self, kind: str, fingerprint: str) -> Marker:
+        """The marker of a finished stage."""
+        known = self.markers.get(fingerprint)
+        return known or self.store.artifact(kind, fingerprint).marker
+
+    def source(self, kind: str, fingerprint: str) -> EvaluationSource:
+        """A finished evaluation as the number table knows it."""
+        return EvaluationSource(fingerprint, self.marker(kind, fingerprint).identity)
+
     def history(self, trial: TrialResult) -> dict[str, Any]:
         """The trial's training: `history`, one row per epoch, and `best_epoch`; may be empty."""
         stage = self.store.artifact("adapt", trial.adapt)
@@ -214,7 +235,7 @@ class StudyResults:
 
     def trained_on(self, trial: TrialResult) -> dict[str, str]:
         """Kind of `device`, `precision` and kind of `host`; nothing for older results."""
-        hardware = self.store.done_record("adapt", trial.adapt).get("hardware") or {}
+        hardware = self.marker("adapt", trial.adapt).record.get("hardware") or {}
         return {name: str(hardware[name]) for name in HARDWARE if name in hardware}
 
     @property
@@ -225,7 +246,7 @@ class StudyResults:
     def finished_at(self) -> float | None:
         """When the last trial was done, in seconds since 1970 (UTC)."""
         done = [trial.evaluate for trial in self.trials if trial.done]
-        times = [float(self.store.done_record("evaluate", each)["finished"]) for each in done]
+        times = [float(self.marker("evaluate", each).record["finished"]) for each in done]
         return max(times, default=None)
 
 
@@ -239,9 +260,10 @@ def open_results(location: str, study: str | None = None) -> StudyResults:
     check_schema(store)
     stored, record = read_study_record(store, _chosen(store, study))
     snapshot = take_snapshot(store)
+    markers: dict[str, Marker] = {}
     with ThreadPoolExecutor(usable_cores()) as threads:
-        trials = tuple(threads.map(lambda trial: _trial(snapshot, trial), stored.trials))
-    return StudyResults(store, stored, record, trials)
+        trials = tuple(threads.map(lambda trial: _trial(snapshot, trial, markers), stored.trials))
+    return StudyResults(store, stored, record, trials, markers)
 
 
 def known_studies(store: ArtifactStore) -> tuple[str, ...]:
@@ -276,8 +298,9 @@ def _chosen(store: ArtifactStore, study: str | None) -> str:
     return known[0]
 
 
-def _trial(snapshot: Snapshot, trial: StoredTrial) -> TrialResult:
-    damage = _damage(snapshot, trial)
+def _trial(snapshot: Snapshot, trial: StoredTrial, markers: dict[str, Marker]) -> TrialResult:
+    """One trial; the markers of its stages are added to `markers`."""
+    damage = _damage(snapshot, trial, markers)
     done = damage is None and {trial.adapt, trial.evaluate} <= snapshot.done
     data = trial.config.get("data")
     labels = data.get("labels", "u_zeros") if isinstance(data, dict) else "u_zeros"
@@ -300,22 +323,27 @@ def _trial(snapshot: Snapshot, trial: StoredTrial) -> TrialResult:
     )
 
 
-def _damage(snapshot: Snapshot, trial: StoredTrial) -> str | None:
+def _damage(snapshot: Snapshot, trial: StoredTrial, markers: dict[str, Marker]) -> str | None:
     """What is wrong with the trial's predictions or evaluation, which are read in full."""
     for kind, fingerprint in ((kind, trial.stages[kind]) for kind in NEEDED):
         reason = snapshot.damaged.get(fingerprint)
         if reason is None and fingerprint in snapshot.done and snapshot.store.is_local:
-            reason = snapshot.store.inspect(kind, fingerprint, once_per_machine).damage
+            seen = snapshot.store.inspect(kind, fingerprint, once_per_machine)
+            reason = seen.damage
+            if seen.marker is not None:
+                markers[fingerprint] = seen.marker
         if reason is not None:
             return f"{kind}/{fingerprint} is damaged ({reason})"
-    return _mismatch(snapshot, trial)
+    return _mismatch(snapshot, trial, markers)
 
 
-def _mismatch(snapshot: Snapshot, trial: StoredTrial) -> str | None:
+def _mismatch(snapshot: Snapshot, trial: StoredTrial, markers: dict[str, Marker]) -> str | None:
     """Whether the study's record names another trial's evaluation, by what that says of itself."""
     if trial.evaluate not in snapshot.done:
         return None
-    stage = snapshot.store.done_record("evaluate", trial.evaluate).get("stage")
+    if trial.evaluate not in markers:
+        markers[trial.evaluate] = snapshot.store.artifact("evaluate", trial.evaluate).marker
+    stage = markers[trial.evaluate].record.get("stage")
     inputs = stage.get("inputs") if isinstance(stage, dict) else None
     evaluated = inputs.get("adapt") if isinstance(inputs, dict) else None
     if evaluated in (None, trial.adapt):

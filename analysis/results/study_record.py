@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -62,6 +62,19 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
+RUNG_TEXTS = {
+    "epochs": "after epoch {:g}",
+    "fraction": "at {:.3g} of the training patients",
+    "image_size": "at {:g} pixels",
+}
+"""Where a search has stopped a training, by what its rungs are less of."""
+
+
+def rung_text(fidelity: str, rung: float) -> str:
+    """Where a search has stopped a training, in words."""
+    return RUNG_TEXTS[fidelity].format(rung)
+
+
 class StoredSearch(_Stored):
     """What the record of a trial says of the search that asked for it."""
 
@@ -73,8 +86,15 @@ class StoredSearch(_Stored):
     """The round of the search that asked for this trial."""
     parameters: dict[Text, float | Text]
     """What was chosen of each parameter: a number or a label."""
-    until: int | None = None
-    """The epoch after which the search has paused its training; None for the whole training."""
+    until: int | float | None = None
+    """The rung at which the search has stopped its training; None for the whole training."""
+    fidelity: Literal["epochs", "fraction", "image_size"] = "epochs"
+    """What a rung is less of than the whole training."""
+
+    @property
+    def stopped(self) -> str | None:
+        """Where the search has stopped it, in words; None for the whole training."""
+        return None if self.until is None else rung_text(self.fidelity, self.until)
 
 
 class StoredTrial(_Stored):
@@ -96,6 +116,8 @@ class StoredTrial(_Stored):
     config: dict[str, Any]
     search: StoredSearch | None = None
     """What a search chose for it; None for a cell of the matrix, and in older records."""
+    smaller: tuple[Fingerprint, ...] = ()
+    """The stages of its training at the rungs of a search, where each is one of its own."""
 
     @property
     def pretraining(self) -> str | None:

@@ -36,6 +36,9 @@ class Data(Frozen):
     matter."""
     labels: Labels = "u_zeros"
     """How uncertain labels are read: one policy or named set for all, or one per pathology."""
+    fraction: float = Field(1.0, gt=0, le=1)
+    """Share of the training patients that the adaptation sees, drawn by the trial's seed; a smaller
+    share is part of a larger one. The sampling draws from their images."""
 
     _labels = field_validator("labels", mode="before")(check_labels)
     _sampling = field_validator("sampling", mode="before")(known_sampling)

@@ -1,4 +1,7 @@
-"""Balanced training sets: equal numbers of images from every group (section 4.3)."""
+"""Which images of a training split an adaptation sees: a share of its patients, balanced groups.
+
+A balanced training set has equal numbers of images from every group (section 4.3).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from fairfm_core.config.named_records import imported
 from fairfm_core.data.cohort import attributes
 from fairfm_core.data.groups import MOST_GROUPS, Grouping, combinations, grouping, has_groups
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
-from fairfm_core.seeding import stream
+from fairfm_core.seeding import stream, stream_seed
 
 COMPOSITION = ("attribute", "group", "images", "kept", "share", "kept_share")
 
@@ -24,14 +27,37 @@ def sampled(
     attribute: str | Sequence[str] | None,
     age_edges: Sequence[float],
     seed: int,
+    fraction: float = 1.0,
 ) -> NDArray[np.int64]:
     """Positions in a training split's `frame`, ascending, of the images that a sampling keeps.
 
-    `attribute` is what `data.balance` names; None for a sampling that does not depend on groups.
-    Raises BadInput for a frame that the sampling cannot sample.
+    It samples the images of a `fraction` of the patients. `attribute` is what `data.balance` names;
+    None for a sampling that does not depend on groups. Raises BadInput for a frame that the
+    sampling cannot sample.
     """
-    kept: NDArray[np.int64] = imported(SAMPLINGS[sampling].work)(frame, attribute, age_edges, seed)
-    return kept
+    inside_N = share_of_patients(frame["patient_id"], fraction, seed)
+    if not len(inside_N):
+        raise BadInput(
+            f"data.fraction {fraction:g} leaves no patient of {frame['patient_id'].nunique()} in "
+            "the training split: give a larger share"
+        )
+    share = frame if len(inside_N) == len(frame) else frame.iloc[inside_N]
+    kept: NDArray[np.int64] = imported(SAMPLINGS[sampling].work)(share, attribute, age_edges, seed)
+    return inside_N[kept]
+
+
+def share_of_patients(patient: pd.Series, fraction: float, seed: int) -> NDArray[np.int64]:
+    """Positions, ascending, of the images of a share of the patients, rounded to whole patients.
+
+    Patients are ordered by a random number of the seed and their id, and the first are taken: a
+    smaller share is part of a larger one, whatever the order of rows.
+    """
+    if fraction == 1:
+        return np.arange(len(patient))
+    code_N, patients = pd.factorize(patient)
+    place_P = np.array([stream_seed(seed, "share", each) for each in patients])
+    taken = np.argsort(place_P, kind="stable")[: round(fraction * len(patients))]
+    return np.flatnonzero(np.isin(code_N, taken))
 
 
 def balanced_subset(

@@ -23,7 +23,7 @@ from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_o
 from fairfm_core.evaluation.pairing import differ
 from fairfm_core.evaluation.predictions import Predictions, sample_of
 from fairfm_core.evaluation.problem import Problem
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.protocols.registry import weighting_of
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import (
     TABLES,
@@ -79,8 +79,9 @@ def evaluate_seeds(
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     for protocol in settings.protocols:
         for split, sample in samples.items():
-            problem = Problem(PROTOCOLS[protocol](sample, settings), request, settings)
-            for name, rows in split_rows(problem, frames[0], training_runs).items():
+            weighting = weighting_of(protocol, sample.images, settings)
+            problem = Problem(sample, weighting, request, settings)
+            for name, rows in split_rows(problem, training_runs).items():
                 tables[name] += [{"protocol": protocol, "split": split, **row} for row in rows]
     if has_rates(settings.metrics):
         tables["thresholds"] += threshold_rows(thresholds, pathologies)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from fairfm_core.config.evaluation import EvaluationSettings
@@ -136,6 +137,7 @@ _PATTERNS: dict[Reduction, re.Pattern[str]] = {
 }
 
 
+@cache
 def number_named(name: str) -> NamedNumber:
     """The number with this name, for any attribute; raises BadInput if it names no metric."""
     for kind, pattern in _PATTERNS.items():

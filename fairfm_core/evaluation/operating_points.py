@@ -50,7 +50,7 @@ class Curve:
 
 def curve_of(score_n: npt.NDArray[Any], label_n: npt.NDArray[Any]) -> Curve:
     """The curve of the distinct scores, after a first point at which nobody is positive."""
-    order_n = np.argsort(-score_n, kind="stable")
+    order_n = np.argsort(-score_n)  # the order of equal scores changes no count
     sorted_n, positive_n = score_n[order_n], label_n[order_n] == 1
     last_n = np.append(sorted_n[1:] != sorted_n[:-1], True)
     counts = [np.cumsum(hits_n)[last_n] for hits_n in (positive_n, ~positive_n)]

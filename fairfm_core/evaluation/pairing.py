@@ -13,25 +13,25 @@ import pyarrow.compute as pc
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.groups import TIMES
 from fairfm_core.errors import BadInput, first_ten
-from fairfm_core.evaluation.predictions import Predictions, Sample
+from fairfm_core.evaluation.predictions import Predictions, SplitImages
 
 
-def pairing_of(sample: Sample, settings: EvaluationSettings) -> str:
+def pairing_of(images: SplitImages, settings: EvaluationSettings) -> str:
     """A digest of the images, their patients and labels, and of how they are resampled."""
     drawn = settings.resampling, settings.intervals, settings.replicates, settings.seed
-    order = sorted(range(len(sample.pathologies)), key=sample.pathologies.__getitem__)
-    names = [sample.pathologies[p] for p in order]
+    order = sorted(range(len(images.pathologies)), key=images.pathologies.__getitem__)
+    names = [images.pathologies[p] for p in order]
     digest = hashlib.blake2b(repr((names, *drawn)).encode(), digest_size=10)
-    for column in ("image_id", "patient_id", *_held(sample, settings)):
-        digest.update(_joined(sample.frame[column]).encode())
-    digest.update(sample.label_PN[order].tobytes())
+    for column in ("image_id", "patient_id", *_held(images, settings)):
+        digest.update(_joined(images.frame[column]).encode())
+    digest.update(images.label_PN[order].tobytes())
     return digest.hexdigest()
 
 
-def _held(sample: Sample, settings: EvaluationSettings) -> list[str]:
+def _held(images: SplitImages, settings: EvaluationSettings) -> list[str]:
     """The columns of the attributes whose groups are measured."""
     parts = [part for name in settings.attributes for part in name.split(TIMES)]
-    return [part for part in dict.fromkeys(parts) if part in sample.frame.columns]
+    return [part for part in dict.fromkeys(parts) if part in images.frame.columns]
 
 
 def _joined(column: pd.Series[Any]) -> str:

@@ -4,8 +4,8 @@ Columns: `image_id`, `patient_id`, `split`, any attributes (`sex`, `race`, `age`
 pathology `y_<p>` (1 present, 0 absent, null unknown) and `p_<p>` (predicted probability, float32).
 Any program may write such a parquet file; every number of a study is a function of it.
 
-`Predictions` is such a table, checked; `Sample` holds the images of one of its splits as arrays,
-with the scores of one or more seeds.
+`Predictions` is such a table, checked; `SplitImages` holds the images of one of its splits,
+`Sample` these with the scores of one or more seeds.
 
 Array suffixes: S seeds of one configuration, P pathologies, N images, Q patients.
 """
@@ -13,6 +13,7 @@ Array suffixes: S seeds of one configuration, P pathologies, N images, Q patient
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from os import PathLike
 from typing import Any
 
@@ -20,9 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fairfm_core.data.cohort_checks import SPLITS
+from fairfm_core.data.frame_content import FrameContent, content_of
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.tables import File, read_parquet
@@ -47,11 +50,7 @@ class Predictions:
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the attribute columns: those that are not keys, labels or scores."""
-        return tuple(
-            name
-            for name in map(str, self.frame.columns)
-            if name not in KEYS and not name.startswith(("y_", "p_"))
-        )
+        return tuple(_attribute_columns(self.frame))
 
 
 def write_predictions(frame: pd.DataFrame, path: File) -> None:
@@ -63,12 +62,10 @@ def write_predictions(frame: pd.DataFrame, path: File) -> None:
     predictions = Predictions(frame)
     scores = [f"p_{name}" for name in predictions.pathologies]
     others = [*KEYS, *predictions.attributes, *(f"y_{name}" for name in predictions.pathologies)]
-    ordered = frame[others + scores].sort_values(
-        ["split", "image_id"], key=lambda ids: ids.astype(str), ignore_index=True
-    )
-    columns = {name: _column(ordered[name], name) for name in [*others, *scores]}
+    table = pa.table({name: _column(frame[name], name) for name in [*others, *scores]})
+    order = pc.sort_indices(table, [("split", "ascending"), ("image_id", "ascending")])
     pq.write_table(
-        pa.table(columns),
+        table.take(order),
         path,
         compression="zstd",
         use_dictionary=others,
@@ -116,29 +113,104 @@ def check_predictions(frame: pd.DataFrame) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """The images of one split with the scores of one or more seeds."""
+class SplitImages:
+    """The images of one split without scores: one object for all trials of the same data.
+
+    What is computed from it alone can be kept by its identity.
+    """
 
     split: str
     pathologies: tuple[str, ...]
-    frame: pd.DataFrame  # the first seed's rows: attributes are read from it
-    score_SPN: npt.NDArray[np.float32]
+    frame: pd.DataFrame  # ids, attributes and labels
+    all_splits: pd.DataFrame  # attributes of the images of every split: groups are those of any
     label_PN: npt.NDArray[np.float32]  # NaN where unknown
     patient_ids: npt.NDArray[Any]  # [Q], sorted
     patient_N: Ints  # index into patient_ids
 
 
-def sample_of(frames: list[pd.DataFrame], split: str, pathologies: tuple[str, ...]) -> Sample:
-    """The rows of `split` of each seed's frame; the frames hold the same images in one order."""
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The images of one split with the scores of one or more seeds."""
+
+    images: SplitImages
+    score_SPN: npt.NDArray[np.float32]
+
+    @property
+    def split(self) -> str:
+        """Name of the split."""
+        return self.images.split
+
+    @property
+    def pathologies(self) -> tuple[str, ...]:
+        """Names of the pathologies."""
+        return self.images.pathologies
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Ids, attributes and labels."""
+        return self.images.frame
+
+    @property
+    def label_PN(self) -> npt.NDArray[np.float32]:
+        """Labels 0 and 1, NaN where unknown."""
+        return self.images.label_PN
+
+    @property
+    def patient_ids(self) -> npt.NDArray[Any]:
+        """Ids of the patients [Q], sorted."""
+        return self.images.patient_ids
+
+    @property
+    def patient_N(self) -> Ints:
+        """The patient of each image, by place in `patient_ids`."""
+        return self.images.patient_N
+
+
+def sample_of(
+    frames: list[pd.DataFrame],
+    split: str,
+    pathologies: tuple[str, ...],
+    all_splits: pd.DataFrame | None = None,
+) -> Sample:
+    """The rows of `split` of each seed's frame; the frames hold the same images in one order.
+
+    `all_splits` are the rows of all splits, if the frames hold some of them only.
+    """
     parts = [frame[frame["split"] == split] for frame in frames]
-    first = parts[0]
-    patient_N, patient_ids = pd.factorize(first["patient_id"].astype(str), sort=True)
     scores = [[part[f"p_{p}"].to_numpy(np.float32) for p in pathologies] for part in parts]
-    labels = [first[f"y_{p}"].to_numpy(np.float32, na_value=np.nan) for p in pathologies]
-    return Sample(
-        *(split, pathologies, first, np.array(scores), np.array(labels)),
+    everywhere = frames[0] if all_splits is None else all_splits
+    return Sample(_labelled(parts[0], split, pathologies, everywhere), np.array(scores))
+
+
+def _labelled(
+    rows: pd.DataFrame, split: str, pathologies: tuple[str, ...], all_splits: pd.DataFrame
+) -> SplitImages:
+    """The images of a split; the same object as before for the same content."""
+    named = _attribute_columns(rows)
+    frame = rows[[*KEYS, *named, *(f"y_{p}" for p in pathologies)]]
+    everywhere = all_splits[_attribute_columns(all_splits)]
+    return _labelled_images(split, pathologies, content_of(frame), content_of(everywhere))
+
+
+@lru_cache(maxsize=4)
+def _labelled_images(
+    split: str, pathologies: tuple[str, ...], rows: FrameContent, all_splits: FrameContent
+) -> SplitImages:
+    frame = rows.frame
+    patient_N, patient_ids = pd.factorize(frame["patient_id"].astype(str), sort=True)
+    labels = [frame[f"y_{p}"].to_numpy(np.float32, na_value=np.nan) for p in pathologies]
+    return SplitImages(
+        *(split, pathologies, frame, all_splits.frame, np.array(labels)),
         *(patient_ids.to_numpy(dtype=object), patient_N.astype(np.int64)),
     )
+
+
+def _attribute_columns(frame: pd.DataFrame) -> list[str]:
+    return [
+        str(name)
+        for name in frame.columns
+        if name not in KEYS and not str(name).startswith(("y_", "p_"))
+    ]
 
 
 def _pathologies(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -194,5 +266,7 @@ def _column(column: pd.Series[Any], name: str) -> pa.Array:
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if numeric:
         return pa.array(_numbers(column, name), pa.float64(), from_pandas=True)
+    if pd.api.types.infer_dtype(column, skipna=True) == "string":
+        return pa.array(column, pa.string(), from_pandas=True)
     text = column.astype(object).where(column.notna(), None)
     return pa.array([None if value is None else str(value) for value in text], pa.string())

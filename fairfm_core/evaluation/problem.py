@@ -18,16 +18,13 @@ from fairfm_core.evaluation.protocols.weighting import Weighting
 class Problem:
     """One split, weighted by one protocol, with the metrics to compute and how to compute them."""
 
+    sample: Sample
+    """The images of the split with the scores of every seed."""
     weighting: Weighting
-    """The protocol's weights, and the sample that they are of."""
+    """The protocol's weights of these images: the same for every model."""
     request: MetricRequest
     """Families of metrics, and the thresholds that their rates use."""
     settings: EvaluationSettings
-
-    @property
-    def sample(self) -> Sample:
-        """The images of the split with the scores of every seed."""
-        return self.weighting.sample
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:

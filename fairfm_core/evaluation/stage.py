@@ -9,7 +9,6 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.errors import BadInput, Damaged
-from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import Predictions, read_predictions
 from fairfm_core.evaluation.summary import validation_metrics
 from fairfm_core.evaluation.tables import (
@@ -24,6 +23,8 @@ from fairfm_core.storage.artifact import Artifact
 
 def run_evaluation(stage: Stage, store: ArtifactStore, folder: Path, report: Report) -> None:
     """Write the tables of the evaluation; report only validation values."""
+    from fairfm_core.evaluation.evaluate import evaluate  # loads numba, which readers do without
+
     settings = EvaluationSettings(**stage.config)
     evaluation = evaluate(stored_predictions(store, stage.inputs["adapt"]), settings)
     write_evaluation(evaluation, folder)

@@ -11,13 +11,12 @@ named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
+from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.metrics import AUC
 from fairfm_core.evaluation.numbers import gap_name, number_named
 from fairfm_core.evaluation.tables import Evaluation, Row
 
@@ -31,12 +30,13 @@ def final_metrics(evaluation: Evaluation, more: Iterable[str] = ()) -> dict[str,
     An undefined number is left out, never replaced. `quality/undefined_auc` is the number of
     undefined AUCs (pathology x group cells) in all splits.
     """
-    cells = evaluation.metrics
-    cells = cells[(cells["metric"] == "auc") & (cells["pathology"] != "mean")]
-    cells = cells[
-        (cells["protocol"] == evaluation.protocol) & cells["split"].isin(EVALUATION_SPLITS)
+    cells = [
+        row["value"]
+        for split in EVALUATION_SPLITS
+        for row in evaluation.rows("metrics", split, metric=["auc"])
+        if row["pathology"] != "mean"
     ]
-    undefined = float(cells["value"].isna().sum())
+    undefined = float(cells.count(None))
     named, splits = list(more), EVALUATION_SPLITS
     of_split = (_flat(evaluation, split, named).items() for split in splits)
     flat = {key: value for items in of_split for key, value in items}
@@ -68,9 +68,10 @@ def summary_rows(evaluation: Evaluation, split: str, more: Iterable[str] = ()) -
 
     An undefined entry of a row is None. A number that was not evaluated is left out.
     """
-    rows = number_rows(evaluation, split)
+    named = list(more)
+    rows = _rows_of(evaluation, split, dict.fromkeys([AUC.name, *_metrics_of(named)]))
     usual = {name: row for name, row in rows.items() if number_named(name).of_auc}
-    return usual | {name: rows[name] for name in more if name in rows}
+    return usual | {name: rows[name] for name in named if name in rows}
 
 
 def number_rows(evaluation: Evaluation, split: str) -> dict[str, Row]:
@@ -78,13 +79,29 @@ def number_rows(evaluation: Evaluation, split: str) -> dict[str, Row]:
 
     Rows are those of the metrics and the gaps table; an undefined entry is None.
     """
-    rows: dict[str, Row] = {}
-    for row in _records(evaluation, evaluation.metrics, split):
-        if row["metric"].startswith(WORST):
-            rows[f"{row['metric']}_{row['attribute']}"] = row
-        elif row["attribute"] == "overall" and row["pathology"] == _pathology_of(row["metric"]):
-            rows[row["metric"]] = row
-    for row in _records(evaluation, evaluation.gaps, split):
+    held = (evaluation.tables[name]["metric"].unique().to_pylist() for name in ("metrics", "gaps"))
+    metrics = {metric.removeprefix(WORST) for names in held for metric in names}
+    return _rows_of(evaluation, split, metrics)
+
+
+def _metrics_of(names: Iterable[str]) -> Iterator[str]:
+    """The metrics of numbers; a name that no version knows has none."""
+    for name in names:
+        with suppress(BadInput):
+            yield number_named(name).metric.name
+
+
+def _rows_of(evaluation: Evaluation, split: str, metrics: Iterable[str]) -> dict[str, Row]:
+    """The rows of the numbers of these metrics, by name."""
+    named = list(metrics)
+    rows = {
+        row["metric"]: row
+        for row in evaluation.rows("metrics", split, metric=named, attribute=["overall"])
+        if row["pathology"] == _pathology_of(row["metric"])
+    }
+    for row in evaluation.rows("metrics", split, metric=map(WORST.__add__, named)):
+        rows[f"{row['metric']}_{row['attribute']}"] = row
+    for row in evaluation.rows("gaps", split, metric=named):
         rows[gap_name(row["metric"], row["definition"], row["attribute"])] = row
     return rows
 
@@ -92,19 +109,3 @@ def number_rows(evaluation: Evaluation, split: str) -> dict[str, Row]:
 def _pathology_of(metric: str) -> str:
     """Which pathology's row is the number: the only one of a metric of one label, else the mean."""
     return number_named(metric).metric.only or "mean"
-
-
-def _records(evaluation: Evaluation, frame: pd.DataFrame, split: str) -> list[Row]:
-    """The rows of one split under the first protocol, of everybody or of worst groups in metrics.
-
-    An undefined entry is None. Arrow is twenty times faster here than pandas.
-    """
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    wanted = pc.and_(
-        pc.equal(table["split"], split), pc.equal(table["protocol"], evaluation.protocol)
-    )
-    if "pathology" in table.column_names:
-        worst = pc.starts_with(table["metric"], WORST)
-        wanted = pc.and_(wanted, pc.or_(worst, pc.equal(table["attribute"], "overall")))
-    rows: list[Row] = table.filter(wanted).to_pylist()
-    return rows

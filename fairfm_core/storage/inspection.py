@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairfm_core.storage.checksums import StoredFile, known_intact, recomputed
-from fairfm_core.storage.markers import parse_marker
+from fairfm_core.storage.markers import Marker, parse_marker
 
 DONE = "done"
 """Name of the marker file that makes a stage's folder a finished artifact."""
 
-Examine = Callable[[Path, int, str], bool]
-"""Whether a file has its checksum, given the change time of its marker in nanoseconds."""
+Examine = Callable[[str, os.stat_result, int, str], bool]
+"""Whether a file has its checksum, from its path and status and the change time of its marker in
+nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -30,46 +31,47 @@ class Inspection:
     done: bool
     damage: str | None = None
     """What is wrong with a stage that has a marker."""
+    marker: Marker | None = None
+    """Of a sound artifact whose marker was read."""
 
 
-def if_touched(path: Path, marked_ns: int, checksum: str) -> bool:
+def if_touched(path: str, status: os.stat_result, marked_ns: int, checksum: str) -> bool:
     """Read only files that were changed after their marker was written."""
-    return path.stat().st_ctime_ns <= marked_ns or known_intact(path, checksum)
+    return status.st_ctime_ns <= marked_ns or known_intact(Path(path), checksum)
 
 
-def once_per_machine(path: Path, marked_ns: int, checksum: str) -> bool:
+def once_per_machine(path: str, status: os.stat_result, marked_ns: int, checksum: str) -> bool:
     """Read every file, a large one unless this machine has found it intact before."""
-    return known_intact(path, checksum)
+    return known_intact(Path(path), checksum)
 
 
-def every_byte(path: Path, marked_ns: int, checksum: str) -> bool:
+def every_byte(path: str, status: os.stat_result, marked_ns: int, checksum: str) -> bool:
     """Read every file from end to end."""
-    return recomputed(path, checksum)
+    return recomputed(Path(path), checksum)
 
 
 def inspected(folder: Path, artifact: str, examine: Examine) -> Inspection:
     """Check the folder of `artifact` (`<kind>/<fingerprint>`) against its marker."""
     try:
         found = dict(listing(folder))
-        if (folder / DONE).is_dir():
-            return Inspection(done=False, damage="its marker is a folder")
         if DONE not in found:
-            return Inspection(done=False)
+            is_folder = (folder / DONE).is_dir()
+            return Inspection(done=False, damage="its marker is a folder" if is_folder else None)
         if folder.is_symlink():
             return Inspection(done=False, damage="its folder is a symbolic link")
-        damage = _damage(folder, found, artifact, examine)
+        return _examined(folder, found, artifact, examine)
     except PermissionError as error:
         damage = f"it cannot be read: no permission for {Path(error.filename).name}"
-    return Inspection(done=damage is None, damage=damage)
+        return Inspection(done=False, damage=damage)
 
 
 def listing(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Everything but folders below `folder`, by its path in it; no link is followed."""
-    pending = [""]
+    pending, root = [""], str(folder)
     while pending:
         inner = pending.pop()
         try:
-            entries = list(os.scandir(folder / inner))
+            entries = list(os.scandir(f"{root}/{inner}"))
         except (FileNotFoundError, NotADirectoryError):
             continue
         for entry in entries:
@@ -91,21 +93,28 @@ def fault(stored: StoredFile, status: os.stat_result | None) -> str | None:
     return None
 
 
-def _damage(
+def _examined(
     folder: Path, found: dict[str, os.stat_result], artifact: str, examine: Examine
-) -> str | None:
+) -> Inspection:
     if not stat.S_ISREG(found[DONE].st_mode):
-        return "its marker is not a regular file"
+        return Inspection(done=False, damage="its marker is not a regular file")
     try:
         marker = parse_marker((folder / DONE).read_bytes(), artifact)
     except ValueError as error:
-        return str(error)
+        return Inspection(done=False, damage=str(error))
+    damage = _damage(folder, found, marker, examine)
+    return Inspection(damage is None, damage, marker if damage is None else None)
+
+
+def _damage(
+    folder: Path, found: dict[str, os.stat_result], marker: Marker, examine: Examine
+) -> str | None:
     for name, stored in marker.files.items():
         if wrong := fault(stored, found.get(name)):
             return f"{name} {wrong}"
     for name, stored in marker.files.items():
         if stored.checksum is not None and not examine(
-            folder / name, found[DONE].st_ctime_ns, stored.checksum
+            f"{folder}/{name}", found[name], found[DONE].st_ctime_ns, stored.checksum
         ):
             return f"{name} differs from what was stored"
     return None

@@ -39,6 +39,11 @@ class Marker:
     record: Mapping[str, Any]
     """The whole content."""
 
+    @property
+    def identity(self) -> str:
+        """What tells this marker from every other one of its stage: a checksum of its content."""
+        return str(self.record.get("seal") or _seal(self.record))
+
 
 def marker_content(
     artifact: str, files: Mapping[str, StoredFile], record: Mapping[str, Any]

@@ -70,7 +70,7 @@ def _age_edges(stage: Stage) -> tuple[float, ...]:
 def _sample(stage: Stage, train: pd.DataFrame, folder: Path) -> NDArray[np.int64]:
     sampling, edges = stage.config["sampling"], _age_edges(stage)
     balance, seed = stage.config.get("balance"), stage.config["seed"]
-    chosen_N = sampled(sampling, train, balance, edges, seed)
+    chosen_N = sampled(sampling, train, balance, edges, seed, stage.config.get("fraction", 1.0))
     if SAMPLINGS[sampling].by_group:
         kept = composition(train, chosen_N, edges)
         kept.to_csv(folder / "sampling.csv", index=False, lineterminator="\n")

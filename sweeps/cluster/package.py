@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.storage.scratch import scratch_folder
-from sweeps.planning.code_version import RECORDED, code_version
+from sweeps.code_version import RECORDED, code_version
 
 LARGEST = 512 * 1024**2
 """Bytes; Ray takes no package of more, and code is never so large."""

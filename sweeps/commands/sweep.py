@@ -334,8 +334,8 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     name = outcome.plan.spec.study
     total, done = len(outcome.plan.trials), outcome.done
     click.echo(f"{done} of {total} trials done")
-    for epoch, count in outcome.paused.items():
-        click.echo(f"paused by the search after epoch {epoch}: {count} of {total} trials")
+    for place, count in outcome.paused.items():
+        click.echo(f"paused by the search {place}: {count} of {total} trials")
     if outcome.capped is not None:
         click.echo(f"ended early: {outcome.capped}; raise it and run the same command to go on")
     if outcome.left:

@@ -85,7 +85,8 @@ def study_jobs(plan: StudyPlan, missing: Mapping[str, Stage]) -> dict[str, Job]:
     rounds: dict[int, dict[str, Stage]] = {}
     seen: set[str] = set()
     for trial in sorted(plan.trials, key=lambda trial: trial.round):
-        new = {s.fingerprint: s for s in trial.stages if s.fingerprint not in seen}
+        stages_of = plan.stages_of(trial)
+        new = {stage.fingerprint: stage for stage in stages_of if stage.fingerprint not in seen}
         rounds.setdefault(trial.round, {}).update(new)
         seen |= new.keys()
     jobs: dict[str, Job] = {}

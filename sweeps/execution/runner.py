@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from analysis.results.number_keeper import NumberKeeper
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
@@ -21,18 +22,19 @@ from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
 from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
+from sweeps.code_version import code_version
 from sweeps.execution.search_run import Follower, SearchRun, ShownJobs, TrackedRecords
 from sweeps.interrupts import first_signal, import_ray, interrupts_noted
 from sweeps.live.display import Display
 from sweeps.live.progress import Progress
 from sweeps.planning.claims import Claims
-from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
-from sweeps.planning.study import StudySpec
+from sweeps.planning.study import Resources, StudySpec
 from sweeps.planning.study_lock import study_lock
 from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.preflight.precision_process import precision_here
+from sweeps.preflight.resources import WORKERS, Cluster, concurrent_stages, stage_bundle
 from sweeps.preflight.results_folder import folder_findings
 from sweeps.search.rounds import StudySearch
 from sweeps.status.damage import set_aside_damaged
@@ -47,7 +49,8 @@ from sweeps.tracking.thread import TrackingThread
 
 if TYPE_CHECKING:
     from sweeps.execution.events import Listener
-    from sweeps.execution.jobs import Job
+    from sweeps.execution.jobs import Growth, Job
+    from sweeps.ray_session.processes import RayWatch
 
 ABANDON_SECONDS = 5.0
 """Longest wait for MLflow when Ray has died and the process must end."""
@@ -72,8 +75,8 @@ class RunOutcome:
     """Trials that this run was not to take up, or had not come to when a cap ended it."""
     capped: str | None = None
     """Which cap of the study has ended the run; None if none has."""
-    paused: Mapping[int, int] = field(default_factory=dict)
-    """How many trials a search has paused, by the epoch after which it has."""
+    paused: Mapping[str, int] = field(default_factory=dict)
+    """How many trials a search has paused, by where it has."""
 
     @property
     def done(self) -> int:
@@ -111,9 +114,8 @@ def run_study(
     plan = make_plan(study)
     with study_lock(store, study.study):
         if address is None and study.precision == AUTO and not has_begun(study, store):
-            precision = precision_here([each.trial for each in plan.trials], study.resources)
-            study = study.model_copy(update={"precision": precision})
-            plan = plan if precision == AUTO else make_plan(study)
+            plan = _with_fast_precision(plan, out or sys.stdout)
+            study = plan.spec
         search = open_search(study, store)
         plan = plan if search is None else searched_plan(study, search)
         for line in [*journal_lines(search), *set_aside_damaged(plan, store)]:
@@ -136,6 +138,19 @@ def run_study(
         capped=run.capped,
         paused=status.stopped,
     )
+
+
+def _with_fast_precision(plan: StudyPlan, out: TextIO) -> StudyPlan:
+    """The plan of a study that begins here, in the precision that suits this machine."""
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    trials = [each.trial for each in plan.trials]
+    precision = precision_here(trials, plan.spec.resources, say)
+    if precision == AUTO:
+        return plan
+    return make_plan(plan.spec.model_copy(update={"precision": precision}))
 
 
 @dataclass(eq=False)
@@ -196,16 +211,12 @@ class _Run:
 
     def _limit(self, status: StudyStatus) -> TrialSelection:
         """What was chosen, with the cap on trials."""
-        selection = self.selection or TrialSelection()
         cap = None if self.study.caps is None else self.study.caps.max_trials
-        if cap is None:
-            return selection
-        room = max(0, cap - sum(trial.is_done(status.done) for trial in status.plan.trials))
+        limit = (self.selection or TrialSelection()).within(cap, status)
         unfinished = any(status.is_open(trial) for trial in status.plan.trials)
-        if room == 0 and unfinished:
+        if cap is not None and limit.limit == 0 and unfinished:
             self.capped = f"caps.max_trials of {cap} is reached"
-        given = selection.limit
-        return replace(selection, limit=room if given is None else min(room, given))
+        return limit
 
 
 def _nothing_to_run(
@@ -255,26 +266,16 @@ def _run_missing(
     Returns also which cap has ended the run, None if none has.
     """
     import_ray()
-    from sweeps.cluster.nodes import JoiningNodes, check_nodes
-    from sweeps.execution.jobs import Growth, on_paths, study_jobs
-    from sweeps.execution.live_jobs import capacity_of, live_jobs
-    from sweeps.execution.shared_work import SharedWork
-    from sweeps.execution.trainable import disk_lost, ends_run
-    from sweeps.execution.tuning import fit_jobs, tune_scratch
-    from sweeps.preflight.resources import WORKERS, concurrent_stages, stage_bundle
-    from sweeps.ray_session.gpus import check_gpus
+    from sweeps.cluster.nodes import check_nodes
     from sweeps.ray_session.session import ray_session
-    from sweeps.timing.critical_path import job_paths
 
-    before, growing, plan = run.part, run.growing, run.whole.plan
+    before, plan = run.part, run.whole.plan
     _check_before(before, out)
-    trials = [trial.trial for trial in before.plan.trials]
-    capped = None
     missing = tuple(before.missing.values())
     here = None if address else Here(plan.spec.resources, cpus, missing)
     with (
         interrupts_noted() as check_interrupt,
-        networks_checked(trials, here) as wait_for_check,
+        networks_checked(before.plan.trained, here) as wait_for_check,
         ray_session(address, cpus) as (cluster, watch),
     ):
 
@@ -284,78 +285,139 @@ def _run_missing(
 
         wait_for_check(check)
         check_nodes(store, plan.data_places, check)
+        session = Session(store, uri, address, out, cluster, watch, check)
+        return _fit(run, session)
 
-        def prepared(of: Mapping[str, Job], status: StudyStatus) -> Growth:
-            asked = plan.spec.resources
-            each = {name: stage_bundle(job.stages[0], asked, cluster) for name, job in of.items()}
-            return Growth(on_paths(of, job_paths(live_jobs(of, each, cluster), status)), each)
 
-        def gpus_of(stage: Stage) -> float:
-            bundle = stage_bundle(stage, plan.spec.resources, cluster)
-            return bundle.get("GPU", 0.0) * bundle.get(WORKERS, 1)
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A Ray that is up and may run a study's stages, and where all that comes of them goes."""
 
-        def check_with_caps() -> None:
-            check()
-            meter.check()
-            joining.check()
+    store: ArtifactStore
+    uri: str
+    address: str | None
+    out: TextIO
+    cluster: Cluster
+    watch: RayWatch
+    check: Callable[[], None]
+    """Raises where a signal has arrived or Ray has died."""
 
-        begin = prepared(study_jobs(plan, before.missing), before)
-        jobs, bundles = begin.jobs, begin.bundles
-        if any(bundle.get("GPU") for bundle in bundles.values()):
-            check_gpus(check)
-        slots = concurrent_stages(list(bundles.values()), cluster)
+    def prepared(self, jobs: Mapping[str, Job], status: StudyStatus) -> Growth:
+        """The jobs with their resources, and how urgent each is."""
+        from sweeps.execution.jobs import Growth, on_paths
+        from sweeps.execution.live_jobs import live_jobs
+        from sweeps.timing.critical_path import job_paths
+
+        asked = status.plan.spec.resources
+        bundles = {n: stage_bundle(job.stages[0], asked, self.cluster) for n, job in jobs.items()}
+        paths = job_paths(live_jobs(jobs, bundles, self.cluster), status)
+        return Growth(on_paths(jobs, paths), bundles)
+
+    def gpus(self, stage: Stage, asked: Resources) -> float:
+        """The GPUs that a stage holds, those of all its workers together."""
+        bundle = stage_bundle(stage, asked, self.cluster)
+        return bundle.get("GPU", 0.0) * bundle.get(WORKERS, 1)
+
+
+def _fit(run: Runnable, session: Session) -> tuple[TrackingThread, str | None]:
+    """Hand the missing work to one Tune run, and follow it; see `_run_missing`."""
+    from sweeps.cluster.nodes import JoiningNodes
+    from sweeps.execution.jobs import study_jobs
+    from sweeps.execution.live_jobs import capacity_of, live_jobs
+    from sweeps.execution.shared_work import SharedWork
+    from sweeps.execution.tuning import fit_jobs, tune_scratch
+    from sweeps.ray_session.gpus import check_gpus
+
+    before, growing, plan, store = run.part, run.growing, run.whole.plan, session.store
+    cluster, begin = session.cluster, session.prepared(study_jobs(plan, before.missing), before)
+    jobs, bundles = begin.jobs, begin.bundles
+    if any(bundle.get("GPU") for bundle in bundles.values()):
+        check_gpus(session.check)
+    slots = concurrent_stages(list(bundles.values()), cluster)
+    if growing is not None:
+        growing.journal.write()
+    _write_record(plan, store)
+    tracker = open_tracking(plan, before.done, store, session.uri)
+    session.watch.last_resort = partial(_abandon, tracker)
+    progress = Progress(before, live_jobs(jobs, bundles, cluster), capacity_of(cluster), slots)
+    gpus_of = partial(session.gpus, asked=plan.spec.resources)
+    meter = UsageMeter(store, plan.spec.study, plan.spec.caps, gpus_of)
+    keeper = NumberKeeper(store, plan.spec.study, plan.spec.objectives)
+    listeners: list[Listener] = [progress, tracker, meter, keeper]
+    with (
+        close_tracking(tracker),
+        closing(JoiningNodes(store, plan.data_places)) as joining,
+        Claims(store) as claims,
+        tune_scratch(store, session.address) as scratch,
+        keeper,
+        Display(progress, store, session.out),
+        _ending(tracker, meter) as ending,
+    ):
+        claims.news = progress.heartbeat
+        shared = SharedWork(claims, store, partial(_finished, listeners), progress.elsewhere)
+        grow = None
         if growing is not None:
-            growing.journal.write()
-        _write_record(plan, store)
-        tracker = open_tracking(plan, before.done, store, uri)
-        watch.last_resort = partial(_abandon, tracker)
-        shown = live_jobs(jobs, bundles, cluster)
-        progress = Progress(before, shown, capacity_of(cluster), slots)
-        meter = UsageMeter(store, plan.spec.study, plan.spec.caps, gpus_of)
-        listeners: list[Listener] = [progress, tracker, meter]
-        with (
-            close_tracking(tracker),
-            closing(JoiningNodes(store, plan.data_places)) as joining,
-            Claims(store) as claims,
-            tune_scratch(store, address) as scratch,
-            Display(progress, store, out),
-        ):
-            claims.news = progress.heartbeat
-            shared = SharedWork(claims, store, partial(_finished, listeners), progress.elsewhere)
-            grow = None
-            if growing is not None:
-                followers: list[Follower] = [ShownJobs(progress, cluster), TrackedRecords(tracker)]
-                growing.start(jobs.values(), before, prepared, followers, run.left)
-                grow = growing.grow
-            try:
-                stopped = fit_jobs(
-                    jobs,
-                    before.done,
-                    store,
-                    bundles,
-                    cluster,
-                    listeners,
-                    scratch,
-                    check_with_caps,
-                    shared,
-                    grow,
-                )
-            except CapReached as cap:
-                stopped, capped = None, str(cap)
-                tracker.close(killed=True)
-            except OSError as error:
-                if not ends_run(error):
-                    raise
-                stopped = disk_lost(error)
-            finally:
-                with suppress(OSError):
-                    meter.save()
-    if stopped is not None:
+            followers: list[Follower] = [ShownJobs(progress, cluster), TrackedRecords(tracker)]
+            growing.start(jobs.values(), before, session.prepared, followers, run.left)
+            grow = growing.grow
+        ending.stopped = fit_jobs(
+            jobs,
+            before.done,
+            store,
+            bundles,
+            cluster,
+            listeners,
+            scratch,
+            _each(session.check, meter.check, joining.check),
+            shared,
+            grow,
+        )
+    if ending.stopped is not None:
         raise BadInput(
-            f"the run has stopped, because {stopped}; everything finished is kept in "
+            f"the run has stopped, because {ending.stopped}; everything finished is kept in "
             f"{store.location}: fix that and run the same command again"
         )
-    return tracker, capped
+    return tracker, ending.capped
+
+
+@dataclass
+class Ending:
+    """Why a run has ended before its work was done."""
+
+    stopped: str | None = None
+    """What has made it impossible to go on."""
+    capped: str | None = None
+    """Which cap was reached."""
+
+
+@contextmanager
+def _ending(tracker: TrackingThread, meter: UsageMeter) -> Iterator[Ending]:
+    """Notes a cap that is reached and a disk that is lost, and what the run has used."""
+    from sweeps.execution.trainable import disk_lost, ends_run
+
+    ending = Ending()
+    try:
+        yield ending
+    except CapReached as cap:
+        ending.capped = str(cap)
+        tracker.close(killed=True)
+    except OSError as error:
+        if not ends_run(error):
+            raise
+        ending.stopped = disk_lost(error)
+    finally:
+        with suppress(OSError):
+            meter.save()
+
+
+def _each(*checks: Callable[[], None]) -> Callable[[], None]:
+    """All checks, one after the other."""
+
+    def check() -> None:
+        for one in checks:
+            one()
+
+    return check
 
 
 def _check_before(before: StudyStatus, out: TextIO) -> None:

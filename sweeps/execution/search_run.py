@@ -8,10 +8,10 @@ from typing import Protocol
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.snapshot import take_snapshot
+from sweeps.code_version import code_version
 from sweeps.execution.jobs import Growth, Job, outcome, study_jobs
 from sweeps.execution.live_jobs import live_jobs
 from sweeps.live.progress import Progress
-from sweeps.planning.code_version import code_version
 from sweeps.planning.plan import PlannedTrial, StudyPlan, study_record
 from sweeps.planning.study import StudySpec
 from sweeps.preflight.resources import Cluster
@@ -147,7 +147,8 @@ class SearchRun:
     def _is_at_rest(self, done: Set[str], failed: Set[str]) -> bool:
         """Whether every trial that this run has taken up has ended."""
         return all(
-            not self._is_open(trial, done) or {s.fingerprint for s in trial.stages} & failed
+            not self._is_open(trial, done)
+            or {stage.fingerprint for stage in self.plan.stages_of(trial)} & failed
             for trial in self.plan.trials
             if trial.name in self._taken
         )

@@ -5,6 +5,7 @@ Array suffixes: N configurations, K objectives.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.results import open_results
+from analysis.results.study_record import rung_text
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats
@@ -20,7 +22,7 @@ from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import front_ranks
 from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.asked import CELL, AskedConfiguration, Searched
-from sweeps.search.halving import Key
+from sweeps.search.halving import Key, Rung
 from sweeps.search.history import Line, SearchHistory, Told
 from sweeps.search.journal import JOURNAL, read_journal_lines
 
@@ -108,10 +110,22 @@ class SearchReading:
             return f"failed: {self.history.failed[key]}"
         if self.history.is_paused(key):
             over = key[0] in self.history.ended
-            return f"{'stopped' if over else 'paused'} after epoch {self.history.until[key]}"
+            return f"{'stopped' if over else 'paused'} {self._place(self.history.until[key])}"
         if key not in self.history.told:
             return "to do"
         return "done" if self.is_feasible(key) else "beyond a constraint"
+
+    def paused(self, search: str) -> dict[str, int]:
+        """How many configurations of a search have paused or stopped at each rung, in words, the
+        smallest rung first."""
+        until, failed = self.history.until, self.history.failed
+        keys = [key for each in self.history.of(search) if (key := each.key) not in failed]
+        paused = [key for key in keys if self.history.is_paused(key)]
+        return dict(Counter(self._state(key) for key in sorted(paused, key=until.__getitem__)))
+
+    def _place(self, rung: Rung) -> str:
+        assert self.study.search is not None
+        return rung_text(self.study.search.fidelity, rung)
 
 
 def is_able(told: Told, study: StudySpec) -> bool:

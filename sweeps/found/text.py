@@ -76,7 +76,8 @@ def summary_lines(reading: SearchReading, searched: Searched, curve: pd.DataFram
         f"{counted(len(table), 'configuration')}, {done} with values, "
         f"{int(table['seeds'].sum())} training runs" + (f"; {ended}" if ended else "")
     )
-    yield from _paused_lines(table)
+    for state, count in reading.paused(searched.cell).items():
+        yield f"{state}: {counted(count, 'configuration')}"
     runs = curve[curve["search"] == searched.cell]
     if len(runs):
         last = runs.iloc[-1]
@@ -84,13 +85,6 @@ def summary_lines(reading: SearchReading, searched: Searched, curve: pd.DataFram
             f"hypervolume of the front: {last['hypervolume']:.4g} "
             f"({last['lo']:.4g} to {last['hi']:.4g})"
         )
-
-
-def _paused_lines(table: pd.DataFrame) -> Iterator[str]:
-    """How many configurations have not been trained to the end, by the rung they stand at."""
-    states = table["state"][table["state"].str.contains(" after epoch ")]
-    for state in sorted(states.unique(), key=lambda text: int(text.rsplit(" ", 1)[-1])):
-        yield f"{state}: {counted(int((states == state).sum()), 'configuration')}"
 
 
 def _best(reading: SearchReading, searched: Searched, table: pd.DataFrame) -> str:

@@ -20,6 +20,8 @@ class TrialCounts:
         self.failed: set[str] = set()
         self.paused: set[str] = set()
         """Trials whose training a search has paused."""
+        self._pausing: set[str] = set()
+        """Trials of which a smaller training alone is wanted."""
         self._needed_by: dict[str, list[str]] = defaultdict(list)
         self._open: dict[str, set[str]] = {}
         """Unfinished stages by trial."""
@@ -45,7 +47,9 @@ class TrialCounts:
                 self._resume(trial, status)
 
     def _add(self, trial: PlannedTrial, status: StudyStatus) -> None:
-        self._open[trial.name] = {s.fingerprint for s in trial.stages} & self.missing.keys()
+        stages = status.plan.stages_of(trial)
+        self._open[trial.name] = {s.fingerprint for s in stages} & self.missing.keys()
+        self._mark(trial, status)
         for fingerprint in self._open[trial.name]:
             self._needed_by[fingerprint].append(trial.name)
         if trial.is_done(status.done):
@@ -55,9 +59,11 @@ class TrialCounts:
 
     def _resume(self, trial: PlannedTrial, status: StudyStatus) -> None:
         """Count a trial that had paused once more, if something of it is wanted again."""
-        wanted = {s.fingerprint: s for s in trial.stages if s.fingerprint in status.missing}
+        stages = status.plan.stages_of(trial)
+        wanted = {s.fingerprint: s for s in stages if s.fingerprint in status.missing}
         if not wanted:
             return
+        self._mark(trial, status)
         self.paused.discard(trial.name)
         again = {f: stage for f, stage in wanted.items() if f not in self.missing}
         self.missing |= again
@@ -66,6 +72,12 @@ class TrialCounts:
         for fingerprint in wanted:
             if trial.name not in self._needed_by[fingerprint]:
                 self._needed_by[fingerprint].append(trial.name)
+
+    def _mark(self, trial: PlannedTrial, status: StudyStatus) -> None:
+        """Note whether the trial pauses once its open stages are done."""
+        self._pausing.discard(trial.name)
+        if trial.smaller and status.plan.pause_of(trial) is not None:
+            self._pausing.add(trial.name)
 
     @property
     def total(self) -> int:
@@ -87,7 +99,11 @@ class TrialCounts:
         completed = []
         for name in self._needed_by.get(stage.fingerprint, ()):
             self._open[name].discard(stage.fingerprint)
-            if not self._open[name] and name not in self.failed | self.done:
+            if self._open[name] or name in self.failed | self.done:
+                continue
+            if name in self._pausing:
+                self.paused.add(name)
+            else:
                 self.done.add(name)
                 completed.append(name)
         return completed

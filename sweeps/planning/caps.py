@@ -25,7 +25,7 @@ class Caps(Frozen):
     """Where the runs of a study end, together; with a higher cap the same command goes on."""
 
     max_trials: int | None = Field(None, ge=1)
-    """Finished trials."""
+    """Trials that are finished, or that the halving of a search has paused."""
     max_hours: float | None = Field(None, gt=0)
     """Hours by the clock."""
     max_gpu_hours: float | None = Field(None, gt=0)

@@ -21,8 +21,9 @@ from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.manifest import Manifest
+from sweeps.planning.expansion import StudyTrial
 from sweeps.planning.shared_settings import BACKBONE_KEYS
-from sweeps.planning.study import StudySpec, StudyTrial, study_searches
+from sweeps.planning.study import StudySpec, study_searches
 
 MOST_NAMED = 3
 """Trials that are named; further ones are counted."""

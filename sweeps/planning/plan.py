@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Any
 from analysis.results.study_record import configuration_label
 from analysis.results.training_runs import StartingPoint, shared_pretrainings
 from analysis.wording import counted
+from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import PublishedWeights
 from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
@@ -31,11 +32,26 @@ from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import FollowedNumbers, Stage, pause_mark, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
+from sweeps.planning.expansion import StudyTrial, expand, followed_numbers, settled
 from sweeps.planning.records import PretrainingRecord, TrialRecord, search_record
 from sweeps.planning.seeds import SeedLevels
-from sweeps.planning.study import StudySpec, StudyTrial, expand, followed_numbers, settled
+from sweeps.planning.study import StudySpec
 from sweeps.search.asked import AskedConfiguration
-from sweeps.search.halving import Key
+from sweeps.search.halving import FidelityName, Key, Rung
+
+
+@dataclass(frozen=True)
+class SmallerTraining:
+    """A trial's training at a rung: on fewer patients, or smaller images."""
+
+    trial: Trial
+    stages: tuple[Stage, ...]
+    """Up to the training, whose history holds the values that decide."""
+
+    @property
+    def adapt(self) -> Stage:
+        """The training."""
+        return self.stages[-1]
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,8 @@ class PlannedTrial:
     other patients, where `fraction` is below 1, and so has another digest."""
     asked: AskedConfiguration | None = None
     """The configuration of a search that it belongs to; None for a cell of the matrix."""
+    smaller: Mapping[Rung, SmallerTraining] = field(default_factory=dict)
+    """Its training at each rung of a search, where each is one of its own."""
 
     @property
     def round(self) -> int:
@@ -94,6 +112,7 @@ class PlannedTrial:
             config=config,
             pretraining_seed=self.pretraining_seed,
             search=None if self.asked is None else search_record(self.asked, self.trial.seed),
+            smaller=tuple(each.adapt.fingerprint for each in self.smaller.values()),
         )
 
     @property
@@ -140,13 +159,31 @@ class StudyPlan:
     """On what terms the trials are compared."""
     evaluations: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     """Fingerprints of the evaluations of each configuration that a search has asked for."""
-    pauses: Mapping[str, int] = field(default_factory=dict)
-    """Epochs after which training runs pause, by fingerprint; all others are wanted whole."""
+    pauses: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)
+    """The rungs up to which training runs are wanted, in rising order, by fingerprint; all others
+    are wanted whole."""
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """Distinct stages by fingerprint, inputs before their consumers."""
-        return {s.fingerprint: s for trial in self.trials for s in trial.stages}
+        return {s.fingerprint: s for trial in self.trials for s in self.stages_of(trial)}
+
+    @property
+    def fidelity(self) -> FidelityName:
+        """What a rung of the study's search is less of."""
+        return "epochs" if self.spec.search is None else self.spec.search.fidelity
+
+    def stages_of(self, trial: PlannedTrial) -> tuple[Stage, ...]:
+        """A trial's stages, those of its smaller training runs up to its pause included."""
+        pause = self.pause_of(trial)
+        below = [each for rung, each in trial.smaller.items() if pause is None or rung <= pause]
+        return (*(stage for each in below for stage in each.stages), *trial.stages)
+
+    @property
+    def trained(self) -> list[Trial]:
+        """Every trial as it is trained: whole, and at the rungs of a search."""
+        smaller = [each.trial for trial in self.trials for each in trial.smaller.values()]
+        return [*(trial.trial for trial in self.trials), *smaller]
 
     @cached_property
     def pretrainings(self) -> list[PretrainingRecord]:
@@ -179,36 +216,53 @@ class StudyPlan:
 
     def training_runs(self, key: Key) -> tuple[Stage, ...]:
         """The adaptations of a configuration that a search has asked for, one for each seed."""
-        evaluations = (self.stages[each] for each in self.evaluations[key])
-        return tuple(self.stages[each.inputs["adapt"]] for each in evaluations)
+        return tuple(trial.adapt for trial in self._trials_of(key))
 
-    def pausing(self, until: Mapping[Key, int]) -> StudyPlan:
+    def rung_runs(self, key: Key, rung: Rung) -> tuple[Stage, ...]:
+        """The training runs of a configuration up to a rung: smaller ones, or the whole ones that
+        pause there."""
+        trials = self._trials_of(key)
+        return tuple(t.smaller[rung].adapt if t.smaller else t.adapt for t in trials)
+
+    def _trials_of(self, key: Key) -> list[PlannedTrial]:
+        return [self._by_evaluation[each] for each in self.evaluations[key]]
+
+    @cached_property
+    def _by_evaluation(self) -> dict[str, PlannedTrial]:
+        return {trial.evaluate.fingerprint: trial for trial in self.trials}
+
+    def pausing(self, until: Mapping[Key, Rung]) -> StudyPlan:
         """The plan in which these configurations train up to a rung, as far as nothing else wants
-        their training runs to go further."""
-        wanted: dict[str, float] = {}
+        their training runs whole."""
+        wanted: dict[str, set[float]] = defaultdict(set)
         for trial in self.trials:
             if trial.asked is None:
-                wanted[trial.adapt.fingerprint] = inf
+                wanted[trial.adapt.fingerprint].add(inf)
         for key in self.evaluations:
             for stage in self.training_runs(key):
-                further = until.get(key, inf)
-                wanted[stage.fingerprint] = max(further, wanted.get(stage.fingerprint, 0))
-        pauses = {each: int(epochs) for each, epochs in wanted.items() if epochs != inf}
+                wanted[stage.fingerprint].add(until.get(key, inf))
+        pauses = {f: tuple(sorted(rungs)) for f, rungs in wanted.items() if inf not in rungs}
         return replace(self, pauses=pauses)
 
-    def pause_of(self, trial: PlannedTrial) -> int | None:
-        """The epoch after which a trial's training pauses; None where it is wanted whole."""
-        return self.pauses.get(trial.adapt.fingerprint)
+    def pause_of(self, trial: PlannedTrial) -> Rung | None:
+        """The rung up to which a trial is trained; None where it is wanted whole."""
+        return max(self.pauses.get(trial.adapt.fingerprint, ()), default=None)
 
     def is_stopped(self, trial: PlannedTrial, reached: Set[str]) -> bool:
         """Whether a trial has come to its pause, and nothing of it is to be run now.
 
         `reached` are finished stages and the marks of pauses.
         """
-        epoch, adapt = self.pause_of(trial), trial.adapt.fingerprint
-        if epoch is None or trial.is_done(reached):
+        pause, adapt = self.pause_of(trial), trial.adapt.fingerprint
+        if pause is None or trial.is_done(reached):
             return False
-        return adapt in reached or pause_mark(adapt, epoch) in reached
+        if trial.smaller:
+            return all(each.fingerprint in reached for each in self._smaller_wanted(trial))
+        return adapt in reached or pause_mark(adapt, int(pause)) in reached
+
+    def _smaller_wanted(self, trial: PlannedTrial) -> list[Stage]:
+        """The training runs at the rungs up to which a trial with such is wanted."""
+        return [trial.smaller[rung].adapt for rung in self.pauses[trial.adapt.fingerprint]]
 
     def only(self, names: Iterable[str]) -> StudyPlan:
         """The plan with these trials alone."""
@@ -257,9 +311,7 @@ class StudyPlan:
         for trial in self.trials:
             if self.is_stopped(trial, done):
                 continue
-            wanted = [trial.adapt.fingerprint]
-            if self.pause_of(trial) is None:
-                wanted.append(trial.evaluate.fingerprint)
+            wanted = [each.fingerprint for each in self._wanted(trial)]
             while wanted:
                 fingerprint = wanted.pop()
                 if fingerprint not in done and fingerprint not in needed:
@@ -267,10 +319,16 @@ class StudyPlan:
                     wanted += self.stages[fingerprint].inputs.values()
         return {f: self._paused(stage) for f, stage in self.stages.items() if f in needed}
 
+    def _wanted(self, trial: PlannedTrial) -> list[Stage]:
+        """The stages that an unfinished trial ends in."""
+        if self.pause_of(trial) is None:
+            return [trial.adapt, trial.evaluate]
+        return self._smaller_wanted(trial) if trial.smaller else [trial.adapt]
+
     def _paused(self, stage: Stage) -> Stage:
         """The stage with its pause, if it has one."""
-        epoch = self.pauses.get(stage.fingerprint)
-        return stage if epoch is None else replace(stage, pause_after=epoch)
+        rungs = self.pauses.get(stage.fingerprint)
+        return stage if rungs is None else replace(stage, pause_after=int(max(rungs)))
 
 
 def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> StudyPlan:
@@ -294,9 +352,10 @@ def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Stu
     checked: set[str] = set()
     for trial in trials:
         prepared = data[trial.trial.data.dataset]
-        if (question := _asked_of_data(trial.trial)) not in checked:
-            _check_data(trial.trial, prepared, study.evaluation.age_edges)
-            checked.add(question)
+        for asked_of in (trial.trial, *_smaller_trials(trial.trial, trial.asked, study).values()):
+            if (question := _asked_of_data(asked_of)) not in checked:
+                _check_data(asked_of, prepared, study.evaluation.age_edges)
+                checked.add(question)
         weights = sources.get(_key(trial.trial.weights))
         one = _planned(trial, weights, data[trial.trial.data.dataset], study, followed)
         first = planned.setdefault(one.adapt.fingerprint, one)
@@ -352,9 +411,29 @@ def _planned(
         _check_glocker(resolved, data)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation, followed)
     first = _first_pretraining(resolved, study.levels)
+    smaller = {
+        rung: SmallerTraining(
+            each,
+            tuple(stages_of(each, data.digest, data.pathologies, study.evaluation, followed))[:-1],
+        )
+        for rung, each in _smaller_trials(resolved, trial.asked, study).items()
+    }
+    seed = trial.pretraining_seed
     return PlannedTrial(
-        trial.name, trial.axes, resolved, tuple(stages), trial.pretraining_seed, first, trial.asked
+        trial.name, trial.axes, resolved, tuple(stages), seed, first, trial.asked, smaller
     )
+
+
+def _smaller_trials(
+    trial: Trial, asked: AskedConfiguration | None, study: StudySpec
+) -> dict[Rung, Trial]:
+    """A fine-tuning of a search at each of its rungs, where each is a training of its own."""
+    halving = None if study.search is None or asked is None else study.search.halving
+    if halving is None or halving.record.continues or not isinstance(trial.adaptation, EndToEnd):
+        return {}
+    fidelity = halving.record
+    rungs = halving.rungs_below(fidelity.of(trial))
+    return {rung: fidelity.reduced(trial, rung) for rung in rungs}
 
 
 def _first_pretraining(trial: Trial, levels: SeedLevels) -> Pretraining | None:
@@ -383,12 +462,12 @@ def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) 
             raise BadInput(
                 f"{data.place} has no images in split {split!r}; prepare it with all splits"
             )
-    sampling, grouped = trial.data.sampling, isinstance(trial.adaptation.loss, GroupLossSettings)
-    if not (SAMPLINGS[sampling].by_group or grouped):
+    asked, grouped = trial.data, isinstance(trial.adaptation.loss, GroupLossSettings)
+    if not (SAMPLINGS[asked.sampling].by_group or grouped or asked.fraction < 1):
         return
     training = data.frame[data.frame["split"] == "train"]
-    if SAMPLINGS[sampling].by_group:
-        sampled(sampling, training, trial.data.balance, age_edges, trial.seed)
+    kept = sampled(asked.sampling, training, asked.balance, age_edges, trial.seed, asked.fraction)
+    training = training.iloc[kept]
     if isinstance(trial.adaptation.loss, GroupLossSettings):
         attribute = trial.adaptation.loss.attribute
         training_groups(training, attribute, age_edges, GROUP_SETTING)
@@ -444,5 +523,8 @@ def study_record(plan: StudyPlan, code_version: str) -> dict[str, Any]:
 
 def _trial_json(plan: StudyPlan, trial: PlannedTrial) -> dict[str, Any]:
     """The record of a trial; one that a search has paused says where."""
-    values, epoch = trial.record.as_json(), plan.pause_of(trial)
-    return values if epoch is None else {**values, "search": {**values["search"], "until": epoch}}
+    values, rung = trial.record.as_json(), plan.pause_of(trial)
+    if rung is None:
+        return values
+    place = {"until": rung, "fidelity": plan.fidelity}
+    return {**values, "search": {**values["search"], **place}}

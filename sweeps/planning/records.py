@@ -33,6 +33,8 @@ class TrialRecord:
     """Which repetition of its pre-training it starts from; None where the study repeats none."""
     search: dict[str, Any] | None = None
     """What a search chose for it (`search_record`); None for a cell of the matrix."""
+    smaller: tuple[str, ...] = ()
+    """Fingerprints of its training at the rungs of a search, where each is one of its own."""
 
     @property
     def identity(self) -> str:
@@ -47,14 +49,15 @@ class TrialRecord:
     @property
     def stages(self) -> tuple[str, ...]:
         """Fingerprints of all stages of the trial."""
-        stages = (self.weights, self.features, self.adapt, self.evaluate)
+        stages = (self.weights, self.features, *self.smaller, self.adapt, self.evaluate)
         return tuple(fingerprint for fingerprint in stages if fingerprint is not None)
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON values; without `search` where there is none."""
+        """The record as JSON values; without what only trials of a search have."""
         values = asdict(self)
-        if self.search is None:
-            del values["search"]
+        for name in ("search", "smaller"):
+            if not values[name]:
+                del values[name]
         return values
 
 

@@ -1,12 +1,8 @@
-"""A study: the YAML file that asks the question, and the trials it expands to."""
+"""A study: the YAML file that asks the question, and what is refused in it."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +19,39 @@ from pydantic import (
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.frozen import Frozen, Precision
-from fairfm_core.config.trial import Trial
-from fairfm_core.config.yaml_input import read_record, validated
-from fairfm_core.errors import BadInput, at_place, did_you_mean, shortened
+from fairfm_core.config.yaml_input import read_record
+from fairfm_core.errors import BadInput, at_place, shortened
 from fairfm_core.evaluation.metrics import check_families
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
-from fairfm_core.stages import FollowedNumbers
 from fairfm_core.yaml_text import YamlLines
-from sweeps.planning.axes import check_axes, check_size
+from sweeps.planning.axes import (
+    check_axes,
+    check_excluded,
+    check_size,
+    included_cells,
+    labelled,
+    matrix_cells,
+)
 from sweeps.planning.caps import Caps
 from sweeps.planning.seeds import (
     SeedLevels,
     StudySeeds,
-    at_pretraining_seed,
     check_pretraining_seeds,
     checked_seeds,
     distinct_seeds,
-    trial_seeds,
 )
 from sweeps.planning.shared_settings import (
     IMAGES,
     Budget,
     Cell,
-    Settled,
     StudyImages,
     check_base,
-    settle,
 )
 from sweeps.planning.tracking_uri import checked_uri, without_password
-from sweeps.search.asked import CELL, AskedConfiguration, Searched, check_replicates
-from sweeps.search.cells import cell_name, check_search, kinds, searches
-from sweeps.search.domains import Choice
+from sweeps.search.asked import Searched, check_replicates
+from sweeps.search.cells import check_search, searches
 from sweeps.search.grammar import SearchSpec
-from sweeps.search.space import Space
 
-ALWAYS_FOLLOWED = "val/auc"
-"""Its absence tells that nothing was noted of an epoch."""
 LONGEST_NAME = 100
 """Most characters of a study's name."""
 
@@ -199,7 +192,7 @@ class StudySpec(Frozen):
             if not values:
                 raise BadInput(f"axis {axis!r} has no values: give at least one, or remove it")
             with at_place(axis):
-                _labelled(values)
+                labelled(values)
         check_axes(matrix)
         return matrix
 
@@ -219,7 +212,7 @@ class StudySpec(Frozen):
         for number, cell in enumerate(self.exclude):
             for axis, label in cell.items():
                 with at_place("exclude", str(number), axis):
-                    _check_excluded(self.matrix, axis, str(label))
+                    check_excluded(self.matrix, axis, str(label))
         sizes = [len(values) for values in self.matrix.values()]
         if self.search is not None:
             with at_place("search"):
@@ -231,7 +224,7 @@ class StudySpec(Frozen):
             check_base(self.base, self.images)
         with at_place("seeds", "pretraining"):
             if (listed := self.levels.pretraining) is not None:
-                check_pretraining_seeds(listed, self.matrix, (values for _, values in _cells(self)))
+                check_pretraining_seeds(listed, self.matrix, (values for _, values in self.cells))
         self._check_objectives()
         return self
 
@@ -245,25 +238,27 @@ class StudySpec(Frozen):
             parse_objectives(given, self.evaluation)
 
     @property
+    def matrix_cells(self) -> list[Cell]:
+        """The cells of the matrix that are not excluded."""
+        return list(matrix_cells(self.base, self.matrix, self.exclude))
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the matrix, then the included trials."""
+        return [*self.matrix_cells, *included_cells(self.base, self.include)]
+
+    @property
+    def fixed_cells(self) -> list[Cell]:
+        """The cells that are trials: in a study with a search, the included ones alone."""
+        search = self.search is not None
+        return list(included_cells(self.base, self.include)) if search else self.cells
+
+    @property
     def levels(self) -> SeedLevels:
         """The seeds of both levels."""
         if isinstance(self.seeds, SeedLevels):
             return self.seeds
         return SeedLevels(adaptation=self.seeds)
-
-
-@dataclass(frozen=True)
-class StudyTrial:
-    """One trial of a study with its name and the labels of its axes."""
-
-    name: str
-    axes: dict[str, str]
-    """Axis -> label of this trial's value."""
-    trial: Trial
-    pretraining_seed: int | None = None
-    """Which repetition of its pre-training it starts from; None where the study repeats none."""
-    asked: AskedConfiguration | None = None
-    """The configuration of a search that it belongs to; None for a cell of the matrix."""
 
 
 def read_study(path: Path) -> StudySpec:
@@ -273,187 +268,17 @@ def read_study(path: Path) -> StudySpec:
     return study
 
 
-def expand(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> list[StudyTrial]:
-    """All trials of the study: every cell of the matrix and every included trial at every seed.
-
-    Where the study lists seeds of pre-trainings, a trial with one runs at every pair of seeds. In a
-    study with a search, the trials are the included ones and those of the configurations that have
-    been `asked` for.
-    """
-    cells = settled(study, asked).cells
-    fixed = len(cells) - len(asked)
-    trials = [
-        trial for cell in cells[:fixed] for trial in _seeded_trials(study, cell, study.levels)
-    ]
-    for each, cell in zip(asked, cells[fixed:], strict=True):
-        levels = SeedLevels(adaptation=each.seeds, pretraining=study.levels.pretraining)
-        trials += _seeded_trials(study, cell, levels, each)
-    return trials
-
-
-def settled(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Settled:
-    """The trials of one seed as raw values, with equal images and training budget.
-
-    Those of the study's own cells come first, then one for each configuration that was `asked`
-    for. What is made equal covers everything that a search could ask for, so that it does not
-    depend on what it has asked so far.
-    """
-    searched = {each.cell: each for each in study_searches(study)}
-    below = {cell_name(labels): (labels, values) for labels, values in _matrix_cells(study)}
-    possible = [
-        _searched_cell(below[cell], one.space, choices)
-        for one in searched.values()
-        for cell, choices in kinds(one)
-    ]
-    wanted = [_searched_cell(below[e.cell], searched[e.search].space, e.choices) for e in asked]
-    cells = [*possible, *_fixed_cells(study), *wanted]
-    whole = settle(cells, study.images, study.budget, study.precision)
-    return replace(whole, cells=whole.cells[len(possible) :])
-
-
-def followed_numbers(study: StudySpec) -> FollowedNumbers:
-    """What every fine-tuning notes of each epoch: the AUC, objectives, what constraints bound."""
-    limits = () if study.search is None else study.search.constraints
-    metrics = [*(each.metric for each in study.objectives), *(each.metric for each in limits)]
-    return FollowedNumbers(study.evaluation, tuple(dict.fromkeys([ALWAYS_FOLLOWED, *metrics])))
-
-
 def study_searches(study: StudySpec) -> tuple[Searched, ...]:
     """The searches of a study; none without a `search` section."""
     if study.search is None:
         return ()
-    axes = {axis: list(_labelled(values)) for axis, values in study.matrix.items()}
-    return searches(study.search, [labels for labels, _ in _matrix_cells(study)], axes)
-
-
-def written_values(
-    study: StudySpec, searched: Searched, choices: Mapping[str, Choice]
-) -> Mapping[str, Any]:
-    """What a study writes of the trials of a configuration, without recipes and defaults."""
-    cell = searched.cell_of(choices)
-    below = {cell_name(labels): (labels, values) for labels, values in _matrix_cells(study)}
-    return _searched_cell(below[cell], searched.space, choices)[1]
-
-
-def _cells(study: StudySpec) -> list[Cell]:
-    """The cells of the matrix, then the included trials."""
-    return [*_matrix_cells(study), *_included_cells(study)]
-
-
-def _fixed_cells(study: StudySpec) -> list[Cell]:
-    """The cells that are trials themselves: in a study with a search, the included ones alone."""
-    return _cells(study) if study.search is None else list(_included_cells(study))
-
-
-def _searched_cell(cell: Cell, space: Space, choices: Mapping[str, Choice]) -> Cell:
-    """A cell of the matrix with the choices of a search laid over it."""
-    labels, values = cell
-    for path, value in space.written(choices):
-        if path != CELL:
-            values = _merged(values, _nested(path, value))
-    return labels, values
-
-
-def _matrix_cells(study: StudySpec) -> Iterator[Cell]:
-    """(labels by axis, raw trial values) of each cell that is not excluded."""
-    axes = {axis: _labelled(values) for axis, values in study.matrix.items()}
-    for choice in itertools.product(*(values.items() for values in axes.values())):
-        labels = dict(zip(axes, (label for label, _ in choice), strict=True))
-        if any(_matches(labels, cell) for cell in study.exclude):
-            continue
-        values = study.base
-        for axis, (_, value) in zip(axes, choice, strict=True):
-            values = _merged(values, _nested(axis, value))
-        yield labels, values
-
-
-def _included_cells(study: StudySpec) -> Iterator[Cell]:
-    for number, extra in enumerate(study.include):
-        extra = dict(extra)
-        name = str(extra.pop("name", f"extra{number}"))
-        yield {"include": name}, _merged(study.base, extra)
-
-
-def _seeded_trials(
-    study: StudySpec, cell: Cell, levels: SeedLevels, asked: AskedConfiguration | None = None
-) -> Iterator[StudyTrial]:
-    """A cell at each of its seeds. Only the first of a pre-training is validated: the seed of an
-    adaptation decides on nothing else, and 100,000 trials then share their records."""
-    axes, values = cell
-    validated_at: dict[int | None, Trial] = {}
-    for before, seed in trial_seeds(levels, values):
-        seeds = [f"s{seed}"] if before is None else [f"p{before}", f"s{seed}"]
-        name = ".".join([*axes.values(), *([asked.label] if asked else []), *seeds])
-        if before not in validated_at:
-            own = values if before is None else at_pretraining_seed(values, before)
-            validated_at[before] = _valid_trial(study, axes, name, {**own, "seed": seed})
-        trial = validated_at[before].model_copy(update={"seed": seed})
-        yield StudyTrial(name, axes, trial, before, asked)
-
-
-def _valid_trial(
-    study: StudySpec, axes: dict[str, str], name: str, values: dict[str, Any]
-) -> Trial:
-    """The trial of raw values; raises BadInput, naming it and the line."""
-    whose = f"study {study.study}" if study._lines is None else study._lines.path
-    return validated(Trial, values, f"{whose}, trial {name}", partial(_line_of, study, axes))
-
-
-def _line_of(study: StudySpec, axes: dict[str, str], place: Sequence[str]) -> int | None:
-    """The line that writes a value of the trial with these axes: of an axis, else of the base."""
-    if study._lines is None:
-        return None
-    for axis, label in reversed(axes.items()):
-        path = axis.split(".")
-        if axis in study.matrix and list(place[: len(path)]) == path:
-            labels = list(_labelled(study.matrix[axis]))
-            key = label if isinstance(study.matrix[axis], dict) else str(labels.index(label))
-            written = ["matrix", axis, key, *place[len(path) :]]
-            if study._lines.holds(written):
-                return study._lines.of(written)
-    for number, extra in enumerate(study.include):
-        written = ["include", str(number), *place]
-        own = str(extra.get("name", f"extra{number}")) == axes.get("include")
-        if own and study._lines.holds(written):
-            return study._lines.of(written)
-    return study._lines.of(["base", *place])
-
-
-def _labelled(values: list[Any] | dict[str, Any]) -> dict[str, Any]:
-    """Values by label: a mapping as it is, a list labelled with the text of its values."""
-    if isinstance(values, dict):
-        return values
-    if unlabelled := [value for value in values if isinstance(value, dict)]:
-        raise BadInput(
-            f"values that are mappings, such as {unlabelled[0]}, need labels to name trials by; "
-            "write the axis as a mapping of labels to values"
-        )
-    return {str(value): value for value in values}
-
-
-def _nested(axis: str, value: Any) -> dict[str, Any]:
-    for part in reversed(axis.split(".")):
-        value = {part: value}
-    assert isinstance(value, dict)
-    return value
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`, mapping by mapping."""
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged
-
-
-def _matches(labels: dict[str, str], cell: dict[str, Any]) -> bool:
-    return all(labels[axis] == str(label) for axis, label in cell.items())
+    axes = {axis: list(labelled(values)) for axis, values in study.matrix.items()}
+    return searches(study.search, [labels for labels, _ in study.matrix_cells], axes)
 
 
 def _check_search(study: StudySpec, search: SearchSpec) -> None:
     """Raise BadInput for a search that this study cannot run."""
-    matrix = {axis: _labelled(values) for axis, values in study.matrix.items()}
+    matrix = {axis: labelled(values) for axis, values in study.matrix.items()}
     check_search(search, matrix, [f"{IMAGES}.{field}" for field in StudyImages.model_fields])
     if search.replicates is not None and study.levels.pretraining is not None:
         raise BadInput(
@@ -464,17 +289,3 @@ def _check_search(study: StudySpec, search: SearchSpec) -> None:
     for constraint in search.constraints:
         constraint.check_evaluated(study.evaluation)
     study_searches(study)
-
-
-def _check_excluded(matrix: dict[str, Any], axis: str, label: str) -> None:
-    if axis not in matrix:
-        raise BadInput(
-            f"exclude names axis {axis!r}{did_you_mean(axis, matrix)}; "
-            f"axes of the matrix: {', '.join(matrix) or 'none'}"
-        )
-    labels = list(_labelled(matrix[axis]))
-    if label not in labels:
-        raise BadInput(
-            f"exclude names {axis}: {label!r}{did_you_mean(label, labels)}; "
-            f"its values: {', '.join(labels)}"
-        )

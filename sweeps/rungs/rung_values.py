@@ -14,7 +14,7 @@ import numpy as np
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.stages import Stage
-from sweeps.planning.study import ALWAYS_FOLLOWED
+from sweeps.planning.expansion import ALWAYS_FOLLOWED
 from sweeps.search.halving import RungTold
 
 Row = Mapping[str, Any]
@@ -22,9 +22,10 @@ Row = Mapping[str, Any]
 
 
 def rung_told(
-    store: ArtifactStore, training_runs: Sequence[Stage], epochs: int, metrics: Sequence[str]
+    store: ArtifactStore, training_runs: Sequence[Stage], epochs: int | None, metrics: Sequence[str]
 ) -> RungTold:
-    """The means over `training_runs` of what each would be worth if it had ended after `epochs`."""
+    """The means over `training_runs` of what each is worth at its end, or would have been worth if
+    it had ended after `epochs`."""
     rows = [_row_at(store, stage, epochs) for stage in training_runs]
     fingerprints = tuple(stage.fingerprint for stage in training_runs)
     if any(row is None for row in rows):
@@ -33,17 +34,18 @@ def rung_told(
     return RungTold(means, fingerprints)
 
 
-def _row_at(store: ArtifactStore, stage: Stage, epochs: int) -> Row | None:
+def _row_at(store: ArtifactStore, stage: Stage, given: int | None) -> Row | None:
     """The epoch whose weights a training of this length would have kept; None where what was noted
     of it means something else, or where nothing was."""
     record = _record(store, stage)
     assert stage.followed is not None, "fine-tunings of studies are followed"
     if record.get("definition") != stage.followed.definition:
         return None
+    recipe = EndToEnd.model_validate(stage.config["adaptation"])
+    epochs = given or recipe.epochs
     rows = [row for row in record["history"] if row["epoch"] <= epochs]
     if len(rows) < epochs:
         return None
-    recipe = EndToEnd.model_validate(stage.config["adaptation"])
     row = _kept(rows, recipe)
     noted = ALWAYS_FOLLOWED in row or "val_auc" not in row
     return row if noted else None

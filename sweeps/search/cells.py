@@ -13,8 +13,6 @@ from sweeps.search.grammar import SearchSpec
 from sweeps.search.paths import check_path
 from sweeps.search.space import Axes, Parameter, Space, keys_of
 
-EPOCHS = "adaptation.epochs"
-"""What halving decides on."""
 MOST_KINDS = 500
 """Combinations of labels that decide which trials share a setting."""
 SECTIONS = ("weights", "backbone", "adaptation", "images")
@@ -138,16 +136,25 @@ def check_search(spec: SearchSpec, matrix: Matrix, more_paths: Iterable[str]) ->
     more_paths = list(more_paths)
     for parameter in space.parameters:
         check_path(parameter.path, more_paths)
-        if spec.halving is not None and parameter.path == EPOCHS:
-            raise BadInput(
-                f"search.parameters: {EPOCHS} is searched, and halving decides on epochs: give all "
-                "training runs the same, or remove halving"
-            )
         _check_axes(parameter, matrix)
+    _check_fidelity(spec, space)
     for each in spec.constraints:
         pairs = [c for c in spec.constraints if c.metric == each.metric]
         if len(pairs) != len({c.text() for c in pairs}):
             raise BadInput(f"search.constraints: {each.text()} is given twice")
+
+
+def _check_fidelity(spec: SearchSpec, space: Space) -> None:
+    """Raise BadInput where halving decides on what is searched."""
+    if spec.halving is None:
+        return
+    path, words = spec.halving.record.path, spec.halving.record.words
+    searched = space.keys if path.split(".")[0] not in SECTIONS else set()
+    if path in {*searched, *(each.path for each in space.parameters)}:
+        raise BadInput(
+            f"search.parameters: {path} is searched, and halving decides on {words}: give all "
+            "training runs the same, or remove halving"
+        )
 
 
 def _check_axes(parameter: Parameter, matrix: Matrix) -> None:

@@ -19,7 +19,7 @@ from fairfm_core.config.frozen import Frozen
 from fairfm_core.config.named_records import known_name
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.selection.constraints import Constraint
-from sweeps.search.halving import SearchHalving
+from sweeps.search.halving import FidelityName, SearchHalving
 from sweeps.search.space import Axes, Space, read_space
 
 MOST_SEEDS = 100
@@ -129,6 +129,11 @@ class SearchSpec(Frozen):
         if not parameters:
             raise BadInput("give at least one parameter, such as adaptation.base_lr: {low, high}")
         return parameters
+
+    @property
+    def fidelity(self) -> FidelityName:
+        """What a rung of its halving is less of."""
+        return "epochs" if self.halving is None else self.halving.fidelity
 
     def space(self, axes: Axes) -> Space:
         """The whole space, with conditions on axes; raises BadInput if it cannot be searched."""

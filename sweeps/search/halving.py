@@ -1,10 +1,11 @@
-"""Successive halving with several objectives: training runs pause at rungs, and the best go on.
+"""Successive halving with several objectives: small training runs decide which ones grow.
 
-A rung is a number of epochs. A configuration trains up to a rung and pauses. Then all values at
-that rung are ranked, those of earlier rounds too, and the best of them, one in `eta`, go on to the
-next rung: asynchronous between rounds, so that no round waits for a whole bracket, and a function
-of the journal alone. What never goes on is stopped: it has no values of a finished training, so it
-is on no front.
+A rung is a size of training: a number of epochs, a share of the training patients, or a size of
+images. A configuration is trained up to a rung first. Then all values at that rung are ranked,
+those of earlier rounds too, and the best of them, one in `eta`, go on to the next rung:
+asynchronous between rounds, so that no round waits for a whole bracket, and a function of the
+journal alone. What never goes on is stopped: it has no values of a finished training, so it is on
+no front.
 
 Array suffixes: N configurations, K objectives, L constraints.
 """
@@ -14,74 +15,158 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from fairfm_core.config.backbone import SMALLEST_IMAGE
 from fairfm_core.config.frozen import Frozen
+from fairfm_core.config.named_records import known_name
+from fairfm_core.config.trial import Trial
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective
-from fairfm_core.evaluation.selection.pareto import front_ranks, hypervolume
+from fairfm_core.evaluation.selection.ranking import ranked
 from fairfm_core.seeding import stream
-from sweeps.search.domains import Choice
+from sweeps.search.domains import DIGITS, Choice
 
 Key = tuple[str, int]
 """Search and number of a configuration."""
+Rung = int | float
+"""Epochs, a share of the training patients, or pixels of the images' side."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """What a rung is less of than the whole training."""
+
+    path: str
+    """The dotted path of a trial that holds the value of the whole training."""
+    words: str
+    """What a rung is a number of."""
+    smallest: float
+    """No rung is below it."""
+    shown: str
+    """The format of a value."""
+    ladder: str
+    """The rungs and the whole training in words."""
+    continues: bool = False
+    """Whether a training run goes on from rung to rung; otherwise each rung is one of its own."""
+    power: int = 0
+    """The cost of an image grows with this power of the rung."""
+
+    def of(self, trial: Trial) -> Rung:
+        """The value of the whole training."""
+        section, name = self.path.split(".")
+        value: Rung = getattr(getattr(trial, section), name)
+        return value
+
+    def reduced(self, trial: Trial, rung: Rung) -> Trial:
+        """The trial at a rung."""
+        section, name = self.path.split(".")
+        part = getattr(trial, section).model_copy(update={name: rung})
+        return trial.model_copy(update={section: part})
+
+    def text(self, rungs: Sequence[Rung]) -> str:
+        """Values in words."""
+        return ", ".join(format(rung, self.shown) for rung in rungs)
+
+    def ladder_text(self, rungs: Sequence[Rung], whole: Rung) -> str:
+        """The rungs below a whole training in words: `epochs 2, 6 of 18`."""
+        return self.ladder.format(rungs=self.text(rungs), whole=self.text([whole]))
+
+
+FIDELITIES = {
+    "epochs": Fidelity(
+        "adaptation.epochs", "epochs", 1, "g", "epochs {rungs} of {whole}", continues=True
+    ),
+    "fraction": Fidelity(
+        "data.fraction",
+        "shares of the training patients",
+        0,
+        ".3g",
+        "{rungs} of the training patients, {whole} in the end",
+    ),
+    "image_size": Fidelity(
+        "backbone.image_size",
+        "pixels of the images' side",
+        SMALLEST_IMAGE,
+        "g",
+        "{rungs} of {whole} pixels",
+        power=2,
+    ),
+}
+"""By the name that a study writes."""
+
+
+def _known_fidelity(name: Any) -> str:
+    return known_name(name, FIDELITIES, "fidelity")
+
+
+FidelityName = Annotated[
+    Literal["epochs", "fraction", "image_size"], BeforeValidator(_known_fidelity)
+]
 
 
 class SearchHalving(Frozen):
-    """Early stopping: fine-tunings pause at rungs, and the best of each rung go on."""
+    """Early stopping: fine-tunings begin small, and the best of each rung go on."""
 
     eta: int = 3
     """One in `eta` of the configurations at a rung goes on."""
-    rungs: tuple[int, ...] | None = None
-    """Epochs after which training runs pause, each less than the whole training."""
-    first: int | None = Field(None, ge=1)
-    """Instead of `rungs`: epochs of the first; each further one has `eta` times as many."""
+    rungs: tuple[Rung, ...] | None = None
+    """Epochs after which training runs pause, each less than the whole training; or shares, or
+    sizes: see `fidelity`."""
+    first: Rung | None = None
+    """Instead of `rungs`: the first; each further one is `eta` times as large."""
     brackets: int = Field(1, ge=1)
     """From how many rungs configurations may start: with 2, some (drawn at random) run to the
     second rung at once, which guards against training runs that begin slowly."""
-    fidelity: str = "epochs"
-    """What a rung is less of."""
+    fidelity: FidelityName = "epochs"
+    """What a rung is less of: `epochs`, where a training pauses and goes on; `fraction`, the share
+    of the training patients; or `image_size`. Of the last two each rung is a training of its own.
+    """
 
-    @field_validator("fidelity")
-    @classmethod
-    def _possible(cls, fidelity: str) -> str:
-        if fidelity != "epochs":
-            raise BadInput(
-                f"{fidelity!r} cannot be halved: a rung is a number of epochs, where a training "
-                "pauses and goes on; write fidelity: epochs, or compare sizes of data, images or "
-                "pre-trainings as an axis of the matrix"
-            )
-        return fidelity
+    @property
+    def record(self) -> Fidelity:
+        """The record of its fidelity."""
+        return FIDELITIES[self.fidelity]
 
     @model_validator(mode="after")
     def _usable(self) -> SearchHalving:
         if self.eta < 2:
             raise BadInput(f"eta {self.eta} must be at least 2: one in eta goes on")
         if (self.rungs is None) == (self.first is None):
-            raise BadInput("give either rungs, such as [2, 6], or first, the epochs of the first")
-        rungs = (1,) if self.rungs is None else self.rungs
-        if not rungs or rungs[0] < 1 or any(low >= high for low, high in pairwise(rungs)):
-            raise BadInput(f"rungs {list(rungs)} must be epochs from 1 on, in rising order")
+            raise BadInput(
+                f"give either rungs, such as [2, 6], or first, the {self.record.words} of the first"
+            )
+        given = (self.first,) if self.rungs is None else self.rungs
+        rungs = [rung for rung in given if rung is not None]
+        if not rungs or any(low >= high for low, high in pairwise(rungs)):
+            raise BadInput(f"rungs {rungs} must be {self._allowed}, in rising order")
+        if not all(self._is_possible(rung) for rung in rungs):
+            what = f"first {rungs[0]}" if self.rungs is None else f"rungs {rungs}"
+            raise BadInput(f"{what} must be {self._allowed}, in rising order")
         return self
 
-    def rungs_below(self, epochs: int) -> tuple[int, ...]:
-        """The rungs of a training with so many epochs; raises BadInput if it has none there."""
-        if self.rungs is None:
-            assert self.first is not None
-            powers = (self.first * self.eta**n for n in range(epochs))
-            rungs = tuple(rung for rung in powers if rung < epochs)
-        else:
-            rungs = self.rungs
-        if not rungs or rungs[-1] >= epochs:
+    @property
+    def _allowed(self) -> str:
+        least = self.record.smallest
+        return f"{self.record.words} {f'from {least:g} on' if least else 'above 0 and below 1'}"
+
+    def _is_possible(self, rung: Rung) -> bool:
+        if self.record.smallest == 0:
+            return 0 < rung < 1
+        return rung >= self.record.smallest and float(rung).is_integer()
+
+    def rungs_below(self, whole: Rung) -> tuple[Rung, ...]:
+        """The rungs of a training of this size; raises BadInput if it has none there."""
+        rungs = self._below(whole)
+        if not rungs or rungs[-1] >= whole:
             given = f"first: {self.first}" if self.rungs is None else f"rungs: {list(self.rungs)}"
             raise BadInput(
-                f"search.halving: {given} must lie below the {epochs} epochs of the training: give "
-                "earlier rungs, or remove halving"
+                f"search.halving: {given} must lie below the {self._whole(whole)} of the training: "
+                "give earlier rungs, or remove halving"
             )
         if self.brackets > len(rungs) + 1:
             raise BadInput(
@@ -89,6 +174,18 @@ class SearchHalving(Frozen):
                 f"configurations may start at any rung or at none: at most {len(rungs) + 1}"
             )
         return rungs
+
+    def _below(self, whole: Rung) -> tuple[Rung, ...]:
+        if self.rungs is not None:
+            return self.rungs
+        assert self.first is not None
+        found = [self.first]
+        while (further := found[-1] * self.eta) < whole:
+            found.append(further if isinstance(further, int) else round(further, DIGITS))
+        return tuple(found)
+
+    def _whole(self, whole: Rung) -> str:
+        return f"{self.record.text([whole])} {self.record.words}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +199,7 @@ class RungTold:
     """Fingerprints of the training runs they were read from."""
 
 
-RungsOf = Callable[[str, Mapping[str, Choice]], tuple[int, ...]]
+RungsOf = Callable[[str, Mapping[str, Choice]], tuple[Rung, ...]]
 """The rungs of a configuration, by its search and its choices; none for a probe."""
 
 
@@ -115,7 +212,7 @@ class Halving:
     seed: int
     """Of the search."""
 
-    def start(self, search: str, number: int, choices: Mapping[str, Choice]) -> int | None:
+    def start(self, search: str, number: int, choices: Mapping[str, Choice]) -> Rung | None:
         """The rung to which a new configuration trains first; None for the whole training.
 
         Bracket b starts at rung b with a probability of eta to the power of -b, so that each costs
@@ -135,11 +232,11 @@ class Standing:
     """Where a configuration stands."""
 
     key: Key
-    rungs: tuple[int, ...]
+    rungs: tuple[Rung, ...]
     """All its rungs."""
-    until: int | None
+    until: Rung | None
     """The rung at which it has paused; None if it is beyond the last one, or has failed."""
-    at: Mapping[int, RungTold]
+    at: Mapping[Rung, RungTold]
     """Its values, by rung."""
 
 
@@ -149,14 +246,14 @@ def promotions(
     objectives: Sequence[Objective],
     constraints: Sequence[Constraint],
     is_last: bool,
-) -> dict[Key, int | None]:
+) -> dict[Key, Rung | None]:
     """The rung to which each configuration that goes on trains next; None for the whole training.
 
     The standings are those of one search with nothing under way; `is_last` says that it asks for no
     further configuration. Then a rung that nobody will reach any more sends on at least one. A
     configuration whose values were not noted goes on: nobody can say that it is worse.
     """
-    chosen: dict[Key, int | None] = {}
+    chosen: dict[Key, Rung | None] = {}
     for rung in sorted({rung for each in standings for rung in each.rungs}):
         here = [each for each in standings if each.until == rung]
         best = best_at(standings, rung, eta, objectives, constraints, 1 if is_last else 0)
@@ -170,13 +267,13 @@ def _is_unknown(told: RungTold | None) -> bool:
     return told is not None and told.values is None
 
 
-def _next(rungs: Sequence[int], rung: int) -> int | None:
+def _next(rungs: Sequence[Rung], rung: Rung) -> Rung | None:
     return next((each for each in rungs if each > rung), None)
 
 
 def best_at(
     standings: Sequence[Standing],
-    rung: int,
+    rung: Rung,
     eta: int,
     objectives: Sequence[Objective],
     constraints: Sequence[Constraint],
@@ -205,49 +302,17 @@ def violation(values: Mapping[str, Any], constraints: Sequence[Constraint]) -> f
     return sum(max(0.0, each.violation(values[each.metric])) for each in constraints)
 
 
-def ranked(value_NK: Floats, beyond_N: Floats, objectives: Sequence[Objective]) -> Ints:
-    """The rows from the best to the worst.
+def expected_cost(spec: SearchHalving, cost_R: Sequence[float]) -> float:
+    """The mean cost of a configuration if one in `eta` goes on at each rung.
 
-    First those that keep the constraints, front after front, each front in the order of
-    `by_hypervolume`; then the others, the nearest to their constraints first. Earlier rows win
-    ties.
+    `cost_R` is the cost up to each rung, then that of the whole training. A training that does not
+    continue an earlier one is paid in full.
     """
-    kept = np.flatnonzero(beyond_N <= 0)
-    broken = np.flatnonzero(beyond_N > 0)
-    order: list[int] = []
-    if len(kept):
-        rank_N = front_ranks(value_NK[kept], objectives)
-        for rank in np.unique(rank_N):
-            front = kept[rank_N == rank]
-            order += front[by_hypervolume(value_NK[front], objectives)].tolist()
-    order += broken[np.argsort(beyond_N[broken], kind="stable")].tolist()
-    return np.array(order, dtype=np.int64)
-
-
-def by_hypervolume(value_NK: Floats, objectives: Sequence[Objective]) -> Ints:
-    """The members of a front, each time the one that adds most to the hypervolume of those before.
-
-    A member beyond the references adds nothing, such as a model that is equally bad for everybody:
-    such come last, the nearest to the ideals first.
-    """
-    short_N = sum(o.shortfall(value_NK[:, k]) for k, o in enumerate(objectives))
-    left = np.argsort(short_N, kind="stable").tolist()
-    chosen: list[int] = []
-    while left:
-        volumes = [hypervolume(value_NK[[*chosen, n]], objectives) for n in left]
-        chosen.append(left.pop(int(np.argmax(volumes))))
-    return np.array(chosen, dtype=np.int64)
-
-
-def expected_epochs(rungs: Sequence[int], epochs: int, eta: int, brackets: int = 1) -> float:
-    """The mean number of epochs that a configuration trains, if one in `eta` goes on at each."""
-    share_B = float(eta) ** -np.arange(brackets)
-    steps = [*rungs, epochs]
-    means = []
-    for bracket in range(brackets):
-        mean, alive = float(steps[bracket]), 1.0
-        for low, high in pairwise(steps[bracket:]):
-            alive /= eta
-            mean += alive * (high - low)
-        means.append(mean)
+    share_B = float(spec.eta) ** -np.arange(spec.brackets)
+    paid_R = np.diff(cost_R, prepend=0.0) if spec.record.continues else np.array(cost_R)
+    means = [
+        cost_R[first]
+        + sum(paid_R[first + more] / spec.eta**more for more in range(1, len(cost_R) - first))
+        for first in range(spec.brackets)
+    ]
     return float(np.average(means, weights=share_B))

@@ -12,7 +12,7 @@ from typing import Any
 from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective
 from sweeps.search.asked import AskedConfiguration, Searched
-from sweeps.search.halving import Key, RungTold
+from sweeps.search.halving import Key, Rung, RungTold
 from sweeps.search.sampling import Draw, Tried
 
 Line = Mapping[str, Any]
@@ -50,9 +50,9 @@ class SearchHistory:
     """Why each configuration without values has none."""
     ended: dict[str, str] = field(default_factory=dict)
     """Why a search asks for nothing more, by its cell."""
-    until: dict[Key, int] = field(default_factory=dict)
-    """The epochs after which a configuration pauses; without, it is trained to the end."""
-    rungs: dict[Key, dict[int, RungTold]] = field(default_factory=dict)
+    until: dict[Key, Rung] = field(default_factory=dict)
+    """The rung up to which a configuration trains; without, it is trained whole."""
+    rungs: dict[Key, dict[Rung, RungTold]] = field(default_factory=dict)
     """The values of each configuration at the rungs that it has come to."""
 
     def add(self, line: Line) -> None:
@@ -87,13 +87,14 @@ class SearchHistory:
     def train_all(self) -> None:
         """Take back every pause: halving was turned off."""
         self.until.clear()
+        self.rungs.clear()
 
     def tried(
         self,
         searched: Searched,
         objectives: Sequence[Objective],
         limits: Sequence[Constraint],
-        rung: int | None = None,
+        rung: Rung | None = None,
     ) -> list[Tried]:
         """What the sampler of one search knows: values at a rung, None: of finished training runs.
 
@@ -102,7 +103,7 @@ class SearchHistory:
         """
         return [self._tried(each, objectives, limits, rung) for each in self.of(searched.cell)]
 
-    def rung_to_learn_from(self, searched: Searched, enough: int) -> int | None:
+    def rung_to_learn_from(self, searched: Searched, enough: int) -> Rung | None:
         """The highest rung that `enough` configurations of a search have reached, None: the end.
 
         Where too few have reached any, the lowest.
@@ -119,7 +120,7 @@ class SearchHistory:
         asked: AskedConfiguration,
         objectives: Sequence[Objective],
         limits: Sequence[Constraint],
-        rung: int | None,
+        rung: Rung | None,
     ) -> Tried:
         notes, known = self.notes[asked.key], asked.known
         found = self._values(asked.key, rung)
@@ -134,7 +135,7 @@ class SearchHistory:
         beyond = tuple(each.violation(values[each.metric]) for each in limits)
         return Tried(asked.choices, judged, beyond, known=known, attributes=notes)
 
-    def _values(self, key: Key, rung: int | None) -> Mapping[str, float | None] | None:
+    def _values(self, key: Key, rung: Rung | None) -> Mapping[str, float | None] | None:
         told = self.told.get(key) if rung is None else self.rungs.get(key, {}).get(rung)
         return None if told is None else told.values
 
@@ -153,8 +154,8 @@ def round_line(
     seeds: Sequence[int],
     repeated: Mapping[Key, tuple[int, ...]] | None = None,
     chances: Mapping[Key, float] | None = None,
-    until: Mapping[Key, int | None] | None = None,
-    promoted: Mapping[Key, int | None] | None = None,
+    until: Mapping[Key, Rung | None] | None = None,
+    promoted: Mapping[Key, Rung | None] | None = None,
 ) -> Line:
     """The line of a round: new configurations, further seeds and further epochs of earlier ones.
 
@@ -185,7 +186,7 @@ def round_line(
     return {"round": {**line, "promoted": on} if on else line}
 
 
-def _until(rung: int | None) -> dict[str, int]:
+def _until(rung: Rung | None) -> dict[str, Rung]:
     return {} if rung is None else {"until": rung}
 
 
@@ -219,13 +220,13 @@ def told_line(key: Key, told: Told) -> Line:
     }
 
 
-def rung_line(key: Key, rung: int, told: RungTold) -> Line:
+def rung_line(key: Key, rung: Rung, told: RungTold) -> Line:
     """The line of a configuration's values at a rung."""
     return {
         "rung": {
             "search": key[0],
             "number": key[1],
-            "epochs": rung,
+            "rung": rung,
             "values": None if told.values is None else dict(told.values),
             "trainings": list(told.training_runs),
         }
@@ -281,7 +282,8 @@ def _add_rung(history: SearchHistory, content: Mapping[str, Any]) -> None:
     key = content["search"], content["number"]
     values = None if content["values"] is None else dict(content["values"])
     told = RungTold(values, tuple(content["trainings"]))
-    history.rungs.setdefault(key, {})[content["epochs"]] = told
+    rung = content["epochs"] if "epochs" in content else content["rung"]  # by its earlier name
+    history.rungs.setdefault(key, {})[rung] = told
     history.failed.pop(key, None)
 
 

@@ -4,8 +4,8 @@ The best of many noisy values is too good: at the noise of fairness gaps, the ga
 looks a quarter smaller than it is. So once all configurations have been trained, those with a
 chance of being on the front get further seeds, one at a time, until the front is settled or the
 budget spent. Their chances come from joint draws: the same patients for all configurations, and for
-each a draw of its training runs. The next seeds go where a likely place on the front rests on the
-fewest seeds.
+each a draw of its training runs. The next seeds go to members of the front and to what is likely to
+be one, where that rests on the fewest seeds.
 
 Array suffixes: N configurations, K objectives, B replicates, D draws, S seeds.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.pareto import non_dominated
 from fairfm_core.evaluation.selection.replicates import Replicated
@@ -71,10 +71,12 @@ class Racer:
         runners = [each for each in asked if self._runs(each)]
         if not runners:
             return Race({}, {}, SETTLED)
-        chance_N = self._chances(searched, runners)
+        means_NK = self._means(runners)
+        chance_N = self._chances(searched, runners, means_NK)
         chances = {each.key: float(p) for each, p in zip(runners, chance_N, strict=True)}
         seeds_N = np.array([len(each.seeds) for each in runners])
-        order = next_in_race(chance_N, seeds_N, replicates)
+        member_N = non_dominated(means_NK, self.objectives)
+        order = next_in_race(chance_N, member_N, seeds_N, replicates)
         if not len(order) or left <= 0:
             return Race({}, chances, SPENT if len(order) else SETTLED)
         every = seeds_of(self.seeds, self.spec)
@@ -98,15 +100,15 @@ class Racer:
         values = [(limit, told.values.get(limit.metric)) for limit in self.spec.constraints]
         return all(value is not None and limit.violation(value) <= 0 for limit, value in values)
 
-    def _chances(self, searched: Searched, runners: Sequence[AskedConfiguration]) -> Floats:
+    def _means(self, runners: Sequence[AskedConfiguration]) -> Floats:
+        told = [self.history.told[each.key].values for each in runners]
+        values = [[of[objective.metric] for objective in self.objectives] for of in told]
+        return np.array(values, dtype=np.float64)
+
+    def _chances(
+        self, searched: Searched, runners: Sequence[AskedConfiguration], means_NK: Floats
+    ) -> Floats:
         numbers = [self.read(self.history.told[each.key].evaluations) for each in runners]
-        means_NK = np.array(
-            [
-                [self.history.told[each.key].values[o.metric] for o in self.objectives]
-                for each in runners
-            ],
-            dtype=np.float64,
-        )
         columns = [[of.get(objective.metric) for of in numbers] for objective in self.objectives]
         random = stream(self.spec.seed, "race", searched.cell, self.history.rounds)
         return chances_on_front(means_NK, columns, self.objectives, random)
@@ -120,17 +122,20 @@ def most_further(spec: SearchSpec, configurations: int) -> int:
     return round(configurations * spec.replicates.start * share)
 
 
-def next_in_race(chance_N: Floats, seeds_N: Ints, replicates: SearchReplicates) -> Ints:
+def next_in_race(
+    chance_N: Floats, member_N: Bools, seeds_N: Ints, replicates: SearchReplicates
+) -> Ints:
     """Which configurations need a further seed, in the order of their need; none if settled.
 
-    One that is sure to be on the front needs a second look too: its value was chosen for being
-    good. First come those whose likely place rests on the fewest seeds.
+    A member of the front needs a second look, however sure it is: its value was chosen for being
+    good. First come those whose place, present or likely, rests on the fewest seeds.
     """
     low, high = replicates.settled
     unsure_N = (chance_N > low) & (chance_N < high) & (seeds_N < replicates.confirm)
-    unseen_N = (chance_N >= high) & (seeds_N <= replicates.start)
+    unseen_N = ((chance_N >= high) | member_N) & (seeds_N <= replicates.start)
     needing = np.flatnonzero(unsure_N | unseen_N)
-    order = np.argsort(-chance_N[needing] / seeds_N[needing], kind="stable")
+    need_N = (chance_N + member_N) / seeds_N
+    order = np.argsort(-need_N[needing], kind="stable")
     chosen: Ints = needing[order]
     return chosen
 

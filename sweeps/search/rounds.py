@@ -11,10 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.results.study_record import rung_text
 from fairfm_core.evaluation.selection.objectives import Objective
 from sweeps.search.asked import AskedConfiguration, Searched, starting_seeds
 from sweeps.search.grammar import SearchSpec
-from sweeps.search.halving import Halving, Key, RungTold, Standing, promotions
+from sweeps.search.halving import (
+    Halving,
+    Key,
+    Rung,
+    RungTold,
+    Standing,
+    promotions,
+)
 from sweeps.search.history import (
     Told,
     ended_line,
@@ -74,12 +82,12 @@ class StudySearch:
         if undefined:
             self.fail(key, f"{undefined[0]} is undefined")
 
-    def tell_rung(self, key: Key, rung: int, told: RungTold) -> None:
+    def tell_rung(self, key: Key, rung: Rung, told: RungTold) -> None:
         """Note the values of a configuration at a rung; without one of an objective it fails."""
         self.journal.add(rung_line(key, rung, told))
         undefined = [m for m in self.metrics if told.values and told.values.get(m) is None]
         if undefined:
-            self.fail(key, f"{undefined[0]} is undefined after epoch {rung}")
+            self.fail(key, f"{undefined[0]} is undefined {rung_text(self.spec.fidelity, rung)}")
 
     def fail(self, key: Key, reason: str) -> None:
         """Note that a configuration has no values."""
@@ -101,7 +109,7 @@ class StudySearch:
         draws: dict[str, tuple[Searched, Sequence[Draw]]] = {}
         repeated: dict[Key, tuple[int, ...]] = {}
         chances: dict[Key, float] = {}
-        promoted: dict[Key, int | None] = {}
+        promoted: dict[Key, Rung | None] = {}
         for searched in self.searches:
             drawn = self._draws(searched)
             going_on = self._promotions(searched, is_last=not drawn)
@@ -130,7 +138,7 @@ class StudySearch:
 
     def _starts(
         self, draws: Mapping[str, tuple[Searched, Sequence[Draw]]], counts: Mapping[str, int]
-    ) -> dict[Key, int | None]:
+    ) -> dict[Key, Rung | None]:
         """The rungs to which new configurations train first."""
         if self.halving is None:
             return {}
@@ -140,7 +148,7 @@ class StudySearch:
             for number, draw in enumerate(drawn, start=counts[cell] + 1)
         }
 
-    def _promotions(self, searched: Searched, is_last: bool) -> dict[Key, int | None]:
+    def _promotions(self, searched: Searched, is_last: bool) -> dict[Key, Rung | None]:
         """The configurations of a search that go on from the rungs at which they stand."""
         if self.halving is None:
             return {}

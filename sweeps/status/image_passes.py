@@ -69,14 +69,15 @@ def _of_adaptation(stage: Stage, data: Iterable[PreparedData]) -> int:
         return 0
     frame = _frame(stage, data)
     training, val, test = (_counts(frame).get(name, 0) for name in SPLITS)
-    if SAMPLINGS[stage.config["sampling"]].by_group:
-        age_edges = stage.config.get("age_edges", AGE_EDGES)
+    fraction = stage.config.get("fraction", 1.0)
+    if fraction < 1 or SAMPLINGS[stage.config["sampling"]].by_group:
         kept = sampled(
             stage.config["sampling"],
             frame[frame["split"] == "train"],
-            stage.config["balance"],
-            age_edges,
+            stage.config.get("balance"),
+            stage.config.get("age_edges", AGE_EDGES),
             stage.config["seed"],
+            fraction,
         )
         training = len(kept)
     epochs = EndToEnd.model_validate(stage.config["adaptation"]).epochs

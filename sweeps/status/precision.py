@@ -41,8 +41,8 @@ def as_begun(study: StudySpec, store: ArtifactStore) -> StudySpec:
         return study
     try:
         chosen = store.read_json(STUDIES, study.study, CHOICE)["precision"]
-    except (FileNotFoundError, KeyError, BadFile):
-        return study
+    except (FileNotFoundError, NotADirectoryError, PermissionError, KeyError, BadFile):
+        return study  # a folder that cannot be used is refused where it is checked
     if chosen != FASTER:
         raise BadInput(
             f"{store.place(STUDIES, study.study, CHOICE)} names a precision {chosen!r}, which is "

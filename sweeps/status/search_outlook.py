@@ -9,13 +9,14 @@ from typing import Any
 
 from analysis.wording import counted
 from fairfm_core.seeding import stream
+from sweeps.planning.expansion import expand
 from sweeps.planning.plan import StudyPlan, make_plan
-from sweeps.planning.study import StudySpec, expand
+from sweeps.planning.study import StudySpec
 from sweeps.rungs.study_rungs import StudyRungs
 from sweeps.search.asked import CELL, AskedConfiguration, Searched, starting_seeds
 from sweeps.search.domains import Choice
 from sweeps.search.grammar import SAMPLERS, SearchSpec
-from sweeps.search.halving import expected_epochs
+from sweeps.search.halving import FIDELITIES, Fidelity, FidelityName, Rung, expected_cost
 from sweeps.search.racing import most_further
 from sweeps.search.rounds import StudySearch
 from sweeps.search.space import label_text
@@ -26,30 +27,32 @@ SAMPLE = 10
 
 
 @dataclass(frozen=True)
-class EpochOutlook:
-    """The epochs of a study's fine-tunings with halving and without, at their first seeds."""
+class HalvingOutlook:
+    """What a study's fine-tunings cost with halving, at their first seeds."""
 
     eta: int
-    rungs: Mapping[str, tuple[int, ...]]
+    fidelity: FidelityName
+    rungs: Mapping[str, tuple[Rung, ...]]
     """By search: the rungs, then the whole training."""
-    expected: int
+    expected: float
+    """Whole training runs that cost as much as all fine-tunings are expected to."""
     whole: int
+    """Training runs without halving."""
 
     @property
     def share(self) -> float:
-        """Of the epochs without halving."""
+        """Of the cost without halving."""
         return self.expected / self.whole
 
     def text(self) -> list[str]:
-        """Where training runs pause, and what that saves."""
-        lines: dict[str, list[str]] = {}
+        """Where training runs pause or end, and what that saves."""
+        fidelity, lines = FIDELITIES[self.fidelity], dict[str, list[str]]()
         for cell, (*rungs, whole) in self.rungs.items():
-            places = f"epochs {', '.join(map(str, rungs))} of {whole}"
-            lines.setdefault(places, []).append(cell)
+            lines.setdefault(fidelity.ladder_text(rungs, whole), []).append(cell)
         shown = [p if len(lines) == 1 else f"{p} ({', '.join(c)})" for p, c in lines.items()]
         return [
-            f"  halving: one in {self.eta} goes on after {'; '.join(shown)}: about "
-            f"{self.expected:,} epochs of fine-tuning are expected instead of {self.whole:,} "
+            f"  halving: one in {self.eta} goes on after {'; '.join(shown)}: {self.whole:,} "
+            f"fine-tunings are expected to cost as much as {self.expected:.1f} whole ones "
             f"({self.share:.0%})"
         ]
 
@@ -71,7 +74,7 @@ class SearchOutlook:
     """Most training runs that may go into further seeds."""
     passes: int
     """Image passes of both, as many as the sample takes on average."""
-    epochs: EpochOutlook | None = None
+    halving: HalvingOutlook | None = None
     """What halving saves; None without."""
 
     def text(self) -> list[str]:
@@ -82,7 +85,7 @@ class SearchOutlook:
         return [
             f"search: {self.head}",
             *(f"  {line}" for line in self.spaces),
-            *([] if self.epochs is None else self.epochs.text()),
+            *([] if self.halving is None else self.halving.text()),
             "  sample of the space (the search draws others):",
             *(f"    {line}" for line in self.sample),
             f"  asked for so far, the next round included: {self.asked}; still to ask for: "
@@ -98,15 +101,16 @@ class SearchOutlook:
 def search_outlook(study: StudySpec, search: StudySearch, plan: StudyPlan) -> SearchOutlook:
     """The outlook of a study's searches; raises BadInput for a configuration that is impossible."""
     _check_extremes(study, search.searches)
-    epochs = _epochs(search)
     sample = list(_sample(search.searches, search.spec.seed))
     planned = make_plan(study, sample)
-    new = [stage for f, stage in planned.stages.items() if f not in plan.stages]
+    halving = _halving(search, planned)
+    whole = {s.fingerprint: s for trial in planned.trials for s in trial.stages}
+    new = [stage for f, stage in whole.items() if f not in plan.stages]
     each = sum(image_passes(stage, planned.data.values()) for stage in new)
     wanted = sum(searched.configurations for searched in search.searches)
     asked = len(search.asked)
     runs, further = _runs_left(search, wanted)
-    share = epochs.share if epochs else 1.0
+    share = halving.share if halving else 1.0
     passes = each * (share * runs + further) / max(1, len(planned.trials))
     return SearchOutlook(
         _head(search.spec, search.searches),
@@ -116,25 +120,43 @@ def search_outlook(study: StudySpec, search: StudySearch, plan: StudyPlan) -> Se
         max(0, wanted - asked),
         further,
         ceil(passes),
-        epochs,
+        halving,
     )
 
 
-def _epochs(search: StudySearch) -> EpochOutlook | None:
+def _halving(search: StudySearch, sample: StudyPlan) -> HalvingOutlook | None:
     """What halving is expected to save of the fine-tunings of all searches."""
     if search.halving is None:
         return None
-    halving, rungs_of = search.halving.spec, search.halving.rungs_of
+    spec, rungs_of = search.halving.spec, search.halving.rungs_of
     assert isinstance(rungs_of, StudyRungs)
     configurations = {each.cell: each.configurations for each in search.searches}
     seeds = len(starting_seeds(search.seeds, search.spec))
-    halved = whole = 0.0
-    for cell, epochs in rungs_of.epochs.items():
-        rungs, count = rungs_of.rungs[cell], configurations[cell] * seeds
-        halved += count * expected_epochs(rungs, epochs, halving.eta, halving.brackets)
-        whole += count * epochs
-    places = {cell: (*rungs_of.rungs[cell], epochs) for cell, epochs in rungs_of.epochs.items()}
-    return EpochOutlook(halving.eta, places, round(halved), round(whole))
+    runs = {cell: configurations[cell] * seeds for cell in rungs_of.whole}
+    places = {cell: (*rungs_of.rungs[cell], whole) for cell, whole in rungs_of.whole.items()}
+    cost = sum(
+        count * expected_cost(spec, _costs(spec.record, places[cell], sample))
+        for cell, count in runs.items()
+    )
+    return HalvingOutlook(spec.eta, spec.fidelity, places, cost, sum(runs.values()))
+
+
+def _costs(fidelity: Fidelity, sizes: Sequence[Rung], sample: StudyPlan) -> list[float]:
+    """The cost of a fine-tuning of each size, as a share of that of the last.
+
+    A smaller training passes the whole of the validation images: where the sample holds one, its
+    images are counted.
+    """
+    shares = [size / sizes[-1] for size in sizes]
+    tuned = [trial for trial in sample.trials if set(sizes[:-1]) <= trial.smaller.keys()]
+    if fidelity.continues or not tuned:
+        return [share ** max(1, fidelity.power) for share in shares]
+    stages = [*(tuned[0].smaller[size].adapt for size in sizes[:-1]), tuned[0].adapt]
+    passes = [image_passes(stage, sample.data.values()) for stage in stages]
+    return [
+        share**fidelity.power * count / passes[-1]
+        for share, count in zip(shares, passes, strict=True)
+    ]
 
 
 def _runs_left(search: StudySearch, wanted: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
@@ -37,6 +37,16 @@ class TrialSelection:
         if self.failed:
             named = [trial for trial in named if status.state(trial).startswith("failed")]
         return frozenset(trial.name for trial in named[: self.limit])
+
+    def within(self, cap: int | None, status: StudyStatus) -> TrialSelection:
+        """The selection with at most as many trials as a study's cap leaves.
+
+        Trials that a search has paused count as those that are done: they were taken up.
+        """
+        if cap is None:
+            return self
+        room = max(0, cap - sum(not status.is_open(trial) for trial in status.plan.trials))
+        return replace(self, limit=room if self.limit is None else min(room, self.limit))
 
     def _check_labels(self, trials: Iterable[PlannedTrial]) -> None:
         known = dict.fromkeys(label for trial in trials for label in labels_of(trial))

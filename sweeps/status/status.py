@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from analysis.results.study_record import rung_text
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.data.corpora.corpus import corpus_text
 from fairfm_core.snapshot import Snapshot, take_snapshot
@@ -17,6 +18,7 @@ from sweeps.planning.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
 from sweeps.planning.plan import PlannedTrial, StudyPlan
 from sweeps.planning.study import StudySpec
+from sweeps.search.halving import Rung
 from sweeps.status.image_passes import image_passes, sharing_lines
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
@@ -98,31 +100,36 @@ class StudyStatus:
         return self.plan.is_stopped(trial, self.snapshot.reached)
 
     @cached_property
-    def stopped(self) -> dict[int, int]:
-        """How many trials have paused, by the epoch after which they have."""
+    def stopped(self) -> dict[str, int]:
+        """How many trials have paused, by where they have, the earliest first."""
         at = [self.plan.pause_of(each) for each in self.plan.trials if self.is_stopped(each)]
-        return {epoch: at.count(epoch) for epoch in sorted(e for e in set(at) if e is not None)}
+        return dict(Counter(self._place(rung) for rung in sorted(r for r in at if r is not None)))
+
+    def _place(self, rung: Rung) -> str:
+        """A rung of the study's search in words: `after epoch 2`."""
+        return rung_text(self.plan.fidelity, rung)
 
     def state(self, trial: PlannedTrial) -> str:
         """One trial's state in words."""
         if trial.is_done(self.done):
             return "done"
-        if self.is_stopped(trial):
-            return f"paused: by the search, after epoch {self.plan.pause_of(trial)}"
-        for stage in trial.stages:
+        pause, stages = self.plan.pause_of(trial), self.plan.stages_of(trial)
+        if pause is not None and self.is_stopped(trial):
+            return f"paused: by the search, {self._place(pause)}"
+        for stage in stages:
             if stage.fingerprint in self.damaged:
                 reason = self.damaged[stage.fingerprint]
                 return f"damaged: {stage.kind}: {reason}; the next run makes it again"
-        for stage in trial.stages:
+        for stage in stages:
             if stage.fingerprint in self.holders:
                 epoch = self.begun.get(stage.fingerprint)
                 after = f", after epoch {epoch}" if epoch else ""
                 holder = self.holders[stage.fingerprint].text
                 return f"running: {stage.kind}{after} ({holder})"
-        for stage in trial.stages:
+        for stage in stages:
             if stage.fingerprint in self.failures:
                 return f"failed: {stage.kind}: {self.failures[stage.fingerprint]}"
-        for stage in trial.stages:
+        for stage in stages:
             if stage.fingerprint in self.begun:
                 return f"half done: {stage.kind}, after epoch {self.begun[stage.fingerprint]}"
         return "to do"
@@ -206,7 +213,8 @@ class StudyStatus:
 
     def _reason(self, trial: PlannedTrial) -> str:
         """Why an unfinished trial is not finished."""
-        missing = [stage for stage in trial.stages if stage.fingerprint in self.missing]
+        stages = self.plan.stages_of(trial)
+        missing = [stage for stage in stages if stage.fingerprint in self.missing]
         failed = [stage for stage in missing if stage.fingerprint in self.failures]
         if failed:
             return f"{failed[0].kind}: {self.failures[failed[0].fingerprint]}"
@@ -225,7 +233,7 @@ class StudyStatus:
         """How many trials a search has paused, and where; empty without any."""
         if not self.stopped:
             return ""
-        places = ", ".join(f"{count} after epoch {at}" for at, count in self.stopped.items())
+        places = ", ".join(f"{count} {place}" for place, count in self.stopped.items())
         return f", {sum(self.stopped.values())} paused ({places})"
 
     def _time_text(self) -> str:
@@ -277,6 +285,6 @@ def study_cost(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
     status = study_status(spec, store)
     if spec.search is not None:
         status = with_next_round(status)
-    networks = count_parameters([trial.trial for trial in status.plan.trials])
+    networks = count_parameters(status.plan.trained)
     stages, workers = status.plan.stages.values(), status.plan.spec.resources.workers
     return replace(status, networks=networks, pretrainings=count_pretrainings(stages, workers))

@@ -58,10 +58,10 @@ def searched_plan(study: StudySpec, search: StudySearch | None) -> StudyPlan:
         if told.evaluations != plan.evaluations[key][: len(told.evaluations)]:
             raise _changed(study, key)
     for key, rungs in history.rungs.items():
-        runs = tuple(each.fingerprint for each in plan.training_runs(key))
-        noted = [told.training_runs for told in rungs.values()]
-        if any(each != runs[: len(each)] for each in noted):
-            raise _changed(study, key)
+        for rung, noted in rungs.items():
+            runs = tuple(each.fingerprint for each in plan.rung_runs(key, rung))
+            if noted.training_runs != runs[: len(noted.training_runs)]:
+                raise _changed(study, key)
     return plan.pausing(history.until)
 
 
@@ -134,7 +134,8 @@ def _known(
 def is_waiting(search: StudySearch, plan: StudyPlan, done: Set[str], failed: Set[str]) -> bool:
     """Whether a configuration that was asked for is still being worked on."""
     return any(
-        not _has_ended(search, plan, each.key, done) and not _stages(plan, each.key) & failed
+        not _has_ended(search, plan, each.key, done)
+        and not _stages(search, plan, each.key) & failed
         for each in search.journal.history.open()
     )
 
@@ -146,15 +147,19 @@ def _has_ended(search: StudySearch, plan: StudyPlan, key: Key, done: Set[str]) -
 
 def _has_paused(search: StudySearch, plan: StudyPlan, key: Key, done: Set[str]) -> bool:
     rung = search.journal.history.until.get(key)
-    return rung is not None and all(
-        each.fingerprint in done or pause_mark(each.fingerprint, rung) in done
-        for each in plan.training_runs(key)
+    if rung is None:
+        return False
+    return all(
+        each.fingerprint in done or pause_mark(each.fingerprint, int(rung)) in done
+        for each in plan.rung_runs(key, rung)
     )
 
 
-def _stages(plan: StudyPlan, key: Key) -> set[str]:
-    """The adaptations and evaluations of a configuration."""
-    return {*plan.evaluations[key], *(each.fingerprint for each in plan.training_runs(key))}
+def _stages(search: StudySearch, plan: StudyPlan, key: Key) -> set[str]:
+    """The adaptations and evaluations of a configuration, and what comes before a rung."""
+    rung = search.journal.history.until.get(key)
+    runs = plan.training_runs(key) if rung is None else plan.rung_runs(key, rung)
+    return {*plan.evaluations[key], *(each.fingerprint for each in runs)}
 
 
 def _told(
@@ -173,7 +178,7 @@ def _told(
     for each in search.journal.history.open():
         evaluations = plan.evaluations[each.key]
         if not _has_ended(search, plan, each.key, done):
-            search.fail(each.key, _reason(_stages(plan, each.key), failed))
+            search.fail(each.key, _reason(_stages(search, plan, each.key), failed))
             continue
         _tell_rungs(search, plan, store, each)
         if set(evaluations) <= done:
@@ -192,11 +197,12 @@ def _tell_rungs(
         return
     known = search.journal.history.rungs.get(asked.key, {})
     until = search.journal.history.until.get(asked.key, inf)
-    training_runs = plan.training_runs(asked.key)[: len(starting_seeds(search.seeds, search.spec))]
+    fidelity, seeds = search.halving.spec.record, len(starting_seeds(search.seeds, search.spec))
     for rung in search.halving.rungs_of(asked.search, asked.choices):
-        if rung <= until and rung not in known:
-            told = rung_told(store, training_runs, rung, search.metrics)
-            search.tell_rung(asked.key, rung, told)
+        if rung not in known and (rung <= until if fidelity.continues else rung == until):
+            runs = plan.rung_runs(asked.key, rung)[:seeds]
+            epochs = int(rung) if fidelity.continues else None
+            search.tell_rung(asked.key, rung, rung_told(store, runs, epochs, search.metrics))
 
 
 def _reason(stages: Set[str], failed: Mapping[str, str]) -> str:

@@ -125,7 +125,8 @@ class Needs:
 
 def needed(studies: Sequence[StoredStudy]) -> set[str]:
     """Fingerprints of the stages that the studies' trials and pre-trainings consist of."""
-    stages = {f for study in studies for trial in study.trials for f in trial.stages.values()}
+    trials = [trial for study in studies for trial in study.trials]
+    stages = {f for trial in trials for f in (*trial.stages.values(), *trial.smaller)}
     return stages | {each.identity for study in studies for each in study.pretrainings}
 
 

@@ -72,7 +72,8 @@ def stages_of_trial(store: ArtifactStore, name: str, study: str | None) -> list[
         for other in listed
         if (each, other.name) != (chosen, name)
     ]
-    return [_stage(store, kind, f, others) for kind, f in trial.stages.items()]
+    stages = [*trial.stages.items(), *(("adapt", each) for each in trial.smaller)]
+    return [_stage(store, kind, f, others) for kind, f in stages]
 
 
 def _stage(
@@ -80,5 +81,5 @@ def _stage(
 ) -> TrialStage:
     if kind == "weights" and not store.exists(kind, fingerprint):
         kind = "pretrain"  # the record has one key for both
-    shared = sum(fingerprint in other.stages.values() for other in others)
+    shared = sum(fingerprint in (*o.stages.values(), *o.smaller) for o in others)
     return TrialStage(kind, fingerprint, shared)

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from fairfm_core.data.dataset import PreparedData
 from fairfm_core.data.duplicates.hamming import Pairs, near_pairs
@@ -47,6 +45,9 @@ def picture_groups(parts: Sequence[tuple[PreparedData, Rows]]) -> NDArray[np.int
     Raises:
         BadInput: pixels that changed after preparation.
     """
+    from scipy.sparse import coo_array  # loaded on use: most commands compare no pictures
+    from scipy.sparse.csgraph import connected_components
+
     hashes_M = np.concatenate([data.image_hashes[rows] for data, rows in parts])
     pairs_P2 = near_pairs(hashes_M["look"])
     equal_P = np.equal(*(hashes_M["checksum"][pairs_P2[:, side]] for side in (0, 1))).all(axis=1)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.predictions import Sample
-from fairfm_core.evaluation.problem import Problem
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.effective_size import effective_size
+from fairfm_core.evaluation.protocols.weighting import Weighting
 
 Reasons = npt.NDArray[np.object_]
 
@@ -36,6 +36,10 @@ class CellCounts:
     effective_PG2: Floats
     """Effective number of patients of each class, negatives first: (sum of w)^2 / sum of w^2, with
     w the mean weight of a patient's images of the class. Where all count once, the patients."""
+    members_G: tuple[int, ...]
+    """Images of each group that take part in the protocol, labelled or not."""
+    member_patients_G: tuple[int, ...]
+    """Their patients."""
 
     def reasons(self, needs: tuple[str, ...]) -> Reasons:
         """Why a metric that needs these classes is undefined, [P, G]; None where it is not."""
@@ -47,9 +51,9 @@ class CellCounts:
         return reason_PG
 
 
-def count_cells(problem: Problem, groups: Groups) -> CellCounts:
+def count_cells(weighting: Weighting, groups: Groups, min_cases: int) -> CellCounts:
     """Counts of every cell; images with a weight are counted once each, however large it is."""
-    sample, weighting = problem.sample, problem.weighting
+    sample = weighting.images
     shape = (len(sample.pathologies), len(groups.names))
     images, patients, positives = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     class_patients_PG2, effective_PG2 = np.zeros((*shape, 2), np.int64), np.zeros((*shape, 2))
@@ -65,9 +69,12 @@ def count_cells(problem: Problem, groups: Groups) -> CellCounts:
             class_patients_PG2[p, g, c] = count_patients(sample, of_class_n)
             weight_n = weights[p][of_class_n]
             effective_PG2[p, g, c] = effective_patients(sample.patient_N[of_class_n], weight_n)
+    taking_part = [some_n[weighting.member_N[some_n]] for some_n in members]
     return CellCounts(
         *(images, patients, positives, weighting.undefined_P),
-        *(problem.settings.min_cases, class_patients_PG2, effective_PG2),
+        *(min_cases, class_patients_PG2, effective_PG2),
+        tuple(map(len, taking_part)),
+        tuple(count_patients(sample, some_n) for some_n in taking_part),
     )
 
 
@@ -79,7 +86,7 @@ def effective_patients(patient_n: Ints, weight_n: Floats) -> float:
     return effective_size(mean_Q)
 
 
-def count_patients(sample: Sample, case_n: Ints) -> int:
+def count_patients(sample: SplitImages, case_n: Ints) -> int:
     """Number of distinct patients of some images."""
     seen_Q = np.zeros(len(sample.patient_ids), dtype=np.bool_)
     seen_Q[sample.patient_N[case_n]] = True

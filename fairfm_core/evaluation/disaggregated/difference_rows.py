@@ -122,6 +122,8 @@ def _places(of: Floats, pairs: Sequence[Pair]) -> list[int]:
 
 def _why(values: MetricValues, whole: MetricValues, pair: Pair) -> str | None:
     """Why a difference is undefined."""
+    if not (values.undefined or whole.undefined):
+        return None
     other_P = whole.reason_PG[:, 0]
     if pair.reference is not None:
         other_P = values.reason_PG[:, pair.reference]

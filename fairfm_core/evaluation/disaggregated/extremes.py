@@ -27,11 +27,14 @@ pathologies (1 for a gap of means), G groups.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from scipy.special import ndtri
 
-from fairfm_core.evaluation.arrays import Floats
+from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.disaggregated.gaps import max_minus_min
+from fairfm_core.evaluation.resampling.bootstrap import quantiles_of_sorted
 
 LOWER, UPPER = 0.7, 0.5
 """Shares of 1 - confidence below a gap's lower and above its upper limit."""
@@ -72,7 +75,8 @@ def gap_extreme(value_KSPG: Floats, replicate_BKSPG: Floats, confidence: float) 
     gap = float(gaps(value_KSPG))
     shown_FB = _gaps_of_arrangements(value_KSPG, error_BKSPG)
     outside = LOWER * (1 - confidence)
-    lo = gap * _factor(np.quantile(shown_FB, 1 - outside, axis=1), gap)
+    shown_F = quantiles_of_sorted(np.sort(shown_FB.T, axis=0), 1 - outside)
+    lo = gap * _factor(shown_F, gap)
     corrected = gap * _factor(shown_FB.mean(axis=1), gap)
     hi = _upper_limit(value_KSPG, error_BKSPG, float(ndtri(1 - UPPER * (1 - confidence))))
     return Extreme(corrected, lo, max(hi, gap))
@@ -81,8 +85,9 @@ def gap_extreme(value_KSPG: Floats, replicate_BKSPG: Floats, confidence: float) 
 def gaps(value_KSPG: Floats) -> Floats:
     """Mean over seeds and pathologies of the largest range of the parts, [..., K, S, P, G] to
     [...]."""
-    range_KSP = value_KSPG.max(axis=-1) - value_KSPG.min(axis=-1)
-    gap: Floats = range_KSP.max(axis=-3).mean(axis=(-1, -2))
+    range_KSP = max_minus_min(value_KSPG)
+    largest_SP = reduce(np.maximum, np.moveaxis(range_KSP, -3, 0))
+    gap: Floats = largest_SP.mean(axis=(-1, -2))
     return gap
 
 
@@ -103,7 +108,8 @@ def arrangement(value_G: Floats, error_BG: Floats) -> Floats:
 def _gaps_of_arrangements(value_KSPG: Floats, error_BKSPG: Floats) -> Floats:
     """The gap of every replicate about the scaled arrangement, [factors, B]."""
     heights_KSPG = arrangement(value_KSPG, error_BKSPG)
-    return np.stack([gaps(factor * heights_KSPG + error_BKSPG) for factor in FACTORS])
+    scaled_FKSPG = FACTORS[:, None, None, None, None] * heights_KSPG
+    return gaps(scaled_FKSPG[:, None] + error_BKSPG)
 
 
 def _factor(shown_F: Floats, gap: float) -> float:
@@ -118,17 +124,22 @@ def _upper_limit(value_KSPG: Floats, error_BKSPG: Floats, quantile: float) -> fl
     pair of groups in the mean over both.
     """
     high, low = (
-        np.take_along_axis(of, places[..., None], axis=-1)[..., 0].mean(axis=(-1, -2))
-        for of, places in (
-            (error_BKSPG, np.broadcast_to(value_KSPG.argmax(axis=-1), error_BKSPG.shape[:-1])),
-            (error_BKSPG, np.broadcast_to(value_KSPG.argmin(axis=-1), error_BKSPG.shape[:-1])),
-        )
+        _of_groups(error_BKSPG, places_KSP).mean(axis=(-1, -2))
+        for places_KSP in (value_KSPG.argmax(axis=-1), value_KSPG.argmin(axis=-1))
     )
     widest = gaps(value_KSPG) + quantile * (high - low).std(axis=0, ddof=1).max()
     mean_KG, error_BKG = value_KSPG.mean(axis=(-3, -2)), error_BKSPG.mean(axis=(-3, -2))
     difference_KGG = mean_KG[:, :, None] - mean_KG[:, None]
     spread_KGG = (error_BKG[..., :, None] - error_BKG[..., None, :]).std(axis=0, ddof=1)
     return float(max(widest, (difference_KGG + quantile * spread_KGG).max()))
+
+
+def _of_groups(error_BKSPG: Floats, places_KSP: Ints) -> Floats:
+    """The errors of one group for each part, seed and pathology, [B, K, S, P]."""
+    groups = error_BKSPG.shape[-1]
+    columns = np.arange(places_KSP.size) * groups + places_KSP.ravel()
+    chosen: Floats = error_BKSPG.reshape(len(error_BKSPG), -1).take(columns, axis=1)
+    return chosen.reshape(error_BKSPG.shape[:-1])
 
 
 def worst_extreme(mean_SG: Floats, replicate_BSG: Floats, confidence: float) -> Extreme:

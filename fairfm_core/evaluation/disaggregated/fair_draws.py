@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -96,8 +97,15 @@ class Withheld:
     fewest_PG: Floats
     """Effective patients of the smaller class that the metric needs."""
 
+    @cached_property
+    def anywhere(self) -> bool:
+        """Whether any cell has a reason."""
+        return bool((self.reason_PG != None).any())  # noqa: E711
+
     def first(self, places: Sequence[int], groups: Sequence[int]) -> str | None:
         """The reason of the smallest of these cells that has one; None if all allow a p-value."""
+        if not self.anywhere:
+            return None
         cells = [(self.fewest_PG[p, g], p, g) for p in places for g in groups]
         reasons = (self.reason_PG[p, g] for _, p, g in sorted(cells))
         return next((reason for reason in reasons if reason), None)

@@ -25,7 +25,7 @@ from fairfm_core.evaluation.numbers import NamedNumber
 from fairfm_core.evaluation.operating_points import thresholds_on
 from fairfm_core.evaluation.predictions import KEYS, Sample, sample_of
 from fairfm_core.evaluation.problem import Problem
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.protocols.registry import weighting_of
 
 FEW_CASES = 5
 """With fewer positives or negatives, intervals are wide or missing: of one case, more than a third
@@ -63,7 +63,7 @@ class LabelledSplit:
     def undefined(self, number: NamedNumber) -> list[Cell]:
         """The cells because of which a number is undefined; empty for one that is defined."""
         groups = self._groups(number.attribute)
-        counts = count_cells(self.problem, groups)
+        counts = count_cells(self.problem.weighting, groups, self.problem.settings.min_cases)
         reason_PG = reasons_by_labels(self.problem, counts, number.metric)
         return list(self._cells(groups, reason_PG, number.metric.only))
 
@@ -71,7 +71,7 @@ class LabelledSplit:
         """The defined cells with the fewest cases first, as far as an interval of them means
         little."""
         groups = self._groups(attribute)
-        counts = count_cells(self.problem, groups)
+        counts = count_cells(self.problem.weighting, groups, self.problem.settings.min_cases)
         fewest_PG = np.minimum(counts.positives_PG, counts.images_PG - counts.positives_PG)
         reason_PG = np.full(fewest_PG.shape, None, dtype=object)
         for p, g in np.argwhere((fewest_PG > 0) & (fewest_PG < FEW_CASES)):
@@ -104,9 +104,12 @@ def labelled_splits(
     samples = {split: sample_of([both], split, names) for split in EVALUATION_SPLITS}
     thresholds = thresholds_on(samples["val"], settings.operating_points, len(names), 1)
     request = MetricRequest(tuple(settings.metrics), thresholds)
-    weighted = PROTOCOLS[settings.protocols[0]]
+    protocol = settings.protocols[0]
     return {
-        split: LabelledSplit(Problem(weighted(sample, settings), request, settings), both)
+        split: LabelledSplit(
+            Problem(sample, weighting_of(protocol, sample.images, settings), request, settings),
+            both,
+        )
         for split, sample in samples.items()
     }
 

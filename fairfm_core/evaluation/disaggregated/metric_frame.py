@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from fairfm_core.evaluation.arrays import Floats, Ints
-from fairfm_core.evaluation.disaggregated.counts import CellCounts, Reasons, count_patients
+from fairfm_core.evaluation.disaggregated.counts import CellCounts, Reasons
 from fairfm_core.evaluation.disaggregated.fair_draws import (
     Withheld,
     fair_deviations,
@@ -48,6 +48,11 @@ class MetricValues:
     """Why the metric has no replicates although some were requested."""
     withheld: Withheld
     """Where there is no p-value."""
+
+    @cached_property
+    def undefined(self) -> bool:
+        """Whether any value is undefined."""
+        return bool((self.reason_PG != None).any())  # noqa: E711
 
     @cached_property
     def null_BSPG(self) -> Floats:
@@ -127,16 +132,6 @@ class MetricFrame:
             lost_PG = np.isnan(self.values[metric.name][0]).any(axis=0)
             reason_PG[lost_PG & (reason_PG == None)] = NOT_CALIBRATED  # noqa: E711
         return reason_PG
-
-    def members(self, g: int) -> Ints:
-        """The images of a group that take part in the protocol."""
-        return np.flatnonzero((self.groups.code_N == g) & self.problem.weighting.member_N)
-
-    @cached_property
-    def patients_G(self) -> tuple[int, ...]:
-        """Patients of each group that take part in the protocol."""
-        groups = range(len(self.groups.names))
-        return tuple(count_patients(self.sample, self.members(g)) for g in groups)
 
     def places(self) -> Ints:
         """All pathologies, by their place."""

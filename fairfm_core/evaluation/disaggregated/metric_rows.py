@@ -136,5 +136,6 @@ def why_undefined(frame: MetricFrame, values: MetricValues) -> str | None:
 
 def _group_counts(frame: MetricFrame, g: int) -> Row:
     """Counts of a whole group, labelled or not; a mean has no count of positives."""
-    images = len(frame.members(g))
-    return {"n": images, "n_patients": frame.patients_G[g], "n_positive": None}
+    counts = frame.counts
+    images, patients = counts.members_G[g], counts.member_patients_G[g]
+    return {"n": images, "n_patients": patients, "n_positive": None}

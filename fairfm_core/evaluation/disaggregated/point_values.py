@@ -21,7 +21,7 @@ from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.operating_points import thresholds_on
 from fairfm_core.evaluation.predictions import Sample, sample_of
 from fairfm_core.evaluation.problem import Problem
-from fairfm_core.evaluation.protocols.registry import PROTOCOLS
+from fairfm_core.evaluation.protocols.registry import weighting_of
 from fairfm_core.evaluation.summary import validation_metrics
 from fairfm_core.evaluation.tables import evaluation_of
 
@@ -46,7 +46,7 @@ class PointValues:
         """The values by name, from probabilities [N, P]; an undefined one is left out."""
         problem = self._problem(self._sample(scores_NP))
         place = {"protocol": problem.settings.protocols[0], "split": SPLIT}
-        rows = split_rows(problem, self.all_splits)
+        rows = split_rows(problem)
         tables = {name: [{**place, **row} for row in each] for name, each in rows.items()}
         values = validation_metrics(evaluation_of(**tables, thresholds=[]), self._names)
         return {metric: values[metric] for metric in self.metrics if metric in values}
@@ -54,14 +54,15 @@ class PointValues:
     def _sample(self, scores_NP: npt.NDArray[Any]) -> Sample:
         columns = {f"p_{name}": scores_NP[:, p] for p, name in enumerate(self.pathologies)}
         scores = pd.DataFrame(columns, self.validation.index)
-        return sample_of([pd.concat([self.validation, scores], axis=1)], SPLIT, self.pathologies)
+        frame = pd.concat([self.validation, scores], axis=1)
+        return sample_of([frame], SPLIT, self.pathologies, self.all_splits)
 
     def _problem(self, sample: Sample) -> Problem:
         settings = self._point_settings
         points = settings.operating_points if has_rates(settings.metrics) else ()
         thresholds = thresholds_on(sample, points, len(self.pathologies), seeds=1)
-        weighting = PROTOCOLS[settings.protocols[0]](sample, settings)
-        return Problem(weighting, MetricRequest(settings.metrics, thresholds), settings)
+        weighting = weighting_of(settings.protocols[0], sample.images, settings)
+        return Problem(sample, weighting, MetricRequest(settings.metrics, thresholds), settings)
 
     @cached_property
     def _point_settings(self) -> EvaluationSettings:

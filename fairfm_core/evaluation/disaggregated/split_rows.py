@@ -7,45 +7,85 @@ resampled, M numbers (seeds x pathologies x groups), n images inside the protoco
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 
+from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Ints
-from fairfm_core.evaluation.disaggregated.counts import count_cells
+from fairfm_core.evaluation.disaggregated.counts import CellCounts, count_cells
 from fairfm_core.evaluation.disaggregated.difference_rows import difference_rows
 from fairfm_core.evaluation.disaggregated.gap_rows import gap_rows, gaps_of
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame
 from fairfm_core.evaluation.disaggregated.metric_rows import metric_rows
 from fairfm_core.evaluation.disaggregated.replicate_rows import replicate_rows
 from fairfm_core.evaluation.groups import Groups, everybody, groups_of
+from fairfm_core.evaluation.metrics import MetricRequest
 from fairfm_core.evaluation.pairing import pairing_of
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.effective_size import weight_rows
 from fairfm_core.evaluation.protocols.weighting import Weighting
 from fairfm_core.evaluation.resampling.bootstrap import unit_draws
 from fairfm_core.evaluation.resampling.delong import influences, normal_replicates
-from fairfm_core.evaluation.resampling.replicate_values import ValuesByMetric, bootstrap_values
+from fairfm_core.evaluation.resampling.replicate_values import (
+    ResampledImages,
+    ValuesByMetric,
+    resampled_images,
+    weighted_values,
+)
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import Row
 
 
-def split_rows(
-    problem: Problem, all_splits: pd.DataFrame, training_runs: TrainingRuns | None = None
-) -> dict[str, list[Row]]:
-    """Rows by table; groups are those of `all_splits`, even where this split has none of one.
+@dataclass(frozen=True, eq=False)
+class SplitDesign:
+    """What the evaluations of all models of a split under one protocol share: no score is in it."""
+
+    attributes: tuple[Groups, ...]
+    """Everybody first, then every attribute of the settings."""
+    counts: tuple[CellCounts, ...]
+    resampled: ResampledImages
+    """The data as they are, then the bootstrap replicates."""
+    weights: tuple[Row, ...]
+    """Rows of the table of weights."""
+    pairing: str
+
+
+@lru_cache(maxsize=8)
+def design_of(weighting: Weighting, settings: EvaluationSettings) -> SplitDesign:
+    """The design of a split, made once for all models of these images."""
+    images = weighting.images
+    attributes = (
+        everybody(len(images.frame)),
+        *(
+            groups_of(images.frame, attribute, settings.age_edges, images.all_splits)
+            for attribute in settings.attributes
+        ),
+    )
+    return SplitDesign(
+        attributes,
+        tuple(count_cells(weighting, groups, settings.min_cases) for groups in attributes),
+        _resampled(weighting, attributes, settings),
+        tuple(_weight_rows(weighting, attributes, settings)),
+        pairing_of(images, settings),
+    )
+
+
+def split_rows(problem: Problem, training_runs: TrainingRuns | None = None) -> dict[str, list[Row]]:
+    """Rows by table; groups are those of all splits, even where this split has none of one.
 
     Intervals cover the spread of `training_runs` if they are given.
     """
-    frames = metric_frames(problem, all_splits)
+    design = design_of(problem.weighting, problem.settings)
+    frames = metric_frames(problem, design)
     whole, *attributes = (replace(frame, training_runs=training_runs) for frame in frames)
-    weighting, pairing = problem.weighting, pairing_of(problem.sample, problem.settings)
     rows: dict[str, list[Row]] = {
         "metrics": metric_rows(whole),
-        "weights": weight_rows(weighting, whole.groups),
-        "replicates": replicate_rows(whole, pairing),
+        "weights": list(design.weights),
+        "replicates": replicate_rows(whole, design.pairing),
         "gaps": [],
         "differences": [],
     }
@@ -54,50 +94,54 @@ def split_rows(
         rows["metrics"] += metric_rows(frame)
         rows["gaps"] += gap_rows(frame, gaps)
         rows["differences"] += difference_rows(frame, whole)
-        rows["replicates"] += replicate_rows(frame, pairing, gaps)
-        rows["weights"] += weight_rows(weighting, frame.groups)
-    if weighting.cells and weighting.cells.attribute not in problem.settings.attributes:
-        rows["weights"] += weight_rows(weighting, weighting.cells)
+        rows["replicates"] += replicate_rows(frame, design.pairing, gaps)
     return rows
 
 
-def metric_frames(problem: Problem, all_splits: pd.DataFrame) -> list[MetricFrame]:
+def metric_frames(problem: Problem, design: SplitDesign) -> list[MetricFrame]:
     """Everybody first, then every attribute of the settings: values and replicates."""
-    sample, settings = problem.sample, problem.settings
-    attributes = [everybody(len(sample.frame))]
-    attributes += [
-        groups_of(sample.frame, attribute, settings.age_edges, all_splits)
-        for attribute in settings.attributes
-    ]
+    values = weighted_values(problem, design.resampled)
+    if problem.settings.intervals == "delong":
+        values = _with_normal_replicates(problem, design.attributes, values)
     return [
-        MetricFrame(problem, groups, count_cells(problem, groups), values)
-        for groups, values in zip(attributes, _resampled(problem, attributes), strict=True)
+        MetricFrame(problem, *parts)
+        for parts in zip(design.attributes, design.counts, values, strict=True)
     ]
 
 
-def _resampled(problem: Problem, attributes: list[Groups]) -> list[ValuesByMetric]:
-    """The data as they are, then the replicates, [1 + B, S, P, G]."""
-    settings = problem.settings
-    unit_N, units = _units(problem)
-    once_1U = np.ones((1, units), dtype=np.uint16)
-    if settings.intervals == "delong":
-        observed = bootstrap_values(problem, attributes, once_1U, unit_N)
-        return _with_normal_replicates(problem, attributes, observed, unit_N)
-    name = f"{settings.resampling[:-1]} bootstrap"
-    draws_BU = unit_draws(units, settings.replicates, settings.seed, name)
-    return bootstrap_values(problem, attributes, np.concatenate([once_1U, draws_BU]), unit_N)
+def _resampled(
+    weighting: Weighting, attributes: Sequence[Groups], settings: EvaluationSettings
+) -> ResampledImages:
+    """The data as they are, then the replicates that are drawn: 1 + B weightings, or 1."""
+    unit_N, units = _units(weighting.images, settings)
+    weights_BU = np.ones((1, units), dtype=np.uint16)
+    if settings.intervals != "delong":
+        name = f"{settings.resampling[:-1]} bootstrap"
+        draws_BU = unit_draws(units, settings.replicates, settings.seed, name)
+        weights_BU = np.concatenate([weights_BU, draws_BU])
+    needs_sums = MetricRequest(settings.metrics).needs_sums
+    return resampled_images(weighting, attributes, weights_BU, unit_N, needs_sums)
 
 
-def _units(problem: Problem) -> tuple[Ints, int]:
+def _units(images: SplitImages, settings: EvaluationSettings) -> tuple[Ints, int]:
     """What is resampled, patients or images: the unit of each image, and how many there are."""
-    sample = problem.sample
-    if problem.settings.resampling == "images":
-        return np.arange(len(sample.frame)), len(sample.frame)
-    return sample.patient_N, len(sample.patient_ids)
+    if settings.resampling == "images":
+        return np.arange(len(images.frame)), len(images.frame)
+    return images.patient_N, len(images.patient_ids)
+
+
+def _weight_rows(
+    weighting: Weighting, attributes: Sequence[Groups], settings: EvaluationSettings
+) -> Iterator[Row]:
+    """Weights in the groups of every attribute, and in the protocol's cells."""
+    for groups in attributes:
+        yield from weight_rows(weighting, groups)
+    if weighting.cells and weighting.cells.attribute not in settings.attributes:
+        yield from weight_rows(weighting, weighting.cells)
 
 
 def _with_normal_replicates(
-    problem: Problem, attributes: Sequence[Groups], observed: Sequence[ValuesByMetric], unit_N: Ints
+    problem: Problem, attributes: Sequence[Groups], observed: Sequence[ValuesByMetric]
 ) -> list[ValuesByMetric]:
     """Replicates of the AUC from the normal approximation; none for other metrics.
 
@@ -106,6 +150,7 @@ def _with_normal_replicates(
     """
     replicates, seed = problem.settings.replicates, problem.settings.seed
     with_replicates = []
+    unit_N, _ = _units(problem.sample.images, problem.settings)
     analytic = influences(problem, attributes, unit_N)
     for values, groups, (_, influence_USPG) in zip(observed, attributes, analytic, strict=True):
         if not _whole_cells(problem.weighting, groups):

@@ -21,8 +21,9 @@ from fairfm_core.evaluation.kernels.sufficient_statistics import (
     summed_statistics,
 )
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces, pieces_of
-from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.problem import Problem
+from fairfm_core.evaluation.protocols.weighting import Weighting
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,10 @@ class CountedImages:
     multiplicity_N: Ints | None
     weight_N: Floats
     """The protocol's weight of each image, for the recalibrations that statistics are taken at."""
+    copies_n: Floats
+    """How often each counted image counts."""
+    count_U: Floats
+    """Images of each unit, counted by their multiplicity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +72,29 @@ class Cases:
     summed: SummedStatistics | None
 
 
+def counted_images(weighting: Weighting, units: Units) -> dict[int, CountedImages]:
+    """The images that count, by pathology; the same for every model."""
+    counted = {}
+    for p, some_N in enumerate(weighting.counted_PN):
+        case_n, multiplicity_N = np.flatnonzero(some_N), weighting.multiplicity_N(p)
+        copies_n = np.ones(len(case_n))
+        if multiplicity_N is not None:
+            copies_n = multiplicity_N[case_n].astype(np.float64)
+        count_U = np.bincount(units.unit_N[case_n], copies_n, units.count).astype(np.float64)
+        weight_N = weighting.weights_N(p)
+        counted[p] = CountedImages(case_n, multiplicity_N, weight_N, copies_n, count_U)
+    return counted
+
+
 def all_cases(
-    problem: Problem, plan: PartitionPlan, counted: dict[int, CountedImages], units: Units
+    problem: Problem,
+    plan: PartitionPlan,
+    counted: dict[int, CountedImages],
+    units: Units,
+    pieces: dict[int, Pieces],
 ) -> list[Cases]:
-    """The cases of every seed and of the pathologies that are counted."""
-    pieces: dict[int, Pieces] = {}
-    if problem.request.needs_sums:
-        pieces = pieces_for(problem.sample, plan, counted, units)
+    """The cases of every seed and of the pathologies that are counted; with their statistics where
+    there are `pieces`."""
     return [
         _cases(problem, plan, s, p, each, units, pieces.get(p))
         for s in range(len(problem.sample.score_SPN))
@@ -91,18 +112,14 @@ def _cases(
     pieces: Pieces | None,
 ) -> Cases:
     score_N, label_N = problem.sample.score_SPN[s, p], problem.sample.label_PN[p]
-    case_n, multiplicity_N = counted.case_n, counted.multiplicity_N
-    copies_n = np.ones(len(case_n))
-    if multiplicity_N is not None:
-        copies_n = multiplicity_N[case_n].astype(np.float64)
-    count_U = np.bincount(units.unit_N[case_n], copies_n, units.count).astype(np.float64)
-    summed = None
+    case_n, summed = counted.case_n, None
     if pieces is not None:
         positive_n, weight_n = label_N[case_n] == 1, counted.weight_N[case_n]
-        images = ScoredImages(score_N[case_n], positive_n, weight_n, copies_n)
-        total = float(count_U.sum()) * units.heaviest
+        images = ScoredImages(score_N[case_n], positive_n, weight_n, counted.copies_n)
+        total = float(counted.count_U.sum()) * units.heaviest
         summed = _summed(problem, plan, (s, p), images, case_n, pieces, total)
-    return Cases(s, p, ranked(score_N, label_N, case_n), multiplicity_N, count_U, summed)
+    ranking = ranked(score_N, label_N, case_n)
+    return Cases(s, p, ranking, counted.multiplicity_N, counted.count_U, summed)
 
 
 def _summed(
@@ -129,7 +146,7 @@ def _summed(
 
 
 def pieces_for(
-    sample: Sample, plan: PartitionPlan, counted: Iterable[int], units: Units
+    images: SplitImages, plan: PartitionPlan, counted: Iterable[int], units: Units
 ) -> dict[int, Pieces]:
     """Pieces of the plan's cells, shared by the pathologies.
 
@@ -140,7 +157,7 @@ def pieces_for(
         return dict.fromkeys(counted, pieces_of(units.unit_N, joint.code_N, joint.cells))
     pieces = {}
     for p in counted:
-        code_N = 2 * joint.code_N + (sample.label_PN[p] == 1)
+        code_N = 2 * joint.code_N + (images.label_PN[p] == 1)
         code_N[joint.code_N < 0] = -1
         pieces[p] = pieces_of(units.unit_N, code_N, 2 * joint.cells)
     return pieces

@@ -24,7 +24,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups, attribute_names, groups_of, joint_groups
-from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.weighting import Weighting
 
 
@@ -50,10 +50,10 @@ class Balanced(Weighting):
 
     def weights_N(self, p: int) -> Floats:
         """Weight of every image for pathology `p`; they sum to the images that take part."""
-        weight_N = np.zeros(len(self.sample.frame))
+        weight_N = np.zeros(len(self.images.frame))
         if (scale_1K2 := self._as_observed(p)) is not None:
             counted_n = np.flatnonzero(self.counted_PN[p])
-            positive_n = (self.sample.label_PN[p, counted_n] == 1).astype(np.int64)
+            positive_n = (self.images.label_PN[p, counted_n] == 1).astype(np.int64)
             weight_N[counted_n] = scale_1K2[0, self.cells.code_N[counted_n], positive_n]
         return weight_N
 
@@ -64,15 +64,15 @@ class Balanced(Weighting):
         return self._balancing(p, self.cells, weights_BU, unit_N)
 
     def _as_observed(self, p: int) -> Floats | None:
-        once_Q = np.ones((1, len(self.sample.patient_ids)))
-        return self.scale_BK2(p, once_Q, self.sample.patient_N)
+        once_Q = np.ones((1, len(self.images.patient_ids)))
+        return self.scale_BK2(p, once_Q, self.images.patient_N)
 
     def _balancing(
         self, p: int, cells: Groups, weights_BU: npt.NDArray[Any], unit_N: Ints
     ) -> Floats:
         """Target weight / actual weight of every cell and class; NaN where one of them has none."""
         counted_n = np.flatnonzero(self.counted_PN[p])
-        positive_n = (self.sample.label_PN[p, counted_n] == 1).astype(np.int64)
+        positive_n = (self.images.label_PN[p, counted_n] == 1).astype(np.int64)
         strata, units = 2 * len(cells.names), weights_BU.shape[1]
         place_n = unit_N[counted_n] * strata + 2 * cells.code_N[counted_n] + positive_n
         held_UC = np.bincount(place_n, minlength=units * strata).reshape(units, strata)
@@ -82,38 +82,38 @@ class Balanced(Weighting):
 
     def _target_2(self, p: int) -> Floats:
         """Total weight of the negatives and of the positives of every cell."""
-        label_n = self.sample.label_PN[p, self.counted_PN[p]]
+        label_n = self.images.label_PN[p, self.counted_PN[p]]
         positives = np.count_nonzero(label_n == 1)
         totals_2 = np.array([len(label_n) - positives, positives], dtype=np.float64)
         return totals_2 / len(self.cells.names)
 
 
-def balanced(sample: Sample, settings: EvaluationSettings) -> Balanced:
+def balanced(images: SplitImages, settings: EvaluationSettings) -> Balanced:
     """The balanced weights of a split over `settings.balance`, a null attribute left out."""
-    parts = balancing_groups(sample, settings.balance, settings.age_edges)
-    cells = joint_groups(parts, len(sample.frame))
-    counted_PN = ~np.isnan(sample.label_PN) & (cells.code_N >= 0)
+    parts = balancing_groups(images, settings.balance, settings.age_edges)
+    cells = joint_groups(parts, len(images.frame))
+    counted_PN = ~np.isnan(images.label_PN) & (cells.code_N >= 0)
     undefined_P = tuple(
-        _undefined(sample.label_PN[p], counted_PN[p], parts, cells)
-        for p in range(len(sample.pathologies))
+        _undefined(images.label_PN[p], counted_PN[p], parts, cells)
+        for p in range(len(images.pathologies))
     )
     note = None
     if cells.without:
         note = f"{cells.without} images without {' or '.join(settings.balance)} weigh 0"
-    return Balanced(sample, counted_PN, undefined_P, cells=cells, note=note, parts=tuple(parts))
+    return Balanced(images, counted_PN, undefined_P, cells=cells, note=note, parts=tuple(parts))
 
 
 def balancing_groups(
-    sample: Sample, attributes: tuple[str, ...], age_edges: tuple[float, ...]
+    images: SplitImages, attributes: tuple[str, ...], age_edges: tuple[float, ...]
 ) -> list[Groups]:
     """The groups of each balancing attribute; BadInput for one that the predictions lack."""
-    known = attribute_names(sample.frame)
+    known = attribute_names(images.frame)
     if lacking := [name for name in attributes if name not in known]:
         raise BadInput(
             f"the protocol balances {' x '.join(attributes)}, but the predictions have no"
             f" {lacking[0]!r}: set `balance` to some of {', '.join(known) or 'none'}"
         )
-    return [groups_of(sample.frame, name, age_edges) for name in attributes]
+    return [groups_of(images.frame, name, age_edges) for name in attributes]
 
 
 def _undefined(

@@ -23,7 +23,7 @@ def effective_size(weight_n: Floats) -> float:
 
 def weight_rows(weighting: Weighting, groups: Groups) -> list[Row]:
     """One row for each pathology and group of an attribute."""
-    rows, sample = [], weighting.sample
+    rows, sample = [], weighting.images
     members = [np.flatnonzero(groups.code_N == g) for g in range(len(groups.names))]
     for p, pathology in enumerate(sample.pathologies):
         weight_N, label_N = weighting.weights_N(p), sample.label_PN[p]

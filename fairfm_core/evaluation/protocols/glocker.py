@@ -20,7 +20,7 @@ from fairfm_core.config.evaluation import GLOCKER_ATTRIBUTES, GLOCKER_LABELS, Ev
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.groups import attribute_names
-from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.balanced import balancing_groups
 from fairfm_core.evaluation.protocols.resample import DrawnWeighting, draw
 from fairfm_core.seeding import stream
@@ -66,55 +66,55 @@ class Drawable:
         drawn_n[member_m] = random.multinomial(copies_m.sum(), weight_m / weight_m.sum())
 
 
-def glocker(sample: Sample, settings: EvaluationSettings) -> DrawnWeighting:
+def glocker(images: SplitImages, settings: EvaluationSettings) -> DrawnWeighting:
     """The three draws for a split; BadInput without race, age or one of the two labels."""
-    drawable = drawable_images(sample, settings)
-    place_n, images = drawable.place_n, len(sample.frame)
-    multiplicity_N = np.zeros(images, dtype=np.int64)
+    drawable = drawable_images(images, settings)
+    place_n, count = drawable.place_n, len(images.frame)
+    multiplicity_N = np.zeros(count, dtype=np.int64)
     if len(place_n):
         random = stream(settings.resample_seed, "glocker")
         drawn_n = drawable.three_draws(drawable.race_n, settings.resample_factor, random)
         multiplicity_N[place_n] = drawn_n
     nobody = None if len(place_n) else "no draw: no image has a race, an age and both labels"
-    without = images - len(place_n)
+    without = count - len(place_n)
     return DrawnWeighting(
-        sample,
-        (multiplicity_N > 0) & ~np.isnan(sample.label_PN),
-        (nobody,) * len(sample.pathologies),
+        images,
+        (multiplicity_N > 0) & ~np.isnan(images.label_PN),
+        (nobody,) * len(images.pathologies),
         None,
         f"{without} images without race, age or a label of the draw weigh 0" if without else None,
-        multiplicity_PN=np.tile(multiplicity_N, (len(sample.pathologies), 1)),
+        multiplicity_PN=np.tile(multiplicity_N, (len(images.pathologies), 1)),
     )
 
 
-def drawable_images(sample: Sample, settings: EvaluationSettings) -> Drawable:
+def drawable_images(images: SplitImages, settings: EvaluationSettings) -> Drawable:
     """The images of a split that have all that the draws look at."""
-    known = attribute_names(sample.frame)
+    known = attribute_names(images.frame)
     if lacking := [name for name in (RACE, AGE) if name not in known]:
         raise BadInput(
             f"protocol glocker draws by {RACE} and {AGE}, but the predictions have no"
             f" {lacking[0]!r}: use another protocol, such as resample"
         )
-    race, age = balancing_groups(sample, (RACE, AGE), settings.age_edges)
-    if not pd.api.types.is_numeric_dtype(sample.frame[AGE]):
+    race, age = balancing_groups(images, (RACE, AGE), settings.age_edges)
+    if not pd.api.types.is_numeric_dtype(images.frame[AGE]):
         raise BadInput("protocol glocker draws by age in years, but column 'age' is not numeric")
-    disease_N = _diseases(sample)
+    disease_N = _diseases(images)
     place_n = np.flatnonzero((race.code_N >= 0) & (age.code_N >= 0) & (disease_N >= 0))
-    years_n = sample.frame[AGE].to_numpy(dtype=np.float64, na_value=np.nan)[place_n]
+    years_n = images.frame[AGE].to_numpy(dtype=np.float64, na_value=np.nan)[place_n]
     age_bin_n = np.searchsorted(AGE_TOPS, years_n)
     return Drawable(place_n, race.code_N[place_n], disease_N[place_n], age_bin_n)
 
 
-def _diseases(sample: Sample) -> Ints:
+def _diseases(images: SplitImages) -> Ints:
     """0 no finding, 1 effusion (which takes precedence), 2 other; -1 where a label is unknown."""
     for name in (EFFUSION, NO_FINDING):
-        if name not in sample.pathologies:
+        if name not in images.pathologies:
             raise BadInput(
                 f"protocol glocker draws by {EFFUSION} and {NO_FINDING}, but the predictions have"
                 f" no {name!r}: use protocol resample, which draws for each pathology separately"
             )
-    effusion_N = sample.label_PN[sample.pathologies.index(EFFUSION)]
-    no_finding_N = sample.label_PN[sample.pathologies.index(NO_FINDING)]
+    effusion_N = images.label_PN[images.pathologies.index(EFFUSION)]
+    no_finding_N = images.label_PN[images.pathologies.index(NO_FINDING)]
     disease_N = np.where(effusion_N == 1, 1, np.where(no_finding_N == 1, 0, 2))
     disease_N[np.isnan(effusion_N) | np.isnan(no_finding_N)] = -1
     return disease_N

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
-from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.predictions import SplitImages
 from fairfm_core.evaluation.protocols.balanced import balanced
 from fairfm_core.evaluation.protocols.weighting import Weighting
 from fairfm_core.seeding import stream
@@ -48,16 +48,16 @@ class DrawnWeighting(Weighting):
         return multiplicity_N
 
 
-def resampled(sample: Sample, settings: EvaluationSettings) -> DrawnWeighting:
+def resampled(images: SplitImages, settings: EvaluationSettings) -> DrawnWeighting:
     """Multiplicities of one draw per pathology, `resample_factor` times as large as the split."""
-    source = balanced(sample, settings)
-    multiplicity_PN = np.zeros(sample.label_PN.shape, dtype=np.int64)
-    for p, pathology in enumerate(sample.pathologies):
+    source = balanced(images, settings)
+    multiplicity_PN = np.zeros(images.label_PN.shape, dtype=np.int64)
+    for p, pathology in enumerate(images.pathologies):
         if not source.undefined_P[p]:
             random = stream(settings.resample_seed, "resample", pathology)
             multiplicity_PN[p] = draw(source.weights_N(p), settings.resample_factor, random)
     return DrawnWeighting(
-        sample,
+        images,
         multiplicity_PN > 0,
         source.undefined_P,
         source.cells,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fairfm_core.evaluation.arrays import Bools, Floats, Ints
 from fairfm_core.evaluation.groups import Groups
-from fairfm_core.evaluation.predictions import Sample
+from fairfm_core.evaluation.predictions import SplitImages
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Weighting:
     multiplicities: ClassVar[bool] = True
     """Whether weights are whole numbers: how often an image is in the test set."""
 
-    sample: Sample
+    images: SplitImages
     counted_PN: Bools
     """Images with a label and a weight."""
     undefined_P: tuple[str | None, ...]
@@ -42,7 +42,7 @@ class Weighting:
     @property
     def member_N(self) -> Bools:
         """Images that take part in the protocol, labelled or not."""
-        return np.ones(len(self.sample.frame), dtype=np.bool_)
+        return np.ones(len(self.images.frame), dtype=np.bool_)
 
     def weights_N(self, p: int) -> Floats:
         """Weight of every image for pathology `p`; 0 where it is left out or undefined."""
@@ -61,6 +61,6 @@ class Weighting:
         return None
 
 
-def unweighted(sample: Sample) -> Weighting:
+def unweighted(images: SplitImages) -> Weighting:
     """Protocol `full`: every image with a label, once."""
-    return Weighting(sample, ~np.isnan(sample.label_PN), (None,) * len(sample.pathologies))
+    return Weighting(images, ~np.isnan(images.label_PN), (None,) * len(images.pathologies))

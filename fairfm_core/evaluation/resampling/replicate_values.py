@@ -5,9 +5,9 @@ bootstrap replicate. The images of one seed and one pathology are sorted once; t
 of weightings, one scan computes the AUC and the AUPRC of all groups, and one matrix product the
 weighted sums that all other metrics follow from.
 
-From the top down: `bootstrap_values` prepares the cases of a problem, `weighted_values` goes over
-the blocks, `BlockValues` computes the metrics of one pathology in one block, `sums_of_block` the
-weighted sums of a block.
+From the top down: `resampled_images` prepares what all models of the same images share,
+`weighted_values` goes over the blocks, `BlockValues` computes the metrics of one pathology in one
+block, `sums_of_block` the weighted sums of a block.
 
 Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings, U
 units that carry a weight, L weightings of one block, K cells, T sufficient statistics.
@@ -15,7 +15,7 @@ units that carry a weight, L weightings of one block, K cells, T sufficient stat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,8 @@ from fairfm_core.evaluation.kernels.cases import (
     SummedStatistics,
     Units,
     all_cases,
+    counted_images,
+    pieces_for,
     weight_bounds,
 )
 from fairfm_core.evaluation.kernels.group_auc import SortedImages, group_auc, sorted_images
@@ -42,6 +44,7 @@ from fairfm_core.evaluation.kernels.weighted_auprc import SortedCells, sorted_ce
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces, weighted_sums
 from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
 from fairfm_core.evaluation.problem import Problem
+from fairfm_core.evaluation.protocols.weighting import Weighting
 
 ValuesByMetric = dict[str, Floats]
 """By the metric's name: [B, S, P, G]; NaN where it is undefined in a weighting."""
@@ -49,61 +52,76 @@ GroupValues = tuple[int, str, Floats]
 """Place of an attribute, name of a metric, its values [L, G]."""
 
 
+@dataclass(frozen=True, eq=False)
+class ResampledImages:
+    """The images of a problem in many weightings: what the values of every model are made with.
+
+    No score enters it, so it serves all models of the same images.
+    """
+
+    plan: PartitionPlan
+    counted: dict[int, CountedImages]
+    units: Units
+    pieces: dict[int, Pieces]
+    """By pathology; none where no metric needs sums."""
+    scales: dict[int, Floats | None]
+    """By pathology the scale [B, K, 2] of the protocol's cells; None for 1."""
+    blocks: tuple[Block, ...]
+
+    @property
+    def weightings(self) -> int:
+        """Number of weightings."""
+        return sum(block.used for block in self.blocks)
+
+
+def resampled_images(
+    weighting: Weighting,
+    attributes: Sequence[Groups],
+    weights_BU: npt.NDArray[Any],
+    unit_N: Ints,
+    needs_sums: bool,
+) -> ResampledImages:
+    """The images of a split when unit u has the weight `weights_BU[:, u]`.
+
+    `unit_N` is the unit of each image: its patient, as a rule. `needs_sums`: whether any metric is
+    a function of weighted sums.
+    """
+    plan = partition_plan(attributes, weighting.cells)
+    units = Units(unit_N, weights_BU.shape[1], int(weights_BU.max(initial=1)))
+    counted = counted_images(weighting, units)
+    pieces = pieces_for(weighting.images, plan, counted, units) if needs_sums else {}
+    scales = {p: weighting.scale_BK2(p, weights_BU, unit_N) for p in counted}
+    return ResampledImages(plan, counted, units, pieces, scales, tuple(blocks_of(weights_BU)))
+
+
 def bootstrap_values(
     problem: Problem, attributes: Sequence[Groups], weights_BU: npt.NDArray[Any], unit_N: Ints
 ) -> list[ValuesByMetric]:
-    """The metrics of each attribute's groups when unit u has the weight `weights_BU[:, u]`.
-
-    `unit_N` is the unit of each image: its patient, as a rule.
-    """
-    weighting = problem.weighting
-    weightings = Weightings(
-        weights_BU, unit_N, lambda p: weighting.scale_BK2(p, weights_BU, unit_N)
+    """The metrics of each attribute's groups in weightings, as those of `resampled_images`."""
+    needs_sums = problem.request.needs_sums
+    return weighted_values(
+        problem,
+        resampled_images(problem.weighting, attributes, weights_BU, unit_N, needs_sums),
     )
-    plan = partition_plan(attributes, weighting.cells)
-    counted = {
-        p: CountedImages(
-            np.flatnonzero(some_N), weighting.multiplicity_N(p), weighting.weights_N(p)
-        )
-        for p, some_N in enumerate(weighting.counted_PN)
-    }
-    cases = all_cases(problem, plan, counted, weightings.units)
-    return weighted_values(problem, plan, cases, weightings)
 
 
-@dataclass(frozen=True, eq=False)
-class Weightings:
-    """The weights of units in many weightings, and how a protocol scales its cells in them."""
-
-    weights_BU: npt.NDArray[Any]
-    unit_N: Ints
-    scale_BK2: Callable[[int], Floats | None]
-    """Scale of the protocol's cells for a pathology; None for 1."""
-
-    @property
-    def units(self) -> Units:
-        """The units."""
-        heaviest = int(self.weights_BU.max(initial=1))
-        return Units(self.unit_N, self.weights_BU.shape[1], heaviest)
-
-
-def weighted_values(
-    problem: Problem, plan: PartitionPlan, cases: Sequence[Cases], weightings: Weightings
-) -> list[ValuesByMetric]:
-    """The metrics of each attribute of a plan, block by block; NaN for pathologies without
-    cases."""
-    values = _undefined_values(problem, plan, len(weightings.weights_BU))
-    scale = {p: weightings.scale_BK2(p) for p in {one.p for one in cases}}
+def weighted_values(problem: Problem, resampled: ResampledImages) -> list[ValuesByMetric]:
+    """The metrics of each attribute of the plan, block by block."""
+    plan = resampled.plan
+    values = _undefined_values(problem, plan, resampled.weightings)
+    parts = resampled.counted, resampled.units, resampled.pieces
+    cases = all_cases(problem, plan, *parts)
+    orders = [VisitOrder(plan, each, resampled.units.unit_N) for each in cases]
     start = 0
-    for block in blocks_of(weightings.weights_BU):
+    for block in resampled.blocks:
         rows = slice(start, start + block.used)
         start = rows.stop
         sums, bounds = sums_of_block(cases, block), weight_bounds(cases, block)
-        computed = BlockValues(plan, block, scale, sums, bounds, rows)
-        for each in cases:
-            order = VisitOrder(plan, each, weightings.unit_N)
-            for a, name, value_LG in computed.of(order, problem.metrics_of(each.p)):
-                values[a][name][rows, each.s, each.p] = value_LG
+        computed = BlockValues(plan, block, resampled.scales, sums, bounds, rows)
+        for order in orders:
+            s, p = order.cases.s, order.cases.p
+            for a, name, value_LG in computed.of(order, problem.metrics_of(p)):
+                values[a][name][rows, s, p] = value_LG
     return values
 
 

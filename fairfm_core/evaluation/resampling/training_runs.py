@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import stdtrit
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.resampling.student import quantile
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class TrainingRuns:
     def reach(self, value_SM: Floats, confidence: float) -> Floats:
         """Half the width of Student's interval of the mean over models, [M], with U - 1 degrees of
         freedom: what the spread between training runs alone leaves open."""
-        quantile = float(stdtrit(self.number - 1, (1 + confidence) / 2))
-        reach_M: Floats = quantile * self.standard_error(value_SM)
+        reach_M: Floats = quantile(self.number - 1, (1 + confidence) / 2) * self.standard_error(
+            value_SM
+        )
         return reach_M

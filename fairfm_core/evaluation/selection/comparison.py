@@ -34,12 +34,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
 
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.resampling.bootstrap import UNVARYING
+from fairfm_core.evaluation.resampling.student import quantile, two_sided
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
 from fairfm_core.evaluation.selection.spread import TrainingSpread, own_spread
@@ -178,7 +178,7 @@ def difference_of(
     error = DifferenceError.of(draws_B, [*zip(spreads.values(), _seeds(a, b), strict=True)])
     if error.total == 0 and difference != 0:
         return row | {"reason": UNVARYING}
-    reach = error.total * float(stdtrit(error.freedom, (1 + confidence) / 2))
+    reach = error.total * quantile(error.freedom, (1 + confidence) / 2)
     row |= {"lo": difference - reach, "hi": difference + reach, "spread": _sources(spreads)}
     row |= {"se_patients": error.patients, "se_seeds": error.seeds, "freedom": error.freedom}
     row["null_difference"], p_null = _under_null(difference, a, b)
@@ -262,7 +262,7 @@ class DifferenceError:
         """Two-sided, of Student's t; 1 where a model is compared with itself."""
         if self.total == 0:
             return 1.0
-        return float(2 * stdtr(self.freedom, -abs(difference) / self.total))
+        return two_sided(self.freedom, difference / self.total)
 
 
 def _check_family(family: Family, rows: Sequence[Row], protocol: str) -> None:

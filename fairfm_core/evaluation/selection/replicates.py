@@ -5,12 +5,12 @@ Array suffixes: S seeds of a configuration (each a model with its own evaluation
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats, Ints
@@ -63,18 +63,22 @@ class Replicated:
 
 
 def replicated(
-    seeds: Sequence[Evaluation], who: str, training_runs: TrainingRuns | None = None
+    seeds: Sequence[Evaluation],
+    who: str,
+    training_runs: TrainingRuns | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[Key, Replicated]:
     """The numbers that every seed of a configuration has, by protocol, split and name.
 
-    `training_runs` says which seeds are independent; None means that each is.
-    Raises BadInput if there are none, or if the seeds did not draw the same patients.
+    `training_runs` says which seeds are independent; None means that each is. `names` are the
+    numbers that are wanted; None means all.
+    Raises BadInput if nothing is stored, or if the seeds did not draw the same patients.
     """
     if not seeds:
         raise BadInput(f"{who} has no evaluation; finish one of its trials first")
-    tables = [_numbers(seed) for seed in seeds]
+    tables = [_numbers(seed, names) for seed in seeds]
     keys = [key for key in tables[0] if all(key in table for table in tables)]
-    if not keys:
+    if not keys and (names is None or not all(len(seed.tables["replicates"]) for seed in seeds)):
         raise BadInput(f"{who} has no stored replicates; evaluate its predictions again")
     joined = {key: _joined([table[key] for table in tables], who) for key in keys}
     return {key: replace(number, training_runs=training_runs) for key, number in joined.items()}
@@ -104,34 +108,56 @@ def _joined(seeds: Sequence[Replicated], who: str) -> Replicated:
     )
 
 
-def _numbers(evaluation: Evaluation) -> dict[Key, Replicated]:
+def _numbers(evaluation: Evaluation, names: Sequence[str] | None) -> dict[Key, Replicated]:
     """The numbers of one seed."""
-    numbers: dict[Key, Replicated] = {}
     withheld = _withheld(evaluation)
-    columns = ("protocol", "split", "name", "value", "replicates", "pairing", "null")
-    for protocol, split, name, value, *draws in _rows(evaluation.replicates, columns):
-        replicate_B, pairing, null_list = draws
-        null_R = np.asarray(null_list, dtype=np.float64)
-        numbers[protocol, split, name] = Replicated(
+    table = evaluation.tables["replicates"]
+    if names is not None:
+        table = table.filter(pc.is_in(table["name"], pa.array(list(names), pa.string())))
+    keys = zip(*(table[name].to_pylist() for name in ("protocol", "split", "name")), strict=True)
+    columns = zip(
+        keys,
+        _floats(table["value"]),
+        _lists(table["replicates"]),
+        table["pairing"].to_pylist(),
+        _lists(table["null"]),
+        strict=True,
+    )
+    return {
+        key: Replicated(
             np.array([value], dtype=np.float64),
-            np.asarray(replicate_B, dtype=np.float64)[:, None],
+            replicate_B[:, None],
             pairing,
             null_R[:, None] if null_R.size else None,
-            no_p_value=withheld.get((protocol, split, name)),
+            no_p_value=withheld.get(key),
         )
-    return numbers
+        for key, value, replicate_B, pairing, null_R in columns
+    }
 
 
 def _withheld(evaluation: Evaluation) -> dict[Key, str | None]:
     """Why gaps have no p-value, of those that have none or another note."""
-    columns = ("protocol", "split", "metric", "definition", "attribute", "reason")
-    noted = evaluation.gaps[evaluation.gaps["reason"].notna()]
+    gaps = evaluation.tables["gaps"]
+    noted = gaps.filter(pc.is_valid(gaps["reason"])).to_pylist()
     return {
-        (protocol, split, gap_name(*number)): no_p_value(reason)
-        for protocol, split, *number, reason in _rows(noted, columns)
+        (
+            row["protocol"],
+            row["split"],
+            gap_name(row["metric"], row["definition"], row["attribute"]),
+        ): no_p_value(row["reason"])
+        for row in noted
     }
 
 
-def _rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table with these columns."""
-    return zip(*(frame[name].tolist() for name in columns), strict=True)
+def _floats(column: pa.ChunkedArray) -> Floats:
+    """A column of numbers; NaN where there is none."""
+    floats: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    return floats
+
+
+def _lists(column: pa.ChunkedArray) -> list[Floats]:
+    """A column of lists of numbers; NaN where there is none."""
+    lists = column.combine_chunks()
+    ends = np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
+    values = _floats(pa.chunked_array([pc.list_flatten(lists)]))
+    return np.split(values, ends[:-1]) if len(lists) else []

@@ -212,12 +212,16 @@ not: it was called `pareto` here before.
 
 def _subgroup_aucs(evaluation: Evaluation) -> dict[str, float]:
     """Validation AUC of each group, mean over pathologies, by its column's name."""
-    rows = evaluation.metrics
-    rows = rows[(rows["split"] == "val") & (rows["protocol"] == evaluation.protocol)]
-    rows = rows[rows["metric"] == "auc"]
-    rows = rows[(rows["pathology"] == "mean") & (rows["attribute"] != "overall")]
-    keys = zip(rows["attribute"], rows["group"], rows["value"], strict=True)
-    return {f"{SUBGROUP}{attribute}={group}]": float(value) for attribute, group, value in keys}
+    rows = evaluation.rows("metrics", "val", metric=["auc"], pathology=["mean"])
+    return {
+        f"{SUBGROUP}{row['attribute']}={row['group']}]": _defined(row["value"])
+        for row in rows
+        if row["attribute"] != "overall"
+    }
+
+
+def _defined(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _largest_gap(table: pd.DataFrame) -> Floats:

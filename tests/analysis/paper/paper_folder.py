@@ -16,7 +16,7 @@ from fairfm_core.evaluation.predictions import Predictions, write_predictions
 from fairfm_core.storage.layout import claim_results
 
 SETTINGS = EvaluationSettings(
-    protocols=("full", "balanced"), attributes=("sex", "race"), metrics=("auc",), replicates=25
+    protocols=("full", "balanced"), attributes=("sex", "race"), metrics=("auc",), replicates=20
 )
 SEEDS = (0, 1)
 PATHOLOGIES = ("Edema", "Pleural Effusion")

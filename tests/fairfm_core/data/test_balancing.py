@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fairfm_core.config.evaluation import AGE_EDGES
 from fairfm_core.config.trial import Data
-from fairfm_core.data.balancing import balanced_subset, composition, sampled
+from fairfm_core.data.balancing import balanced_subset, composition, sampled, share_of_patients
 from fairfm_core.data.groups import binned
 from fairfm_core.errors import BadInput
 
@@ -220,3 +220,30 @@ def test_a_sampling_is_chosen_by_its_name() -> None:
     assert every.tolist() == list(range(80))
     balanced = sampled("balanced", frame, "race", AGE_EDGES, 3)
     assert balanced.tolist() == balanced_subset(frame, "race", AGE_EDGES, 3).tolist()
+
+
+def test_a_share_is_of_whole_patients_and_the_smaller_one_lies_inside_the_larger() -> None:
+    patient = pd.Series([f"p{n % 40}" for n in range(100)])
+    inside = [set(patient.iloc[share_of_patients(patient, f, 3)]) for f in (0.1, 0.25, 0.5, 1.0)]
+    assert [len(each) for each in inside] == [4, 10, 20, 40]
+    assert inside[0] < inside[1] < inside[2] < inside[3]
+    kept = share_of_patients(patient, 0.25, 3)
+    assert len(kept) == patient.isin(inside[1]).sum()
+    order = np.random.default_rng(0).permutation(len(patient))
+    shuffled = patient.iloc[order].reset_index(drop=True)
+    assert set(shuffled.iloc[share_of_patients(shuffled, 0.25, 3)]) == inside[1]
+    assert set(patient.iloc[share_of_patients(patient, 0.25, 4)]) != inside[1]
+
+
+def test_a_sampling_draws_from_a_share_of_the_patients() -> None:
+    frame = pd.DataFrame({"image_id": [str(n) for n in range(60)]})
+    frame["patient_id"] = frame["image_id"]
+    frame["sex"] = ["F"] * 20 + ["M"] * 40
+    share = share_of_patients(frame["patient_id"], 0.5, 1)
+    assert sampled("standard", frame, None, (), 1, 0.5).tolist() == share.tolist()
+    kept = sampled("balanced", frame, "sex", (), 1, 0.5)
+    assert set(kept) <= set(share)
+    counts = frame["sex"].iloc[kept].value_counts()
+    assert counts["F"] == counts["M"] == min(frame["sex"].iloc[share].value_counts())
+    with pytest.raises(BadInput, match=r"data\.fraction 0\.001 leaves no patient of 60"):
+        sampled("standard", frame, None, (), 1, 0.001)

@@ -124,19 +124,19 @@ def patient_draws(patient_ids, replicates, seed):
     return unit_draws(len(patient_ids), replicates, seed)
 
 
-def group_values(weighting, attributes, weights_BU, unit_N=None, request=AUC_ONLY):
+def group_values(sample, weighting, attributes, weights_BU, unit_N=None, request=AUC_ONLY):
     """The metrics of each attribute's groups when unit u has the weight `weights_BU[:, u]`.
 
     Units are patients unless `unit_N` says otherwise.
     """
-    unit_N = weighting.sample.patient_N if unit_N is None else unit_N
-    problem = Problem(weighting, request, EvaluationSettings())
+    unit_N = sample.patient_N if unit_N is None else unit_N
+    problem = Problem(sample, weighting, request, EvaluationSettings())
     return bootstrap_values(problem, attributes, weights_BU, unit_N)
 
 
-def cell_aucs(weighting, groups, weights_BQ):
+def cell_aucs(sample, weighting, groups, weights_BQ):
     """AUC of every pathology and group when patients have these weights, [B, S, P, G]."""
-    (values,) = group_values(weighting, [groups], weights_BQ)
+    (values,) = group_values(sample, weighting, [groups], weights_BQ)
     return values["auc"]
 
 
@@ -149,7 +149,7 @@ def aucs_of(frame, attribute, kind, count):
     weights = np.ones((1, len(sample.patient_ids)), dtype=np.uint16)
     if kind != "data":
         weights = patient_draws(sample.patient_ids, count, seed=0)
-    return cell_aucs(unweighted(sample), groups, weights)[:, 0]
+    return cell_aucs(sample, unweighted(sample.images), groups, weights)[:, 0]
 
 
 def patients_by_class(frame, attribute, pathologies=("Edema", "Fracture")):
@@ -213,17 +213,18 @@ def image_weights(frame, protocol, settings):
     order_N = np.argsort(frame["image_id"].astype(str).to_numpy(dtype=object))
     ordered = frame.iloc[order_N].reset_index(drop=True)
     names = tuple(str(name)[2:] for name in frame.columns if str(name).startswith("y_"))
-    weighting = PROTOCOLS[protocol](sample_of([ordered], ordered["split"].iloc[0], names), settings)
+    sample = sample_of([ordered], ordered["split"].iloc[0], names)
+    weighting = PROTOCOLS[protocol](sample.images, settings)
     weights_PN = np.empty((len(names), len(frame)))
     for p in range(len(names)):
         weights_PN[p, order_N] = weighting.weights_N(p)
     return weights_PN
 
 
-def delong_influences(weighting, attributes):
+def delong_influences(sample, weighting, attributes):
     """For each attribute its AUCs [S, P, G] and the patients' influences on them, [U, S, P, G]."""
-    problem = Problem(weighting, AUC_ONLY, EvaluationSettings())
-    return influences(problem, attributes, weighting.sample.patient_N)
+    problem = Problem(sample, weighting, AUC_ONLY, EvaluationSettings())
+    return influences(problem, attributes, sample.patient_N)
 
 
 def covariance(influence_UM):

@@ -9,9 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.disaggregated.split_rows import design_of
 from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds
 from fairfm_core.evaluation.predictions import Predictions
-from fairfm_core.evaluation.tables import read_evaluation, write_evaluation
+from fairfm_core.evaluation.tables import TABLES, read_evaluation, write_evaluation
 
 SETTINGS = EvaluationSettings(replicates=40, metrics=("auc",))
 METRIC_COLUMNS = [
@@ -245,3 +246,38 @@ def test_loads_without_torch():
         " fairfm_core.evaluation.summary; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("protocol", ["full", "balanced", "resample"])
+def test_trials_of_one_data_set_share_their_design_and_keep_their_numbers(make_frame, protocol):
+    frame = make_frame(200)
+    other = frame.assign(p_Edema=frame["p_Edema"] ** 2, p_Fracture=1 - frame["p_Fracture"])
+    settings = EvaluationSettings(protocols=(protocol,), replicates=20)
+    design_of.cache_clear()
+    alone = evaluate(Predictions(other), settings)
+    design_of.cache_clear()
+    evaluate(Predictions(frame), settings)
+    shared = evaluate(Predictions(other.copy()), settings)
+    assert design_of.cache_info().hits == 1
+    for table in TABLES:
+        pd.testing.assert_frame_equal(
+            getattr(alone, table), getattr(shared, table), check_exact=True
+        )
+
+
+@pytest.mark.parametrize("column", ["y_Edema", "sex", "patient_id"])
+def test_one_other_value_makes_another_design(make_frame, column):
+    frame = make_frame(200)
+    changed = frame.copy()
+    changed.loc[frame.index[0], column] = frame.loc[
+        frame[column] != frame[column].iloc[0], column
+    ].iloc[0]
+    settings = EvaluationSettings(replicates=20)
+    design_of.cache_clear()
+    evaluate(Predictions(frame), settings)
+    after = evaluate(Predictions(changed), settings)
+    assert design_of.cache_info().hits == 0
+    design_of.cache_clear()
+    for table in TABLES:
+        alone = getattr(evaluate(Predictions(changed), settings), table)
+        pd.testing.assert_frame_equal(alone, getattr(after, table), check_exact=True)

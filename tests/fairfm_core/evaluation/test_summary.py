@@ -1,4 +1,4 @@
-import pandas as pd
+import pyarrow.compute as pc
 import pytest
 
 from fairfm_core.config.evaluation import EvaluationSettings
@@ -8,6 +8,7 @@ from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.selection.selection import validation_table
 from fairfm_core.evaluation.summary import final_metrics, number_rows, validation_metrics
+from fairfm_core.evaluation.tables import Evaluation
 
 SETTINGS = EvaluationSettings(replicates=20)
 USUAL = (
@@ -74,9 +75,10 @@ def test_no_test_number_passes_validation_metrics(make_frame):
     assert set(values) == {f"val/{name}" for name in USUAL}
     changed = _evaluation(make_frame, lambda frame: frame.assign(p_Edema=0.5, race="White"))
     assert validation_metrics(changed) == values
-    only_test = evaluation.metrics[evaluation.metrics["split"] == "test"]
-    assert isinstance(only_test, pd.DataFrame)
-    assert validation_metrics(type(evaluation)(only_test, evaluation.gaps.head(0))) == {}
+    metrics, gaps = evaluation.tables["metrics"], evaluation.tables["gaps"]
+    only_test = metrics.filter(pc.equal(metrics["split"], "test"))
+    changed = Evaluation({**evaluation.tables, "metrics": only_test, "gaps": gaps.slice(0, 0)})
+    assert validation_metrics(changed) == {}
 
 
 def test_numbers_of_other_metrics_are_those_of_the_tables(make_frame):

@@ -9,7 +9,7 @@ import pytest
 from fairfm_core.errors import BadInput
 from sweeps.cluster import package
 from sweeps.cluster.package import packed
-from sweeps.planning.code_version import RECORDED, code_version
+from sweeps.code_version import RECORDED, code_version
 
 from .conftest import commit
 

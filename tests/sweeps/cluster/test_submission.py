@@ -19,7 +19,7 @@ from fairfm_core.errors import BadInput
 from sweeps.cluster.jobs import ClusterJob, _Printed, check_server, new_job
 from sweeps.cluster.submission import _write_secrets, read_submission
 from sweeps.cluster.tunnel import ClusterPlace, HostAccess
-from sweeps.planning.code_version import code_version
+from sweeps.code_version import code_version
 
 from ..conftest import WriteStudy
 from ..tracking.servers import free_port

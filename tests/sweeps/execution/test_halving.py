@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,19 @@ import yaml
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.running import run_stage
-from fairfm_core.stages import pause_mark
-from sweeps.execution.jobs import outcome, study_jobs
+from fairfm_core.snapshot import take_snapshot
+from fairfm_core.stages import Stage, pause_mark
+from sweeps.execution.jobs import Growth, Job, outcome, study_jobs
+from sweeps.execution.search_run import SearchRun
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.study import StudySpec
 from sweeps.search.halving import RungTold
+from sweeps.search.history import Told
 from sweeps.search.rounds import StudySearch
+from sweeps.status import study_search
+from sweeps.status.selection import TrialSelection, part_of
 from sweeps.status.status import StudyStatus, study_status
-from sweeps.status.study_search import open_search, searched_plan
+from sweeps.status.study_search import advanced, open_search, searched_plan
 from sweeps.upkeep.orphans import orphans
 
 from ..conftest import Fairfm
@@ -83,7 +90,8 @@ def test_few_are_trained_to_the_end_and_all_places_say_so(
     states = list(status.states.values())
     finished = states.count("done")
     assert 1 <= finished <= 2
-    assert status.stopped == {1: 4, **({2: 1} if finished == 1 else {})}
+    later = {"after epoch 2": 1} if finished == 1 else {}
+    assert status.stopped == {"after epoch 1": 4, **later}
     assert "paused (4 after epoch 1" in status.status_text()
     assert not status.missing
     shown = fairfm("search", halved / "results").stdout
@@ -225,9 +233,9 @@ def test_one_training_of_two_configurations_goes_as_far_as_either(
     assert plan.training_runs(("one", 1)) == plan.training_runs(("two", 1))
     until = dict(found.journal.history.until)
     (shared,) = (stage.fingerprint for stage in plan.training_runs(("one", 1)))
-    assert plan.pauses[shared] == 1
+    assert plan.pauses[shared] == (1,)
     until[("one", 1)] = 2
-    assert plan.pausing(until).pauses[shared] == 2
+    assert plan.pausing(until).pauses[shared] == (1, 2)
     del until[("one", 1)]
     assert shared not in plan.pausing(until).pauses
 
@@ -246,3 +254,95 @@ def test_values_of_other_trainings_are_refused(values: dict[str, Any], tmp_path:
     search.journal.write()
     with pytest.raises(ValueError, match="were made with another base"):
         searched_plan(plan.spec, search)
+
+
+# Limits and caps
+
+
+@pytest.fixture
+def values_without_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that follow from the fingerprints, in place of stored histories and evaluations."""
+
+    def rung(store: object, runs: Sequence[Stage], epochs: int, metrics: Sequence[str]) -> RungTold:
+        values = {metric: int(runs[0].fingerprint[:4], 16) / 2**16 for metric in metrics}
+        return RungTold(values, tuple(each.fingerprint for each in runs))
+
+    def whole(
+        evaluations: Sequence[str], seeds: Sequence[int], metrics: Sequence[str], read: object
+    ) -> Told:
+        return Told(tuple(seeds), dict.fromkeys(metrics, 0.5), {}, tuple(evaluations))
+
+    monkeypatch.setattr(study_search, "rung_told", rung)
+    monkeypatch.setattr(study_search, "told_values", whole)
+
+
+def one_command(
+    study: StudySpec, results: Path, reached: set[str], limit: int | None, cap: int | None
+) -> int:
+    """Run as `sweep run --limit` does, without training; returns how many trials have ended.
+
+    `reached` is what is stored, before and after.
+    """
+    store = open_store(str(results))
+    search = open_search(study, store)
+    assert search is not None
+    plan = advanced(study, search, searched_plan(study, search), store, reached, {})
+    snapshot = replace(take_snapshot(store), done=frozenset(reached))
+    whole = StudyStatus(plan, snapshot)
+    selection = TrialSelection(limit).within(cap, whole)
+    part = StudyStatus(part_of(plan, selection.chosen(whole), whole), snapshot)
+    chosen = sum(part.is_open(trial) for trial in part.plan.trials)
+    run = SearchRun(study, search, plan, store)
+    jobs: Mapping[str, Job] = study_jobs(plan, part.missing)
+    left = None if selection.limit is None else selection.limit - chosen
+    run.start(jobs.values(), part, lambda jobs, _: Growth(jobs, {}), (), left)
+    search.journal.write()
+    done: set[str] = set()
+    while jobs:
+        done |= {outcome(stage) for job in jobs.values() for stage in job.stages}
+        growth = run.grow(done, {})
+        jobs = {} if growth is None else growth.jobs
+    reached |= done
+    after = StudyStatus(run.plan, replace(snapshot, done=frozenset(reached)))
+    return sum(not after.is_open(trial) for trial in after.plan.trials)
+
+
+def commands(
+    values: dict[str, Any],
+    results: Path,
+    reached: set[str],
+    limit: int | None = None,
+    cap: int | None = None,
+) -> list[int]:
+    """Run again and again until nothing is left to do; how many trials had ended each time."""
+    study, ended = StudySpec.model_validate(values), [0]
+    while True:
+        before = len(reached)
+        ended.append(one_command(study, results, reached, limit, cap))
+        if len(reached) == before:
+            return ended
+
+
+@pytest.mark.usefixtures("values_without_training")
+def test_limits_divide_a_halved_search_and_change_no_decision(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    assert commands(values, tmp_path, set())[-1] == 6
+    whole = journal(tmp_path)
+    assert '"promoted"' in whole
+    for limit in (1, 2, 4):
+        ended = commands(values, tmp_path / str(limit), set(), limit)
+        assert all(later - earlier <= limit for earlier, later in pairwise(ended))
+        assert journal(tmp_path / str(limit)) == whole
+
+
+@pytest.mark.usefixtures("values_without_training")
+def test_a_cap_counts_paused_trials_and_a_higher_one_goes_on_with_the_same_decisions(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    reached: set[str] = set()
+    assert commands(values, tmp_path / "capped", reached, cap=4)[-1] == 4
+    commands(values, tmp_path / "whole", set())
+    assert journal(tmp_path / "capped") != journal(tmp_path / "whole")
+    assert commands(values, tmp_path / "capped", reached, cap=10)[-1] == 6
+    assert journal(tmp_path / "capped") == journal(tmp_path / "whole")

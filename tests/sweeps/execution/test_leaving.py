@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +131,15 @@ def terminate(process: psutil.Process, cluster: Cluster) -> None:
     process.terminate()
 
 
-def at_work() -> psutil.Process:
-    """The process that trains, by the name that Ray gives it."""
-    for child in psutil.Process().children(recursive=True):
-        if "Trainable.train" in " ".join(child.cmdline()):
-            return child
-    raise AssertionError("no process of Tune's is at work")
+def at_work(run: subprocess.Popen[str]) -> psutil.Process:
+    """The process that trains, by the name that Ray gives it, except between two of its reports."""
+    while run.poll() is None:
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "Trainable.train" in " ".join(child.cmdline()):
+                    return child
+        time.sleep(0.01)
+    raise AssertionError(run.communicate()[0])
 
 
 @pytest.mark.chaos
@@ -161,7 +164,7 @@ def test_a_stage_moves_and_loses_nothing(
             while not take_snapshot(moved).epoch(stage.fingerprint):
                 assert running.poll() is None, running.communicate()[0]
                 time.sleep(0.05)
-            notify(at_work(), cluster)
+            notify(at_work(running), cluster)
             printed, _ = running.communicate()
     assert running.returncode == 0, printed
     said = "again   fine-tune tune.s0: lost its worker (its node or process was asked to go"

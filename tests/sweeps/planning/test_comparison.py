@@ -8,7 +8,8 @@ import pytest
 
 from fairfm_core.data.manifest import Digests, Manifest
 from sweeps.planning.comparison import Comparison, comparison, look_text
-from sweeps.planning.study import StudySpec, expand, settled
+from sweeps.planning.expansion import expand, settled
+from sweeps.planning.study import StudySpec
 
 from .test_shared_settings import MAE, MAE_M, OWN, PROBE, TUNE, study
 

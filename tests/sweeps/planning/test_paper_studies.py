@@ -13,7 +13,8 @@ from analysis.paper.items import BAR_FIGURES, SIX, TABLES, PaperItem, WantedMode
 from analysis.paper.published import NUMBERS
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import Trial
-from sweeps.planning.study import expand, read_study
+from sweeps.planning.expansion import expand
+from sweeps.planning.study import read_study
 
 STUDIES = Path(__file__).parents[3] / "sweeps" / "studies"
 ITEMS = {name: item for name, item in (TABLES | BAR_FIGURES).items() if name != "table3"}

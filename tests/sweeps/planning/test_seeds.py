@@ -13,8 +13,9 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.config.yaml_input import validated
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
+from sweeps.planning.expansion import expand
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
-from sweeps.planning.study import StudySpec, expand
+from sweeps.planning.study import StudySpec
 from sweeps.status.status import StudyStatus
 
 VIT = {"name": "test_vit", "image_size": 32, "channels": 1, "options": {"patch_size": 8}}

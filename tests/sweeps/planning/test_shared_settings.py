@@ -10,7 +10,8 @@ from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Statistics
 from fairfm_core.config.trial import Trial
 from fairfm_core.errors import BadInput
-from sweeps.planning.study import StudySpec, StudyTrial, expand, settled
+from sweeps.planning.expansion import StudyTrial, expand, settled
+from sweeps.planning.study import StudySpec
 
 VIT = "vit_base_patch16_224"
 MAE = {"model": "mae", "file": "mae.pth"}

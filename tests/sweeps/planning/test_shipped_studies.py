@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from fairfm_core.errors import BadInput
-from sweeps.planning.study import StudySpec, expand, read_study, study_searches
+from sweeps.planning.expansion import expand
+from sweeps.planning.study import StudySpec, read_study, study_searches
 from sweeps.search.asked import AskedConfiguration
 
 SHIPPED = sorted((Path(__file__).parents[3] / "sweeps" / "studies").glob("*.yaml"))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fairfm_core.errors import BadInput
-from sweeps.planning.study import StudySpec, expand, read_study
+from sweeps.planning.expansion import expand
+from sweeps.planning.study import StudySpec, read_study
 
 from ..conftest import WriteStudy
 

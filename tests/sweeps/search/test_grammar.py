@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.yaml_input import faults_of
-from sweeps.planning.study import StudySpec, expand, study_searches
+from sweeps.planning.expansion import expand
+from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.asked import AskedConfiguration
 from sweeps.search.domains import Range
 

@@ -20,7 +20,7 @@ from sweeps.search.halving import (
     RungTold,
     SearchHalving,
     Standing,
-    expected_epochs,
+    expected_cost,
     promotions,
     ranked,
 )
@@ -132,10 +132,14 @@ def test_constraints_come_first() -> None:
 GAP_OF_AUC = Objective(metric="val/auc", goal="maximize")
 
 
-def test_expected_epochs() -> None:
-    assert expected_epochs((2, 6), 18, 3) == pytest.approx(2 + 4 / 3 + 12 / 9)
-    whole = expected_epochs((2,), 10, 3, brackets=2)
-    assert whole == pytest.approx((0.75 * (2 + 8 / 3)) + 0.25 * 10)
+def test_expected_cost() -> None:
+    """Epochs go on, other sizes are paid again at each rung."""
+    epochs = SearchHalving(rungs=(2, 6))
+    assert expected_cost(epochs, [2, 6, 18]) == pytest.approx(2 + 4 / 3 + 12 / 9)
+    two = SearchHalving(rungs=(2,), brackets=2)
+    assert expected_cost(two, [2, 10]) == pytest.approx(0.75 * (2 + 8 / 3) + 0.25 * 10)
+    share = SearchHalving(fidelity="fraction", rungs=(0.1, 0.3))
+    assert expected_cost(share, [0.1, 0.3, 1.0]) == pytest.approx(0.1 + 0.3 / 3 + 1 / 9)
 
 
 # A whole search
@@ -320,7 +324,14 @@ def test_a_probe_is_never_paused(make_study: MakeStudy, tmp_path: Path) -> None:
         ({"rungs": [6, 2]}, r"rungs \[6, 2\] must be epochs from 1 on, in rising order"),
         ({"rungs": [0, 2]}, r"rungs \[0, 2\] must be epochs from 1 on, in rising order"),
         ({"rungs": []}, r"rungs \[\] must be epochs from 1 on, in rising order"),
-        ({"rungs": [1], "fidelity": "backbone.image_size"}, "cannot be halved: a rung is a number"),
+        ({"first": 0}, "first 0 must be epochs from 1 on"),
+        ({"rungs": [1.5]}, r"rungs \[1.5\] must be epochs from 1 on"),
+        (
+            {"rungs": [1], "fidelity": "size"},
+            r"fidelity 'size' is not known \(did you mean 'image_size'",
+        ),
+        ({"rungs": [8], "fidelity": "image_size"}, "must be pixels of the images' side from 16 on"),
+        ({"rungs": [0.5, 1], "fidelity": "fraction"}, "patients above 0 and below 1, in rising"),
     ],
 )
 def test_impossible_halving_is_refused(
@@ -357,7 +368,7 @@ def test_epochs_are_not_searched_and_halved_at_once(make_study: MakeStudy) -> No
 def test_trainings_of_two_lengths_are_not_compared(make_study: MakeStudy) -> None:
     lengths = {"short": {**TUNE, "epochs": 10}, "long": {**TUNE, "epochs": 20}}
     study = a_study(make_study, parameters={"adaptation": lengths})
-    with pytest.raises(BadInput, match="search base has some of 10, 20 epochs"):
+    with pytest.raises(BadInput, match="search base has some of 10, 20 epochs: give all the same"):
         study_halving(study)
 
 

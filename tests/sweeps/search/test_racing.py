@@ -73,11 +73,17 @@ def test_seeds_that_agree_make_a_near_member_unlikely() -> None:
     assert agreed[1] == 0 < 0.1 < apart[1]
 
 
-def test_the_likeliest_with_the_fewest_seeds_comes_first() -> None:
+def test_members_of_the_front_and_the_likeliest_with_the_fewest_seeds_come_first() -> None:
     chance_N = np.array([0.5, 0.9, 0.9, 0.99, 0.99, 0.01, 0.5])
     seeds_N = np.array([1, 1, 3, 1, 2, 1, 5])
-    order = next_in_race(chance_N, seeds_N, SearchReplicates(confirm=5))
+    nobody, last = np.zeros(7, dtype=bool), np.arange(7) == 5
+    order = next_in_race(chance_N, nobody, seeds_N, SearchReplicates(confirm=5))
     assert order.tolist() == [3, 1, 0, 2]  # 4 is sure and confirmed, 5 is out, 6 has all its seeds
+    # A member of the front that nobody believes in is looked at once more, and early.
+    order = next_in_race(chance_N, last, seeds_N, SearchReplicates(confirm=5))
+    assert order.tolist() == [5, 3, 1, 0, 2]
+    order = next_in_race(chance_N, last, seeds_N + last, SearchReplicates(confirm=5))
+    assert order.tolist() == [3, 1, 0, 2]
 
 
 @pytest.mark.parametrize(("configurations", "budget", "runs"), [(36, 0.4, 24), (6, 0.25, 2)])

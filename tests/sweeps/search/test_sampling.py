@@ -9,8 +9,8 @@ import pytest
 from fairfm_core.config.fingerprint import canonical_json
 from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.asked import Searched
-from sweeps.search.grammar import SAMPLERS
-from sweeps.search.sampling import Draw, Tried, next_draws
+from sweeps.search.grammar import SAMPLERS, SearchSpec
+from sweeps.search.sampling import PROCESS_EFFORT, Draw, Tried, next_draws, optuna_sampler
 
 from .conftest import CONDITIONAL, MakeStudy
 
@@ -51,6 +51,15 @@ def test_a_batch_depends_on_what_was_tried_alone(make_study: MakeStudy, sampler:
     again = asked(study, one, [trained(each) for each in draws[:16]], 4)
     assert again == draws[16:20]
     assert len({canonical_json(each.choices) for each in draws}) == 24
+
+
+def test_a_gaussian_process_is_told_how_much_effort_to_make(make_study: MakeStudy) -> None:
+    """Optuna has no arguments for it, so another version may have other names."""
+    _, one = searched(make_study, sampler="gp")
+    sampler = optuna_sampler(one, SearchSpec(parameters=FEW, sampler="gp"), 0)
+    plain = type(sampler)(seed=0)
+    for name, effort in PROCESS_EFFORT.items():
+        assert getattr(sampler, name) == effort < getattr(plain, name)
 
 
 @pytest.mark.slow

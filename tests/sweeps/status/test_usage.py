@@ -70,6 +70,8 @@ def test_a_cost_has_its_prices() -> None:
     [
         ({"max_hours": 0}, "greater than 0"),
         ({"max_trials": 0}, "greater than or equal to 1"),
+        ({"max_gpu_hours": 0}, "greater than 0"),
+        ({"max_cost": 0, "prices": {"gpu_hour": 2.5}}, "greater than 0"),
         ({"max_cost": 3}, "max_cost needs prices"),
     ],
 )

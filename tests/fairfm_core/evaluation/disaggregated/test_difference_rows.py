@@ -53,8 +53,10 @@ def test_intervals_and_p_values_of_differences_equal_loops(make_frame):
     frame = make_frame(500).sort_values("image_id")
     rows = evaluate(Predictions(frame), AUC_ONLY).differences
     whole_BP = aucs_of(frame, "overall", "bootstrap", 60)[..., 0]
+    sample = sample_of([frame], "test", ("Edema", "Fracture"))
     once = cell_aucs(
-        unweighted(sample_of([frame], "test", ("Edema", "Fracture"))),
+        sample,
+        unweighted(sample.images),
         everybody(len(frame)),
         np.ones((1, frame["patient_id"].nunique()), dtype=np.uint16),
     )[0, 0, :, 0]

@@ -87,8 +87,8 @@ def test_every_group_equals_scikit_learn_on_the_expanded_sample(decimals, positi
     turned = ranked(sample.score_SPN[0, 0], sample.label_PN[0], np.arange(len(frame))).turned
     assert turned == (positives > 0.5), "classes are swapped where positives are frequent"
     draws = patient_draws(sample.patient_ids, 3, seed=1)
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = group_values(weighting, attributes, draws)
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, draws)
     once = np.ones((len(draws), len(PATHOLOGIES), len(frame)))
     for groups, values in zip(attributes, found, strict=True):
         assert_written_out(frame, values, groups, draws[:, sample.patient_N], once)
@@ -103,8 +103,8 @@ def test_images_without_a_value_are_in_cells_of_their_own():
     plan = partition_plan(attributes, None)
     assert (len(plan.paired), plan.paired[0].cells) == (1, 8)
     draws = patient_draws(sample.patient_ids, 2, seed=1)
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = group_values(weighting, attributes, draws)
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, draws)
     once = np.ones((len(draws), len(PATHOLOGIES), len(frame)))
     for groups, values in zip(attributes, found, strict=True):
         assert_written_out(frame, values, groups, draws[:, sample.patient_N], once)
@@ -117,8 +117,8 @@ def test_constant_scores_are_worth_one_half_wherever_both_classes_are():
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = all_groups(frame, ATTRIBUTES)
     draws = patient_draws(sample.patient_ids, 10, seed=0)
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = group_values(weighting, attributes, draws)
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, draws)
     for values in found[:3]:  # everybody, sex, race: no draw takes a class from them
         assert (values["auc"] == 0.5).all()
     small = found[-1]["auc"]
@@ -165,8 +165,8 @@ def test_tiny_samples_equal_all_pairs(rows, draws):
     sample = sample_of([frame], "test", ("Edema",))
     weights_BU = np.array(draws, dtype=np.uint16).reshape(-1, 5)
     attributes = [everybody(len(rows)), Groups("sex", ("a", "b", "c"), code_N)]
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = group_values(weighting, attributes, weights_BU, unit_N=patient_N)
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, weights_BU, unit_N=patient_N)
     for groups, values in zip(attributes, found, strict=True):
         assert values["auc"].shape == (len(weights_BU), 1, 1, len(groups.names))
         for b, weight_U in enumerate(weights_BU.astype(int)):
@@ -200,8 +200,8 @@ def test_joint_attributes_and_ages_under_balanced_equal_scikit_learn():
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = all_groups(frame, ("race x sex", "age", "sex x age", "site"))
     draws_BN = patient_draws(sample.patient_ids, 3, seed=2)[:, sample.patient_N]
-    weighting = PROTOCOLS["balanced"](sample, SETTINGS)
-    found = group_values(weighting, attributes, draws_BN, unit_N=np.arange(len(frame)))
+    weighting = PROTOCOLS["balanced"](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, draws_BN, unit_N=np.arange(len(frame)))
     weights_BPN = np.array(
         [[balanced_by_hand(frame, name, copies_N) for name in PATHOLOGIES] for copies_N in draws_BN]
     )
@@ -217,8 +217,9 @@ def test_a_replicate_in_which_a_cell_lost_a_class_is_undefined_under_balanced():
     cell_N = ((frame["race"] == "Black") & (frame["sex"] == "F")).to_numpy()
     weights_BN = np.ones((2, len(frame)), dtype=np.uint16)
     weights_BN[1, cell_N & (frame["y_Edema"] == 1)] = 0
-    weighting = PROTOCOLS["balanced"](sample, SETTINGS)
+    weighting = PROTOCOLS["balanced"](sample.images, SETTINGS)
     (values,) = group_values(
+        sample,
         weighting,
         [everybody(len(frame))],
         weights_BN,
@@ -236,8 +237,8 @@ def test_joint_attributes_and_ages_of_drawn_sets_equal_scikit_learn(protocol):
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = all_groups(frame, ("race x sex", "age", "site"))
     draws_BN = patient_draws(sample.patient_ids, 2, seed=5)[:, sample.patient_N]
-    weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    found = group_values(weighting, attributes, draws_BN, unit_N=np.arange(len(frame)))
+    weighting = PROTOCOLS[protocol](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, draws_BN, unit_N=np.arange(len(frame)))
     drawn_PN = np.array([weighting.weights_N(p) for p in range(3)]).astype(int)
     assert drawn_PN.max() > 3
     copies_BPN = draws_BN[:, None].astype(int) * drawn_PN
@@ -251,7 +252,8 @@ def every_value(frame, protocol, replicates=40):
     weights = patient_draws(sample.patient_ids, replicates, seed=0)
     thresholds = thresholds_on(sample, ("fpr=0.2", "f1"), len(PATHOLOGIES), 1)
     return group_values(
-        PROTOCOLS[protocol](sample, SETTINGS),
+        sample,
+        PROTOCOLS[protocol](sample.images, SETTINGS),
         all_groups(frame, ATTRIBUTES),
         weights,
         request=MetricRequest(ALL_METRICS, thresholds),
@@ -284,7 +286,8 @@ def test_the_auc_has_the_same_bits_alone_and_with_the_auprc(protocol, decimals):
     frame = site_cohort(decimals=decimals)
     sample = sample_of([frame], "test", PATHOLOGIES)
     weights = patient_draws(sample.patient_ids, 20, seed=0)
-    data = PROTOCOLS[protocol](sample, SETTINGS), all_groups(frame, ATTRIBUTES), weights
+    weighting = PROTOCOLS[protocol](sample.images, SETTINGS)
+    data = sample, weighting, all_groups(frame, ATTRIBUTES), weights
     alone, both = (
         group_values(*data, request=MetricRequest(families))
         for families in (("auc",), ("auc", "auprc"))
@@ -300,8 +303,8 @@ def test_counts_above_255_are_kept():
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 3, size=(3, len(sample.patient_ids))).astype(np.uint16)
     weights[:, ::5] *= 301
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = group_values(weighting, attributes, weights)
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, weights)
     once = np.ones((len(weights), len(PATHOLOGIES), len(frame)))
     for groups, values in zip(attributes, found, strict=True):
         assert_written_out(frame, values, groups, weights[:, sample.patient_N], once)
@@ -312,10 +315,10 @@ def test_more_pairs_than_32_bits_hold(monkeypatch):
     sample = sample_of([frame], "test", PATHOLOGIES)
     attributes = [everybody(len(frame))]
     weights = np.random.default_rng(0).integers(30_000, 60_000, size=(2, len(sample.patient_ids)))
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
 
     def aucs():
-        return group_values(weighting, attributes, weights)[0]["auc"][:, 0, :, 0]
+        return group_values(sample, weighting, attributes, weights)[0]["auc"][:, 0, :, 0]
 
     known_PN = ~np.isnan(sample.label_PN)
     wanted = [

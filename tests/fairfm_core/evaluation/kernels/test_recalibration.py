@@ -107,8 +107,10 @@ def test_one_step_replicates_agree_with_full_refits(protocol):
     sample = sample_of([frame], "test", ("Edema",))
     attributes = [everybody(len(frame)), groups_of(frame, "race", (40,))]
     draws = patient_draws(sample.patient_ids, 300, seed=0)
-    weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    found = group_values(weighting, attributes, draws, request=MetricRequest(("calibration",)))
+    weighting = PROTOCOLS[protocol](sample.images, SETTINGS)
+    found = group_values(
+        sample, weighting, attributes, draws, request=MetricRequest(("calibration",))
+    )
     scale_BK2 = weighting.scale_BK2(0, draws, sample.patient_N)
     labels, logits = frame["y_Edema"].to_numpy(), logit(frame["p_Edema"].to_numpy(dtype=float))
     for groups, values in zip(attributes, found, strict=True):
@@ -193,7 +195,8 @@ def test_a_replicate_that_drew_one_score_alone_has_no_slope():
     sample = sample_of([frame], "test", ("Edema",))
     weights = np.array([[1, 1, 1, 1, 1], [1, 4, 0, 0, 0], [2, 3, 0, 0, 0], [0, 0, 2, 3, 0]])
     (values,) = group_values(
-        PROTOCOLS["full"](sample, SETTINGS),
+        sample,
+        PROTOCOLS["full"](sample.images, SETTINGS),
         [everybody(5)],
         weights.astype(np.uint16),
         request=MetricRequest(("calibration",)),

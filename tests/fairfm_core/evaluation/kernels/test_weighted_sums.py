@@ -134,8 +134,8 @@ def test_every_metric_of_every_replicate_equals_scikit_learn(protocol):
     attributes = [everybody(len(frame))]
     attributes += [groups_of(frame, name, EDGES) for name in ("sex", "race", "age")]
     draws = patient_draws(sample.patient_ids, 3, seed=0)
-    weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    found = group_values(weighting, attributes, draws, request=REQUEST)
+    weighting = PROTOCOLS[protocol](sample.images, SETTINGS)
+    found = group_values(sample, weighting, attributes, draws, request=REQUEST)
     for b, draw_N in enumerate(draws[:, sample.patient_N]):
         for p, pathology in enumerate(PATHOLOGIES):
             known_N = frame[f"y_{pathology}"].notna().to_numpy()
@@ -165,7 +165,8 @@ def test_a_replicate_that_lost_a_class_that_a_metric_needs_is_undefined(metric, 
     weights = np.ones((2, len(frame)), dtype=np.uint16)
     weights[1, sample.label_PN[1] == label] = 0
     (values,) = group_values(
-        PROTOCOLS["full"](sample, SETTINGS),
+        sample,
+        PROTOCOLS["full"](sample.images, SETTINGS),
         [everybody(len(frame))],
         weights,
         request=MetricRequest((*REQUEST.families, "calibration"), REQUEST.thresholds),
@@ -197,7 +198,11 @@ def test_tiny_tied_samples_equal_scikit_learn(rows):
     weights = copies[None].astype(np.uint16)
     request = MetricRequest(REQUEST.families, {"f1": [[Threshold(0.5, 0.0, 0.0, None)]]})
     (values,) = group_values(
-        PROTOCOLS["full"](sample, SETTINGS), [everybody(len(rows))], weights, request=request
+        sample,
+        PROTOCOLS["full"](sample.images, SETTINGS),
+        [everybody(len(rows))],
+        weights,
+        request=request,
     )
     got = {name: value[0, 0, 0, 0] for name, value in values.items()}
     labels, scores = np.repeat(labels, copies), np.repeat(frame["p_Edema"].to_numpy(), copies)

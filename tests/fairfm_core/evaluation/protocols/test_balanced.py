@@ -135,7 +135,7 @@ def test_a_replicate_balances_the_patients_it_drew(make_frame):
     sample = sample_of([frame], "test", PATHOLOGIES)
     groups = groups_of(frame, "race", (40,))
     draws = patient_draws(sample.patient_ids, 4, seed=0)
-    got = cell_aucs(PROTOCOLS["balanced"](sample, settings), groups, draws)
+    got = cell_aucs(sample, PROTOCOLS["balanced"](sample.images, settings), groups, draws)
     for b, draw in enumerate(draws):
         drawn = frame.loc[np.repeat(frame.index, draw[sample.patient_N])].reset_index(drop=True)
         drawn["image_id"] = [f"{n:05d}" for n in drawn.index]

@@ -119,8 +119,8 @@ def test_a_replicate_draws_patients_with_all_their_copies(protocol):
     sample = sample_of([frame], "test", PATHOLOGIES)
     groups = groups_of(frame, "sex", (40,))
     draws = patient_draws(sample.patient_ids, 3, seed=0)
-    weighting = PROTOCOLS[protocol](sample, SETTINGS)
-    got = cell_aucs(weighting, groups, draws)
+    weighting = PROTOCOLS[protocol](sample.images, SETTINGS)
+    got = cell_aucs(sample, weighting, groups, draws)
     for b, draw in enumerate(draws):
         copies = draw[sample.patient_N] * weighting.weights_N(2).astype(int)
         expanded = frame.loc[np.repeat(frame.index, copies)]

@@ -32,7 +32,7 @@ def test_a_replicate_is_the_auc_of_the_expanded_sample(make_frame, decimals):
     sample = sample_of([frame], "test", ("Edema", "Fracture"))
     groups = groups_of(frame, "race", (40,))
     draws = patient_draws(sample.patient_ids, 5, seed=0)
-    got = cell_aucs(unweighted(sample), groups, draws)
+    got = cell_aucs(sample, unweighted(sample.images), groups, draws)
     for b, draw in enumerate(draws):
         expanded = frame.loc[np.repeat(frame.index, draw[sample.patient_N])]
         for p, pathology in enumerate(sample.pathologies):

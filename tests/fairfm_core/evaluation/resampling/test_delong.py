@@ -65,7 +65,7 @@ def by_loops(frame, member_N):
 def test_influences_and_covariance_are_the_textbooks(decimals):
     frame = clustered(150, decimals=decimals)
     sample, attributes = sampled(frame)
-    found = delong_influences(PROTOCOLS["full"](sample, SETTINGS), attributes)
+    found = delong_influences(sample, PROTOCOLS["full"](sample.images, SETTINGS), attributes)
     columns, wanted = [], []
     for groups, (auc_SPG, influence_USPG) in zip(attributes, found, strict=True):
         for g, name in enumerate(groups.names):
@@ -87,7 +87,9 @@ def test_influences_and_covariance_are_the_textbooks(decimals):
 def test_with_one_image_a_patient_it_is_plain_delong():
     frame = clustered(400).drop_duplicates("patient_id").reset_index(drop=True)
     sample, attributes = sampled(frame)
-    ((_, influence_USPG), *_) = delong_influences(PROTOCOLS["full"](sample, SETTINGS), attributes)
+    ((_, influence_USPG), *_) = delong_influences(
+        sample, PROTOCOLS["full"](sample.images, SETTINGS), attributes
+    )
     got = covariance(influence_USPG[:, 0, 0])[0, 0]
     rows = frame.dropna(subset="y_P0")
     ill, healthy = (rows.loc[rows["y_P0"] == label, "p_P0"].to_numpy() for label in (1, 0))
@@ -104,12 +106,12 @@ def test_with_one_image_a_patient_it_is_plain_delong():
 def test_multiplicities_count_as_copies_of_the_same_patient():
     frame = clustered(150)
     sample, attributes = sampled(frame)
-    weighting = PROTOCOLS["resample"](sample, SETTINGS)
+    weighting = PROTOCOLS["resample"](sample.images, SETTINGS)
     copies = weighting.weights_N(0).astype(int)
     assert copies.max() > 1
     expanded = frame.loc[np.repeat(frame.index, copies)].reset_index(drop=True)
     seen = np.isin(sample.patient_ids, expanded["patient_id"].unique())
-    found = delong_influences(weighting, attributes)
+    found = delong_influences(sample, weighting, attributes)
     for groups, (auc_SPG, influence_USPG) in zip(attributes, found, strict=True):
         for g in range(len(groups.names)):
             auc, influence_U = by_loops(expanded, np.repeat(groups.code_N == g, copies))
@@ -130,7 +132,7 @@ def balanced_auc(frame, member_N, weight_N):
 def test_under_balanced_an_influence_is_the_change_when_a_patient_weighs_more():
     frame = clustered(300, seed=2)
     sample, attributes = sampled(frame)
-    found = delong_influences(PROTOCOLS["balanced"](sample, SETTINGS), attributes)
+    found = delong_influences(sample, PROTOCOLS["balanced"](sample.images, SETTINGS), attributes)
     step = 1e-5
     for u in (0, 7, 150):
         nudge_N = step * (sample.patient_N == u)
@@ -150,7 +152,9 @@ def test_a_group_without_a_class_is_undefined_and_one_without_a_patient_too():
     frame.loc[code_N == 0, "y_P0"] = 0.0
     sample, _ = sampled(frame)
     groups = Groups("site", ("one class", "both", "nobody"), code_N)
-    ((auc_SPG, influence_USPG),) = delong_influences(PROTOCOLS["full"](sample, SETTINGS), [groups])
+    ((auc_SPG, influence_USPG),) = delong_influences(
+        sample, PROTOCOLS["full"](sample.images, SETTINGS), [groups]
+    )
     assert np.isnan(auc_SPG[0, 0]).tolist() == [True, False, True]
     assert np.isnan(influence_USPG[:, 0, 0]).all(axis=0).tolist() == [True, False, True]
     assert np.isfinite(influence_USPG[:, 0, 0, 1]).all()
@@ -159,10 +163,10 @@ def test_a_group_without_a_class_is_undefined_and_one_without_a_patient_too():
 def standard_errors(frame, protocol, replicates=2000):
     """Of 12 groups, by DeLong and by the patient bootstrap; [P, 12] each."""
     sample, attributes = sampled(frame)
-    weighting = PROTOCOLS[protocol](sample, SETTINGS)
+    weighting = PROTOCOLS[protocol](sample.images, SETTINGS)
     draws = patient_draws(sample.patient_ids, replicates, seed=3)
-    bootstrap = group_values(weighting, attributes, draws)
-    analytic = delong_influences(weighting, attributes)
+    bootstrap = group_values(sample, weighting, attributes, draws)
+    analytic = delong_influences(sample, weighting, attributes)
     drawn_BPG = np.concatenate([values["auc"][:, 0] for values in bootstrap], axis=-1)
     influence_UPG = np.concatenate([each[:, 0] for _, each in analytic], axis=-1)
     units, *shape = influence_UPG.shape
@@ -192,8 +196,8 @@ def test_plain_delong_is_too_sure_where_patients_have_several_images():
 def test_normal_draws_have_delongs_covariance_and_are_paired():
     frame = clustered(300)
     sample, attributes = sampled(frame)
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
-    found = delong_influences(weighting, attributes[:3])
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
+    found = delong_influences(sample, weighting, attributes[:3])
     flat_UM = np.concatenate([each[:, 0, 0] for _, each in found], axis=-1)
     drawn_BM = normal_replicates(flat_UM, 20_000, seed=0)
     scale = np.sqrt(np.diag(covariance(flat_UM)))
@@ -211,10 +215,10 @@ def test_the_interval_of_a_gap_is_that_of_the_bootstrap():
     """Ends within 10 % of the width, for a maximum less a minimum of three groups and of six."""
     frame = clustered(2500, seed=4, pathologies=3)
     sample, attributes = sampled(frame)
-    weighting = PROTOCOLS["full"](sample, SETTINGS)
+    weighting = PROTOCOLS["full"](sample.images, SETTINGS)
     draws = patient_draws(sample.patient_ids, 2000, seed=3)
-    bootstrap = group_values(weighting, attributes[2:], draws)
-    analytic = delong_influences(weighting, attributes[2:])
+    bootstrap = group_values(sample, weighting, attributes[2:], draws)
+    analytic = delong_influences(sample, weighting, attributes[2:])
     for values, (auc_SPG, influence_USPG) in zip(bootstrap, analytic, strict=True):
         units = len(influence_USPG)
         drawn_BM = normal_replicates(influence_USPG.reshape(units, -1), 2000, seed=3)

@@ -1,10 +1,13 @@
 import numpy as np
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.selection.objectives import Objective
-from fairfm_core.evaluation.selection.pareto import hypervolume, non_dominated
+from fairfm_core.evaluation.selection.pareto import front_ranks, hypervolume, non_dominated
+from fairfm_core.evaluation.selection.ranking import ranked
 
 AUC = Objective(metric="val/auc", goal="maximize")
 SEX = Objective(metric="val/gap_sex", goal="minimize")
@@ -35,6 +38,29 @@ def test_non_dominated_equals_brute_force_and_optuna(seed):
     for row in values:
         study.add_trial(optuna.trial.create_trial(values=row.tolist()))
     assert sorted(trial.number for trial in study.best_trials) == np.flatnonzero(mask).tolist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ranks_are_fronts_that_are_taken_away_one_after_the_other(seed):
+    values = _candidates(seed)
+    expected, left, rank = np.zeros(len(values)), list(range(len(values))), 0
+    while left:
+        front = [n for n, best in zip(left, _brute_force(values[left]), strict=True) if best]
+        expected[front] = rank
+        left, rank = [n for n in left if n not in front], rank + 1
+    assert front_ranks(values, [AUC, SEX, RACE]).tolist() == expected.tolist()
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
+def test_ranks_of_a_single_objective_are_those_of_its_distinct_values(tenths):
+    """Once wrong, as moocore's are."""
+    column = np.array(tenths)[:, None] / 10
+    ordered = sorted(set(tenths))
+    assert front_ranks(column, [SEX]).tolist() == [ordered.index(each) for each in tenths]
+    highest = ordered[::-1]
+    assert front_ranks(column, [AUC]).tolist() == [highest.index(each) for each in tenths]
+    kept = np.zeros(len(tenths))
+    assert ranked(column, kept, [SEX]).tolist() == np.argsort(tenths, kind="stable").tolist()
 
 
 def test_equal_rows_are_kept_together_and_empty_is_empty():

@@ -106,7 +106,9 @@ def test_stochastic_depth_and_dropout_are_those_of_the_whole_in_any_parts(case: 
 
 
 @needs_cards()
-@pytest.mark.parametrize("fields", [{}, {"checkpoint_activations": True}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"checkpoint_activations": True}], ids=["kept", "recomputed"]
+)
 def test_a_gpu_draws_the_masks_of_a_cpu(fields: dict[str, Any]) -> None:
     there, here = (gradient(12, device=each, precision="fp32", **fields)[0] for each in (GPU, CPU))
     assert float((there - here).norm() / here.norm()) < TENSOR_CORES

@@ -93,7 +93,11 @@ def test_a_compiled_network_trains_the_same(
 @needs_cards()
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("backbone", [VIT, RESNET], ids=["vit", "resnet"])
-@pytest.mark.parametrize("option", [{"compile": True}, {"channels_last": True}, {}])
+@pytest.mark.parametrize(
+    "option",
+    [{"compile": True}, {"channels_last": True}, {}],
+    ids=["compiled", "channels last", "plain"],
+)
 def test_a_gpu_trains_the_same(
     phantom: PreparedData, tmp_path: Path, backbone: Backbone, option: dict[str, Any]
 ) -> None:

@@ -15,7 +15,7 @@ def code_version(folder: Path | None = None) -> str:
 
     `folder` holds the code, by default that which runs.
     """
-    folder = folder or Path(__file__).resolve().parents[2]
+    folder = folder or Path(__file__).resolve().parents[1]
     if (folder / RECORDED).is_file():
         return (folder / RECORDED).read_text().strip()
     version = metadata.version("fairfm")
