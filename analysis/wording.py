@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from analysis.results.numbers import POINTS, Number
 from fairfm_core.evaluation.numbers import number_named
@@ -140,10 +139,21 @@ def short_axis(axis: str) -> str:
     return axis.rsplit(".", 1)[-1]
 
 
-def configuration_title(row: Mapping[str, Any], axes: Sequence[str]) -> str:
-    """A configuration's axes in words: `backbone vit, sampling balanced`."""
-    labelled = [(axis, row[axis]) for axis in axes if row[axis] is not None]
-    return ", ".join(f"{short_axis(axis)} {label}" for axis, label in labelled) or str(row["label"])
+AXES = {
+    "weights.pretraining.corpora": "Images of the pre-training",
+    "weights.pretraining": "Pre-training",
+    "weights.pretraining.fraction": "Share of the pre-training images",
+    "weights": "Initial weights",
+    "data.sampling": "Sampling of training images",
+    "include": "Configurations added by name",
+}
+"""Axes whose last part says too little, in words."""
+
+
+def axis_title(axis: str) -> str:
+    """An axis as a heading: `data.sampling` -> `Sampling of training images`."""
+    short = short_axis(axis).replace("_", " ")
+    return AXES.get(axis, short[:1].upper() + short[1:])
 
 
 def quoted(name: object, longest: int = 40) -> str:

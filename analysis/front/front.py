@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.front.apparent import Apparent, apparent_values
 from analysis.front.certainty import Certainty, front_certainty
+from analysis.front.configuration_names import configuration_names
 from analysis.front.expected import ByGroup, expected_values
 from analysis.front.rows import front_row
 from analysis.results.replicates import StudyNumbers
@@ -60,6 +61,8 @@ class Front:
     """What a search chose for its configurations: text by parameter, by group."""
     stopped: Mapping[str, int] = field(default_factory=dict)
     """How many trials a search has stopped, by where it has; they have no row."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Each configuration in words, by label."""
 
     def first(self, configurations: int) -> Front:
         """The front with no more than so many rows: its members first, then by validation AUC."""
@@ -82,6 +85,10 @@ class Front:
             {str(key): _none(value) for key, value in row.items()}
             for row in self.table.to_dict("records")
         ]
+
+    def named(self, label: str) -> str:
+        """The configuration with this label in words; the label where there are none."""
+        return self.words.get(label, label)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,6 +141,7 @@ def study_front(
         parameters={group: chosen for group, chosen in parameters.items() if chosen},
         table=_with_parameters(table, parameters),
         stopped=results.stopped,
+        words=configuration_names(results),
     )
 
 

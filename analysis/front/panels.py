@@ -17,7 +17,6 @@ from analysis.front.rows import number_of
 from analysis.results.numbers import Number, is_gap
 from analysis.wording import (
     better,
-    configuration_title,
     corrected,
     counted,
     definition_of,
@@ -103,7 +102,7 @@ def _panel(front: Front, name: str, look: dict[str, Style]) -> Panel:
     places = {row["label"]: place for place, row in enumerate(front.members, start=1)}
     fairness = _fairness(shown, name)
     marks = [
-        _point(row, name, places.get(row["label"]), look[row["label"]], front.axes, score)
+        _point(row, name, places.get(row["label"]), look[row["label"]], front, score)
         for row, score in zip(shown, fairness.scores, strict=True)
     ]
     return Panel(
@@ -143,7 +142,7 @@ def _point(
     name: str,
     place: int | None,
     style: Style,
-    axes: Sequence[str],
+    front: Front,
     score: float | None,
 ) -> Point:
     x, y = number_of(row, "test", name), number_of(row, "test", "auc")
@@ -151,7 +150,7 @@ def _point(
     note = f"; {allowed_for}" if allowed_for else ""
     note += "" if score is None else f"; fairness score {points(score)}"
     details = (
-        f"{row['label']} ({configuration_title(row, axes)}), {counted(row['seeds'], 'seed')}; "
+        f"{front.named(row['label'])} ({row['label']}), {counted(row['seeds'], 'seed')}; "
         f"test AUC {with_interval(y)}, {title_of(name)} {with_interval(x)}{note}"
         f"; {'on' if place else 'not on'} the front"
     )

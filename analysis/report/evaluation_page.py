@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from analysis.evaluation.evaluate import EvaluatedModel
 from analysis.evaluation.findings import ModelFindings, by_reason
 from analysis.evaluation.page import evaluation_page
 from analysis.front.palette import OKABE_ITO, Style
-from analysis.report.charts import Scale, scale_over
 from analysis.report.evaluation_tables import (
     cell_table,
     gap_table,
@@ -18,9 +16,10 @@ from analysis.report.evaluation_tables import (
     heat_maps,
     pathology_tables,
 )
-from analysis.report.figures import LETTER, NULL_ROW, NULL_WIDTH, Chart
-from analysis.report.page import PROTOCOL_TEXTS, environment
-from analysis.results.numbers import POINTS, Number
+from analysis.report.figures import RowChart, row_chart
+from analysis.report.page import PROTOCOL_TEXTS
+from analysis.report.templates import environment
+from analysis.results.numbers import Number
 from analysis.wording import metric_title, quoted, with_interval, with_null
 from fairfm_core.evaluation.tables import TABLES, write_evaluation
 
@@ -30,8 +29,6 @@ LISTS = ("replicates",)
 """Tables with lists in their cells, which a csv file cannot hold."""
 STYLE = Style(OKABE_ITO[0], "o")
 MOST_CSV_ROWS = 1_000_000
-LONGEST_LABEL = 30
-"""Letters of a row's label in a chart."""
 
 
 def write_findings(evaluated: EvaluatedModel, out: Path) -> str:
@@ -139,52 +136,23 @@ def _limits(findings: ModelFindings) -> list[str]:
     return sentences
 
 
-def _gap_chart(findings: ModelFindings) -> Chart | None:
+def _gap_chart(findings: ModelFindings) -> RowChart | None:
     """Each attribute's AUC gap beside what a fair model would show."""
     rows = {
-        quoted(row["attribute"], LONGEST_LABEL): row
+        quoted(row["attribute"]): row
         for row in findings.gaps
         if row["metric"] == "auc" and row["protocol"] == findings.protocol
     }
     return _chart(rows, zero=True)
 
 
-def _group_chart(findings: ModelFindings) -> Chart | None:
+def _group_chart(findings: ModelFindings) -> RowChart | None:
     """Each group's AUC, with everybody's first."""
     rows = {"everybody": findings.everybody["auc"]} | {
-        f"{quoted(group.attribute, 14)} {quoted(group.name, 15)}": group.auc
-        for group in findings.groups
+        f"{quoted(group.attribute)} {quoted(group.name)}": group.auc for group in findings.groups
     }
     return _chart(rows, zero=False)
 
 
-def _chart(rows: Mapping[str, Number], zero: bool) -> Chart | None:
-    shown = {label: row for label, row in rows.items() if row["value"] is not None}
-    if not shown:
-        return None
-    names = ("value", "lo", "hi", "null_hi")
-    ends = [row[end] for row in shown.values() for end in names if row.get(end) is not None]
-    left = 16 + LETTER * max(map(len, shown))
-    x = scale_over([POINTS * end for end in ends], left, NULL_WIDTH - 12, zero)
-    y = Scale(0, len(shown), 8, NULL_ROW * len(shown) + 8)
-    marks = tuple(
-        _mark(label, row, x, y(place + 0.5)) for place, (label, row) in enumerate(shown.items())
-    )
-    return Chart("", NULL_WIDTH, NULL_ROW * len(shown) + 44, x, y, marks)
-
-
-def _mark(label: str, row: Number, x: Scale, y: float) -> dict[str, Any]:
-    def place(end: str) -> float | None:
-        return None if row.get(end) is None else x(POINTS * row[end])
-
-    null = f"; {with_null(row)}" if row.get("null_mean") is not None else ""
-    return {
-        "label": label,
-        "y": y,
-        "x": place("value"),
-        "bar": (place("lo"), place("hi")),
-        "null": (place("null_mean"), place("null_hi")),
-        "style": STYLE,
-        "on_front": True,
-        "details": f"{label}: {with_interval(row)}{null}",
-    }
+def _chart(rows: Mapping[str, Number], zero: bool) -> RowChart | None:
+    return row_chart("", [(name, STYLE, True, row) for name, row in rows.items()], zero)

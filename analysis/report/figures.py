@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,14 +11,16 @@ from analysis.front.palette import Style
 from analysis.front.panels import Panel, Point
 from analysis.front.rows import number_of
 from analysis.report.charts import Scale, scale_over
-from analysis.results.numbers import POINTS
+from analysis.results.numbers import POINTS, Number
 from analysis.results.results import StudyResults
 from analysis.wording import above_null, with_interval, with_null
 
 FRONT_SIZE = (480, 330)
-NULL_WIDTH, NULL_ROW = 480, 24
 CURVE_SIZE = (220, 120)
-LETTER = 6.3  # approximate width in pixels of a letter of a row's label
+MOST_DRAWN = 60
+"""Configurations that a chart draws in full: the front first, then by validation AUC."""
+MOST_EPOCHS = 60
+"""Points of a training curve; of longer ones every second, third, ... epoch is drawn."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Chart:
     """The fairness score's scale, drawn above."""
     upper_label: str = ""
     dots: tuple[tuple[float, float], ...] = ()
-    """Places of further configurations, without their intervals."""
+    """Places of the configurations beyond those that are drawn in full."""
 
 
 def front_chart(panel: Panel) -> Chart:
@@ -53,9 +55,9 @@ def front_chart(panel: Panel) -> Chart:
     x = scale_over([*spans, *noise], 52, width - 12, zero=panel.noise is not None)
     y = scale_over(heights, height - 44, 12 if constant is None else 46)
     marks = tuple(_front_mark(point, x, y) for point in reversed(panel.detailed))
-    dots = tuple((x(POINTS * point.x), y(POINTS * point.y)) for point in panel.crowd)
     band = (x(noise[0]), x(noise[1])) if noise else None
-    chart = Chart(panel.x_label, width, height, x, y, marks, band, dots=dots)
+    places = tuple((x(POINTS * point.x), y(POINTS * point.y)) for point in panel.crowd)
+    chart = Chart(panel.x_label, width, height, x, y, marks, band, dots=places)
     return chart if constant is None else _with_fairness(chart, POINTS * constant)
 
 
@@ -78,71 +80,97 @@ def _front_mark(point: Point, x: Scale, y: Scale) -> dict[str, Any]:
     }
 
 
-def null_chart(front: Front, gap: str, look: Mapping[str, Style]) -> Chart | None:
-    """Each configuration's test gap with its interval, beside what a fair model would show."""
-    rows = [(row, number_of(row, "test", gap)) for row in front.rows]
-    shown = [(row, number) for row, number in rows if number["value"] is not None]
+@dataclass(frozen=True)
+class RowChart:
+    """Values of many rows on one scale: places in percent of the width, so that text keeps its
+    size on any screen."""
+
+    title: str
+    x: Scale
+    marks: tuple[dict[str, Any], ...]
+    left_out: int = 0
+    """Rows beyond those that are drawn."""
+
+
+def row_chart(
+    title: str, rows: Sequence[tuple[str, Style, bool, Number]], zero: bool
+) -> RowChart | None:
+    """Each row's value with its interval, beside what a fair model would show.
+
+    `rows` hold name, style, whether it is filled, and the number. None if none has a value.
+    """
+    shown = [row for row in rows if row[3]["value"] is not None]
     if not shown:
         return None
-    ends = [number[end] for _, number in shown for end in ("value", "hi", "null_hi")]
-    left = 16 + LETTER * min(30, max(len(row["label"]) for row, _ in shown))
-    x = scale_over([POINTS * end for end in ends if end is not None], left, NULL_WIDTH - 12, True)
-    height = NULL_ROW * len(shown) + 44
-    y = Scale(0, len(shown), 8, height - 36)
-    marks = tuple(
-        _null_mark(row["label"], bool(row["on_front"]), number, x, y(place + 0.5), look)
-        for place, (row, number) in enumerate(shown)
-    )
-    return Chart(gap, NULL_WIDTH, height, x, y, marks)
+    names = ("value", "lo", "hi", "null_hi")
+    ends = [number[end] for *_, number in shown for end in names if number.get(end) is not None]
+    x = scale_over([POINTS * end for end in ends], 2, 97, zero)
+    marks = tuple(_row_mark(*row, x) for row in shown[:MOST_DRAWN])
+    return RowChart(title, x, marks, len(shown) - len(marks))
 
 
-def _null_mark(
-    label: str,
-    on_front: bool,
-    number: Mapping[str, Any],
-    x: Scale,
-    y: float,
-    look: Mapping[str, Style],
-) -> dict[str, Any]:
+def _row_mark(name: str, style: Style, filled: bool, number: Number, x: Scale) -> dict[str, Any]:
     def place(end: str) -> float | None:
-        return None if number[end] is None else x(POINTS * number[end])
+        return None if number.get(end) is None else x(POINTS * number[end])
 
+    tested = number.get("null_mean") is not None
     return {
-        "label": label if len(label) <= 30 else f"{label[:29]}…",
-        "y": y,
+        "name": name,
+        "text": with_interval(number),
+        "note": with_null(number) if tested else "",
+        "above": tested and bool(above_null(number)),
         "x": place("value"),
         "bar": (place("lo"), place("hi")),
         "null": (place("null_mean"), place("null_hi")),
-        "style": look[label],
-        "on_front": on_front,
-        "details": f"{label}: {with_interval(dict(number))}; {with_null(dict(number))}"
-        + ("; above its null" if above_null(dict(number)) else ""),
+        "style": style,
+        "filled": filled,
     }
 
 
-def training_charts(
-    results: StudyResults, look: Mapping[str, Style], shown: Collection[str]
-) -> list[Chart]:
+def null_chart(front: Front, gap: str, look: Mapping[str, Style]) -> RowChart | None:
+    """Each configuration's test gap with its interval, beside what a fair model would show."""
+    rows = [
+        (
+            front.named(row["label"]),
+            look[row["label"]],
+            bool(row["on_front"]),
+            number_of(row, "test", gap),
+        )
+        for row in front.rows
+    ]
+    return row_chart(gap, rows, zero=True)
+
+
+def training_charts(results: StudyResults, front: Front, look: Mapping[str, Style]) -> list[Chart]:
     """Validation AUC by epoch: a small chart per configuration, a line per seed, equal scales.
 
-    `shown` are the labels of the configurations that have one.
+    The first `MOST_DRAWN` configurations of the front's table that have a finished trial.
     """
+    by_label = {each.label: each for each in results.configurations if each.finished}
+    drawn = [row["label"] for row in front.rows if row["label"] in by_label][:MOST_DRAWN]
     runs = {
-        each.label: [(trial.seeds, results.history(trial)) for trial in each.finished]
-        for each in results.configurations
-        if each.finished and each.label in shown
+        label: [(trial.seeds, results.history(trial)) for trial in by_label[label].finished]
+        for label in drawn
     }
     curves = {label: [_curve(*seed) for seed in seeds] for label, seeds in runs.items()}
     aucs = [auc for lines in curves.values() for curve in lines for _, auc in curve["points"]]
     y = scale_over(aucs, CURVE_SIZE[1] - 22, 8)
-    return [_training_chart(label, lines, y, look[label]) for label, lines in curves.items()]
+    return [
+        _training_chart(front.named(label), lines, y, look[label])
+        for label, lines in curves.items()
+    ]
 
 
 def _curve(seed: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """One seed's validation AUC by epoch, in points."""
     rows = [row for row in record.get("history", ()) if row.get("val_auc") is not None]
-    points = [(row["epoch"], POINTS * row["val_auc"]) for row in rows]
-    return {"seed": seed, "points": points, "best": record.get("best_epoch")}
+    best, every = record.get("best_epoch"), 1 + len(rows) // MOST_EPOCHS
+    points = [
+        (row["epoch"], POINTS * row["val_auc"])
+        for place, row in enumerate(reversed(rows))
+        if place % every == 0 or row["epoch"] == best
+    ]
+    return {"seed": seed, "points": points[::-1], "best": best}
 
 
 def _training_chart(label: str, curves: list[dict[str, Any]], y: Scale, style: Style) -> Chart:

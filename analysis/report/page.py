@@ -10,33 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from analysis.front.choices import choices
 from analysis.front.front import Front
-from analysis.front.palette import styles
-from analysis.front.panels import MOST_DETAILED, figure_title, front_panels
+from analysis.front.palette import Style, styles
 from analysis.front.study_analysis import analyse_study
-from analysis.front.text import apparent_text, parameters_text
 from analysis.report.axis_effects import axis_effects
-from analysis.report.figures import front_chart, null_chart, training_charts
-from analysis.report.story import story
-from analysis.report.tables import (
-    SHADE,
-    choice_lines,
-    front_lines,
-    front_names,
-    gap_lines,
-    group_columns,
-    group_lines,
-)
+from analysis.report.figures import MOST_DRAWN, null_chart, training_charts
+from analysis.report.front_block import ShownFront, front_values
+from analysis.report.tables import SHADE, choice_lines, group_columns
+from analysis.report.templates import environment
 from analysis.report.warnings import warnings_found
 from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import StudyResults
-from analysis.wording import better, counted, definition_of, short_axis, title_of
+from analysis.wording import counted
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Evaluation
 
 TEMPLATE = "report.html.j2"
@@ -102,25 +90,6 @@ def write_report(
     return analysis.write(page.encode(), "report.html", out)
 
 
-def environment() -> Environment:
-    """The templates of pages, with the filters that they use; every name is escaped."""
-    templates = Environment(
-        loader=PackageLoader("analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {
-        "title_of": title_of,
-        "definition_of": definition_of,
-        "short_axis": short_axis,
-        "better": better,
-        "first_ten": first_ten,
-    }
-    return templates
-
-
 def report_html(
     results: StudyResults,
     evaluations: Mapping[str, Evaluation],
@@ -129,60 +98,57 @@ def report_html(
     sections: Sequence[FurtherSection] = (),
 ) -> str:
     """The page as text; equal results give equal pages. Every name in it is escaped."""
+    look = styles(front.rows, front.axes)
+    shown = ShownFront(front, evaluations, numbers, results.settings, look)
     page = environment().get_template(TEMPLATE)
-    overview = _overview(results, front, numbers)
-    return page.render(**overview, **_sections(results, evaluations, front), further=sections)
+    return page.render(
+        **front_values(shown),
+        **_overview(results),
+        **_sections(results, evaluations, front, look),
+        further=sections,
+    )
 
 
-def _overview(results: StudyResults, front: Front, numbers: StudyNumbers) -> dict[str, Any]:
+def _overview(results: StudyResults) -> dict[str, Any]:
     settings = results.settings
-    seeds = max((row["seeds"] for row in front.rows), default=0)
     return {
         "study": results.study,
         "claim": str(results.record.get("claim", "")),
         "facts": report_facts(results),
-        "answer": story(front, settings.attributes, numbers),
-        "settings": settings,
         "terms": results.stored.comparison,
-        "percent": f"{100 * settings.confidence:g} %",
         "protocol": settings.protocols[0],
         "protocol_text": PROTOCOL_TEXTS[settings.protocols[0]],
-        "figure_title": figure_title(settings, seeds),
-        "front": front,
         "shade": SHADE,
     }
 
 
 def _sections(
-    results: StudyResults, evaluations: Mapping[str, Evaluation], front: Front
+    results: StudyResults,
+    evaluations: Mapping[str, Evaluation],
+    front: Front,
+    look: Mapping[str, Style],
 ) -> dict[str, Any]:
     attributes = results.settings.attributes
-    look = styles(front.rows, front.axes)
-    few = front.first(MOST_DETAILED)
-    shown = {row["label"] for row in few.rows}
-    names = front_names(front, attributes)
+    gaps = _gaps(front, attributes)
     columns = group_columns(evaluations)
-    auc_gaps = [f"gap_{attribute}" for attribute in attributes]
-    gaps = list(dict.fromkeys([*auc_gaps, *filter(is_gap, front.names)]))
+    chosen = choices(front, evaluations)
     return {
         "warnings": warnings_found(results, evaluations, front),
-        "panels": [(panel, front_chart(panel)) for panel in front_panels(front, attributes)],
-        "names": names,
-        "shortened": len(few.table) < len(front.table),
-        "front_lines": front_lines(few, names, look),
-        "parameters": parameters_text(front),
-        "apparent": apparent_text(front),
-        "choice_lines": choice_lines(choices(front, evaluations), look),
-        "other_gaps": len(gaps) > len(auc_gaps),
-        "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(few, gap, look))],
-        "gap_lines": gap_lines(few, evaluations, look),
+        "choice_lines": choice_lines(front, chosen, look),
+        "other_gaps": len(gaps) > len(attributes),
+        "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(front, gap, look))],
         "columns": columns,
         "attributes": list(dict.fromkeys(attribute for attribute, _ in columns)),
-        "group_lines": group_lines(few, evaluations, columns, look),
         "effects": axis_effects(front, list(dict.fromkeys(["auc", *front.names, *gaps]))),
-        "curves": training_charts(results, look, shown),
-        "download": _data_uri(few.table.to_csv(index=False).encode(), "text/csv"),
+        "curves": training_charts(results, front, look),
+        "most_drawn": MOST_DRAWN,
     }
+
+
+def _gaps(front: Front, attributes: Sequence[str]) -> list[str]:
+    """The AUC's gap of each attribute, then other gaps among the objectives."""
+    auc_gaps = [f"gap_{attribute}" for attribute in attributes]
+    return list(dict.fromkeys([*auc_gaps, *filter(is_gap, front.names)]))
 
 
 def report_facts(results: StudyResults) -> dict[str, str]:

@@ -1,8 +1,11 @@
-"""The answer in plain sentences, each built from the front's numbers alone."""
+"""The answer to a study's question: the best of the front, what they cost, and what is noise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from analysis.front.front import Front
 from analysis.front.rows import number_of
@@ -14,78 +17,126 @@ from analysis.wording import (
     counted,
     listed,
     points,
-    signed,
+    signed_interval,
     title_of,
     with_interval,
+    with_null,
 )
+from fairfm_core.evaluation.numbers import number_named
 from fairfm_core.evaluation.selection.comparison import UNKNOWN
 from fairfm_core.evaluation.tables import Row, no_p_value
 
-MOST_NAMED = 6
 ALPHA = 0.05
 """Level of the Bonferroni-corrected test that some member's gap is more than noise."""
+BEST = {"maximize": "Highest {title}", "minimize": "Smallest {title}", "ideal": "Best {title}"}
+"""What the best value of a number is called, by its goal."""
 
 
-def story(front: Front, attributes: Sequence[str], numbers: StudyNumbers) -> list[str]:
-    """Which configurations are on the front, what a smaller gap costs, which gaps exceed noise."""
+@dataclass(frozen=True)
+class PickedValue:
+    """One test number of a pick: its title, its value and its step from the most accurate one."""
+
+    title: str
+    text: str
+    note: str
+    """What noise adds: the corrected value, the null and p."""
+    step: str
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The member of the front that is best, on validation, in the objectives of `titles`."""
+
+    titles: tuple[str, ...]
+    row: Row
+    number: int
+    """Its place on the front, from 1."""
+    name: str
+    values: tuple[PickedValue, ...]
+    cautions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study has found, in the order in which a reader asks."""
+
+    lead: str
+    picks: tuple[Pick, ...]
+    sentences: tuple[str, ...]
+
+
+def answer_of(front: Front, attributes: Sequence[str], numbers: StudyNumbers) -> Answer:
+    """How many configurations are on the front, the best ones with what a smaller gap costs, and
+    which gaps exceed noise."""
     gaps = [name for name in front.names if is_gap(name)]
     shown = gaps or [f"gap_{attribute}" for attribute in attributes]
-    sentences = [_members(front)]
-    sentences += _costs(front, gaps, numbers) if len(front.members) > 1 else []
-    sentences += [sentence for gap in shown if (sentence := _signal(front, gap))]
-    return sentences
+    signals = (_signal(front, gap) for gap in shown)
+    return Answer(
+        _lead(front),
+        _picks(front, numbers) if front.members else (),
+        tuple(sentence for sentence in signals if sentence),
+    )
 
 
-def _members(front: Front) -> str:
-    """How many configurations are on the front, and which."""
-    members, out = front.members, len(front.kept_out)
+def _lead(front: Front) -> str:
+    """How many configurations are on the front, and what that means."""
+    members, out = len(front.members), len(front.kept_out)
     objectives = listed([title_of(name) for name in front.names])
     if not members:
         return f"No configuration has defined values of {objectives} on validation: no front."
-    labels = [row["label"] for row in members]
-    rest = len(labels) - MOST_NAMED
-    names = listed([*labels[:MOST_NAMED], *([f"{rest} more"] if rest > 0 else [])])
-    kept_out = f" ({out} kept out, see the warnings)" if out else ""
+    kept_out = f" ({out} kept out, reasons below)" if out else ""
+    are = "is" if members == 1 else "are"
     return (
-        f"On the front: {names}. Of {counted(len(front.rows), 'configuration')}{kept_out}, no other"
-        f" one is at least as good on validation in {objectives} and better in one of them."
+        f"{members} of {counted(len(front.rows), 'configuration')}{kept_out} {are} on the front: "
+        f"no other one is at least as good on validation in {objectives} and better in one of them."
     )
 
 
-def _costs(front: Front, gaps: Sequence[str], numbers: StudyNumbers) -> list[str]:
-    """The step from the most accurate member to the one with each smallest gap, by validation."""
+def _picks(front: Front, numbers: StudyNumbers) -> tuple[Pick, ...]:
+    """The members that are best in one objective each; one that is best in several comes once."""
     accurate = max(front.members, key=lambda row: row["val_auc"])
-    fairest: dict[str, list[str]] = {}
-    for gap in gaps:
-        best = min(front.members, key=lambda row: row[f"val_{gap}"])
-        fairest.setdefault(best["label"], []).append(gap)
-    rows = {row["label"]: row for row in front.members}
-    return [
-        _no_cost(accurate, names)
-        if label == accurate["label"]
-        else _exchange(accurate, rows[label], names, numbers)
-        for label, names in fairest.items()
-    ]
-
-
-def _no_cost(accurate: Row, gaps: Sequence[str]) -> str:
-    what = listed([title_of(gap) for gap in gaps])
-    return (
-        f"The smallest {what} costs no accuracy here: {accurate['label']} has the highest AUC of "
-        f"the front on validation and the smallest {what} too."
+    best: dict[str, list[str]] = {accurate["label"]: ["auc"]}
+    for objective in front.objectives:
+        shortfalls = objective.shortfall(
+            np.array([row[f"val_{objective.name}"] for row in front.members], dtype=np.float64)
+        )
+        row = front.members[int(np.argmin(shortfalls))]
+        best.setdefault(row["label"], []).append(objective.name)
+    places = {row["label"]: place for place, row in enumerate(front.members, start=1)}
+    return tuple(
+        _pick(front, front.members[places[label] - 1], places[label], names, accurate, numbers)
+        for label, names in best.items()
     )
 
 
-def _exchange(accurate: Row, fair: Row, gaps: Sequence[str], numbers: StudyNumbers) -> str:
-    what = listed([title_of(gap) for gap in gaps])
-    names = ("auc", *gaps)
-    changes = [change for name in names if (change := _change(accurate, fair, name, numbers))]
-    sentence = (
-        f"{accurate['label']} is the most accurate of them on validation, {fair['label']} has the "
-        f"smallest {what}. From the first to the second, on test, {listed(changes)}."
+def _pick(
+    front: Front,
+    row: Row,
+    place: int,
+    names: Sequence[str],
+    accurate: Row,
+    numbers: StudyNumbers,
+) -> Pick:
+    titles = [BEST[number_named(n).goal].format(title=title_of(n)) for n in dict.fromkeys(names)]
+    shown = dict.fromkeys(["auc", *front.names])
+    other = None if row is accurate else accurate
+    carried = [_carried_over(other, row, gap) for gap in names if other and is_gap(gap)]
+    alone = [_one_training(other, row, numbers)] if other else []
+    return Pick(
+        tuple(titles),
+        row,
+        place,
+        front.named(row["label"]),
+        tuple(_picked_value(row, other, name, numbers) for name in shown),
+        tuple(caution for caution in (*carried, *alone) if caution),
     )
-    sentence += _one_training(accurate, fair, numbers)
-    return sentence + "".join(_carried_over(accurate, fair, gap) for gap in gaps)
+
+
+def _picked_value(row: Row, accurate: Row | None, name: str, numbers: StudyNumbers) -> PickedValue:
+    number = number_of(row, "test", name)
+    note = with_null(number) if is_gap(name) and number["value"] is not None else corrected(number)
+    step = "" if accurate is None else _step(accurate, row, name, numbers)
+    return PickedValue(title_of(name), with_interval(number), note, step)
 
 
 def _one_training(before: Row, after: Row, numbers: StudyNumbers) -> str:
@@ -94,26 +145,19 @@ def _one_training(before: Row, after: Row, numbers: StudyNumbers) -> str:
     if paired is None or UNKNOWN not in (paired["reason"] or ""):
         return ""
     return (
-        " The step describes these trained models: there is one training of a side, and the spread"
+        "The steps describe these trained models: there is one training of a side, and the spread"
         " between training runs is unknown."
     )
 
 
-def _change(before: Row, after: Row, name: str, numbers: StudyNumbers) -> str | None:
-    """`the AUC goes from 90.6 (88.8–93.2) to 86.9 (85.7–88.2), −3.7 (−5.1 to −2.3)`.
-
-    None if undefined. The interval of the step is that of the paired difference.
-    """
-    first, second = (number_of(row, "test", name) for row in (before, after))
-    if first["value"] is None or second["value"] is None:
-        return None
-    step = signed(second["value"] - first["value"])
+def _step(before: Row, after: Row, name: str, numbers: StudyNumbers) -> str:
+    """`−3.7 (−5.1 to −2.3)`: the paired difference on test; empty if undefined."""
+    first, second = (number_of(row, "test", name)["value"] for row in (before, after))
+    if first is None or second is None:
+        return ""
     paired = numbers.difference(after["group"], before["group"], "test", name)
-    if paired is not None and paired["lo"] is not None:
-        step += f", {signed(paired['lo'])} to {signed(paired['hi'])}"
-    return (
-        f"the {title_of(name)} goes from {with_interval(first)} to {with_interval(second)} ({step})"
-    )
+    limits = (None, None) if paired is None else (paired["lo"], paired["hi"])
+    return signed_interval({"value": second - first, "lo": limits[0], "hi": limits[1]})
 
 
 def _carried_over(before: Row, after: Row, gap: str) -> str:
@@ -121,7 +165,7 @@ def _carried_over(before: Row, after: Row, gap: str) -> str:
     first, second = (row.get(f"test_{gap}") for row in (before, after))
     if first is None or second is None or second < first:
         return ""
-    return f" The smaller {title_of(gap)} of validation does not carry over to test."
+    return f"The smaller {title_of(gap)} of validation does not carry over to test."
 
 
 def _less(gap: Number) -> str:
@@ -156,6 +200,6 @@ def _signal(front: Front, gap: str) -> str | None:
     return (
         f"The test {what} exceeds what a fair model would show in {len(above)} of {len(judged)} "
         f"front members: {strength}. The largest is {with_interval(largest)}{_less(largest)} "
-        f"({row['label']}{worst}), where a fair model would show "
+        f"({front.named(row['label'])}{worst}), where a fair model would show "
         f"{points(largest['null_mean'])} (up to {points(largest['null_hi'])})."
     )

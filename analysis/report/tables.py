@@ -14,6 +14,7 @@ from analysis.results.numbers import POINTS, Number, group_numbers, is_gap
 from analysis.wording import (
     above_null,
     corrected,
+    counted,
     definition_of,
     metric_title,
     p_value,
@@ -51,7 +52,14 @@ class Line:
     label: str
     style: Style
     number: int | None
+    """Its place on the front, from 1."""
+    name: str
+    """The configuration in words."""
     cells: tuple[TableCell, ...]
+    note: str = ""
+    """How many seeds it has."""
+    missing: str = ""
+    """Which of its seeds are missing."""
 
 
 def front_names(front: Front, attributes: Sequence[str]) -> list[str]:
@@ -67,12 +75,10 @@ def front_lines(front: Front, names: Sequence[str], look: Mapping[str, Style]) -
             row["label"],
             look[row["label"]],
             place if row["on_front"] else None,
-            (
-                _seeds(row),
-                *(_front_cell(row, name) for name in names),
-                *(_front_probability(row, split) for split in EVALUATION_SPLITS),
-                _optimism(row),
-            ),
+            front.named(row["label"]),
+            (*(_front_cell(row, name) for name in names), _front_probability(row)),
+            note=_seeds(row),
+            missing=f"missing {row['missing_seeds']}" if row["missing_seeds"] else "",
         )
         for place, row in enumerate(front.rows, start=1)
     ]
@@ -89,7 +95,9 @@ def gap_lines(
         numbers = summary_rows(evaluations[row["group"]], "test", front.names)
         for name in filter(is_gap, numbers):
             cells = _gap_cells(name, numbers[name])
-            lines.append(Line(row["label"], look[row["label"]], None, cells))
+            lines.append(
+                Line(row["label"], look[row["label"]], None, front.named(row["label"]), cells)
+            )
     return lines
 
 
@@ -120,13 +128,23 @@ def group_lines(
         worst = {(a, row.get(f"test_gap_{a}_worst_group")) for a, _ in columns}
         cells = [_number_cell(everybody)]
         cells += [_group_cell(aucs.get(key), everybody, key in worst) for key in columns]
-        lines.append(Line(row["label"], look[row["label"]], None, tuple(cells)))
+        lines.append(
+            Line(row["label"], look[row["label"]], None, front.named(row["label"]), tuple(cells))
+        )
     return lines
 
 
-def _seeds(row: Row) -> TableCell:
-    missing = f"missing {row['missing_seeds']}" if row["missing_seeds"] else ""
-    return TableCell(seeds_text(row), missing, row["seeds"], "flag" if missing else "")
+def _line(
+    front: Front, label: str, look: Mapping[str, Style], cells: tuple[TableCell, ...]
+) -> Line:
+    """A line without a number: that of a table which is not about the front."""
+    return Line(label, look[label], None, front.named(label), cells)
+
+
+def _seeds(row: Row) -> str:
+    """`2 seeds`, or `6 seeds (2 pre-trainings)`."""
+    number, _, before = seeds_text(row).partition(" ")
+    return f"{counted(int(number), 'seed')} {before}".rstrip()
 
 
 def _front_cell(row: Row, name: str) -> TableCell:
@@ -134,7 +152,8 @@ def _front_cell(row: Row, name: str) -> TableCell:
     if number["value"] is None:
         return _number_cell(number)
     if not is_gap(name):
-        return TableCell(with_interval(number), corrected(number), number["value"])
+        notes = filter(None, [corrected(number), _optimism(row) if name == "auc" else ""])
+        return TableCell(with_interval(number), "; ".join(notes), number["value"])
     verdict = {True: "above", False: "within", None: ""}[above_null(number)]
     return TableCell(with_interval(number), with_null(number), number["value"], verdict)
 
@@ -144,15 +163,20 @@ def _number_cell(number: Number) -> TableCell:
     return TableCell(with_interval(number), "", key, "missing" if key == "" else "")
 
 
-def _front_probability(row: Row, split: str) -> TableCell:
-    """The probability of being on the front of a split, with its Monte Carlo error."""
-    probability, error = row[f"{split}_p_front"], row[f"{split}_p_front_error"]
-    if probability is None:
+def _front_probability(row: Row) -> TableCell:
+    """The probability of being on the front of each split, with its Monte Carlo error."""
+    val, test = (_probability(row, split) for split in EVALUATION_SPLITS)
+    if test is None:
         return TableCell("–")
-    return TableCell(f"{probability:.2f}", f"± {error:.2f}", probability)
+    return TableCell(test, f"validation {val or '–'}", row["test_p_front"])
 
 
-def choice_lines(chosen: Sequence[Chosen], look: Mapping[str, Style]) -> list[Line]:
+def _probability(row: Row, split: str) -> str | None:
+    probability, error = row[f"{split}_p_front"], row[f"{split}_p_front_error"]
+    return None if probability is None else f"{probability:.2f} ± {error:.2f}"
+
+
+def choice_lines(front: Front, chosen: Sequence[Chosen], look: Mapping[str, Style]) -> list[Line]:
     """What each rule chooses on validation, with its AUC on both splits."""
     lines = []
     for each in chosen:
@@ -163,13 +187,14 @@ def choice_lines(chosen: Sequence[Chosen], look: Mapping[str, Style]) -> list[Li
         gain = TableCell("–") if optimism is None else TableCell(signed(optimism), "", optimism)
         rule = TableCell(each.rule, each.space)
         cells = rule, _number_cell(val), _number_cell(test), gain
-        lines.append(Line(each.label, look[each.label], None, cells))
+        lines.append(_line(front, each.label, look, cells))
     return lines
 
 
-def _optimism(row: Row) -> TableCell:
+def _optimism(row: Row) -> str:
+    """`validation − test +0.6`, of members of the front; empty for others."""
     value = row.get("optimism_auc")
-    return TableCell("–") if value is None else TableCell(signed(value), "", value)
+    return "" if value is None else f"validation − test {signed(value)}"
 
 
 def _gap_cells(name: str, number: Number) -> tuple[TableCell, ...]:

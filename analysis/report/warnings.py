@@ -11,11 +11,12 @@ from analysis.results.numbers import is_gap, thinnest, undefined_cells
 from analysis.results.results import Configuration, StudyResults
 from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
+from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Evaluation
 
 FEWEST_REPLICATES = 100
 MOST_LISTED = 100
-"""Sentences of one kind, and configurations in a sentence."""
+"""Sentences of one kind."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ def warnings_found(
     evidence."""
     kinds = {
         "Failed and unfinished trials": _trials(results),
-        "Configurations with missing seeds": _seeds(results.configurations),
+        "Configurations with missing seeds": _seeds(results.configurations, front),
         "Differences that no axis names": _unequal(results),
         "Configurations kept out of the front": [
-            f"{row['label']}: {row['reason']}." for row in front.kept_out
+            f"{front.named(row['label'])}: {row['reason']}." for row in front.kept_out
         ],
-        "Undefined AUCs": _cells(results.configurations, evaluations),
+        "Undefined AUCs": _cells(results.configurations, evaluations, front),
         "Configurations evaluated with different labels": _labels(results.configurations),
         "Front members whose gap lies within its null": _noise(front),
         "Limits of the numbers": _limits(results) + _weighed(results, evaluations),
@@ -88,9 +89,9 @@ def _labels(configurations: Sequence[Configuration]) -> list[str]:
     ]
 
 
-def _seeds(configurations: Sequence[Configuration]) -> list[str]:
+def _seeds(configurations: Sequence[Configuration], front: Front) -> list[str]:
     return [
-        f"{each.label} is based on {counted(len(each.finished), 'seed')}; missing: "
+        f"{front.named(each.label)} is based on {counted(len(each.finished), 'seed')}; missing: "
         f"{listed([str(seed) for seed in each.missing_seeds])}."
         for each in configurations
         if each.finished and each.missing_seeds
@@ -98,21 +99,16 @@ def _seeds(configurations: Sequence[Configuration]) -> list[str]:
 
 
 def _cells(
-    configurations: Sequence[Configuration], evaluations: Mapping[str, Evaluation]
+    configurations: Sequence[Configuration], evaluations: Mapping[str, Evaluation], front: Front
 ) -> list[str]:
-    """One sentence for each undefined cell, naming the configurations that share it."""
+    """One sentence for each undefined cell, naming up to ten configurations that share it."""
     cells: dict[str, list[str]] = {}
     for each in configurations:
         for split in EVALUATION_SPLITS if each.group in evaluations else ():
             for row in undefined_cells(evaluations[each.group], split):
                 where = f"{row['pathology']}, {row['attribute']} {row['group']}, {split}"
-                cells.setdefault(f"{where}: {row['reason']}", []).append(each.label)
-    return [f"{cell} ({_named(labels)})." for cell, labels in cells.items()]
-
-
-def _named(labels: Sequence[str]) -> str:
-    rest = len(labels) - MOST_LISTED
-    return listed([*labels[:MOST_LISTED], *([f"{rest:,} more"] if rest > 0 else [])])
+                cells.setdefault(f"{where}: {row['reason']}", []).append(front.named(each.label))
+    return [f"{cell} ({first_ten(names)})." for cell, names in cells.items()]
 
 
 def _noise(front: Front) -> list[str]:
@@ -122,7 +118,7 @@ def _noise(front: Front) -> list[str]:
             number = number_of(row, "test", name)
             if above_null(number) is False:
                 what = f"test {title_of(name)} {with_interval(number)}"
-                sentences.append(f"{row['label']}: {what}; {with_null(number)}.")
+                sentences.append(f"{front.named(row['label'])}: {what}; {with_null(number)}.")
     return sentences
 
 

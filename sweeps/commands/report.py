@@ -11,12 +11,28 @@ from analysis.commands.study import OUT, RESULTS, STUDY
 @RESULTS
 @STUDY
 @OUT
-def report(results: str, study: str | None, out: str | None) -> None:
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="STUDY STUDY",
+    help="Write a page that compares two studies in RESULTS instead.",
+)
+def report(
+    results: str, study: str | None, out: str | None, compare: tuple[str, str] | None
+) -> None:
     """Write a self-contained HTML report of a study and print its path.
 
     RESULTS is the results folder or URI given to `fairfm sweep run`. The page needs no network:
-    open it in any browser, print it, or send it.
+    open it in any browser, print it, or send it. With --compare it has one front over the
+    configurations of two studies, and says how they differ.
     """
+    if compare and study is not None:
+        raise click.UsageError("--compare names both studies: leave --study out")
+    if compare:
+        from analysis.report.study_comparison import write_comparison
+
+        click.echo(write_comparison(results, compare, out))
+        return
     from sweeps.found.section import write_study_report
 
     click.echo(write_study_report(results, study, out))

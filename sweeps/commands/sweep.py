@@ -330,6 +330,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
     from sweeps.commands.track import experiment_url
     from sweeps.found.section import write_study_report
     from sweeps.tracking.destination import is_inside, sync_command
+    from sweeps.tracking.runs import publish_results
 
     name = outcome.plan.spec.study
     total, done = len(outcome.plan.trials), outcome.done
@@ -354,6 +355,8 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
             err=True,
         )
     if outcome.experiment is not None:
+        if done and (why := publish_results(open_store(results), name, outcome.uri)):
+            click.echo(f"warning: MLflow lacks the report ({why})", err=True)
         click.echo(f"MLflow: {experiment_url(outcome.uri, outcome.experiment)}")
         if is_inside(outcome.uri, open_store(results)):
             click.echo(f"  (start it with: fairfm ui --results {redacted(results)})")

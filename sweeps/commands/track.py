@@ -162,10 +162,14 @@ def _prepare(database: Path) -> None:
 
 def _serve(database: Path, port: int) -> int:
     """Serve until a signal arrives; the exit code, with one line of the server's if it failed."""
+    from sweeps.tracking.database import studies_of
+    from sweeps.tracking.saved_view import view_link
     from sweeps.tracking.server import backend_of, serve
 
     def ready() -> None:
         click.echo(f"MLflow on http://127.0.0.1:{port}, stop it with Ctrl-C")
+        for name, experiment in studies_of(database).items():
+            click.echo(f"  {name}: {view_link(f'http://127.0.0.1:{port}', experiment)}")
 
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         code = serve(backend_of(database), port, ready, output)
@@ -178,8 +182,9 @@ def _serve(database: Path, port: int) -> int:
 
 
 def experiment_url(uri: str, experiment: str) -> str:
-    """The page of an experiment's runs, on the tracking server or on the one of `fairfm ui`."""
+    """The saved view of an experiment, on the tracking server or on the one of `fairfm ui`."""
     from sweeps.planning.tracking_uri import without_password
+    from sweeps.tracking.saved_view import view_link
 
     server = without_password(uri) if uri.startswith("http") else f"http://127.0.0.1:{PORT}"
-    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs"
+    return view_link(server, experiment)

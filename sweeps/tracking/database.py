@@ -236,6 +236,18 @@ def _relink(connection: sqlite3.Connection, experiment: int, target: str) -> boo
     return wanted
 
 
+def studies_of(database: Path) -> dict[str, str]:
+    """Studies whose experiments a database holds, with MLflow's ids; none if it cannot be read."""
+    wanted = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'"
+    try:
+        with closing(_connect(database)) as connection:
+            rows = connection.execute(f"{wanted} ORDER BY experiment_id").fetchall()
+    except sqlite3.Error:
+        return {}
+    named = {str(name): str(experiment) for name, experiment in rows}
+    return {n.removeprefix(PREFIX): e for n, e in named.items() if n.startswith(PREFIX)}
+
+
 def artifact_location(database: Path, study: str) -> str:
     """The URI of the folder with a study's artifacts, beside the database."""
     parent = Path(os.path.normpath(database.absolute().parent))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """MLflow's limit of metrics in one call."""
+
+LONGEST_DIGEST = 36
+"""Characters of a data set's digest."""
 
 IDENTITY = "fairfm.fingerprint"
 """Tag with a run's identity."""
@@ -57,6 +61,10 @@ class RunWriter:
         self._params: dict[str, set[str]] = defaultdict(set)
         self._values: dict[str, dict[str, float]] = defaultdict(dict)
         """The latest value of each metric in MLflow."""
+        self._data: dict[str, set[str]] = defaultdict(set)
+        """Names of the data sets that a run names as its inputs."""
+        self._created_here: set[str] = set()
+        """Identities whose run this writer has created."""
         self._steps: dict[tuple[str, str], set[int]] = {}
         """Epochs that MLflow holds of each training metric; read on first use."""
         self._unanswered: set[str] = set()
@@ -84,7 +92,9 @@ class RunWriter:
             self._names[identity] = run.info.run_name
             self._tags[identity] = dict(run.data.tags)
             self._params[identity] = set(run.data.params)
-            self._values[identity] = dict(run.data.metrics)
+            self._values[identity] = {k: v for k, v in run.data.metrics.items() if v == v}
+            given = run.inputs.dataset_inputs if run.inputs else ()
+            self._data[identity] = {each.dataset.name for each in given}
 
     def _identities_of_deleted_runs(self) -> set[str]:
         from mlflow.entities import ViewType
@@ -104,6 +114,19 @@ class RunWriter:
             token = page.token
             if not token:
                 return runs
+
+    def run_id(self, identity: str) -> str | None:
+        """MLflow's id of this identity's run; None if there is none."""
+        return self._runs.get(identity)
+
+    def experiment_tags(self) -> dict[str, str]:
+        """The experiment's tags."""
+        return dict(self._client.get_experiment(self.experiment).tags)
+
+    def tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the experiment."""
+        for key, value in tags.items():
+            self._client.set_experiment_tag(self.experiment, key, value)
 
     def finished(self, identity: str) -> bool:
         """Whether the run of this identity exists and is FINISHED."""
@@ -143,18 +166,31 @@ class RunWriter:
             if status == "RUNNING":
                 self.end(identity, "KILLED", int(time.time() * 1000))
 
-    def start(self, identity: str, name: str, kind: str, tags: Mapping[str, str]) -> str:
-        """The id of this identity's run, which is created or reopened and is then RUNNING."""
+    def start(
+        self,
+        identity: str,
+        name: str,
+        kind: str,
+        tags: Mapping[str, str],
+        started: int | None = None,
+    ) -> str:
+        """The id of this identity's run, which is created or reopened and is then RUNNING.
+
+        A new one has begun at `started` (ms since 1970), by default now.
+        """
         if identity not in self._runs:
             own = {IDENTITY: identity, "fairfm.kind": kind, "fairfm.study": self._study}
-            self._runs[identity] = self._created(identity, name, {**own, **tags})
+            self._runs[identity] = self._created(identity, name, {**own, **tags}, started)
+            self._created_here.add(identity)
         elif (self._status[identity], self._names[identity]) != ("RUNNING", name):
             self._client.update_run(self._runs[identity], status="RUNNING", name=name)
         self._names[identity] = name
         self._status[identity] = "RUNNING"
         return self._runs[identity]
 
-    def _created(self, identity: str, name: str, tags: Mapping[str, str]) -> str:
+    def _created(
+        self, identity: str, name: str, tags: Mapping[str, str], started: int | None
+    ) -> str:
         """The id of a new run, or of the one that an earlier attempt made without its answer.
 
         MLflow's client would ask a second time by itself when an answer is lost, and make a second
@@ -167,7 +203,9 @@ class RunWriter:
                 return str(found[0].info.run_id)
         self._unanswered.add(identity)
         with patch.dict(os.environ, {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}):
-            run = self._client.create_run(self.experiment, run_name=name, tags=dict(tags))
+            run = self._client.create_run(
+                self.experiment, start_time=started, run_name=name, tags=dict(tags)
+            )
         self._unanswered.discard(identity)
         return str(run.info.run_id)
 
@@ -191,6 +229,33 @@ class RunWriter:
                 if not written:
                     raise
                 held |= written  # by another driver, since the run was read
+
+    def expect(self, identity: str, names: Sequence[str]) -> None:
+        """Note the numbers that a new run will have, as NaN, before any other is written.
+
+        MLflow's page for comparing runs opens on the metrics that it has held longest: without
+        this, on the loss of the first epoch. Nothing is noted in a run that was there before.
+        """
+        from mlflow.entities import Metric
+
+        if identity not in self._created_here:
+            return
+        self._created_here.discard(identity)
+        # Dated 1970, so that the values are newer whatever a worker's clock says.
+        metrics = [Metric(mlflow_key(name), math.nan, 0, 0) for name in names]
+        self._client.log_batch(self._runs[identity], metrics=metrics)
+
+    def data(self, identity: str, name: str, digest: str, splits: str) -> None:
+        """Name a data set as the run's input, once."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if name in self._data[identity]:
+            return
+        source = json.dumps({"digest": digest})
+        dataset = Dataset(name, digest[:LONGEST_DIGEST], "local", source)
+        given = DatasetInput(dataset, [InputTag("mlflow.data.context", splits)])
+        self._client.log_inputs(self._runs[identity], [given])
+        self._data[identity].add(name)
 
     def rows(self, identity: str, rows: Sequence[EpochValues]) -> None:
         """Log training rows: `train/<key>`, with the epoch as step and the row's own time.

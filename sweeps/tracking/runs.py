@@ -25,7 +25,8 @@ from sweeps.search.space import label_text
 from sweeps.tracking.destination import own_database
 from sweeps.tracking.experiment import open_experiment
 from sweeps.tracking.run_writer import RunWriter
-from sweeps.tracking.thread import Replay, TrackingThread, say
+from sweeps.tracking.study_page import TrackedStudy, user, viewed, write_page, write_results
+from sweeps.tracking.thread import Replay, TrackingThread, reason_of, say
 
 EVALUATION_FILES = ("metrics.parquet", "gaps.parquet")
 """Tables that a trial's run keeps as artifacts."""
@@ -33,6 +34,8 @@ EVALUATED = "fairfm.evaluate"
 """Tag of a trial's run: the fingerprint of the evaluation whose values it holds."""
 REASON = "fairfm.status_reason"
 """Tag of a failed run: why it failed."""
+SPLITS = "train, val, test"
+"""What a trial uses of its data set."""
 HARDWARE = ("device", "precision", "host", "workers")
 """What a stage's record says of what computed it."""
 PRETRAINING_PARAMETERS = ("method", "epochs", "fraction", "batch_size", "base_lr", "seed")
@@ -60,9 +63,12 @@ def open_tracking(
     """
     records: list[RunRecord] = [*plan.pretrainings, *(trial.record for trial in plan.trials)]
     objectives = [objective.name for objective in plan.spec.objectives]
+    view = viewed(records, objectives, plan.spec.evaluation.attributes)
+    study = TrackedStudy(plan.spec.study, plan.spec.claim, view)
 
     def opened() -> tuple[RunWriter, list[Replay]]:
         writer, notes = open_writer(store, plan.spec.study, uri)
+        write_page(writer, study)
         writer.close_stale()
         writer.name_all({record.identity: record.name for record in records})
         finished = [record for record in records if is_finished(record, done)]
@@ -78,7 +84,7 @@ def open_tracking(
         without_password(uri),
         records,
         lambda writer, record: log_run(writer, record, store, objectives),
-        start_run,
+        lambda writer, record: start_run(writer, record, objectives),
         done,
     )
 
@@ -103,6 +109,19 @@ def _is_logged(writer: RunWriter, record: RunRecord) -> bool:
     return not isinstance(record, TrialRecord) or evaluated == record.evaluate
 
 
+def publish_results(store: ArtifactStore, study: str, uri: str) -> str | None:
+    """Write the report, the front and its members' tags to MLflow; why not, if it fails.
+
+    MLflow that is away ends nothing: `fairfm track sync` writes them later.
+    """
+    try:
+        writer, _ = open_writer(store, study, uri)
+        write_results(writer, store, study)
+    except Exception as error:  # the tracker's boundary: a view of the results must not fail a run
+        return reason_of(error)
+    return None
+
+
 @contextmanager
 def close_tracking(tracker: TrackingThread) -> Iterator[None]:
     """Write what is queued when the block ends; after an exception, open runs end as KILLED."""
@@ -114,10 +133,14 @@ def close_tracking(tracker: TrackingThread) -> Iterator[None]:
     tracker.close(killed=False)
 
 
-def start_run(writer: RunWriter, record: RunRecord) -> None:
-    """Find or create the run of a trial or a pre-training and log its parameters."""
+def start_run(writer: RunWriter, record: RunRecord, objectives: Sequence[str] = ()) -> None:
+    """Find or create the run of a trial or a pre-training and log its parameters.
+
+    A new trial's run says that it will have the `objectives`.
+    """
     if isinstance(record, TrialRecord):
         start_trial(writer, record)
+        writer.expect(record.adapt, [f"val/{name}" for name in objectives])
     else:
         start_pretraining(writer, record)
 
@@ -132,9 +155,10 @@ def log_run(
         log_pretraining(writer, record, store)
 
 
-def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
+def start_trial(writer: RunWriter, trial: TrialRecord, started: int | None = None) -> None:
     """Find or create the trial's run and log its axes, seed, images and training as parameters."""
-    writer.start(trial.adapt, trial.name, "trial", {"fairfm.group": trial.group})
+    tags = {"fairfm.group": trial.group, **user()}
+    writer.start(trial.adapt, trial.name, "trial", tags, started)
     axes = {axis.rsplit(".", 1)[-1]: label for axis, label in trial.axes.items()}
     terms = terms_of(trial.config)
     seeds = {"seed": str(trial.seed)}
@@ -143,6 +167,8 @@ def start_trial(writer: RunWriter, trial: TrialRecord) -> None:
     chosen = (trial.search or {}).get("parameters", {})
     searched = {name: label_text(choice) for name, choice in chosen.items()}
     writer.params(trial.adapt, {**axes, **searched, **seeds, **terms})
+    if "data" in trial.config:
+        writer.data(trial.adapt, str(trial.config["data"]["dataset"]), trial.digest, SPLITS)
 
 
 def log_trial(
@@ -153,11 +179,9 @@ def log_trial(
     The study's `objectives` are logged beside the usual numbers, by name: `gap_ece_sex`.
     """
     complete = writer.finished(trial.adapt)
-    start_trial(writer, trial)
     adapted = store.artifact("adapt", trial.adapt)
     history = adapted.read_json("history.json")["history"]
-    if not complete:
-        writer.rows(trial.adapt, history)
+    start_trial(writer, trial, begun(history))
     timestamp = int(store.done_record("evaluate", trial.evaluate)["finished"] * 1000)
     with (
         store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[0]) as metrics,
@@ -167,11 +191,20 @@ def log_trial(
         values = final_metrics(evaluation, objectives)
         values["cost/training_seconds"] = sum(row["seconds"] for row in history)
         writer.final(trial.adapt, values, timestamp, [metrics, gaps])
+    if not complete:
+        writer.rows(trial.adapt, history)  # after the final ones, as `RunWriter.expect` explains
     writer.params(trial.adapt, loaded_weights(trial, store) | computed_on(adapted))
     writer.config(trial.adapt, trial.config)
     writer.tag(trial.adapt, EVALUATED, trial.evaluate)
     writer.untag(trial.adapt, REASON)
     writer.end(trial.adapt, "FINISHED", timestamp)
+
+
+def begun(history: Sequence[Mapping[str, float]]) -> int | None:
+    """When the first epoch of a training began, in ms since 1970; None without epochs."""
+    if not history:
+        return None
+    return int(1000 * (history[0]["time"] - history[0].get("seconds", 0.0)))
 
 
 def terms_of(config: Mapping[str, Any]) -> dict[str, str]:
@@ -218,9 +251,11 @@ def _weights_name(config: dict[str, Any]) -> str:
     return f"{recipe['method']}, {recipe['epochs']} epochs on{share} {'+'.join(recipe['corpora'])}"
 
 
-def start_pretraining(writer: RunWriter, record: PretrainingRecord) -> None:
+def start_pretraining(
+    writer: RunWriter, record: PretrainingRecord, started: int | None = None
+) -> None:
     """Find or create the pre-training's run and log its recipe and corpora as parameters."""
-    writer.start(record.identity, record.name, "pretraining", {})
+    writer.start(record.identity, record.name, "pretraining", user(), started)
     values = {name: str(record.config[name]) for name in PRETRAINING_PARAMETERS}
     writer.params(record.identity, {**values, "corpora": "+".join(record.config["corpora"])})
 
@@ -228,9 +263,9 @@ def start_pretraining(writer: RunWriter, record: PretrainingRecord) -> None:
 def log_pretraining(writer: RunWriter, record: PretrainingRecord, store: ArtifactStore) -> None:
     """Write a finished pre-training from its artifact: the same values and times every time."""
     complete = writer.finished(record.identity)
-    start_pretraining(writer, record)
     pretrained = store.artifact("pretrain", record.identity)
     stored = pretrained.read_json("history.json")
+    start_pretraining(writer, record, begun(stored["history"]))
     if not complete:
         writer.rows(record.identity, stored["history"])
     timestamp = int(store.done_record("pretrain", record.identity)["finished"] * 1000)

@@ -8,6 +8,7 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import Damaged
 from sweeps.planning.records import RunRecord
 from sweeps.tracking.runs import is_finished, log_run, open_writer
+from sweeps.tracking.study_page import write_results
 
 
 def sync_records(
@@ -34,6 +35,7 @@ def sync_records(
             log_run(writer, record, store, objectives)
         except Damaged as error:
             notes.append(f"{record.name} was left out: {error}")
+    write_results(writer, store, study)
     if deleted:
         notes.append(f"{_counted(deleted)} deleted in MLflow: written again")
     if repeated:

@@ -189,7 +189,7 @@ def test_front_and_report_say_what_shares_one_pretraining(folder: Path, tmp_path
     assert "The intervals also cover the spread between training runs" in page
     assert "but hardly the variation between training runs" not in page
     assert "seed p1.s0" in page
-    assert "4 (2 pre-trainings)" in page
+    assert "4 seeds (2 pre-trainings)" in page
 
 
 def test_what_shares_one_pretraining_is_named() -> None:
