@@ -69,6 +69,8 @@ def write_study(tmp_path: Path, study_values: dict[str, Any]) -> WriteStudy:
     return write
 
 
+NOT_THE_STUDY = "tags.`fairfm.kind` != 'study'"
+"""Filter of MLflow's runs: each study has one of its own beside those of its trials."""
 NewDatabase = Callable[[Path], str]
 
 
