@@ -38,7 +38,7 @@ def wait_until(happened: Callable[[], bool]) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.cluster  # two minutes; the next test submits a study too
+@pytest.mark.cluster
 def test_the_life_of_a_submitted_study(
     head: Head, project: Project, user: Submitter, tmp_path: Path
 ) -> None:
@@ -139,8 +139,8 @@ def everything(head: Head) -> str:
     return text
 
 
-@pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.cluster
 def test_runs_are_written_to_the_mlflow_server_of_the_head(
     head: Head, project: Project, user: Submitter, ssh_server: SshServer, tmp_path: Path
 ) -> None:
