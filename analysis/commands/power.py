@@ -149,7 +149,7 @@ def _options(command: Any) -> Any:
 @click.option(
     "--repetitions",
     type=click.IntRange(min=0),
-    help="Simulated test sets; 0: formula only.  [default: 2000, of large cohorts down to 200]",
+    help="Simulated test sets; 0: formula only.  [default: 2000, of large cohorts down to 400]",
 )
 @click.option(
     "--seed",

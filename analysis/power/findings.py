@@ -27,9 +27,9 @@ COLUMNS = (
 )
 GAP, DIFFERENCE = "smallest detectable gap", "smallest detectable difference of two gaps"
 PATIENTS_GAP, PATIENTS_DIFFERENCE = "patients for a gap", "patients for a difference of two gaps"
-SCORES = 100_000_000
+SCORES = 200_000_000
 """Simulated scores of one number, from which the default of the repetitions follows."""
-MOST_REPETITIONS, FEWEST_REPETITIONS = 2000, 200
+MOST_REPETITIONS, USUAL_AT_LEAST, FEWEST_REPETITIONS = 2000, 400, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +60,10 @@ class PowerRequest:
 
 
 def usual_repetitions(setting: PowerSetting) -> int:
-    """Simulated test sets: 2,000, fewer of large cohorts, and at least 200."""
+    """Simulated test sets: 2,000, fewer of large cohorts, and at least 400."""
     cohort = setting.cohort
     scores = float(cohort.class_patients_PG2.sum()) * cohort.images_per_patient
-    return int(min(MOST_REPETITIONS, max(FEWEST_REPETITIONS, SCORES / scores)))
+    return int(min(MOST_REPETITIONS, max(USUAL_AT_LEAST, SCORES / scores)))
 
 
 def power_rows(request: PowerRequest) -> pd.DataFrame:

@@ -102,6 +102,6 @@ def _simulated(request: PowerRequest) -> list[str]:
         return []
     error = 100 * 1.1 / count**0.5
     return [
-        f"Simulation: {count:,} test sets for each number; its gaps have a standard error of about"
-        f" {error:.0f} %, its patients of {2 * error:.0f} %."
+        f"Simulation: {count:,} test sets for each number; standard errors of up to about"
+        f" {error:.0f} % in gaps and {2 * error:.0f} % in patients."
     ]

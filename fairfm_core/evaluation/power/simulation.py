@@ -25,6 +25,8 @@ from fairfm_core.seeding import stream
 
 PLANTED = np.linspace(0.85, 1.15, 5)
 """The planted gaps, as multiples of the one by formula."""
+COMBINED = 2000
+"""Test sets that fewer are recombined to."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Repetitions:
 
     count: int
     seed: int = 0
+
+    @property
+    def copies(self) -> int:
+        """How often the AUCs of all test sets are recombined: fewer test sets more often."""
+        return max(1, COMBINED // self.count)
 
 
 def simulated_gap(setting: PowerSetting, near: float, repetitions: Repetitions) -> float:
@@ -146,10 +153,24 @@ def _drawn(
             )
             random = stream(repetitions.seed, "power", p, name)
             cells[-1].append(cell.aucs(true_values(p, g), repetitions.count, random))
-    return [
-        np.stack([_stacked([cell[m] for cell in row]) for row in cells], axis=2)
-        for m in range(len(cells[0][0]))
+    models = range(len(cells[0][0]))
+    auc_MKRPG = [
+        np.stack([_stacked([cell[m] for cell in row]) for row in cells], axis=2) for m in models
     ]
+    return [_recombined(auc_KRPG, repetitions) for auc_KRPG in auc_MKRPG]
+
+
+def _recombined(auc_KRPG: Floats, repetitions: Repetitions) -> Floats:
+    """Further test sets [K, copies R, P, G] of the AUCs of several.
+
+    Pathologies and groups are independent, so each cell may come from a test set of its own. The
+    same for all models, which see the same patients.
+    """
+    random = stream(repetitions.seed, "power recombined")
+    _, rows, *cells = auc_KRPG.shape
+    start_C1PG = random.integers(rows, size=(repetitions.copies, 1, *cells))
+    place_CRPG = (start_C1PG + np.arange(rows)[:, None, None]) % rows
+    return np.take_along_axis(auc_KRPG, place_CRPG.reshape(1, -1, *cells), axis=1)
 
 
 def _stacked(of_groups: Sequence[Floats]) -> Floats:
@@ -162,7 +183,11 @@ def _stacked(of_groups: Sequence[Floats]) -> Floats:
 
 def _seed_shifts(setting: PowerSetting, repetitions: Repetitions, model: str) -> Floats:
     """What training runs move the groups' mean AUCs by, [R, S, G]."""
-    shape = (repetitions.count, setting.models.seeds, len(setting.cohort.groups))
+    shape = (
+        repetitions.count * repetitions.copies,
+        setting.models.seeds,
+        len(setting.cohort.groups),
+    )
     random = stream(repetitions.seed, "power seeds", model)
     shift_RSG: Floats = setting.models.seed_sd * random.standard_normal(shape)
     return shift_RSG
