@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "figures": (
         "analysis.commands.paper:figures",
-        "The paper's figures, from the studies of a results folder.",
+        "The paper's figures and others by group, from the studies of a results folder.",
     ),
     "search": ("sweeps.commands.search:search", "What the search of a study has found."),
     "report": ("sweeps.commands.report:report", "A self-contained HTML report on a study."),

@@ -57,7 +57,7 @@ ORDER = {
         evaluation.kernels
         evaluation.resampling
         evaluation.disaggregated
-        evaluation.evaluate
+        evaluation.evaluate evaluation.curves
         evaluation.stage evaluation.selection
         evaluation.ensembles
         models.position_tables models.synchronised_norm models.image_noise
