@@ -23,11 +23,14 @@ from analysis.paper.reading import DEMO, is_demo
 from analysis.results.numbers import POINTS
 from analysis.wording import counted
 from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.metrics import AUC
+from fairfm_core.evaluation.summary import WORST
 from fairfm_core.evaluation.tables import Evaluation, Row
 
 DEFINITION = "gap_of_mean"
 """The gap between two groups' mean AUCs, which is the distance from the diagonal."""
 MOST_NAMED = 12
+_ENDS = {"auc": "value", "lo": "lo", "hi": "hi"}
 FRONT_BLUE = "#0072B2"
 
 
@@ -67,25 +70,23 @@ def _rows(models: StudyModels, answers: PaperAnswers) -> Iterator[Row]:
 
 
 def _extremes(evaluation: Evaluation, split: str, attribute: str) -> Row:
-    """The groups with the highest and the lowest mean AUC, their AUCs, and the gap with its
-    null."""
+    """The highest and the lowest mean AUC of a group, the gap between them and its null.
+
+    Each is the extreme of every seed, then the mean over seeds: best - worst is the gap.
+    """
     (gap,) = evaluation.rows(
-        "gaps", split, metric=["auc"], attribute=[attribute], definition=[DEFINITION]
+        "gaps", split, metric=[AUC.name], attribute=[attribute], definition=[DEFINITION]
     )
-    row: Row = {}
-    for which in ("best", "worst"):
-        name = gap[f"{which}_group"]
-        row[f"{which}_group"] = name
-        row |= {f"{which}_{key}": None for key in ("auc", "lo", "hi")}
-        found = evaluation.rows(
-            "metrics", split, metric=["auc"], attribute=[attribute], group=[name]
-        )
-        for cell in found if name is not None else ():
-            if cell["pathology"] == "mean":
-                named = {"auc": cell["value"], "lo": cell["lo"], "hi": cell["hi"]}
-                row |= {f"{which}_{key}": value for key, value in named.items()}
-    kept = {key: gap[key] for key in ("null_mean", "null_hi", "reason")}
-    return {**row, "gap": gap["value"], **kept}
+    rows = evaluation.rows("metrics", split, metric=[f"{WORST}{AUC.name}"], attribute=[attribute])
+    worst = rows[0] if rows else dict.fromkeys(_ENDS.values())  # an attribute with a single group
+    known = gap["value"] is not None and worst["value"] is not None
+    return {
+        **{key: gap[key] for key in ("best_group", "worst_group")},
+        "best_auc": worst["value"] + gap["value"] if known else None,
+        **{f"worst_{key}": worst[name] for key, name in _ENDS.items()},
+        "gap": gap["value"],
+        **{key: gap[key] for key in ("null_mean", "null_hi", "reason")},
+    }
 
 
 def _notes(rows: Sequence[Row], answers: PaperAnswers, star: str) -> Iterator[str]:
@@ -94,9 +95,9 @@ def _notes(rows: Sequence[Row], answers: PaperAnswers, star: str) -> Iterator[st
     settings = answers.settings
     yield (
         f"Split {answers.request.split}, protocol {answers.protocol}, AUC: mean over pathologies,"
-        f" over seeds, in points. Lines: {100 * settings.confidence:g} % intervals of these two"
-        f" groups, {settings.replicates} draws of {settings.resampling}. Best and worst are"
-        " extremes, which noise exaggerates."
+        f" in points. Each seed's extremes, then means over seeds, which noise exaggerates. Lines:"
+        f" {100 * settings.confidence:g} % intervals of the worst group, {settings.replicates}"
+        f" draws of {settings.resampling}."
     )
     yield (
         "Below the diagonal by the gap; grey: gaps up to the median bound of a fair model. Up: the"
@@ -163,14 +164,8 @@ def _draw_panel(axes: Axes, rows: Sequence[Row]) -> None:
 def _draw_mark(axes: Axes, row: Row) -> None:
     x, y = POINTS * row["best_auc"], POINTS * row["worst_auc"]
     colour = FRONT_BLUE if row["on_front"] else "0.6"
-    if row["on_front"] or row["chosen"]:
-        if row["best_lo"] is not None:
-            axes.plot(
-                [POINTS * row["best_lo"], POINTS * row["best_hi"]], [y, y], color=colour, lw=1
-            )
-        if row["worst_lo"] is not None:
-            limits = [POINTS * row["worst_lo"], POINTS * row["worst_hi"]]
-            axes.plot([x, x], limits, color=colour, lw=1)
+    if (row["on_front"] or row["chosen"]) and row["worst_lo"] is not None:
+        axes.plot([x, x], [POINTS * row["worst_lo"], POINTS * row["worst_hi"]], color=colour, lw=1)
     axes.plot([x], [y], "o", color=colour, markersize=6 if row["on_front"] else 4, zorder=2)
     if row["chosen"]:
         axes.plot([x], [y], "*", color="black", markersize=10, zorder=3)

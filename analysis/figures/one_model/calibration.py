@@ -49,6 +49,8 @@ def calibration(answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
     def draw(axes: Axes, own: Sequence[GroupCell]) -> None:
         diagonal(axes)
         for cell in own:
+            if not cell.drawn:
+                continue
             _draw_curve(axes, cell, [r for r in curves[cell.key] if r["kind"] == BIN])
             _draw_rug(axes, cell, [r for r in curves[cell.key] if r["kind"] == RUG])
         axes.set_xlim(0, 1)
@@ -89,8 +91,6 @@ def _rows(model: ChosenModel, cell: GroupCell) -> Iterator[Row]:
 
 def _draw_curve(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
     shown = [row for row in rows if row["shown"]]
-    if not shown:
-        return
     style = cell.style
     for row in shown:
         if row["lo"] is not None:

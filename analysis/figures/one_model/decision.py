@@ -83,9 +83,8 @@ def _rows(model: ChosenModel, cell: GroupCell) -> Iterator[Row]:
 def _draw_curve(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
     style = cell.style
     at = [row["threshold"] for row in rows]
-    if rows[0]["lo"] is not None:
-        low, high = ([PER * row[end] for row in rows] for end in ("lo", "hi"))
-        axes.fill_between(at, low, high, color=style.colour, alpha=0.12, lw=0)
+    low, high = (PER * np.array([row[end] for row in rows], dtype=float) for end in ("lo", "hi"))
+    axes.fill_between(at, low, high, color=style.colour, alpha=0.12, lw=0)
     values = [PER * row["net_benefit"] for row in rows]
     axes.plot(at, values, ls=style.line, color=style.colour, lw=1.4, label=cell.label)
     everybody = [PER * row["everybody"] for row in rows]

@@ -87,5 +87,5 @@ def _draw_curves(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
     style = cell.style
     for label, side in SIDES.items():
         values = [side * row["density"] for row in rows if row["label"] == label]
-        named = {"label": cell.label} if side > 0 else {}
-        axes.stairs(values, EDGE_T, color=style.colour, ls=style.line, lw=1.3, **named)
+        named = cell.label if side > 0 else None
+        axes.stairs(values, EDGE_T, color=style.colour, ls=style.line, lw=1.3, label=named)

@@ -19,7 +19,6 @@ from analysis.figures.style import LINE_GREY, NULL_GREY
 from analysis.paper.answers import PaperAnswers
 from analysis.results.numbers import POINTS
 from analysis.wording import MEAN as MEAN_TITLE
-from analysis.wording import quoted
 from fairfm_core.evaluation.disaggregated.metric_rows import MEAN
 from fairfm_core.evaluation.tables import Row
 
@@ -56,7 +55,7 @@ def _drawn(panels: Sequence[str], rows: Sequence[Row], notes: Sequence[str]) -> 
     grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     for axes, name in zip(grid, panels, strict=True):
         _draw_panel(axes, [row for row in rows if row["pathology"] == name])
-        title = MEAN_TITLE if name == MEAN else quoted(name)
+        title = MEAN_TITLE if name == MEAN else name
         axes.set_title(plain_text(title), fontsize=8.5, loc="left")
     grid[-1].set_xlabel("group − everybody, AUC points", fontsize=8)
     return figure
@@ -75,7 +74,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Row]) -> None:
 def _label(row: Row) -> str:
     """The group with its images and, of one pathology, its positives."""
     positives = "" if row["n_positive"] is None else f", {row['n_positive']:,} pos."
-    return f"{row['attribute']} {quoted(row['group'], 24)} (n {row['n']:,}{positives})"
+    return f"{row['attribute']} {row['group']} (n {row['n']:,}{positives})"
 
 
 def _draw_row(axes: Axes, place: int, row: Row) -> None:

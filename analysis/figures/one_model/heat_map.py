@@ -6,6 +6,7 @@ A cell that the draws do not distinguish from everybody is hatched, whatever its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,8 @@ from analysis.figures.one_model.cells import TOO_SMALL, as_table, cell_rows
 from analysis.figures.one_model.chosen import ChosenModel, chosen_model
 from analysis.paper.answers import PaperAnswers
 from analysis.results.numbers import POINTS
-from analysis.wording import quoted, signed
+from analysis.wording import MEAN as MEAN_TITLE
+from analysis.wording import signed
 from fairfm_core.evaluation.disaggregated.metric_rows import MEAN
 from fairfm_core.evaluation.tables import Row
 
@@ -78,7 +80,7 @@ def _drawn(names: Sequence[str], rows: Sequence[Row], notes: Sequence[str]) -> F
                 values[p, g] = POINTS * cells[name, column]["value"]
     full = max(PALEST, float(np.nanmax(np.abs(values), initial=0.0)))
     shades = axes.imshow(values, cmap=COLOURS, vmin=-full, vmax=full, aspect="auto")
-    _draw_cells(axes, names, columns, cells, full)
+    _draw_cells(axes, names, columns, cells)
     _label(axes, names, columns)
     figure.colorbar(shades, label="group − everybody, AUC points", shrink=0.9)
     hatched = Patch(facecolor="white", edgecolor="0.3", hatch="////", label="not distinguished")
@@ -91,7 +93,6 @@ def _draw_cells(
     names: Sequence[str],
     columns: Sequence[Column],
     cells: Mapping[tuple[str, Column], Row],
-    full: float,
 ) -> None:
     for p, name in enumerate(names):
         for g, column in enumerate(columns):
@@ -100,7 +101,7 @@ def _draw_cells(
                 axes.add_patch(
                     Rectangle((g - 0.5, p - 0.5), 1, 1, fill=False, hatch="////", ec="0.6", lw=0)
                 )
-            axes.text(g, p, _text(row), **_look(row, full))
+            axes.text(g, p, _text(row), **_look(row))
 
 
 def _text(row: Row) -> str:
@@ -109,9 +110,9 @@ def _text(row: Row) -> str:
     return "n too\nsmall" if row["reason"] == TOO_SMALL else "undefined"
 
 
-def _look(row: Row, full: float) -> dict[str, object]:
+def _look(row: Row) -> dict[str, Any]:
     """Letters on a plain ground, so that hatches do not cross them."""
-    look: dict[str, object] = {"ha": "center", "va": "center"}
+    look: dict[str, Any] = {"ha": "center", "va": "center"}
     if not row["shown"]:
         return look | {"fontsize": 6, "color": "0.35"}
     weight = "bold" if row["distinguished"] else "normal"
@@ -121,9 +122,11 @@ def _look(row: Row, full: float) -> dict[str, object]:
 
 def _label(axes: Axes, names: Sequence[str], columns: Sequence[Column]) -> None:
     """Groups below, pathologies beside; lines between attributes and above the mean."""
-    groups = [plain_text(f"{attribute}\n{quoted(group, 16)}") for attribute, group in columns]
+    groups = [plain_text(f"{attribute}\n{group}") for attribute, group in columns]
     axes.set_xticks(range(len(columns)), groups, fontsize=7.5)
-    axes.set_yticks(range(len(names)), [plain_text(quoted(n)) for n in names], fontsize=7.5)
+    axes.set_yticks(
+        range(len(names)), [plain_text(MEAN_TITLE if n == MEAN else n) for n in names], fontsize=7.5
+    )
     for g in range(1, len(columns)):
         if columns[g][0] != columns[g - 1][0]:
             axes.axvline(g - 0.5, color="black", lw=1)

@@ -13,7 +13,6 @@ from analysis.figures.made import new_figure
 from analysis.figures.one_model.cells import COUNTS, TOO_SMALL, defined, is_too_small
 from analysis.figures.one_model.chosen import ChosenModel
 from analysis.figures.style import LINE_GREY, GroupStyle, group_style
-from analysis.wording import quoted
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.curves.group_images import GroupImages
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame
@@ -69,7 +68,7 @@ class GroupCell:
     @property
     def label(self) -> str:
         """For a legend: the group and its positives, or why it is left out."""
-        name = quoted(self.named["group"], 24)
+        name = self.named["group"]
         if not self.drawn:
             return plain_text(f"{name}: {TOO_SMALL if self.small else 'undefined'}")
         return plain_text(f"{name}, {self.named['n_positive']:,} pos.")
@@ -104,9 +103,11 @@ def _cells(
 
 
 def limits(values_BT: Floats, confidence: float) -> list[Limits]:
-    """The intervals of the points of a curve from its draws; none where no draw is defined."""
+    """The intervals of the points of a curve from its draws; none where no draw changes it."""
     intervals = percentile_intervals(values_BT[1:], confidence)
-    return [(each.lo, each.hi) if each.defined else (None, None) for each in intervals]
+    return [
+        (each.lo, each.hi) if each.defined and each.varies else (None, None) for each in intervals
+    ]
 
 
 def curve_notes(model: ChosenModel, cells: Sequence[GroupCell], what: str) -> tuple[str, ...]:
@@ -134,7 +135,7 @@ def panel_figure(
     for p, name in enumerate(pathologies):
         for a, attribute in enumerate(attributes):
             own = [c for c in cells if c.key[:2] == (name, attribute)]
-            _finish(grid[p, a], own, draw, f"{quoted(name)}, by {attribute}")
+            _finish(grid[p, a], own, draw, f"{name}, by {attribute}")
         grid[p, 0].set_ylabel(axis_titles[1], fontsize=8)
     for axes in grid[-1]:
         axes.set_xlabel(axis_titles[0], fontsize=8)

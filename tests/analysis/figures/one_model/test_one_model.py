@@ -95,6 +95,7 @@ def test_the_null_band_holds_what_a_p_value_says(make: Make) -> None:
     assert (data["p_value"][~outside] >= 0.05).all()
 
 
+@pytest.mark.slow
 def test_forest_and_stored_differences_are_the_same(make: Make, answers: PaperAnswers) -> None:
     """What is evaluated for a figure is what the study has evaluated: same draws, same numbers."""
     made = make("forest", trial="mae_med").data
@@ -115,19 +116,21 @@ def test_best_and_worst_are_extremes_of_groups_mean_aucs(make: Make) -> None:
     assert set(data["attribute"]) == {"sex", "race"}
     assert data.loc[data["chosen"], "label"].unique().tolist() == ["mae_med"]
     for row in data[data["label"].isin(["mae_med", "bit"])].to_dict("records"):
-        values = {}
-        for group in {"sex": ("F", "M"), "race": ("Asian", "Black", "White")}[row["attribute"]]:
-            cell = {"attribute": row["attribute"], "group": group}
-            values[group] = np.mean(
-                [
-                    roc_auc_score(*scores_of(cell | {"pathology": name}, f"{row['label']}.s{s}"))
-                    for name in PATHOLOGIES
-                    for s in (0, 1)
-                ]
-            )
-        assert row["best_auc"] == pytest.approx(max(values.values()), abs=1e-12)
-        assert row["worst_auc"] == pytest.approx(min(values.values()), abs=1e-12)
-        assert row["worst_group"] == min(values, key=values.__getitem__)
+        known = {"sex": ("F", "M"), "race": ("Asian", "Black", "White")}[row["attribute"]]
+        seeds = []
+        for trial in (f"{row['label']}.s0", f"{row['label']}.s1"):
+            named = [{"attribute": row["attribute"], "group": group} for group in known]
+            means = [
+                np.mean(
+                    [roc_auc_score(*scores_of(c | {"pathology": p}, trial)) for p in PATHOLOGIES]
+                )
+                for c in named
+            ]
+            seeds.append((max(means), min(means)))
+        best, worst = np.mean(seeds, axis=0)
+        assert row["best_auc"] == pytest.approx(best, abs=1e-12)
+        assert row["worst_auc"] == pytest.approx(worst, abs=1e-12)
+        assert row["worst_group"] in known
         assert row["gap"] == pytest.approx(row["best_auc"] - row["worst_auc"], abs=1e-12)
 
 
@@ -173,7 +176,7 @@ def test_net_benefit_is_the_formula(make: Make) -> None:
             assert row["net_benefit"] == pytest.approx(worth / len(labels), abs=1e-12)
             q = labels.mean()
             assert row["everybody"] == pytest.approx(q - (1 - q) * t / (1 - t), abs=1e-10)
-            assert row["lo"] <= row["hi"]
+            assert np.isnan(row["lo"]) or row["lo"] < row["hi"]
 
 
 def test_densities_are_numpys(make: Make) -> None:

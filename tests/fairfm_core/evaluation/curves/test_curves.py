@@ -85,6 +85,7 @@ def test_the_first_row_has_the_weights_of_the_protocol(women: GroupImages) -> No
     assert total == pytest.approx(women.weight_n.sum(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_reliability_adds_up_to_the_calibration_error(women: GroupImages) -> None:
     """Seed by seed: pooled bins of several seeds are another curve than the mean of errors."""
     settings = women.problem.settings
