@@ -90,9 +90,10 @@ class ChosenModel:
             f"intervals: {100 * settings.confidence:g} %, {settings.replicates} draws of"
             f" {settings.resampling}"
         )
+        means = " Numbers are means over seeds." if len(self.source.trials) > 1 else ""
         yield (
             f"Split {sample.split}, protocol {self.protocol}, {len(sample.patient_ids):,} patients,"
-            f" {len(sample.frame):,} images; {draws}. Numbers are means over seeds."
+            f" {len(sample.frame):,} images; {draws}.{means}"
         )
 
     def panels_note(self, shown: Sequence[str]) -> Iterator[str]:
