@@ -57,6 +57,7 @@ ORDER = {
         evaluation.kernels
         evaluation.resampling
         evaluation.disaggregated
+        evaluation.power
         evaluation.evaluate evaluation.curves
         evaluation.stage evaluation.selection
         evaluation.ensembles
@@ -82,6 +83,7 @@ ORDER = {
         evaluation front
         ensembles report paper
         figures
+        power
         commands
     """,
     "sweeps": """
