@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "figures": (
         "analysis.commands.paper:figures",
-        "The paper's figures, from the studies of a results folder.",
+        "The paper's figures and others by group, from the studies of a results folder.",
     ),
     "power": (
         "analysis.commands.power:power",

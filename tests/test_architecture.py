@@ -58,7 +58,7 @@ ORDER = {
         evaluation.resampling
         evaluation.disaggregated
         evaluation.power
-        evaluation.evaluate
+        evaluation.evaluate evaluation.curves
         evaluation.stage evaluation.selection
         evaluation.ensembles
         models.position_tables models.synchronised_norm models.image_noise
