@@ -35,7 +35,8 @@ def claims_files(name: str, answers: PaperAnswers) -> tuple[str, dict[str, bytes
     item = PaperItem(name, TITLE, (), ())
     settings = answers.settings
     coarse = too_few_draws(claims, settings.replicates, 1 - settings.confidence)
-    notes = (*caption(item, list(answers.six.values()), answers), READING, *coarse)
+    shown = list(answers.six.values()) or answers.evaluated
+    notes = (*caption(item, shown, answers), READING, *coarse)
     csv = claims_frame(claims).to_csv(index=False, lineterminator="\n")
     files = {
         f"{name}.csv": csv.encode(),
