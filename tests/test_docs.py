@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import sphinx
 
 from .pages import PAGES, ROOT, anchors, blocks, without_blocks
 from .test_architecture import ORDER
+from .warm.starting import warm_python
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 LOADED = re.compile(
@@ -87,7 +88,8 @@ def test_the_map_shows_every_room() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_site_builds_without_warnings_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
+    build = Path(sphinx.__file__).with_name("__main__.py")
+    command = [*warm_python(), build, "--fail-on-warning", "--keep-going", "--quiet"]
     places = ["--doctree-dir", str(tmp_path / "doctrees"), "docs", str(tmp_path / "site")]
     done = subprocess.run(
         [*command, *places], cwd=ROOT, capture_output=True, text=True, check=False

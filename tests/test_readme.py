@@ -95,8 +95,7 @@ def line_of(shown: str) -> str:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("journey", JOURNEYS)
 def test_the_marked_blocks_run(journey: str, tmp_path: Path) -> None:
-    command = '"$PYTHON" -m sweeps' if journey == "readme" else shlex.join(warm_fairfm())
-    steps = [f'fairfm() {{ {command} "$@"; }}', *map(script, JOURNEYS[journey])]
+    steps = [f'fairfm() {{ {shlex.join(warm_fairfm())} "$@"; }}', *map(script, JOURNEYS[journey])]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(steps)],
         cwd=tmp_path,

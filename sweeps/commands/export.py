@@ -28,8 +28,8 @@ def export() -> None:
 def predictions(results: str, trial: str, study: str | None, out: Path | None) -> None:
     """Write a trial's predictions as one file.
 
-    One row for each image of validation and test: ids, attributes, labels (y_...) and probabilities
-    (p_...). `fairfm evaluate FILE` and pandas.read_parquet read it.
+    One row for each image of validation and test: ids, attributes, labels as y_<pathology> and
+    probabilities as p_<pathology>. `fairfm evaluate FILE` and pandas.read_parquet read it.
 
     RESULTS is the results folder or URI given to `fairfm sweep run`; TRIAL is a trial's name, as
     `fairfm sweep status` shows it, or the first digits of its fingerprint.

@@ -49,7 +49,9 @@ def sweep() -> None:
 
 
 @sweep.command()
-@click.argument("studies", metavar="STUDY...", nargs=-1, type=LocalPath(path_type=Path))
+@click.argument(
+    "studies", metavar="STUDY...", nargs=-1, required=True, type=LocalPath(path_type=Path)
+)
 @RESULTS
 @click.option(
     "--elsewhere",
@@ -70,8 +72,6 @@ def plan(studies: tuple[Path, ...], results: str, elsewhere: bool, as_json: bool
     """
     from fairfm_core.errors import BadInput, redacted
 
-    if not studies:
-        raise click.UsageError("Missing argument 'STUDY...'.")
     if len(studies) > 1:
         _print_shared_plan(studies, results, as_json)
         return

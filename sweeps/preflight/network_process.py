@@ -36,6 +36,8 @@ from sweeps.status.pretraining_networks import count_pretrainings, pretraining_q
 
 REFUSED = 2
 """Exit code of the process that refuses a network."""
+COMMAND = (sys.executable, "-m", "sweeps.preflight.network_process")
+"""What starts the process."""
 POLL_SECONDS = 0.1
 """Between two looks at whether the check has ended or the run is interrupted."""
 
@@ -98,7 +100,7 @@ def networks_checked(
         yield lambda check: request.check()
         return
     process = subprocess.Popen(
-        [sys.executable, "-m", "sweeps.preflight.network_process"],
+        COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

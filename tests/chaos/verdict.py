@@ -142,7 +142,10 @@ def mlflow_state(results: Path, runs: int) -> str | None:
     if not database.exists():
         return None
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        rows = connection.execute("SELECT run_uuid, name, status FROM runs").fetchall()
+        rows = connection.execute(
+            "SELECT run_uuid, name, status FROM runs WHERE run_uuid NOT IN "
+            "(SELECT run_uuid FROM tags WHERE key = 'fairfm.kind' AND value = 'study')"
+        ).fetchall()
         twice = connection.execute(
             "SELECT key FROM metrics WHERE key NOT LIKE 'cost/%' "
             "GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"

@@ -69,6 +69,8 @@ def write_study(tmp_path: Path, study_values: dict[str, Any]) -> WriteStudy:
     return write
 
 
+NOT_THE_STUDY = "tags.`fairfm.kind` != 'study'"
+"""Filter of MLflow's runs: each study has one of its own beside those of its trials."""
 NewDatabase = Callable[[Path], str]
 
 
@@ -99,7 +101,7 @@ Fairfm = Callable[..., subprocess.CompletedProcess[str]]
 def fairfm(tmp_path_factory: pytest.TempPathFactory) -> Fairfm:
     """Runs the console script in a folder of its own, in a fork that has imported everything.
 
-    `test_runner.py`, `test_exits.py` and the README's journey run it in a new process, as a user.
+    `test_runner.py` and `test_exits.py` run it in a new process, as a user.
     """
     folder = tmp_path_factory.mktemp("cwd")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +16,7 @@ from sweeps import api
 from sweeps.api import Study
 
 from ..one_core import ONE_CORE
+from ..warm.starting import warm_python
 from .conftest import NewDatabase, WriteStudy
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def example(
     folder = tmp_path_factory.mktemp("example")
     new_database(folder / "results" / "mlflow.db")
     done = subprocess.run(
-        [sys.executable, ROOT / "docs/examples/facade.py"],
+        [*warm_python(), ROOT / "docs/examples/facade.py"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | ONE_CORE,
         capture_output=True,

@@ -1,17 +1,18 @@
-"""`fairfm` in a fork of the process that `server.py` is: `python client.py SOCKET ARGUMENTS`.
+"""`fairfm` or a script in a fork of the process of `server.py`: `python client.py SOCKET NAME ...`.
 
-Imports next to nothing. The fork gets this process's files, folder, environment and cores, and this
-process ends as the fork does.
+Imports next to nothing. The fork gets this process's files, folder, environment, cores and signals;
+this process ends as the fork does, and the fork is killed as this process is.
 """
 
 import json
 import os
+import signal
 import socket
 import sys
 
 
 def main(place: str, *arguments: str) -> int:
-    """Have the command run; returns its exit code."""
+    """Have `fairfm` or the script that the first argument names run; returns its exit code."""
     told = {
         "arguments": arguments,
         "folder": os.getcwd(),
@@ -21,8 +22,9 @@ def main(place: str, *arguments: str) -> int:
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(place)
         socket.send_fds(server, [b"-"], [0, 1, 2])
-        server.sendall(json.dumps(told).encode())
-        server.shutdown(socket.SHUT_WR)
+        server.sendall(json.dumps(told).encode() + b"\n")
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, lambda number, frame: server.sendall(bytes([number])))
         answer = server.makefile().read()
     return int(answer)  # a fork that answers nothing is a fault of the tests
 

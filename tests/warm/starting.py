@@ -10,10 +10,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
+NO_JOB = "ffffffff"
+"""What a worker that belongs to no job yet is told. Ray reads this, and whose end is to end the
+worker, when it is imported: here the tests, since the worker's client ends with its raylet."""
 
 
 def warm_fairfm() -> list[str]:
     """The command that runs `fairfm` in a fork of the warm process; arguments are to follow."""
+    return [*warm_python(), "fairfm"]
+
+
+def warm_python() -> list[str]:
+    """The command that runs a script in a fork of the warm process; its path is to follow."""
     place = Path(os.environ["XDG_CACHE_HOME"]) / "warm"
     with open(place.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -28,7 +36,7 @@ def _start(place: Path) -> None:
     process = os.posix_spawn(
         sys.executable,
         [sys.executable, str(FOLDER / "server.py"), str(place), str(tests)],
-        os.environ | {"PYTHONPATH": str(ROOT)},
+        os.environ | {"PYTHONPATH": str(ROOT), "RAY_JOB_ID": NO_JOB, "RAY_RAYLET_PID": str(tests)},
         file_actions=[(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_RDWR, 0) for n in (0, 1)],
         setsid=True,
     )

@@ -191,7 +191,7 @@ def test_the_nearest_name_is_suggested(
         ("model lst", "(did you mean 'list'?)"),
         ("track snc x", "(did you mean 'sync'?)"),
         ("sweep plan s.yaml --resultz x", "'--resultz' (did you mean '--results'?)"),
-        ("sweep plan", "missing argument 'STUDY'; see: fairfm sweep plan --help"),
+        ("sweep plan", "missing argument 'STUDY...'; see: fairfm sweep plan --help"),
         ("sweep run s.yaml --cpus 0", "'--cpus': 0 is not in the range"),
         ("sweep run s.yaml --cpus 2 --address 127.0.0.1:9", "--cpus is for this machine"),
         ("ui --port -5", "'--port': -5 is not in the range"),

@@ -132,7 +132,7 @@ def until_refused(joining: JoiningNodes) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_node_that_joins_later_is_asked_too(
     cluster: Cluster, tmp_path: Path, phantom_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

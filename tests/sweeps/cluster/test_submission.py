@@ -21,7 +21,7 @@ from sweeps.cluster.submission import _write_secrets, read_submission
 from sweeps.cluster.tunnel import ClusterPlace, HostAccess
 from sweeps.code_version import code_version
 
-from ..conftest import WriteStudy
+from ..conftest import NOT_THE_STUDY, WriteStudy
 from ..tracking.servers import free_port
 from .conftest import TOKEN, Project, SshServer, Submitter, fairfm_at, laptop
 from .heads import Head, end_tree
@@ -37,8 +37,8 @@ def wait_until(happened: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.cluster
 def test_the_life_of_a_submitted_study(
     head: Head, project: Project, user: Submitter, tmp_path: Path
 ) -> None:
@@ -139,8 +139,8 @@ def everything(head: Head) -> str:
     return text
 
 
-@pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.cluster
 def test_runs_are_written_to_the_mlflow_server_of_the_head(
     head: Head, project: Project, user: Submitter, ssh_server: SshServer, tmp_path: Path
 ) -> None:
@@ -180,7 +180,7 @@ def test_runs_are_written_to_the_mlflow_server_of_the_head(
     client = MlflowClient(f"http://127.0.0.1:{remote}")
     experiment = client.get_experiment_by_name("fairfm-near")
     assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id])
+    (run,) = client.search_runs([experiment.experiment_id], NOT_THE_STUDY)
     assert run.info.status == "FINISHED"
     assert (secrets / "mlflow.db").exists()
     assert [file.name for file in results.glob("mlartifacts/*/*/artifacts/config.yaml")]

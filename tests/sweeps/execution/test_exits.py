@@ -212,7 +212,7 @@ main()
 @pytest.mark.parametrize(
     ("delay", "ours"),
     [
-        ("0.05", True),
+        pytest.param("0.05", True, marks=pytest.mark.chaos),
         ("0.2", True),
         pytest.param("0.2", False, marks=pytest.mark.chaos),  # in time where Ray connects quickly
         pytest.param("0.5", True, marks=pytest.mark.chaos),

@@ -314,6 +314,7 @@ def test_the_critical_path_goes_first(cluster: Cluster, run: Run) -> None:
         assert spans[name].begin == spans[tune].end
 
 
+@pytest.mark.cluster
 def test_halves_of_gpus_run_side_by_side(cluster: Cluster, run: Run) -> None:
     study = Study(cluster, gpus=0.5)
     for _ in range(6):
@@ -328,6 +329,7 @@ def test_halves_of_gpus_run_side_by_side(cluster: Cluster, run: Run) -> None:
     assert idle_share(study, spans) <= CLOSE - 1
 
 
+@pytest.mark.cluster
 def test_a_group_gets_all_of_its_gpus_and_others_fill_the_rest(cluster: Cluster, run: Run) -> None:
     """A pre-training on both GPUs goes first, as its path is the longest; then nothing idles."""
     study = Study(cluster)
@@ -343,6 +345,7 @@ def test_a_group_gets_all_of_its_gpus_and_others_fill_the_rest(cluster: Cluster,
     assert idle_share(study, spans) <= 0.125
 
 
+@pytest.mark.cluster
 def test_a_group_that_comes_late_is_not_starved(cluster: Cluster, run: Run) -> None:
     """It needs both GPUs, which end at different times; small stages would keep one of them."""
     study = Study(cluster)

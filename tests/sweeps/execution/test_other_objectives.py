@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import Fairfm, WriteStudy
+from ..conftest import NOT_THE_STUDY, Fairfm, WriteStudy
 
 pytestmark = pytest.mark.ray
 
@@ -48,7 +48,7 @@ def _logged(results: Path) -> set[str]:
     client = MlflowClient(f"sqlite:///{results}/mlflow.db")
     experiment = client.get_experiment_by_name("fairfm-small")
     assert experiment is not None
-    (run, *_) = client.search_runs([experiment.experiment_id])
+    (run, *_) = client.search_runs([experiment.experiment_id], NOT_THE_STUDY)
     return set(run.data.metrics)
 
 

@@ -15,7 +15,7 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone
 from fairfm_core.models.weights.provenance import files_sha256
 
-from ..conftest import Fairfm, NewDatabase
+from ..conftest import NOT_THE_STUDY, Fairfm, NewDatabase
 
 NETWORK = {"name": "test_vit", "image_size": 32, "options": {"patch_size": 8}}
 
@@ -72,7 +72,7 @@ def test_what_was_loaded_stands_in_the_runs(
     assert all(f".p3.s0: {reason}" in line for line in diverged)
     client = MlflowClient(f"sqlite:///{results}/mlflow.db")
     (experiment,) = [e for e in client.search_experiments() if e.name == "fairfm-own"]
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([experiment.experiment_id], NOT_THE_STUDY)
     params = {run.info.run_name: run.data.params for run in runs}
     assert len(params) == 13  # twelve trials and the curve of the pre-training
     for run in runs:

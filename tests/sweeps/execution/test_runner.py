@@ -26,7 +26,7 @@ import yaml
 from fairfm_core.artifacts import ArtifactStore, open_store
 
 from ...one_core import ONE_CORE
-from ..conftest import STUDY, Fairfm, NewDatabase, WriteStudy
+from ..conftest import NOT_THE_STUDY, STUDY, Fairfm, NewDatabase, WriteStudy
 
 pytestmark = pytest.mark.ray
 
@@ -48,13 +48,13 @@ def predictions(results: Path, study: str = "small") -> dict[str, bytes]:
 
 
 def runs(uri: str, study: str = "small") -> list[Any]:
-    """MLflow's runs of the study."""
+    """MLflow's runs of the study's trials and pre-trainings."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(f"fairfm-{study}")
     assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id], max_results=1000))
+    return list(client.search_runs([experiment.experiment_id], NOT_THE_STUDY, max_results=1000))
 
 
 def epochs_of(found: list[Any], uri: str) -> list[tuple[str, int]]:

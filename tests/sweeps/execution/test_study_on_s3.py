@@ -111,6 +111,7 @@ def started(faulty: FaultyS3) -> bool:
     return bool(markers(faulty))
 
 
+@pytest.mark.chaos
 def test_an_outage_in_mid_run_loses_nothing(
     server: FaultyS3,
     values: dict[str, Any],

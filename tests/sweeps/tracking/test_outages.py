@@ -154,7 +154,10 @@ def forget(uri: str) -> None:
         client.rename_experiment(experiment.experiment_id, f"over-{experiment.experiment_id}")
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    ["postgresql", "server", pytest.param("database of the server", marks=pytest.mark.chaos)],
+)
 def test_what_was_killed_and_came_back_holds_every_run_once(
     place: str,
     database_server: Postgres,
@@ -190,7 +193,7 @@ def test_what_was_killed_and_came_back_holds_every_run_once(
     assert PASSWORD not in line
 
 
-@pytest.mark.parametrize("place", ["postgresql", "server"])
+@pytest.mark.parametrize("place", ["postgresql", pytest.param("server", marks=pytest.mark.chaos)])
 def test_what_came_back_too_late_is_completed_by_a_sync(
     place: str,
     database_server: Postgres,
