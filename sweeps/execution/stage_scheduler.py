@@ -205,7 +205,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             return True
         if groups_wait and (self._asks_gpu(name) or not self._groups_use_gpus()):
             return False
-        # With nothing at work room will not come of itself; what waits inside Tune is told of.
+        # With nothing at work no room will come of itself, and only what waits in Tune is named.
         return not self._running or self._room.has(self._bundle(name))
 
     def _groups_use_gpus(self) -> bool:
