@@ -45,7 +45,11 @@ COMMANDS = {
     ),
     "figures": (
         "analysis.commands.paper:figures",
-        "The paper's figures, from the studies of a results folder.",
+        "The paper's figures and others by group, from the studies of a results folder.",
+    ),
+    "power": (
+        "analysis.commands.power:power",
+        "The smallest detectable gap of a planned study; the patients for a given one.",
     ),
     "search": ("sweeps.commands.search:search", "What the search of a study has found."),
     "report": ("sweeps.commands.report:report", "A self-contained HTML report on a study."),

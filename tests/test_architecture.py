@@ -57,7 +57,8 @@ ORDER = {
         evaluation.kernels
         evaluation.resampling
         evaluation.disaggregated
-        evaluation.evaluate
+        evaluation.power
+        evaluation.evaluate evaluation.curves
         evaluation.stage evaluation.selection
         evaluation.ensembles
         models.position_tables models.synchronised_norm models.image_noise
@@ -82,6 +83,7 @@ ORDER = {
         evaluation front
         ensembles report paper
         figures
+        power
         commands
     """,
     "sweeps": """

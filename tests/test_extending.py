@@ -115,6 +115,8 @@ def test_a_checklist_touches_the_files_that_it_promises(page: str) -> None:
     }
     method = "fairfm_core/training/pretraining/denoising.py"
     assert touched["A self-supervised method"] == {f"{records}/self_supervised.py", method}
+    figure = "analysis/figures/one_model/prevalence.py"
+    assert touched["A figure"] == {"analysis/figures/registry.py", figure}
     kinds = "fairfm_core/data/preparation/kinds.py"
     assert touched["A reader"] == {kinds, "fairfm_core/data/readers/clinic.py"}
     assert max(len(files) for files in touched.values()) == 2
@@ -151,6 +153,8 @@ def test_a_study_runs_with_all_that_the_page_adds(extended: Path, tmp_path: Path
     assert len(front) == 2
     assert front["val_gap_ppv@fpr=0.2_sex"].notna().all()
     assert run(extended, tmp_path, "folders", "results").split() == ["extended"]
+    run(extended, tmp_path, "figures", "results", "--only", "prevalence", "--out", "figures")
+    assert set(pd.read_csv(tmp_path / "figures/prevalence.csv")["group"]) == {"F", "M"}
 
 
 SIZE = ("--size", "32")

@@ -37,7 +37,7 @@ JOURNEYS: dict[str, tuple[str, ...]] = {
         "docs/how-to/own-images.md",
         "docs/how-to/published-model.md",
     ),
-    "predictions": ("docs/how-to/evaluate-predictions.md",),
+    "predictions": ("docs/how-to/evaluate-predictions.md", "docs/how-to/power.md"),
 }
 LEFT = {
     "readme": ["results/studies/first/report.html", "compared/comparisons.parquet"],
@@ -55,6 +55,7 @@ LEFT = {
         "evaluated/gaps.parquet",
         "evaluated/report.html",
         "ensembles/ensemble.parquet",
+        "power/power_figure.svg",
     ],
 }
 SAID = {

@@ -105,6 +105,20 @@ def tables(
 @click.option(
     "--relative", is_flag=True, help="Changes in per cent of everybody's AUC, not in points."
 )
+@click.option(
+    "--trial",
+    metavar="NAME",
+    help="Trial, or configuration with all its seeds, to show in figures of one model."
+    "  [default: the most accurate on the front]",
+)
+@click.option(
+    "--pathology",
+    "pathologies",
+    multiple=True,
+    metavar="NAME",
+    help="Pathology to show where each has a panel; repeat it for several."
+    "  [default: the paper's five]",
+)
 def figures(
     results: str,
     only: tuple[str, ...],
@@ -115,14 +129,19 @@ def figures(
     out: str,
     score: str,
     relative: bool,
+    trial: str | None,
+    pathologies: tuple[str, ...],
 ) -> None:
-    """Make the paper's figures of the studies in RESULTS: pdf, svg and png, and the csv behind.
+    """Make figures of the studies in RESULTS: pdf, svg and png, and the csv behind.
 
-    ITEM is figure1 to figure6. Models are found as for `fairfm tables`.
+    ITEM is figure1 to figure6 of the paper, whose models are found as for `fairfm tables`;
+    best_and_worst, of all configurations; or, of one model, forest, heat_map, calibration, roc,
+    decision or densities.
     """
     from analysis.figures.made import FigureOptions
     from analysis.figures.outputs import write_figures
 
     request = paper_request(studies, use, protocol, definition)
-    for text in write_figures(results, only, request, FigureOptions(score, relative), out):
+    options = FigureOptions(score, relative, trial, pathologies)
+    for text in write_figures(results, only, request, options, out):
         click.echo(text)

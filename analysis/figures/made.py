@@ -25,6 +25,11 @@ class FigureOptions:
     """`gap`, or `fs`: the fairness score of the paper's equation 1."""
     relative: bool = False
     """Changes from everybody in per cent of everybody's AUC instead of points."""
+    trial: str | None = None
+    """Trial, or configuration with all its seeds, of the figures of one model; None for the most
+    accurate member of the front."""
+    pathologies: tuple[str, ...] = ()
+    """Pathologies of the figures with a panel for each; empty for the paper's five."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,5 +31,33 @@ FIGURES: dict[str, FigureRecord] = {
     "figure4": FigureRecord("residual networks", "analysis.figures.bars:figure4"),
     "figure5": FigureRecord("Figure 3 by pathology, by sex", "analysis.figures.subgroups:figure5"),
     "figure6": FigureRecord("Figure 3 by pathology, by race", "analysis.figures.subgroups:figure6"),
+    "forest": FigureRecord(
+        "each group's AUC less everybody's, with what a fair model would show",
+        "analysis.figures.one_model.forest:forest",
+    ),
+    "best_and_worst": FigureRecord(
+        "AUC of the best group against the worst, all configurations",
+        "analysis.figures.best_and_worst:best_and_worst",
+    ),
+    "heat_map": FigureRecord(
+        "AUC of every pathology in every group, less everybody's",
+        "analysis.figures.one_model.heat_map:heat_map",
+    ),
+    "calibration": FigureRecord(
+        "observed against predicted probability, by group",
+        "analysis.figures.one_model.calibration:calibration",
+    ),
+    "roc": FigureRecord(
+        "ROC with operating points, by group",
+        "analysis.figures.one_model.roc:roc_curves",
+    ),
+    "decision": FigureRecord(
+        "decision curves, by group",
+        "analysis.figures.one_model.decision:decision",
+    ),
+    "densities": FigureRecord(
+        "predicted probabilities by label and group",
+        "analysis.figures.one_model.densities:densities",
+    ),
 }
 """By the name that `--only` takes."""

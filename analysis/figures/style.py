@@ -29,3 +29,28 @@ SIX_STYLES = {
     "REMEDIS": ModelStyle(DOMAIN_COLOURS[MEDICAL], "s"),
 }
 """Colour is the domain, the marker tells the pairs of method and architecture apart."""
+
+
+@dataclass(frozen=True)
+class GroupStyle:
+    """How one group of an attribute is drawn: told apart by its line in grey print too."""
+
+    colour: str
+    line: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+GROUP_STYLES = (
+    GroupStyle("#0072B2", "-", "o"),
+    GroupStyle("#D55E00", "--", "s"),
+    GroupStyle("#009E73", "-.", "^"),
+    GroupStyle("#CC79A7", ":", "D"),
+    GroupStyle("#56B4E9", (0, (5, 1)), "v"),
+    GroupStyle("#000000", (0, (1, 1)), "P"),
+)
+"""Okabe and Ito's colours, by the place of the group; a seventh group is drawn as the first."""
+
+
+def group_style(place: int) -> GroupStyle:
+    """The style of the group at this place among those of its attribute."""
+    return GROUP_STYLES[place % len(GROUP_STYLES)]

@@ -21,7 +21,7 @@ from fairfm_core.evaluation.disaggregated.split_rows import split_rows
 from fairfm_core.evaluation.metrics import MetricRequest, has_rates
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.pairing import differ
-from fairfm_core.evaluation.predictions import Predictions, sample_of
+from fairfm_core.evaluation.predictions import Predictions, Sample, sample_of
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import weighting_of
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
@@ -40,6 +40,7 @@ __all__ = [
     "evaluate_seeds",
     "join_splits",
     "read_evaluation",
+    "split_problem",
     "write_evaluation",
 ]
 
@@ -72,10 +73,7 @@ def evaluate_seeds(
     pathologies = seeds[0].pathologies
     splits = [name for name in SPLITS if (frames[0]["split"] == name).any()]
     samples = {split: sample_of(frames, split, pathologies) for split in splits}
-    thresholds = thresholds_on(
-        samples.get("val"), settings.operating_points, len(pathologies), len(frames)
-    )
-    request = MetricRequest(tuple(settings.metrics), thresholds)
+    request = _request(samples.get("val"), (len(frames), len(pathologies)), settings)
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     for protocol in settings.protocols:
         for split, sample in samples.items():
@@ -84,8 +82,33 @@ def evaluate_seeds(
             for name, rows in split_rows(problem, training_runs).items():
                 tables[name] += [{"protocol": protocol, "split": split, **row} for row in rows]
     if has_rates(settings.metrics):
-        tables["thresholds"] += threshold_rows(thresholds, pathologies)
+        tables["thresholds"] += threshold_rows(request.thresholds, pathologies)
     return evaluation_of(**tables)
+
+
+def split_problem(
+    seeds: Sequence[Predictions], split: str, protocol: str, settings: EvaluationSettings
+) -> Problem:
+    """One split of one configuration under one protocol, as `evaluate_seeds` evaluates it.
+
+    Raises BadInput if the seeds are not predictions of the same images.
+    """
+    frames = _aligned(seeds)
+    pathologies = seeds[0].pathologies
+    known = [name for name in ("val", split) if (frames[0]["split"] == name).any()]
+    samples = {name: sample_of(frames, name, pathologies) for name in known}
+    request = _request(samples.get("val"), (len(frames), len(pathologies)), settings)
+    weighting = weighting_of(protocol, samples[split].images, settings)
+    return Problem(samples[split], weighting, request, settings)
+
+
+def _request(
+    validation: Sample | None, shape: tuple[int, int], settings: EvaluationSettings
+) -> MetricRequest:
+    """The metrics of the settings, with the thresholds of so many seeds and pathologies."""
+    seeds, pathologies = shape
+    thresholds = thresholds_on(validation, settings.operating_points, pathologies, seeds)
+    return MetricRequest(tuple(settings.metrics), thresholds)
 
 
 def join_splits(parts: Sequence[Predictions]) -> Predictions:

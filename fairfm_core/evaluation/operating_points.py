@@ -29,7 +29,7 @@ NOBODY = np.inf
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Counts at every threshold worth choosing, from the highest score down."""
+    """Counts, or weights, at every threshold worth choosing, from the highest score down."""
 
     threshold_T: Floats
     true_T: Floats
@@ -48,12 +48,19 @@ class Curve:
         return self.false_T / self.false_T[-1]
 
 
-def curve_of(score_n: npt.NDArray[Any], label_n: npt.NDArray[Any]) -> Curve:
-    """The curve of the distinct scores, after a first point at which nobody is positive."""
+def curve_of(
+    score_n: npt.NDArray[Any], label_n: npt.NDArray[Any], weight_n: Floats | None = None
+) -> Curve:
+    """The curve of the distinct scores, after a first point at which nobody is positive.
+
+    Images count once each, or by `weight_n`.
+    """
+    counted_n = np.ones(len(score_n)) if weight_n is None else weight_n
     order_n = np.argsort(-score_n)  # the order of equal scores changes no count
     sorted_n, positive_n = score_n[order_n], label_n[order_n] == 1
     last_n = np.append(sorted_n[1:] != sorted_n[:-1], True)
-    counts = [np.cumsum(hits_n)[last_n] for hits_n in (positive_n, ~positive_n)]
+    by_class = (counted_n[order_n] * hits_n for hits_n in (positive_n, ~positive_n))
+    counts = [np.cumsum(counts_n)[last_n] for counts_n in by_class]
     true_T, false_T = (np.concatenate([[0.0], count]) for count in counts)
     return Curve(np.concatenate([[NOBODY], sorted_n[last_n]]).astype(np.float64), true_T, false_T)
 

@@ -17,6 +17,7 @@ from fairfm_core.evaluation.disaggregated.estimates import estimates, with_train
 from fairfm_core.evaluation.disaggregated.gaps import two_sided
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame, MetricValues, joined
 from fairfm_core.evaluation.disaggregated.metric_rows import MEAN
+from fairfm_core.evaluation.metrics import Metric
 from fairfm_core.evaluation.tables import Row
 
 OVERALL = "overall"
@@ -43,6 +44,16 @@ def difference_rows(frame: MetricFrame, everybody: MetricFrame) -> list[Row]:
         pairs = list(_pairs(frame, values))
         rows += _rows(frame, everybody, values, whole, pairs)
     return rows
+
+
+def fair_differences(frame: MetricFrame, everybody: MetricFrame, metric: Metric) -> Floats:
+    """What each group of a fair model differs from everybody by, in every draw, [B, P + 1, G].
+
+    Means over seeds; the last of P + 1 is the mean over pathologies. NaN where undefined.
+    """
+    values, whole = frame.of(metric), everybody.of(metric)
+    null_BSPG = values.null_BSPG - values.null_of_everybody_BSP(whole)[..., None]
+    return _with_mean(null_BSPG.mean(axis=1))
 
 
 def _pairs(frame: MetricFrame, values: MetricValues) -> Iterator[Pair]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Ints
@@ -113,14 +114,22 @@ def _resampled(
     weighting: Weighting, attributes: Sequence[Groups], settings: EvaluationSettings
 ) -> ResampledImages:
     """The data as they are, then the replicates that are drawn: 1 + B weightings, or 1."""
-    unit_N, units = _units(weighting.images, settings)
-    weights_BU = np.ones((1, units), dtype=np.uint16)
-    if settings.intervals != "delong":
-        name = f"{settings.resampling[:-1]} bootstrap"
-        draws_BU = unit_draws(units, settings.replicates, settings.seed, name)
-        weights_BU = np.concatenate([weights_BU, draws_BU])
+    analytic = {"replicates": 0} if settings.intervals == "delong" else {}
+    drawn = settings.model_copy(update=analytic)
+    unit_N, weights_BU = unit_weights(weighting.images, drawn)
     needs_sums = MetricRequest(settings.metrics).needs_sums
     return resampled_images(weighting, attributes, weights_BU, unit_N, needs_sums)
+
+
+def unit_weights(
+    images: SplitImages, settings: EvaluationSettings
+) -> tuple[Ints, npt.NDArray[np.uint16]]:
+    """The unit of each image, and how often each unit counts: in the data as they are, then in
+    every bootstrap replicate, [1 + B, U]."""
+    unit_N, units = _units(images, settings)
+    name = f"{settings.resampling[:-1]} bootstrap"
+    draws_BU = unit_draws(units, settings.replicates, settings.seed, name)
+    return unit_N, np.concatenate([np.ones((1, units), dtype=np.uint16), draws_BU])
 
 
 def _units(images: SplitImages, settings: EvaluationSettings) -> tuple[Ints, int]:

@@ -159,8 +159,10 @@ def test_models_that_were_not_run_are_named(tmp_path: Path, paper_results: Path)
 
 
 def test_a_figure_without_any_model_is_passed_over_or_refused(
-    tmp_path: Path, paper_results: Path
+    tmp_path: Path, paper_results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    of_paper = {name: FIGURES[name] for name in ("figure1", "figure3", "figure4")}
+    monkeypatch.setattr("analysis.figures.outputs.FIGURES", of_paper)
     models = {"cx14": all_models()["cx14"]}
     folder = other_results(tmp_path / "results", paper_results, models)
     command = [folder, "--out", str(tmp_path / "out")]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.snapshot import take_snapshot
 
 from ...sweeps.execution.test_runner import wait_until
+from ...warm.starting import warm_fairfm
 from ..conftest import WriteStudy
 
 RECIPE = Path(__file__).parents[3] / "docs/how-to/machines.md"
@@ -24,16 +26,18 @@ JOB = "7"
 SCHEDULER = {
     "srun": '#!/bin/bash\nshift\necho $$ > "$FAKE/step"\nexec "$@"\n',
     "scontrol": '#!/bin/bash\necho "$@" >> "$FAKE/requeued"\n',
-    "fairfm": f'#!/bin/bash\nexec {sys.executable} -m sweeps "$@"\n',
 }
-"""Commands of the scheduler, and the console script of this checkout."""
+"""Commands of the scheduler."""
+NEW = (sys.executable, "-m", "sweeps")
+"""The console script in a new process."""
 
 
-def submit(folder: Path) -> subprocess.Popen[str]:
-    """The recipe as SLURM's batch script."""
+def submit(folder: Path, fairfm: Sequence[str]) -> subprocess.Popen[str]:
+    """The recipe as SLURM's batch script, with the words that start the console script."""
     (script,) = re.findall(r"```sh slurm\n(.*?)```", RECIPE.read_text(), re.DOTALL)
     (folder / "job.sh").write_text(script)
-    for name, text in SCHEDULER.items():
+    start = f'#!/bin/bash\nexec {shlex.join(fairfm)} "$@"\n'
+    for name, text in (SCHEDULER | {"fairfm": start}).items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     environment = {
@@ -73,7 +77,7 @@ def test_a_job_whose_time_is_up_goes_on_in_another(write_study: WriteStudy, tmp_
     write_study({"matrix/adaptation": {"tune": tune}})
     results = tmp_path / "results"
 
-    job = submit(tmp_path)
+    job = submit(tmp_path, NEW)
     wait_until(lambda: bool(checkpoints(results)), job)
     warn(int((tmp_path / "step").read_text()), signal.SIGUSR1)
     printed, _ = job.communicate()
@@ -84,7 +88,7 @@ def test_a_job_whose_time_is_up_goes_on_in_another(write_study: WriteStudy, tmp_
 
     begun = checkpoints(results)
     assert begun
-    job = submit(tmp_path)
+    job = submit(tmp_path, warm_fairfm())
     printed, _ = job.communicate()
     assert job.returncode == 0, printed
     assert "1 of 1 trials done" in printed

@@ -450,7 +450,7 @@ def work(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("workers")
-    mp.spawn(work, (folder,), nprocs=WORKERS, join=True)
+    mp.start_processes(work, (folder,), WORKERS, start_method="fork")
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORKERS)]
 
 

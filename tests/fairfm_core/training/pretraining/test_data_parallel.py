@@ -215,10 +215,10 @@ def done(phantom: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Don
     tasks += [Task(name + IN_64, stages[name]) for name in EXACT]
     tasks.append(Task("killed", stages["mocov3"], killed=True))
     with pytest.raises(mp.ProcessExitedException) as lost:
-        mp.spawn(work, (folder, "first", tasks), nprocs=WORKERS)
+        mp.start_processes(work, (folder, "first", tasks), WORKERS, start_method="fork")
     shutil.copytree(folder / "killed", folder / "killed-alone")
     again = [Task("killed", stages["mocov3"]), Task("bf16", stages["bf16"])]
-    mp.spawn(work, (folder, "second", again), nprocs=WORKERS)
+    mp.start_processes(work, (folder, "second", again), WORKERS, start_method="fork")
     return Done(folder, stages, str(lost.value))
 
 
