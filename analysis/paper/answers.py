@@ -157,6 +157,11 @@ class PaperAnswers:
         chosen = [self._chosen(each) for each in wanted if isinstance(each, WantedModel)]
         self._evaluate([each for each in chosen if each is not None])
 
+    @property
+    def evaluated(self) -> list[PaperAnswer]:
+        """The answers that were given so far."""
+        return list(self._answers.values())
+
     @cached_property
     def six(self) -> dict[str, PaperAnswer]:
         """The foundation models that were fine-tuned, by their names in the paper."""

@@ -15,10 +15,10 @@ from analysis.paper.layout import cells_grid, plain_table, tests_grid
 from analysis.paper.markdown import markdown_notes, markdown_table
 from analysis.paper.tables import PaperTable, paper_table
 from analysis.results.results import check_study, known_studies, open_results
-from analysis.wording import wrapped
+from analysis.wording import listed, quoted, wrapped
 from fairfm_core.artifacts import open_store
 from fairfm_core.config.named_records import known_name
-from fairfm_core.errors import BadInput
+from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.storage.durable import write_durably
 
 Files = Mapping[str, bytes]
@@ -26,13 +26,22 @@ Files = Mapping[str, bytes]
 
 
 def open_answers(location: str, request: PaperRequest) -> PaperAnswers:
-    """The studies of a results folder that may answer; raises BadInput where there is none."""
+    """The studies of a results folder that may answer; raises BadInput where there is none, and for
+    an unknown configuration to use."""
     store = open_store(location)
     known = known_studies(store)
     names = request.studies or known
     for name in names or ("any study",):
         check_study(location, name, known)
-    return PaperAnswers([open_results(location, name) for name in names], request)
+    studies = [open_results(location, name) for name in names]
+    labels = dict.fromkeys(each.label for study in studies for each in study.configurations)
+    for label in request.use:
+        if label not in labels:
+            raise BadInput(
+                f"no configuration {quoted(label)} in {listed(names)}{did_you_mean(label, labels)};"
+                f" --use takes one of {first_ten(labels)}"
+            )
+    return PaperAnswers(studies, request)
 
 
 def chosen_items(only: Sequence[str], known: Mapping[str, object], kind: str) -> list[str]:

@@ -70,8 +70,10 @@ def caption(
 
 
 def _what(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> Iterator[str]:
-    settings = answers.settings
-    split = answers.request.split
+    settings, split = answers.settings, answers.request.split
+    if not shown:
+        yield f"Nothing was evaluated on split {split} yet."
+        return
     yield (
         f"Split {split}, protocol {answers.protocol}, {patients_text(shown, split)}, in points (1"
         f" point = 0.01). AUC: mean over pathologies. Gaps: {answers.request.definition}"
@@ -86,8 +88,6 @@ def _what(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> Iterator[str]:
 
 def patients_text(shown: Sequence[PaperAnswer], split: str) -> str:
     """How many patients and images a split has, of the first model."""
-    if not shown:
-        return "nothing evaluated"
     row = everybody(shown[0], split)
     return f"{int(row['n_patients']):,} patients, {int(row['n']):,} images"
 

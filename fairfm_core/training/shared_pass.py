@@ -30,6 +30,8 @@ HELP_SECONDS = 5.0
 """A pass that ends sooner is not worth another process."""
 ASK_SECONDS = 1.0
 """Between two questions how many cores are free."""
+LOCK_SECONDS = 10.0
+"""A process that keeps the lock for so long was killed with it; taking a number is no work."""
 POLL_SECONDS = 0.05
 """Between two looks whether the last batches are done."""
 
@@ -117,6 +119,7 @@ def compute_missing(
             crew.end()
         for batch in outputs.missing:  # of a process that has failed, or was killed
             outputs.put(batch, compute(batch))
+            between()
 
 
 @contextmanager
@@ -138,17 +141,21 @@ class _Crew:
         self._compute, self._outputs, self._own = compute, outputs, own
         self._missing = outputs.missing
         self._fork = multiprocessing.get_context("fork")
-        self._next = self._fork.Value("q", 0)
+        self._lock, self._next = self._fork.Lock(), self._fork.RawValue("q", 0)
         self._allowed = self._fork.RawValue("q", 0)
         self._helpers: dict[int, BaseProcess] = {}
         self._began = self._asked = time.monotonic()
         self._has_borrowed = False
 
     def take(self) -> int | None:
-        """The number of the next batch; None if there is no other."""
-        with self._next.get_lock():
+        """The number of the next batch; None for no other, or if a killed helper has the lock."""
+        if not self._lock.acquire(timeout=LOCK_SECONDS):
+            return None
+        try:
             place = self._next.value
             self._next.value = place + 1
+        finally:
+            self._lock.release()
         return self._missing[place] if place < len(self._missing) else None
 
     def adjust(self) -> None:

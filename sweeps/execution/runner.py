@@ -113,6 +113,9 @@ def run_study(
     study = as_begun(study, store)
     plan = make_plan(study)
     with study_lock(store, study.study):
+        begun = as_begun(study, store)
+        if begun != study:  # another driver has chosen the precision meanwhile
+            study, plan = begun, make_plan(begun)
         if address is None and study.precision == AUTO and not has_begun(study, store):
             plan = _with_fast_precision(plan, out or sys.stdout)
             study = plan.spec

@@ -125,10 +125,10 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     """Suggests `{"job": name}` for a ready job, None while all have to wait, then FINISHED.
 
     A job is ready when its inputs are done and no other driver is at work on it. It is handed out
-    when there is room for it: first what takes a moment, then what is on the longest path. When a
-    stage fails, jobs that need it are blocked and never handed out; all others continue. A group
-    of workers is handed out in its turn, room or not; while it waits for resources, no other job is
-    that asks for such resources.
+    when there is room for it, or when nothing is at work: first what takes a moment, then what is
+    on the longest path. When a stage fails, jobs that need it are blocked and never handed out; all
+    others continue. A group of workers is handed out in its turn, room or not; while it waits for
+    resources, no other job is that asks for such resources.
     """
 
     def __init__(
@@ -205,7 +205,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             return True
         if groups_wait and (self._asks_gpu(name) or not self._groups_use_gpus()):
             return False
-        return self._room.has(self._bundle(name))
+        # With nothing at work no room will come of itself, and only what waits in Tune is named.
+        return not self._running or self._room.has(self._bundle(name))
 
     def _groups_use_gpus(self) -> bool:
         """Whether the groups that were handed out all ask for GPUs; another run's may not."""

@@ -54,14 +54,17 @@ def _gains(questions: Sequence[Question], say: Callable[[str], None]) -> list[fl
         ended = subprocess.run(
             [sys.executable, "-m", "sweeps.preflight.precision_process"],
             input=pickle.dumps(list(questions)),
-            stdout=subprocess.PIPE,
+            capture_output=True,
             env=environ | {"PYTHONPATH": pathsep.join(filter(None, sys.path))},
             timeout=SECONDS,
             check=True,
         )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        lines = (error.stderr or b"").decode(errors="replace").split("\n")
+        why = next((line for line in reversed(lines) if line.strip()), type(error).__name__)
+        say(f"precision: fp32, because the measurement has failed ({why.strip()})")
         return []
-    return [float(each) for each in json.loads(ended.stdout)]
+    return [float(each) for each in json.loads(ended.stdout.splitlines()[-1])]
 
 
 if __name__ == "__main__":

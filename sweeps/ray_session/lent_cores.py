@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 from ray._private.state import available_resources_per_node
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.ray_session.reservations import reservations
@@ -73,7 +73,7 @@ def hold_core() -> Any | None:
     holder: Any = _Holder.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     try:
         ray.get(holder.holds.remote(), timeout=HOLD_SECONDS)
-    except (GetTimeoutError, RayActorError):
+    except RayError:  # it has not begun in time, has died, or cannot be placed
         ray.kill(holder)
         return None
     return holder

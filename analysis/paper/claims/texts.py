@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from math import ceil
 
 from analysis.paper.answers import PaperAnswers
 from analysis.paper.claims.verdicts import JudgedClaim, claims_frame, judged_claims
@@ -10,6 +11,7 @@ from analysis.paper.items import PaperItem
 from analysis.paper.latex import latex_table
 from analysis.paper.layout import BEST, GREY, CellLine, GridRow, TextGrid, plain_table
 from analysis.paper.markdown import markdown_notes, markdown_table
+from analysis.paper.published import AUC
 from analysis.paper.reading import caption
 from analysis.wording import points, signed_interval, title_of, wrapped
 
@@ -31,7 +33,10 @@ def claims_files(name: str, answers: PaperAnswers) -> tuple[str, dict[str, bytes
     claims = judged_claims(answers)
     grid = TextGrid(TITLE, HEAD, tuple(row for claim in claims for row in _rows(claim)))
     item = PaperItem(name, TITLE, (), ())
-    notes = (*caption(item, list(answers.six.values()), answers), READING)
+    settings = answers.settings
+    coarse = too_few_draws(claims, settings.replicates, 1 - settings.confidence)
+    shown = list(answers.six.values()) or answers.evaluated
+    notes = (*caption(item, shown, answers), READING, *coarse)
     csv = claims_frame(claims).to_csv(index=False, lineterminator="\n")
     files = {
         f"{name}.csv": csv.encode(),
@@ -40,6 +45,18 @@ def claims_files(name: str, answers: PaperAnswers) -> tuple[str, dict[str, bytes
     }
     lines = [line for note in notes for line in wrapped(note)]
     return "\n".join([plain_table(grid), *lines]), files
+
+
+def too_few_draws(claims: Iterable[JudgedClaim], draws: int, level: float) -> Iterator[str]:
+    """The claims that no result could support or contradict, since the draws bound their p."""
+    for judged in claims:
+        tested = [row["number"] for row in judged.rows if row["p_value"] is not None]
+        if any(number != AUC for number in tested) and len(tested) / (draws + 1) >= level:
+            yield (
+                f"Claim {judged.claim.number} cannot be told with {draws} draws: the p of a gap or"
+                f" a group is 1/{draws + 1} at least, times {len(tested)} tests; set"
+                f" evaluation.replicates to {ceil(len(tested) / level)} or more."
+            )
 
 
 def _number(name: str) -> str:

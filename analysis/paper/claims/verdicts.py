@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from scipy.special import ndtri
 
 from analysis.paper.answers import PaperAnswer, PaperAnswers
 from analysis.paper.claims.records import (
@@ -23,15 +24,13 @@ from analysis.paper.claims.records import (
     PaperClaim,
     SlopeContrast,
 )
-from analysis.paper.contrasts import NumberAsked, corrected, paired, slope
+from analysis.paper.contrasts import POWER, NumberAsked, corrected, paired, slope
 from analysis.paper.published import AUC
 from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.tables import Row
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 OPEN, NOT_RUN = "not distinguishable", "not run"
-POWERED = (1.959964 + 0.841621) / 1.959964
-"""The smallest detectable difference over the half width of a 95 % interval, at a power of 80 %."""
 COLUMNS = (
     *("claim", "statement", "contrast", "number", "asserted", "difference", "lo", "hi"),
     *("null_difference", "p_value", "p_holm", "detectable", "verdict", "claim_verdict", "reason"),
@@ -153,24 +152,27 @@ def _of_groups(contrast: GroupContrast, answers: PaperAnswers) -> Row:
     ):
         rows = own[(own["group"] == group) & (own["reference"] == reference)]
         if len(rows):
-            return _group_row(rows.to_dict("records")[0], turned) | {"number": number}
+            row = _group_row(rows.to_dict("records")[0], turned, answers.settings.confidence)
+            return row | {"number": number}
     return _nothing(number, f"no group {contrast.group} or no pathology {contrast.pathology}")
 
 
-def _group_row(row: dict[Any, Any], turned: int) -> Row:
+def _group_row(row: dict[Any, Any], turned: int, confidence: float) -> Row:
+    """The difference of two groups; detectable is what the half width of its interval tells."""
     value, lo, hi, p, reason = (
         None if pd.isna(row[name]) else row[name]
         for name in ("value", "lo", "hi", "p_value", "reason")
     )
     limits = [None if each is None else turned * each for each in (lo, hi)][::turned]
-    width = None if lo is None else (hi - lo) / 2 * POWERED
+    reach = float(ndtri((1 + confidence) / 2))
+    least = None if lo is None else (hi - lo) / 2 * (reach + float(ndtri(POWER))) / reach
     return {
         "difference": None if value is None else turned * value,
         "lo": limits[0],
         "hi": limits[1],
         "null_difference": None,
         "p_value": p,
-        "detectable": width,
+        "detectable": least,
         "reason": reason,
     }
 

@@ -266,6 +266,7 @@ def test_shorter_trainings_stand_for_the_papers_by_their_share(
         (["--only", "tabel2"], "table 'tabel2' is not known (did you mean 'table2'?)"),
         (["--protocol", "glocker"], "protocol 'glocker' was not evaluated"),
         (["--study", "papper"], "no study 'papper'"),
+        (["--use", "cx15"], "no configuration 'cx15' in paper (did you mean 'cx14'?)"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(

@@ -90,6 +90,22 @@ def test_the_batch_of_a_killed_process_is_computed_again() -> None:
     assert processes(computed(killed, [2])) == {parent}
 
 
+def test_a_helper_killed_while_it_takes_a_number_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_pass, "LOCK_SECONDS", 0.1)
+    parent, take = os.getpid(), shared_pass._Crew.take
+
+    def killed(crew: shared_pass._Crew) -> int | None:
+        if os.getpid() != parent:
+            crew._lock.acquire()
+            os.kill(os.getpid(), 9)
+        return take(crew)
+
+    monkeypatch.setattr(shared_pass._Crew, "take", killed)
+    assert processes(computed(who, [1])) == {parent}
+
+
 def test_an_error_is_that_of_this_process() -> None:
     def failing(batch: int) -> Tensor:
         if batch == 7:

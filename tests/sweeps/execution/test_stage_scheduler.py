@@ -222,6 +222,15 @@ def test_a_job_is_handed_out_when_it_has_room() -> None:
     assert searcher.suggest("more") == {"job": c}
 
 
+def test_with_nothing_at_work_a_job_waits_inside_tune_which_names_it() -> None:
+    """Its node has left a cluster that starts no other; here it would wait without a word."""
+    tunes = [chain("adapt", mark=mark)[0] for mark in "ab"]
+    bundles = {stage.fingerprint: {"CPU": 1.0, "GPU": 1.0} for stage in tunes}
+    room = Room(Cluster(({"CPU": 4.0},)))
+    searcher = StageSearcher(as_jobs(*tunes), [], room=room, bundles=bundles)
+    assert names_of(searcher, 2) == [tunes[0].fingerprint, None]
+
+
 def test_beside_a_group_that_waits_for_gpus_cpus_do_their_work() -> None:
     group, tune = (chain("pretrain", mark=mark)[0] for mark in "ab")
     adapt, evaluate = chain("adapt", "evaluate")

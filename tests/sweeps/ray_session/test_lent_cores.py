@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
-from sweeps.ray_session.lent_cores import CoreLender
+import pytest
+from ray.exceptions import ActorUnschedulableError, GetTimeoutError, RayError
+
+from sweeps.ray_session import lent_cores
+from sweeps.ray_session.lent_cores import CoreLender, hold_core
 
 
 @dataclass
@@ -53,6 +58,31 @@ def test_what_is_in_use_is_given_back_when_it_is_no_longer_used() -> None:
 
 def test_nothing_is_lent_while_somebody_waits() -> None:
     assert Node(free=2, waits=True).lender()(0, 2) == 0
+
+
+@pytest.mark.parametrize("error", [GetTimeoutError("late"), ActorUnschedulableError("gone")])
+def test_a_holder_that_cannot_begin_ends_no_training(
+    error: RayError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+
+    def raising(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(
+        lent_cores,
+        "ray",
+        SimpleNamespace(
+            get_runtime_context=lambda: SimpleNamespace(get_node_id=lambda: "0" * 56),
+            get=raising,
+            kill=ended.append,
+        ),
+    )
+    holder = SimpleNamespace(holds=SimpleNamespace(remote=lambda: None))
+    made = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda: holder))
+    monkeypatch.setattr(lent_cores, "_Holder", made)
+    assert hold_core() is None
+    assert ended == [holder]
 
 
 def test_a_core_that_somebody_else_has_taken_is_not_lent() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.paper.answers import PaperAnswers, PaperRequest
 from analysis.paper.claims.records import CLAIMS
-from analysis.paper.claims.texts import claims_files
+from analysis.paper.claims.texts import claims_files, too_few_draws
 from analysis.paper.claims.verdicts import (
     CONTRADICTED,
     NOT_RUN,
@@ -96,8 +96,8 @@ def test_groups_are_those_of_the_stored_differences(
     found = frame.set_index(["claim", "contrast"])
     black = rows.loc[("mean", "Black", "overall")]
     assert found.loc[(8, "BiT: Black − everybody"), "difference"] == black["value"]
-    sexes = rows.loc[("Edema", "F", "M")]
-    row = found.loc[(7, "BiT, Edema: F − M")]
+    sexes = rows.loc[("Pleural Effusion", "F", "M")]
+    row = found.loc[(7, "BiT, Pleural Effusion: F − M")]
     assert (row["difference"], row["lo"], row["hi"]) == tuple(sexes[["value", "lo", "hi"]])
 
 
@@ -105,8 +105,11 @@ def test_a_difference_that_is_stored_the_other_way_round_is_turned() -> None:
     from analysis.paper.claims.verdicts import _group_row
 
     stored = {"value": 0.1, "lo": -0.1, "hi": 0.4, "p_value": 0.3, "reason": None}
-    turned = _group_row(stored, -1)
+    turned = _group_row(stored, -1, 0.95)
     assert (turned["difference"], turned["lo"], turned["hi"]) == (-0.1, -0.4, 0.1)
+    assert turned["detectable"] == pytest.approx(0.25 * (1.959964 + 0.841621) / 1.959964)
+    narrow = _group_row(stored, 1, 0.9)  # of the same width, so the error is larger
+    assert narrow["detectable"] == pytest.approx(0.25 * (1.644854 + 0.841621) / 1.644854)
 
 
 def test_the_texts_hold_every_claim(answers: PaperAnswers) -> None:
@@ -115,3 +118,13 @@ def test_the_texts_hold_every_claim(answers: PaperAnswers) -> None:
     for claim in CLAIMS:
         assert f"{claim.number}. " in text
     assert "no proof of a tie" in files["claims.tex"].decode()
+
+
+def test_too_few_draws_for_a_claim_are_said(answers: PaperAnswers) -> None:
+    claims = judged_claims(answers)
+    (note,) = too_few_draws(claims, 200, 0.05)
+    assert note == (
+        "Claim 7 cannot be told with 200 draws: the p of a gap or a group is 1/201 at least,"
+        " times 12 tests; set evaluation.replicates to 240 or more."
+    )
+    assert not list(too_few_draws(claims, 240, 0.05))
