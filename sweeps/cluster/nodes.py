@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import NodeDiedError, TaskUnschedulableError
+from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fairfm_core.artifacts import ArtifactStore, open_store
@@ -93,8 +93,8 @@ class JoiningNodes:
         self._data: Mapping[str, str] | None = None
         self._known = {node["NodeID"] for node in _nodes_up()}
         self._looked = clock()
-        self._asked: dict[Any, tuple[str, ExitStack]] = {}
-        """Questions without an answer: the node's name, and what ends with the answer."""
+        self._asked: dict[Any, tuple[Mapping[str, Any], ExitStack]] = {}
+        """Questions without an answer: the node, and what ends with the answer."""
 
     def check(self) -> None:
         """Raise BadInput for a node that does not see what the driver sees; never waits."""
@@ -107,10 +107,14 @@ class JoiningNodes:
             self._known.add(node["NodeID"])
         answered = ray.wait([*self._asked], timeout=0)[0] if self._asked else []
         for one in answered:
-            name, closing = self._asked.pop(one)
+            node, closing = self._asked.pop(one)
             closing.close()
-            fault = _answer(one)
-            _refuse([(name, fault)] if fault else [])
+            try:
+                fault = _answer(one)
+            except WorkerCrashedError:  # the node may be leaving: asked again while it is up
+                self._known.discard(node["NodeID"])
+            else:
+                _refuse([(_name(node), fault)] if fault else [])
 
     def close(self) -> None:
         """Nobody is waited for any more."""
@@ -123,7 +127,7 @@ class JoiningNodes:
         closing = ExitStack()
         token = closing.enter_context(_token(self._store))
         seen = Seen(self._store.location, token, self._data, REVISIONS)
-        self._asked[_ask(node["NodeID"], seen)] = _name(node), closing
+        self._asked[_ask(node["NodeID"], seen)] = node, closing
 
 
 def _nodes_up() -> list[Mapping[str, Any]]:
@@ -174,7 +178,7 @@ def _faults(
     while waiting and time.monotonic() < deadline:
         check()
         answered, waiting = ray.wait(waiting, timeout=1.0)
-        faults += [(names[one], fault) for one in answered if (fault := _answer(one))]
+        faults += [(names[one], fault) for one in answered if (fault := _first_answer(one))]
     late = NodeFault(
         f"no answer in {ANSWER_SECONDS / 60:.0f} minutes from", "; take it out of the cluster"
     )
@@ -187,9 +191,20 @@ def _ask(node: str, seen: Seen) -> Any:
     return task.remote(seen)
 
 
+def _first_answer(reference: Any) -> NodeFault | None:
+    """The answer at the start of a run, when no node should be leaving."""
+    try:
+        return _answer(reference)
+    except WorkerCrashedError:
+        return NodeFault("no process of fairfm lives on", "; look at its memory and Ray's logs")
+
+
 def _answer(reference: Any) -> NodeFault | None:
+    """What is wrong on the node that was asked; raises WorkerCrashedError if its process died."""
     try:
         fault: NodeFault | None = ray.get(reference)
+    except WorkerCrashedError:
+        raise
     except (NodeDiedError, TaskUnschedulableError):
         return None  # it has left the cluster meanwhile
     except Exception as error:  # Ray's boundary: it raises plain exceptions of many kinds

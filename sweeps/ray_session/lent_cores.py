@@ -47,9 +47,12 @@ class CoreLender:
         return min(allowed, len(self._held))
 
     def _allowed(self, most: int) -> int:
-        if most == 0 or self._waits():
+        try:
+            if most == 0 or self._waits():
+                return 0
+            return min(most, len(self._held) + self._free())
+        except RayError:  # the head is away for a while: nothing is lent that it cannot take back
             return 0
-        return min(most, len(self._held) + self._free())
 
 
 def free_cores() -> int:

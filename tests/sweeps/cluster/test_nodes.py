@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from ray.exceptions import WorkerCrashedError
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.data.manifest import read_manifest
@@ -124,6 +126,43 @@ def test_every_node_is_asked_and_named(
     address = ray.nodes()[0]["NodeManagerAddress"]
     assert f"results {store.location} are not seen by node " in str(refused.value)
     assert str(refused.value).count(address) == 2
+
+
+class Cut:
+    """Ray with one node, which joins late and whose process dies before its first answer."""
+
+    def __init__(self) -> None:
+        self.up: list[dict[str, Any]] = []
+        self.asked = 0
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self.up
+
+    def wait(self, asked: list[int], timeout: float) -> tuple[list[int], list[int]]:
+        return asked, []
+
+    def get(self, question: int) -> None:
+        if question == 1:
+            raise WorkerCrashedError
+
+
+def test_a_node_whose_process_dies_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = Cut()
+
+    def ask(node: str, seen: Seen) -> int:
+        cut.asked += 1
+        return cut.asked
+
+    monkeypatch.setattr(nodes, "ray", cut)
+    monkeypatch.setattr(nodes, "_ask", ask)
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 0.0)
+    joining = JoiningNodes(open_store(str(tmp_path)), [])
+    cut.up = [{"NodeID": "new", "Alive": True, "Resources": {"CPU": 1.0}}]
+    for _ in range(4):
+        joining.check()
+    assert cut.asked == 2
 
 
 def until_refused(joining: JoiningNodes) -> None:

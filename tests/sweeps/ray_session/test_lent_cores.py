@@ -56,6 +56,14 @@ def test_what_is_in_use_is_given_back_when_it_is_no_longer_used() -> None:
     assert not node.held
 
 
+def test_nothing_is_lent_while_the_head_is_away() -> None:
+    def away() -> int:
+        raise RayError("no answer")
+
+    node = Node(free=2)
+    assert CoreLender(away, lambda: False, node.hold, node.held.remove)(0, 2) == 0
+
+
 def test_nothing_is_lent_while_somebody_waits() -> None:
     assert Node(free=2, waits=True).lender()(0, 2) == 0
 
