@@ -136,7 +136,8 @@ def resumed(folder: Path) -> dict[str, str | None]:
 def mlflow_state(results: Path, runs: int) -> str | None:
     """What the MLflow database has twice or lacks, None if nothing.
 
-    Costs are left out: a damaged training is done again, and costs something else then.
+    Costs are left out: a damaged training is done again, and costs something else then. So is the
+    NaN with which a run announces its objectives.
     """
     database = results / "mlflow.db"
     if not database.exists():
@@ -147,7 +148,7 @@ def mlflow_state(results: Path, runs: int) -> str | None:
             "(SELECT run_uuid FROM tags WHERE key = 'fairfm.kind' AND value = 'study')"
         ).fetchall()
         twice = connection.execute(
-            "SELECT key FROM metrics WHERE key NOT LIKE 'cost/%' "
+            "SELECT key FROM metrics WHERE key NOT LIKE 'cost/%' AND NOT is_nan "
             "GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"
         ).fetchall()
     connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -170,7 +171,10 @@ def database(results: Path) -> str:
 
 
 def points(uri: str) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """(step, value) of every point in MLflow, by the run's name and the metric's key."""
+    """(step, value) of every point in MLflow, by the run's name and the metric's key.
+
+    Without the NaN with which a run announces its objectives.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -178,6 +182,7 @@ def points(uri: str) -> dict[tuple[str, str], list[tuple[int, float]]]:
         (run.info.run_name, key): sorted(
             (metric.step, metric.value)
             for metric in client.get_metric_history(run.info.run_id, key)
+            if not math.isnan(metric.value)
         )
         for run in runs(uri)
         for key in run.data.metrics

@@ -297,9 +297,9 @@ def test_a_whole_sweep_goes_through_an_outage(
     assert "MLflow is incomplete" not in log.read_text()
     assert PASSWORD not in log.read_text()
     assert PASSWORD not in (results / "studies" / STUDY / "study.json").read_text()
-    assert [(run.info.run_name, run.info.status) for run in runs(there.uri)] == [
-        (f"tune.s{seed}", "FINISHED") for seed in range(5)
-    ]
+    names = [f"study {STUDY}", *(f"tune.s{seed}" for seed in range(5))]
+    told = [(run.info.run_name, run.info.status) for run in runs(there.uri)]
+    assert told == [(name, "FINISHED") for name in names]
     undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
     again = ["track", "sync", str(results), "--study", STUDY, "--uri", undisturbed]
     cli.main(again, standalone_mode=False)
