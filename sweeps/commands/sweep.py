@@ -356,7 +356,7 @@ def _print_outcome(outcome: RunOutcome, results: str) -> None:
         )
     if outcome.experiment is not None:
         if done and (why := publish_results(open_store(results), name, outcome.uri)):
-            click.echo(f"warning: MLflow lacks the report ({why})", err=True)
+            click.echo(f"warning: the report could not be copied to MLflow ({why})", err=True)
         click.echo(f"MLflow: {experiment_url(outcome.uri, outcome.experiment)}")
         if is_inside(outcome.uri, open_store(results)):
             click.echo(f"  (start it with: fairfm ui --results {redacted(results)})")
