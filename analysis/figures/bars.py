@@ -204,18 +204,7 @@ def _draw_model(axes: Axes, at: float, row: Row, score: bool) -> None:
     colour, marker = DOMAIN_COLOURS[row["arm"]], DOMAIN_MARKERS[row["arm"]]
     value = row.get("fairness_score") if score else row["value"]
     if value is None:
-        why = "not run" if row["model"] is None else "undefined"
-        axes.text(
-            at,
-            0.5,
-            why,
-            rotation=90,
-            fontsize=6,
-            va="center",
-            ha="center",
-            color=LINE_GREY,
-            transform=axes.get_xaxis_transform(),
-        )
+        _say_why(axes, at, "not run" if row["model"] is None else "undefined")
         return
     if not score:
         _draw_null(axes, at, row)
@@ -235,6 +224,12 @@ def _draw_model(axes: Axes, at: float, row: Row, score: bool) -> None:
         )
 
 
+def _say_why(axes: Axes, at: float, why: str) -> None:
+    """Why a model has no mark, in its place."""
+    place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
+    axes.text(at, 0.5, why, rotation=90, fontsize=6, color=LINE_GREY, **place)  # type: ignore[arg-type]
+
+
 def _draw_null(axes: Axes, at: float, row: Row) -> None:
     """The null of a gap, from its mean to its upper bound."""
     if row["null_mean"] is not None:
@@ -247,9 +242,10 @@ def _draw_changes(axes: Axes, rows: Sequence[Row]) -> None:
     positions = places(rows)
     axes.axhline(0, color=LINE_GREY, lw=0.8)
     for row in rows:
-        if row["difference"] is None or row["lo"] is None:
-            continue
         at, colour = positions[row["row"], row["arm"]], DOMAIN_COLOURS[row["arm"]]
+        if row["difference"] is None or row["lo"] is None:
+            _say_why(axes, at, "undefined")
+            continue
         axes.plot([at, at], [POINTS * row["lo"], POINTS * row["hi"]], color=colour, lw=2)
         hollow = row["lo"] <= 0 <= row["hi"]
         axes.plot(

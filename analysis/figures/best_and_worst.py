@@ -30,6 +30,8 @@ from fairfm_core.evaluation.tables import Evaluation, Row
 DEFINITION = "gap_of_mean"
 """The gap between two groups' mean AUCs, which is the distance from the diagonal."""
 MOST_NAMED = 12
+NUMBER_STEP, NUMBER_OFF = 0.035, 0.055
+"""Between two numbers along the diagonal, and between them and it, as shares of the axes."""
 _ENDS = {"auc": "value", "lo": "lo", "hi": "hi"}
 FRONT_BLUE = "#0072B2"
 
@@ -153,6 +155,7 @@ def _draw_panel(axes: Axes, rows: Sequence[Row]) -> None:
     axes.plot(line, line, color=LINE_GREY, lw=0.8, zorder=1)
     for row in sorted(rows, key=lambda row: (row["chosen"], row["on_front"])):
         _draw_mark(axes, row)
+    _draw_numbers(axes, rows, high - low)
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
@@ -169,6 +172,47 @@ def _draw_mark(axes: Axes, row: Row) -> None:
     axes.plot([x], [y], "o", color=colour, markersize=6 if row["on_front"] else 4, zorder=2)
     if row["chosen"]:
         axes.plot([x], [y], "*", color="black", markersize=10, zorder=3)
-    elif row["number"] is not None and row["number"] <= MOST_NAMED:
-        offset = {"xytext": (4, 4), "textcoords": "offset points"}
-        axes.annotate(str(row["number"]), (x, y), fontsize=7.5, **offset)  # type: ignore[arg-type]
+
+
+def _draw_numbers(axes: Axes, rows: Sequence[Row], span: float) -> None:
+    """The members' numbers above the diagonal, where no mark can be, each with a line to its mark.
+
+    `span` is the length of the axes, in points.
+    """
+    named = [row for row in rows if row["number"] is not None and row["number"] <= MOST_NAMED]
+    mark_M2 = POINTS * np.array([(row["best_auc"], row["worst_auc"]) for row in named])
+    along_M = spread_apart([float(mark.mean()) for mark in mark_M2], NUMBER_STEP * span)
+    off = NUMBER_OFF * span
+    for row, mark, along in zip(named, mark_M2, along_M, strict=True):
+        place = along - off, along + off
+        axes.plot([mark[0], place[0]], [mark[1], place[1]], color="0.6", lw=0.5, zorder=1)
+        ground = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
+        axes.text(*place, str(row["number"]), fontsize=7.5, ha="center", va="center", bbox=ground)
+
+
+def spread_apart(places: Sequence[float], least: float) -> list[float]:
+    """The places, moved as little as keeps their order and `least` between neighbours.
+
+    Neighbours that are too near become a block around the mean of their places (pool adjacent
+    violators).
+    """
+    order = sorted(range(len(places)), key=lambda n: places[n])
+    blocks: list[list[float]] = []
+    for n in order:
+        blocks.append([places[n]])
+        while len(blocks) > 1 and _reach(blocks[-1], -least) - _reach(blocks[-2], least) < least:
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    moved = [at for block in blocks for at in _placed(block, least)]
+    by_place = dict(zip(order, moved, strict=True))
+    return [by_place[n] for n in range(len(places))]
+
+
+def _placed(block: Sequence[float], step: float) -> list[float]:
+    """A block of neighbours, a step apart, around the mean of their places."""
+    middle = sum(block) / len(block)
+    return [middle + step * (n - (len(block) - 1) / 2) for n in range(len(block))]
+
+
+def _reach(block: Sequence[float], step: float) -> float:
+    """The end of a placed block, the lower one for a negative step."""
+    return sum(block) / len(block) + step * (len(block) - 1) / 2

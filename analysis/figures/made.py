@@ -57,15 +57,16 @@ class MadeFigure:
         return figure
 
 
-def new_figure(height: float, title: str, notes: Sequence[str]) -> Figure:
+def new_figure(height: float, title: str, notes: Sequence[str], apart: float = 0.04) -> Figure:
     """A figure as wide as a page, with its title and notes below as a caption.
 
-    The layout leaves room for them; a legend goes above, `outside upper left`.
+    The layout leaves room for them, and `apart` inches on each side of a panel; a legend goes
+    above, `outside upper left`.
     """
     lines = [line for note in (title, *notes) for line in wrapped(plain_text(note), NOTE_WIDTH, "")]
     below = LINE * len(lines) + 0.08
     share = below / (height + below)
-    engine = ConstrainedLayoutEngine(rect=(0, share, 1, 1 - share))
+    engine = ConstrainedLayoutEngine(rect=(0, share, 1, 1 - share), w_pad=apart)
     figure = Figure((WIDTH, height + below), layout=engine)
     figure.text(0.008, share - 0.01, "\n".join(lines), fontsize=NOTE_SIZE, va="top", color="0.25")
     return figure

@@ -42,13 +42,14 @@ class GroupStyle:
 
 GROUP_STYLES = (
     GroupStyle("#0072B2", "-", "o"),
-    GroupStyle("#D55E00", "--", "s"),
-    GroupStyle("#009E73", "-.", "^"),
+    GroupStyle("#E69F00", "--", "s"),
+    GroupStyle("#000000", "-.", "^"),
     GroupStyle("#CC79A7", ":", "D"),
-    GroupStyle("#56B4E9", (0, (5, 1)), "v"),
-    GroupStyle("#000000", (0, (1, 1)), "P"),
+    GroupStyle("#009E73", (0, (5, 1)), "v"),
+    GroupStyle("#56B4E9", (0, (1, 1)), "P"),
 )
-"""Okabe and Ito's colours, by the place of the group; a seventh group is drawn as the first."""
+"""Okabe and Ito's colours by the place of the group, the first three dark, light and black in grey
+print; a seventh group is drawn as the first."""
 
 
 def group_style(place: int) -> GroupStyle:

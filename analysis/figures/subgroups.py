@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.figure_files import plain_text
 from analysis.figures.made import FigureOptions, MadeFigure, new_figure
 from analysis.figures.style import LINE_GREY, SIX_STYLES
 from analysis.paper.answers import PaperAnswer, PaperAnswers
@@ -28,10 +29,13 @@ from fairfm_core.evaluation.tables import Row
 MEAN = "mean"
 DISEASES = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 """The pathologies of Figures 5 and 6."""
+TOO_SMALL = "n too small"
 FEWEST = 10
 """Fewest positives of a group for its mark to be drawn."""
 SPREAD = 0.62
 """Width over which the models of one group stand side by side."""
+MOST_LEVEL = 10
+"""Groups of all panels beyond which their names are turned, so that they do not meet."""
 COLUMNS = (
     *("figure", "attribute", "pathology", "group", "model", "label", "seeds", "value", "lo", "hi"),
     *("relative", "p_value", "n", "n_patients", "n_positive", "shown", "reason"),
@@ -108,7 +112,7 @@ def _rows(figure: SubgroupFigure, answers: PaperAnswers) -> Iterator[Row]:
                 **{name: row[name] for name in ("attribute", "pathology", "group")},
                 **{name: row[name] for name in ("value", "lo", "hi", "relative", "p_value")},
                 **counts[key],
-                "reason": "n too small" if few else row["reason"],
+                "reason": TOO_SMALL if few else row["reason"],
             }
 
 
@@ -157,9 +161,9 @@ def _notes(
     missing = [name for name in SIX if name not in answers.six]
     if missing:
         yield f"Not run: {', '.join(missing)}; run {command(item)}."
-    small = sum(row["reason"] == "n too small" for row in rows)
+    small = sum(row["reason"] == TOO_SMALL for row in rows)
     if small:
-        yield f"n too small: {small} marks with fewer than {FEWEST} positives are left out."
+        yield f"{TOO_SMALL}: {small} marks with fewer than {FEWEST} positives are left out."
     if figure.name != "figure3":
         yield "The paper's body swaps Figures 5 and 6; as in its captions, 5 is by sex, 6 by race."
 
@@ -172,13 +176,15 @@ def _drawn(
     options: FigureOptions,
 ) -> Figure:
     panels = [(a, p) for a in figure.attributes for p in figure.pathologies]
-    drawn = new_figure(2.9, figure.title, notes)
     first = list(answers.six.values())[:1]
     widths = [max(len(groups_of(first, attribute)), 1) for attribute, _ in panels]
+    turned = sum(widths) > MOST_LEVEL
+    drawn = new_figure(3.5 if turned else 2.9, figure.title, notes)
     grid = drawn.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=widths)[0]
     for axes, (attribute, pathology) in zip(grid, panels, strict=True):
         own = [r for r in rows if (r["attribute"], r["pathology"]) == (attribute, pathology)]
         _draw_panel(axes, own, options)
+        _label(axes, own, turned)
         axes.set_title(attribute if pathology == MEAN else pathology, fontsize=8.5, loc="left")
     unit = "%" if options.relative else "points"
     grid[0].set_ylabel(f"group − everybody, {unit}", fontsize=8)
@@ -204,19 +210,38 @@ def _draw_panel(axes: Axes, rows: Sequence[Row], options: FigureOptions) -> None
     for row in rows:
         at = groups.index(row["group"]) + float(offsets[models.index(row["model"])])
         _draw_mark(axes, at, row, options)
-    axes.set_xticks(range(len(groups)), [_tick(group, rows) for group in groups], fontsize=7.5)
+    for group in groups:
+        own = [row for row in rows if row["group"] == group]
+        if not any(row["shown"] for row in own):
+            _say_why(axes, groups.index(group), own[0])
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.grid(axis="y", color="0.92", lw=0.6)
     axes.set_axisbelow(True)
 
 
-def _tick(group: str, rows: Sequence[Row]) -> str:
-    """The group, and below it its images, or its positives of a pathology."""
-    row = next(row for row in rows if row["group"] == group)
+def _say_why(axes: Axes, at: float, row: Row) -> None:
+    """Why a group has no mark."""
+    why = TOO_SMALL if row["reason"] == TOO_SMALL else "undefined"
+    place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
+    axes.text(at, 0.25, why, rotation=90, fontsize=6, color=LINE_GREY, **place)  # type: ignore[arg-type]
+
+
+def _label(axes: Axes, rows: Sequence[Row], turned: bool) -> None:
+    """Each group with its images, or its positives of a pathology."""
+    first = {row["group"]: row for row in reversed(rows)}
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    parts = [(plain_text(group), _count(first[group])) for group in groups]
+    if turned:
+        names = [", ".join(each) for each in parts]
+        axes.set_xticks(range(len(groups)), names, fontsize=7, rotation=90)
+    else:
+        axes.set_xticks(range(len(groups)), ["\n".join(p) for p in parts], fontsize=7.5)
+
+
+def _count(row: Row) -> str:
     if row["n_positive"] is None:
-        return f"{group}\nn {row['n']:,}"
-    few = "\nn too small" if row["reason"] == "n too small" else ""
-    return f"{group}\n{row['n_positive']:,} pos.{few}"
+        return f"n {row['n']:,}"
+    return f"{row['n_positive']:,} pos."
 
 
 def _draw_mark(axes: Axes, at: float, row: Row, options: FigureOptions) -> None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.made import FigureOptions, MadeFigure
-from analysis.figures.one_model.cells import TOO_SMALL
-from analysis.figures.one_model.chosen import ChosenModel, chosen_model
+from analysis.figures.one_model.chosen import ChosenModel
 from analysis.figures.one_model.panels import (
     GroupCell,
-    curve_notes,
+    GroupCurves,
     diagonal,
-    group_cells,
+    group_curves,
     limits,
-    panel_figure,
 )
+from analysis.figures.subgroups import TOO_SMALL
 from analysis.paper.answers import PaperAnswers
 from fairfm_core.evaluation.curves.reliability import reliability_bins
 from fairfm_core.evaluation.tables import Row
@@ -32,48 +30,25 @@ BIN, RUG = "bin", "rug"
 
 def calibration(answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
     """Observed against predicted; raises BadInput where there is no model."""
-    model = chosen_model(answers, options.trial)
-    cells = group_cells(model, model.shown(options.pathologies))
-    curves = {cell.key: list(_rows(model, cell)) for cell in cells}
-    notes = curve_notes(
-        model,
-        cells,
+    return group_curves(CALIBRATION, answers, options)
+
+
+def _meaning(model: ChosenModel) -> str:
+    return (
         "Calibration: share of positives among images with about the same predicted probability,"
         " in the bins of the calibration error; on the diagonal: calibrated. Lines: intervals of"
         f" patients alone. Bins with fewer than {model.fewest} images are left out. Rug:"
-        f" {TICKS} quantiles of the probabilities.",
-    )
-    rows = [row for cell in cells for row in curves[cell.key]]
-    texts = ("predicted probability", "observed share")
-
-    def draw(axes: Axes, own: Sequence[GroupCell]) -> None:
-        diagonal(axes)
-        for cell in own:
-            if not cell.drawn:
-                continue
-            _draw_curve(axes, cell, [r for r in curves[cell.key] if r["kind"] == BIN])
-            _draw_rug(axes, cell, [r for r in curves[cell.key] if r["kind"] == RUG])
-        axes.set_xlim(0, 1)
-        axes.set_ylim(-RUG_STEP * (len(own) + 0.7), 1.02)
-
-    return MadeFigure(
-        pd.DataFrame(rows),
-        lambda: panel_figure("Calibration by group", notes, texts, cells, draw),
-        notes,
+        f" {TICKS} quantiles of the probabilities."
     )
 
 
 def _rows(model: ChosenModel, cell: GroupCell) -> Iterator[Row]:
     """The bins that hold images, then the rug."""
-    if not cell.drawn:
-        yield {**cell.named, "kind": BIN, "shown": False, "reason": cell.reason}
-        return
     bins = reliability_bins(cell.images)
     intervals = limits(bins.observed_BT, model.settings.confidence)
     for t in np.flatnonzero(bins.images_T):
         few = bool(bins.images_T[t] < model.fewest)
         yield {
-            **cell.named,
             "kind": BIN,
             "predicted": float(bins.predicted_BT[0, t]),
             "observed": float(bins.observed_BT[0, t]),
@@ -86,7 +61,18 @@ def _rows(model: ChosenModel, cell: GroupCell) -> Iterator[Row]:
         }
     shares = (np.arange(TICKS) + 0.5) / TICKS
     for value in np.quantile(cell.images.score_Sn, shares, method="inverted_cdf"):
-        yield {**cell.named, "kind": RUG, "predicted": float(value), "shown": True}
+        yield {"kind": RUG, "predicted": float(value), "shown": True}
+
+
+def _draw(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
+    _draw_curve(axes, cell, [row for row in rows if row["kind"] == BIN])
+    _draw_rug(axes, cell, [row for row in rows if row["kind"] == RUG])
+
+
+def _frame(axes: Axes, rows: Sequence[Row]) -> None:
+    diagonal(axes)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-RUG_STEP * (len({row["group"] for row in rows}) + 0.7), 1.02)
 
 
 def _draw_curve(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
@@ -112,3 +98,13 @@ def _draw_rug(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
     top = -RUG_STEP * (cell.place + 0.3)
     places = [row["predicted"] for row in rows]
     axes.vlines(places, top - 0.75 * RUG_STEP, top, color=cell.style.colour, lw=0.6)
+
+
+CALIBRATION = GroupCurves(
+    "Calibration by group",
+    ("predicted probability", "observed share"),
+    _meaning,
+    _rows,
+    _draw,
+    _frame,
+)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.one_model.chosen import ChosenModel
+from analysis.figures.subgroups import TOO_SMALL
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.disaggregated.difference_rows import (
     OVERALL,
@@ -20,7 +21,6 @@ from fairfm_core.evaluation.metrics import AUC
 from fairfm_core.evaluation.tables import Row
 
 COUNTS = ("n", "n_patients", "n_positive")
-TOO_SMALL = "n too small"
 COLUMNS = (
     *("model", "study", "attribute", "group", "pathology", "auc", "value", "lo", "hi", "null"),
     *("p_value", *COUNTS, "shown", "reason"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.made import FigureOptions, MadeFigure
-from analysis.figures.one_model.chosen import ChosenModel, chosen_model
-from analysis.figures.one_model.panels import GroupCell, curve_notes, group_cells, panel_figure
+from analysis.figures.one_model.chosen import ChosenModel
+from analysis.figures.one_model.panels import GroupCell, GroupCurves, group_curves
 from analysis.figures.style import LINE_GREY
 from analysis.paper.answers import PaperAnswers
 from fairfm_core.evaluation.curves.score_density import score_density
@@ -20,41 +19,37 @@ EDGE_T = np.linspace(0, 1, 26)
 """Edges of the histograms' bins."""
 SIDES = {"positive": 1, "negative": -1}
 """Direction in which the density of a class is drawn."""
+POINT = "operating point"
 
 
 def densities(answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
     """Score densities by label and group; raises BadInput where there is no model."""
-    model = chosen_model(answers, options.trial)
-    cells = group_cells(model, model.shown(options.pathologies))
-    curves = {cell.key: list(_rows(cell)) for cell in cells}
-    notes = curve_notes(
-        model,
-        cells,
+    return group_curves(DENSITIES, answers, options)
+
+
+def _meaning(model: ChosenModel) -> str:
+    return (
         "Predicted probabilities: positives above the line, negatives below, each with area 1 in"
         " every group. Dotted: the operating point on validation, mean over seeds. A group whose"
-        " curves lie farther right is called positive more often.",
+        " curves lie farther right is called positive more often."
     )
-    rows = [row for cell in cells for row in curves[cell.key]]
-    texts = ("predicted probability", "density")
 
-    def draw(axes: Axes, own: Sequence[GroupCell]) -> None:
-        axes.axhline(0, color="black", lw=0.8)
-        for cell in own:
-            if cell.drawn:
-                _draw_curves(axes, cell, curves[cell.key])
-        for threshold in _thresholds(model, own[0]):
-            axes.axvline(threshold, color=LINE_GREY, lw=1, ls=":")
-        axes.set_xlim(0, 1)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-        marks = {"transform": axes.transAxes, "fontsize": 7, "color": LINE_GREY}
-        axes.text(0.01, 0.97, "positives", va="top", **marks)  # type: ignore[arg-type]
-        axes.text(0.01, 0.03, "negatives", va="bottom", **marks)  # type: ignore[arg-type]
 
-    return MadeFigure(
-        pd.DataFrame(rows),
-        lambda: panel_figure("Score densities by label and group", notes, texts, cells, draw),
-        notes,
-    )
+def _rows(model: ChosenModel, cell: GroupCell) -> Iterator[Row]:
+    """The bins of both classes, then the operating points, which are the same for every group."""
+    for label in SIDES:
+        density_T = score_density(cell.images, EDGE_T, label == "positive")
+        for t, density in enumerate(density_T):
+            yield {
+                "label": label,
+                "from": float(EDGE_T[t]),
+                "to": float(EDGE_T[t + 1]),
+                "density": float(density),
+                "shown": True,
+                "reason": None,
+            }
+    for threshold in _thresholds(model, cell):
+        yield {"label": POINT, "from": threshold, "to": threshold, "shown": True, "reason": None}
 
 
 def _thresholds(model: ChosenModel, cell: GroupCell) -> list[float]:
@@ -65,27 +60,27 @@ def _thresholds(model: ChosenModel, cell: GroupCell) -> list[float]:
     return [each for each in means if np.isfinite(each)]
 
 
-def _rows(cell: GroupCell) -> Iterator[Row]:
-    if not cell.drawn:
-        yield {**cell.named, "shown": False, "reason": cell.reason}
-        return
-    for label in SIDES:
-        density_T = score_density(cell.images, EDGE_T, label == "positive")
-        for t, density in enumerate(density_T):
-            yield {
-                **cell.named,
-                "label": label,
-                "from": float(EDGE_T[t]),
-                "to": float(EDGE_T[t + 1]),
-                "density": float(density),
-                "shown": True,
-                "reason": None,
-            }
-
-
-def _draw_curves(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
+def _draw(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
     style = cell.style
     for label, side in SIDES.items():
         values = [side * row["density"] for row in rows if row["label"] == label]
         named = cell.label if side > 0 else None
         axes.stairs(values, EDGE_T, color=style.colour, ls=style.line, lw=1.3, label=named)
+
+
+def _frame(axes: Axes, rows: Sequence[Row]) -> None:
+    axes.axhline(0, color="black", lw=0.8, zorder=1)
+    for threshold in dict.fromkeys(row["from"] for row in rows if row.get("label") == POINT):
+        axes.axvline(threshold, color=LINE_GREY, lw=1, ls=":")
+    axes.set_xlim(0, 1)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+
+
+DENSITIES = GroupCurves(
+    "Score densities by label and group",
+    ("predicted probability", "negatives ← density → positives"),
+    _meaning,
+    _rows,
+    _draw,
+    _frame,
+)

@@ -15,8 +15,9 @@ from matplotlib.patches import Patch, Rectangle
 
 from analysis.figure_files import plain_text
 from analysis.figures.made import FigureOptions, MadeFigure, new_figure
-from analysis.figures.one_model.cells import TOO_SMALL, as_table, cell_rows
+from analysis.figures.one_model.cells import as_table, cell_rows
 from analysis.figures.one_model.chosen import ChosenModel, chosen_model
+from analysis.figures.subgroups import TOO_SMALL
 from analysis.paper.answers import PaperAnswers
 from analysis.results.numbers import POINTS
 from analysis.wording import MEAN as MEAN_TITLE

@@ -1,18 +1,24 @@
-"""Figures with a panel for each pathology and attribute, and a curve for each group in it."""
+"""Figures with a panel for each pathology and attribute, and a curve for each group in it.
+
+What they have in common is here: a kind of curve says how the rows of one group are made and drawn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figure_files import plain_text
-from analysis.figures.made import new_figure
-from analysis.figures.one_model.cells import COUNTS, TOO_SMALL, defined, is_too_small
-from analysis.figures.one_model.chosen import ChosenModel
+from analysis.figures.made import FigureOptions, MadeFigure, new_figure
+from analysis.figures.one_model.cells import COUNTS, defined, is_too_small
+from analysis.figures.one_model.chosen import ChosenModel, chosen_model
 from analysis.figures.style import LINE_GREY, GroupStyle, group_style
+from analysis.figures.subgroups import TOO_SMALL
+from analysis.paper.answers import PaperAnswers
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.curves.group_images import GroupImages
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame
@@ -23,6 +29,9 @@ from fairfm_core.evaluation.tables import Row
 
 PANEL = 2.15
 """Height of a panel in inches."""
+APART = 0.09
+"""Inches on each side of a panel, so that the last number of an axis and the first of its neighbour
+do not meet."""
 Limits = tuple[float | None, float | None]
 
 
@@ -110,49 +119,84 @@ def limits(values_BT: Floats, confidence: float) -> list[Limits]:
     ]
 
 
-def curve_notes(model: ChosenModel, cells: Sequence[GroupCell], what: str) -> tuple[str, ...]:
-    """The caption of a figure of curves: the model, what is drawn, what is left out."""
-    notes = [*model.caption(), what]
+@dataclass(frozen=True)
+class GroupCurves:
+    """One kind of curve: how the rows of a cell are made, and how they are drawn."""
+
+    title: str
+    axis_titles: tuple[str, str]
+    meaning: Callable[[ChosenModel], str]
+    """What is drawn, for the caption."""
+    rows: Callable[[ChosenModel, GroupCell], Iterable[Row]]
+    """The csv of a cell that is drawn, without the columns of `GroupCell.named`."""
+    draw: Callable[[Axes, GroupCell, Sequence[Row]], None]
+    """The curve of one cell."""
+    frame: Callable[[Axes, Sequence[Row]], None]
+    """Lines of reference and limits of a panel, from the rows of its cells."""
+
+
+def group_curves(kind: GroupCurves, answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
+    """The figure of one kind of curve; raises BadInput where there is no model."""
+    model = chosen_model(answers, options.trial)
+    cells = group_cells(model, model.shown(options.pathologies))
+    curves = {cell.key: _rows_of(kind, model, cell) for cell in cells}
+    notes = _notes(model, cells, kind.meaning(model))
+    data = pd.DataFrame([row for rows in curves.values() for row in rows])
+    return MadeFigure(data, lambda: _drawn(kind, notes, cells, curves), notes)
+
+
+def _rows_of(kind: GroupCurves, model: ChosenModel, cell: GroupCell) -> list[Row]:
+    """The rows of a cell; one with the reason where it is not drawn."""
+    if not cell.drawn:
+        return [{**cell.named, "shown": False, "reason": cell.reason}]
+    return [{**cell.named, **row} for row in kind.rows(model, cell)]
+
+
+def _notes(model: ChosenModel, cells: Sequence[GroupCell], meaning: str) -> tuple[str, ...]:
+    """The caption: the model, what is drawn, what is left out."""
+    notes = [*model.caption(), meaning]
     if any(cell.small for cell in cells):
         notes.append(f"{TOO_SMALL}: fewer than {model.fewest} positives or negatives.")
     shown = dict.fromkeys(cell.named["pathology"] for cell in cells)
     return (*notes, *model.panels_note(list(shown)))
 
 
-def panel_figure(
-    title: str,
+def _drawn(
+    kind: GroupCurves,
     notes: Sequence[str],
-    axis_titles: tuple[str, str],
     cells: Sequence[GroupCell],
-    draw: Callable[[Axes, Sequence[GroupCell]], None],
+    curves: Mapping[tuple[str, str, str], Sequence[Row]],
 ) -> Figure:
-    """A row of panels for each pathology and a column for each attribute; `draw` fills one."""
+    """A row of panels for each pathology and a column for each attribute."""
     pathologies = list(dict.fromkeys(cell.named["pathology"] for cell in cells))
     attributes = list(dict.fromkeys(cell.named["attribute"] for cell in cells))
-    figure = new_figure(PANEL * len(pathologies) + 0.3, title, notes)
+    figure = new_figure(PANEL * len(pathologies) + 0.3, kind.title, notes, APART)
     shape = (len(pathologies), len(attributes))
     grid = figure.subplots(*shape, squeeze=False, sharex=True, sharey="row")
     for p, name in enumerate(pathologies):
         for a, attribute in enumerate(attributes):
             own = [c for c in cells if c.key[:2] == (name, attribute)]
-            _finish(grid[p, a], own, draw, f"{name}, by {attribute}")
-        grid[p, 0].set_ylabel(axis_titles[1], fontsize=8)
+            _draw_panel(grid[p, a], kind, own, curves)
+            grid[p, a].set_title(plain_text(f"{name}, by {attribute}"), fontsize=8.5, loc="left")
+        grid[p, 0].set_ylabel(kind.axis_titles[1], fontsize=8)
     for axes in grid[-1]:
-        axes.set_xlabel(axis_titles[0], fontsize=8)
+        axes.set_xlabel(kind.axis_titles[0], fontsize=8)
     return figure
 
 
-def _finish(
+def _draw_panel(
     axes: Axes,
+    kind: GroupCurves,
     cells: Sequence[GroupCell],
-    draw: Callable[[Axes, Sequence[GroupCell]], None],
-    title: str,
+    curves: Mapping[tuple[str, str, str], Sequence[Row]],
 ) -> None:
-    draw(axes, cells)
+    """One panel; cells that are not drawn stand in the legend with their reason."""
     for cell in cells:
-        if not cell.drawn:
+        if cell.drawn:
+            kind.draw(axes, cell, curves[cell.key])
+        else:
             axes.plot([], [], ls="", label=cell.label)
-    axes.set_title(plain_text(title), fontsize=8.5, loc="left")
+    kind.frame(axes, [row for cell in cells for row in curves[cell.key]])
     axes.grid(color="0.92", lw=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=7.5)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.made import FigureOptions, MadeFigure
-from analysis.figures.one_model.chosen import ChosenModel, chosen_model
+from analysis.figures.one_model.chosen import ChosenModel
 from analysis.figures.one_model.panels import (
     GroupCell,
-    curve_notes,
+    GroupCurves,
     diagonal,
-    group_cells,
-    panel_figure,
+    group_curves,
 )
 from analysis.paper.answers import PaperAnswers
 from analysis.wording import listed, with_interval
@@ -30,44 +28,23 @@ CURVE, POINT = "curve", "operating point"
 
 def roc_curves(answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
     """True against false positive rate; raises BadInput where there is no model."""
-    model = chosen_model(answers, options.trial)
-    cells = group_cells(model, model.shown(options.pathologies))
-    curves = {cell.key: list(_rows(model, cell)) for cell in cells}
-    points = listed(model.settings.operating_points)
-    notes = curve_notes(
-        model,
-        cells,
-        f"ROC by group. Marks: the operating point {points}, a threshold chosen on all validation"
-        " images, the same for every group, with the intervals of both rates. In brackets: AUC in"
-        " points with its interval.",
-    )
-    rows = [row for cell in cells for row in curves[cell.key]]
-    texts = ("false positive rate", "true positive rate")
+    return group_curves(ROC, answers, options)
 
-    def draw(axes: Axes, own: Sequence[GroupCell]) -> None:
-        diagonal(axes)
-        for cell in own:
-            if cell.drawn:
-                _draw_curve(axes, cell, curves[cell.key])
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_ylim(-0.01, 1.02)
 
-    return MadeFigure(
-        pd.DataFrame(rows),
-        lambda: panel_figure("ROC by group", notes, texts, cells, draw),
-        notes,
+def _meaning(model: ChosenModel) -> str:
+    return (
+        f"ROC by group. Marks: the operating point {listed(model.settings.operating_points)}, a"
+        " threshold chosen on all validation images, the same for every group, with the intervals"
+        " of both rates. In brackets: AUC in points with its interval."
     )
 
 
 def _rows(model: ChosenModel, cell: GroupCell) -> Iterator[Row]:
     """The curve, then its operating points."""
-    if not cell.drawn:
-        yield {**cell.named, "kind": CURVE, "shown": False, "reason": cell.reason}
-        return
     for fpr, tpr in zip(GRID_T, roc(cell.images, GRID_T), strict=True):
-        yield {**cell.named, "kind": CURVE, "fpr": float(fpr), "tpr": float(tpr), "shown": True}
+        yield {"kind": CURVE, "fpr": float(fpr), "tpr": float(tpr), "shown": True}
     for point in model.settings.operating_points:
-        row: Row = {**cell.named, "kind": POINT, "point": point}
+        row: Row = {"kind": POINT, "point": point}
         for rate in ("fpr", "tpr"):
             number = cell.metrics[f"{rate}@{point}"]
             row |= {rate: number["value"], f"{rate}_lo": number["lo"], f"{rate}_hi": number["hi"]}
@@ -75,7 +52,7 @@ def _rows(model: ChosenModel, cell: GroupCell) -> Iterator[Row]:
         yield row | {"shown": row["fpr"] is not None and row["tpr"] is not None}
 
 
-def _draw_curve(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
+def _draw(axes: Axes, cell: GroupCell, rows: Sequence[Row]) -> None:
     style = cell.style
     curve = [row for row in rows if row["kind"] == CURVE]
     axes.plot(
@@ -109,3 +86,14 @@ def _draw_point(axes: Axes, cell: GroupCell, row: Row) -> None:
         markeredgewidth=0.6,
         zorder=3,
     )
+
+
+def _frame(axes: Axes, rows: Sequence[Row]) -> None:
+    diagonal(axes)
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.02)
+
+
+ROC = GroupCurves(
+    "ROC by group", ("false positive rate", "true positive rate"), _meaning, _rows, _draw, _frame
+)

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.commands.paper import figures
+from analysis.figures.best_and_worst import spread_apart
 from analysis.figures.made import FigureOptions, MadeFigure
 from analysis.figures.outputs import write_figures
 from analysis.figures.registry import FIGURES
@@ -108,6 +111,24 @@ def test_figures_5_and_6_are_by_sex_and_by_race(make: Make) -> None:
     assert set(make("figure5").data["group"]) == {"F", "M"}
     assert set(make("figure6").data["group"]) == {"Asian", "Black", "White"}
     assert list(make("figure6").data["pathology"].unique()) == ["Edema", "Pleural Effusion"]
+
+
+def test_groups_without_any_mark_say_why(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.figures.subgroups.FEWEST", 10**6)
+    (first, _) = make("figure6").draw().axes
+    assert [text.get_text() for text in first.texts] == ["n too small"] * 3
+
+
+@given(st.lists(st.floats(-100, 100), max_size=8), st.floats(0.01, 10))
+def test_numbers_are_spread_in_order_and_around_their_places(
+    places: list[float], least: float
+) -> None:
+    moved = spread_apart(places, least)
+    order = np.argsort(places, kind="stable")
+    assert (np.diff(np.array(moved)[order]) >= least * (1 - 1e-9)).all()
+    assert np.mean(moved or [0]) == pytest.approx(np.mean(places or [0]), abs=1e-6)
+    if (np.diff(np.array(places)[order]) >= least).all():
+        assert moved == pytest.approx(places)
 
 
 def test_cells_that_are_too_small_are_left_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,6 +187,9 @@ def test_densities_are_numpys(make: Make) -> None:
             edges = [*own["from"], 1.0]
             expected, _ = np.histogram(scores[labels == value], edges, density=True)
             np.testing.assert_allclose(own["density"], expected, atol=1e-12)
+    points = make("densities").data
+    points = points[points["label"] == "operating point"]
+    assert (points.groupby("pathology")["from"].nunique() == 1).all()
 
 
 def test_without_a_name_it_is_the_most_accurate_of_the_front(
