@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from analysis.figures.made import FigureOptions, MadeFigure, new_figure
 from analysis.figures.one_model.chosen import StudyModels, chosen_model, study_models
 from analysis.figures.style import LINE_GREY, NULL_GREY
-from analysis.paper.answers import PaperAnswers, under
+from analysis.paper.answers import PaperAnswers
 from analysis.paper.reading import DEMO, is_demo
 from analysis.results.numbers import POINTS
 from analysis.wording import counted
@@ -58,7 +58,7 @@ def _rows(models: StudyModels, answers: PaperAnswers) -> Iterator[Row]:
     for place, row in enumerate(models.front.rows, start=1):
         if row["group"] not in models.evaluations:
             continue
-        evaluation = under(models.evaluations[row["group"]], answers.protocol)
+        evaluation = models.evaluations[row["group"]].under(answers.protocol)
         for attribute in answers.settings.attributes:
             yield {
                 "study": models.results.study,

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import pyarrow.compute as pc
-
 from analysis.paper.facts import FULL_SCHEDULE, ModelFacts, facts_of
 from analysis.paper.items import SIX, WantedEnsemble, WantedModel, fine_tuned
 from analysis.results.pooled import pooled_evaluations
@@ -207,7 +205,7 @@ class PaperAnswers:
                 e.results.study for e in self._found if e.configuration.group == configuration.group
             ),
             len(seeds),
-            under(pooled, self.protocol),
+            pooled.under(self.protocol),
             replicated(seeds, configuration.label, configuration.training_runs),
         )
 
@@ -234,18 +232,10 @@ class PaperAnswers:
             label,
             tuple(dict.fromkeys(study for answer in answers for study in answer.studies)),
             len(seeds),
-            under(pooled, self.protocol),
+            pooled.under(self.protocol),
             replicated(each, label),
             answers,
         )
-
-
-def under(evaluation: Evaluation, protocol: str) -> Evaluation:
-    """The evaluation with the rows of one protocol, which is then its first."""
-    names = ("metrics", "gaps", "weights", "differences")
-    kept = {name: evaluation.tables[name] for name in names}
-    rows = {n: table.filter(pc.equal(table["protocol"], protocol)) for n, table in kept.items()}
-    return Evaluation({**evaluation.tables, **rows})
 
 
 def _ensembles(members: Sequence[_Found]) -> list[Predictions]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 from scipy.special import stdtrit
 
 from analysis.paper.answers import PaperAnswer
+from analysis.paper.published import AUC
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.selection.comparison import difference_of, holm
 from fairfm_core.evaluation.selection.replicates import Replicated, check_paired
@@ -87,6 +89,23 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
     values = holm([rows[number]["p_value"] for number in tested]) if tested else []
     by_row = dict(zip(tested, values, strict=True))
     return [row | {"p_holm": by_row.get(number)} for number, row in enumerate(rows)]
+
+
+def too_few_draws(tests: Sequence[Row], draws: int, level: float, what: str) -> str | None:
+    """That no gap of a family of tests could pass Holm's correction; None where one could.
+
+    The p of a number with a null is 1 / (1 + draws) at least. Tests with a smaller one, those of
+    AUCs, come before it and leave fewer to correct for.
+    """
+    tested = [row for row in tests if row["p_value"] is not None]
+    least = 1 / (1 + draws)
+    times = sum(row["p_value"] >= least for row in tested)
+    if all(row["number"] == AUC for row in tested) or times * least < level:
+        return None
+    return (
+        f"{what} cannot be told with {draws} draws: the p of a gap or a group is 1/{draws + 1} at"
+        f" least, times {times} tests; set evaluation.replicates to {ceil(times / level)} or more."
+    )
 
 
 def _undefined(reason: str) -> Row:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from analysis.paper.answers import PaperAnswer, PaperAnswers
+from analysis.paper.contrasts import too_few_draws
 from analysis.paper.items import PaperItem
 from analysis.wording import EXTREMES, listed, quoted
 from fairfm_core.errors import first_ten
@@ -58,6 +59,10 @@ def footer(
         sentences.append(answers.epochs_note)
     if tests:
         sentences += _tested(tests, answers)
+        settings = answers.settings
+        alpha = 1 - settings.confidence
+        coarse = too_few_draws(tests, settings.replicates, alpha, "A gap of this table")
+        sentences += [coarse] if coarse else []
     return (*sentences, *_reasons(shown, answers, tests))
 
 

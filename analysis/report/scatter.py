@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import pyarrow.compute as pc
-
 from analysis.front.front import Front
 from analysis.front.palette import Style
 from analysis.results.numbers import POINTS, Number
@@ -61,21 +59,11 @@ def _numbers(
 ) -> list[Mapping[str, Number]]:
     """The test numbers of each configuration under one protocol, in the order of the front."""
     return [
-        summary_rows(_under(evaluations[row["group"]], protocol), "test", front.names)
+        summary_rows(evaluations[row["group"]].under(protocol), "test", front.names)
         if row["group"] in evaluations
         else {}
         for row in front.rows
     ]
-
-
-def _under(evaluation: Evaluation, protocol: str) -> Evaluation:
-    """The evaluation with the rows of one protocol alone."""
-    if evaluation.protocol == protocol:
-        return evaluation
-    tables = dict(evaluation.tables)
-    for name in ("metrics", "gaps"):
-        tables[name] = tables[name].filter(pc.equal(tables[name]["protocol"], protocol))
-    return Evaluation(tables)
 
 
 def _all_names(shown: Any) -> list[str]:

@@ -35,24 +35,21 @@ class JoinedStudies:
     sides: tuple[StudyAnalysis, StudyAnalysis]
     objectives: tuple[Objective, ...]
     """What both studies ask for."""
+    settings: EvaluationSettings
+    """Those of the first study, with the attributes and protocols that both have; the numbers are
+    of the first of these protocols."""
     configurations: tuple[Configuration, ...]
     evaluations: Mapping[str, Evaluation]
     numbers: StudyNumbers
     front: Front
-
-    @property
-    def settings(self) -> EvaluationSettings:
-        """Those of the first study, with the attributes that both have."""
-        first, second = (side.results.settings for side in self.sides)
-        shared = tuple(each for each in first.attributes if each in second.attributes)
-        return first.model_copy(update={"attributes": shared})
 
 
 def write_comparison(location: str, studies: Sequence[str], out: str | Path | None = None) -> str:
     """Write the page that compares two studies of a results folder; returns its path or URI.
 
     It goes to the folder `out`, else beside the first study. Raises BadInput for a study that is
-    compared with itself, and for two without a shared objective.
+    compared with itself, and for two without a shared
+    objective or protocol.
     """
     first, second = studies
     if first == second:
@@ -65,19 +62,19 @@ def write_comparison(location: str, studies: Sequence[str], out: str | Path | No
 def join_studies(first: StudyAnalysis, second: StudyAnalysis) -> JoinedStudies:
     """One front over the configurations of both, in the objectives that both have."""
     sides = (first, second)
-    objectives = _shared_objectives(sides)
+    objectives, settings = _shared_objectives(sides), _shared_settings(sides)
     configurations = tuple(each for side in sides for each in _configurations(side))
     evaluations = {
-        _group(side, group): evaluation
+        _group(side, group): evaluation.under(*settings.protocols)
         for side in sides
         for group, evaluation in side.evaluations.items()
     }
-    numbers = _joined_numbers(sides)
+    numbers = _joined_numbers(sides, settings)
     axes = (AXIS, *dict.fromkeys(axis for side in sides for axis in side.results.axes))
-    certainty = front_certainty(numbers, objectives, first.results.settings)
+    certainty = front_certainty(numbers, objectives, settings)
     front = configuration_front(configurations, evaluations, objectives, axes, certainty)
     front = replace(front, words=_words(sides, configurations))
-    return JoinedStudies(sides, objectives, configurations, evaluations, numbers, front)
+    return JoinedStudies(sides, objectives, settings, configurations, evaluations, numbers, front)
 
 
 def _shared_objectives(sides: Sequence[StudyAnalysis]) -> tuple[Objective, ...]:
@@ -90,6 +87,27 @@ def _shared_objectives(sides: Sequence[StudyAnalysis]) -> tuple[Objective, ...]:
         )
         raise BadInput(f"the studies share no objective: {asked}; compare studies that share one")
     return shared
+
+
+def _shared_settings(sides: Sequence[StudyAnalysis]) -> EvaluationSettings:
+    """Those of the first study with what both have; raises BadInput without a shared protocol.
+
+    Numbers under two protocols are of two test sets, which no front may mix.
+    """
+    first, second = (side.results.settings for side in sides)
+    shared = {
+        name: tuple(each for each in getattr(first, name) if each in getattr(second, name))
+        for name in ("attributes", "protocols")
+    }
+    if not shared["protocols"]:
+        names = [side.results.study for side in sides]
+        raise BadInput(
+            f"the studies share no protocol: {names[0]} has {listed(first.protocols)}, {names[1]}"
+            f" {listed(second.protocols)}, so their numbers stand on no common front; read the"
+            " report of each with --study, or add a protocol to evaluation.protocols and run it"
+            " again, which repeats no training"
+        )
+    return first.model_copy(update=shared)
 
 
 def _group(side: StudyAnalysis, group: str) -> str:
@@ -117,16 +135,15 @@ def _words(
     return names_of([(each, configs[each.trials[0].name]) for each in configurations])
 
 
-def _joined_numbers(sides: Sequence[StudyAnalysis]) -> StudyNumbers:
+def _joined_numbers(sides: Sequence[StudyAnalysis], settings: EvaluationSettings) -> StudyNumbers:
     """The replicates of both; differences are paired where both have the same draws of patients."""
-    first = sides[0].numbers
     reason = next((side.numbers.reason for side in sides if side.numbers.reason), None)
     by_group = {
         _group(side, group): numbers
         for side in sides
         for group, numbers in side.numbers.by_group.items()
     }
-    return StudyNumbers(by_group, first.protocol, first.confidence, reason)
+    return StudyNumbers(by_group, settings.protocols[0], settings.confidence, reason)
 
 
 def comparison_html(joined: JoinedStudies) -> str:
@@ -143,7 +160,10 @@ def comparison_html(joined: JoinedStudies) -> str:
             studies=names,
             asked=[(s.results.study, str(s.results.record.get("claim", ""))) for s in joined.sides],
             shares=_shares(joined),
-            volumes=[(side.results.study, side.front.hypervolume) for side in joined.sides],
+            volumes=[
+                (f"{s.results.study} (protocol {s.results.settings.protocols[0]})", volume)
+                for s, volume in ((side, side.front.hypervolume) for side in joined.sides)
+            ],
             differences=differences_of(joined),
             facts=_facts(joined),
             looks=_looks(joined, look),
@@ -178,6 +198,13 @@ def differences_of(joined: JoinedStudies) -> list[str]:
     if data[0] != data[1]:
         sentences.append(
             "The studies use different data: levels are not comparable, no step has an interval."
+        )
+    used = joined.settings.protocols[0]
+    elsewhere = [each.study for each in (first, second) if each.settings.protocols[0] != used]
+    if elsewhere:
+        sentences.append(
+            f"All numbers are under protocol {used}, the first that both have; the report and the"
+            f" front of {listed(elsewhere)} alone are under another one."
         )
     held = [each.settings.model_dump() for each in (first, second)]
     for name in held[0]:

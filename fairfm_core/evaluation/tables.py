@@ -170,6 +170,18 @@ class Evaluation:
         protocols = self.tables["metrics"]["protocol"]
         return str(protocols[0]) if len(protocols) else None
 
+    def under(self, *protocols: str) -> Evaluation:
+        """The rows of these protocols alone, in this order, so that the first one is its first.
+
+        Replicates keep their rows, whose key names the protocol.
+        """
+        tables = dict(self.tables)
+        for name in ("metrics", "gaps", "weights", "differences"):
+            table = tables[name]
+            parts = [table.filter(pc.equal(table["protocol"], each)) for each in protocols]
+            tables[name] = pa.concat_tables(parts)
+        return Evaluation(tables)
+
     def rows(self, name: str, split: str, **wanted: Iterable[str] | None) -> list[Row]:
         """Rows of one table and split under the first protocol; an undefined entry is None.
 

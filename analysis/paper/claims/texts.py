@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from math import ceil
 
 from analysis.paper.answers import PaperAnswers
 from analysis.paper.claims.verdicts import JudgedClaim, claims_frame, judged_claims
+from analysis.paper.contrasts import too_few_draws
 from analysis.paper.items import PaperItem
 from analysis.paper.latex import latex_table
 from analysis.paper.layout import BEST, GREY, CellLine, GridRow, TextGrid, plain_table
 from analysis.paper.markdown import markdown_notes, markdown_table
-from analysis.paper.published import AUC
 from analysis.paper.reading import caption
 from analysis.wording import points, signed_interval, title_of, wrapped
 
@@ -34,7 +33,7 @@ def claims_files(name: str, answers: PaperAnswers) -> tuple[str, dict[str, bytes
     grid = TextGrid(TITLE, HEAD, tuple(row for claim in claims for row in _rows(claim)))
     item = PaperItem(name, TITLE, (), ())
     settings = answers.settings
-    coarse = too_few_draws(claims, settings.replicates, 1 - settings.confidence)
+    coarse = _too_coarse(claims, settings.replicates, 1 - settings.confidence)
     shown = list(answers.six.values()) or answers.evaluated
     notes = (*caption(item, shown, answers), READING, *coarse)
     csv = claims_frame(claims).to_csv(index=False, lineterminator="\n")
@@ -47,16 +46,12 @@ def claims_files(name: str, answers: PaperAnswers) -> tuple[str, dict[str, bytes
     return "\n".join([plain_table(grid), *lines]), files
 
 
-def too_few_draws(claims: Iterable[JudgedClaim], draws: int, level: float) -> Iterator[str]:
+def _too_coarse(claims: Iterable[JudgedClaim], draws: int, level: float) -> Iterator[str]:
     """The claims that no result could support or contradict, since the draws bound their p."""
-    for judged in claims:
-        tested = [row["number"] for row in judged.rows if row["p_value"] is not None]
-        if any(number != AUC for number in tested) and len(tested) / (draws + 1) >= level:
-            yield (
-                f"Claim {judged.claim.number} cannot be told with {draws} draws: the p of a gap or"
-                f" a group is 1/{draws + 1} at least, times {len(tested)} tests; set"
-                f" evaluation.replicates to {ceil(len(tested) / level)} or more."
-            )
+    notes = (
+        too_few_draws(each.rows, draws, level, f"Claim {each.claim.number}") for each in claims
+    )
+    return (note for note in notes if note)
 
 
 def _number(name: str) -> str:

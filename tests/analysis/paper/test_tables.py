@@ -133,6 +133,8 @@ def test_differences_are_those_of_the_cells(made: dict[str, PaperTable]) -> None
     volume = np.log2([112_120, 191_027, 112_120 + 191_027])
     slope = np.polyfit(volume, aucs[["CX14", "CXPT", "CX14+CXPT"]], 1)[0]
     assert planted["trend", "auc"] == pytest.approx(slope, abs=1e-12)
+    coarse = [line for line in made["table2"].footer if "cannot be told with 20 draws" in line]
+    assert len(coarse) == 1
 
 
 def test_planted_differences_are_found(made: dict[str, PaperTable]) -> None:

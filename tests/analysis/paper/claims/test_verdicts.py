@@ -9,7 +9,7 @@ import pytest
 
 from analysis.paper.answers import PaperAnswers, PaperRequest
 from analysis.paper.claims.records import CLAIMS
-from analysis.paper.claims.texts import claims_files, too_few_draws
+from analysis.paper.claims.texts import claims_files
 from analysis.paper.claims.verdicts import (
     CONTRADICTED,
     NOT_RUN,
@@ -20,6 +20,7 @@ from analysis.paper.claims.verdicts import (
     contrast_verdict,
     judged_claims,
 )
+from analysis.paper.contrasts import too_few_draws
 from analysis.paper.items import TABLE2, TABLE6
 from analysis.paper.outputs import open_answers
 from analysis.paper.tables import paper_table
@@ -121,10 +122,19 @@ def test_the_texts_hold_every_claim(answers: PaperAnswers) -> None:
 
 
 def test_too_few_draws_for_a_claim_are_said(answers: PaperAnswers) -> None:
-    claims = judged_claims(answers)
-    (note,) = too_few_draws(claims, 200, 0.05)
-    assert note == (
+    seventh = judged_claims(answers)[6].rows
+    assert too_few_draws(seventh, 200, 0.05, "Claim 7") == (
         "Claim 7 cannot be told with 200 draws: the p of a gap or a group is 1/201 at least,"
         " times 12 tests; set evaluation.replicates to 240 or more."
     )
-    assert not list(too_few_draws(claims, 240, 0.05))
+    assert too_few_draws(seventh, 240, 0.05, "Claim 7") is None
+    text, _ = claims_files("claims", answers)
+    assert "Claim 7 cannot be told with 20 draws" in text
+
+
+def test_tests_with_a_smaller_p_leave_fewer_to_correct_for() -> None:
+    gaps = [{"number": "gap_race", "p_value": 0.2}] * 5
+    aucs = [{"number": "auc", "p_value": 1e-6}] * 20
+    assert "times 5 tests" in str(too_few_draws([*gaps, *aucs], 99, 0.05, "A gap"))
+    assert too_few_draws([*gaps, *aucs], 100, 0.05, "A gap") is None
+    assert too_few_draws(aucs, 5, 0.05, "A gap") is None
