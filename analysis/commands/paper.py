@@ -112,6 +112,18 @@ def tables(
     "  [default: the most accurate on the front]",
 )
 @click.option(
+    "--against",
+    metavar="NAME",
+    help="The other trial or configuration in figures of two models."
+    "  [default: the least accurate on the front]",
+)
+@click.option(
+    "--data",
+    type=LocalPath(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Prepared data of the study, so that multiverse varies the policy for uncertain labels.",
+)
+@click.option(
     "--pathology",
     "pathologies",
     multiple=True,
@@ -130,18 +142,20 @@ def figures(
     score: str,
     relative: bool,
     trial: str | None,
+    against: str | None,
+    data: str | None,
     pathologies: tuple[str, ...],
 ) -> None:
     """Make figures of the studies in RESULTS: pdf, svg and png, and the csv behind.
 
     ITEM is figure1 to figure6 of the paper, whose models are found as for `fairfm tables`;
-    best_and_worst, of all configurations; or, of one model, forest, heat_map, calibration, roc,
-    decision or densities.
+    best_and_worst, of all configurations; multiverse, of two; or, of one model, forest, heat_map,
+    calibration, roc, decision, densities or gap_and_patients.
     """
     from analysis.figures.made import FigureOptions
     from analysis.figures.outputs import write_figures
 
     request = paper_request(studies, use, protocol, definition)
-    options = FigureOptions(score, relative, trial, pathologies)
+    options = FigureOptions(score, relative, trial, against, data, pathologies)
     for text in write_figures(results, only, request, options, out):
         click.echo(text)

@@ -28,6 +28,10 @@ class FigureOptions:
     trial: str | None = None
     """Trial, or configuration with all its seeds, of the figures of one model; None for the most
     accurate member of the front."""
+    against: str | None = None
+    """The other one in figures of two models, named as `trial`; None for a member of the front."""
+    data: str | None = None
+    """Folder of the prepared data, for what predictions do not hold: which labels are uncertain."""
     pathologies: tuple[str, ...] = ()
     """Pathologies of the figures with a panel for each; empty for the paper's five."""
 

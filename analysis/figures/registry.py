@@ -31,6 +31,10 @@ FIGURES: dict[str, FigureRecord] = {
     "figure4": FigureRecord("residual networks", "analysis.figures.bars:figure4"),
     "figure5": FigureRecord("Figure 3 by pathology, by sex", "analysis.figures.subgroups:figure5"),
     "figure6": FigureRecord("Figure 3 by pathology, by race", "analysis.figures.subgroups:figure6"),
+    "multiverse": FigureRecord(
+        "which of two models is fairer under every choice of protocol, gap, threshold and labels",
+        "analysis.figures.multiverse.curve:multiverse",
+    ),
     "forest": FigureRecord(
         "each group's AUC less everybody's, with what a fair model would show",
         "analysis.figures.one_model.forest:forest",
@@ -54,6 +58,10 @@ FIGURES: dict[str, FigureRecord] = {
     "decision": FigureRecord(
         "decision curves, by group",
         "analysis.figures.one_model.decision:decision",
+    ),
+    "gap_and_patients": FigureRecord(
+        "the gap and that of fair models over the number of patients",
+        "analysis.figures.one_model.gap_and_patients:gap_and_patients",
     ),
     "densities": FigureRecord(
         "predicted probabilities by label and group",

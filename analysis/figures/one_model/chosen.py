@@ -138,12 +138,19 @@ def chosen_model(answers: PaperAnswers, trial: str | None) -> ChosenModel:
 
     Raises BadInput for a name that is unknown, unfinished, or of different models in two studies.
     """
-    source = _most_accurate(answers) if trial is None else _named(answers, trial)
+    source = source_of(answers, trial)
     seeds = [source.results.predictions(each) for each in source.trials]
     changes = {"metrics": METRICS, "protocols": (answers.protocol,)}
     settings = answers.settings.model_copy(update=changes)
     problem = split_problem(seeds, answers.request.split, answers.protocol, settings)
     return ChosenModel(source, problem, answers.protocol, is_demo(answers))
+
+
+def source_of(answers: PaperAnswers, trial: str | None) -> ModelTrials:
+    """The trials of `trial`, or of the most accurate member of the front; BadInput as above."""
+    if trial is None:
+        return _most_accurate(answers)
+    return named_model(answers, trial, "as chosen with --trial")
 
 
 def _most_accurate(answers: PaperAnswers) -> ModelTrials:
@@ -154,16 +161,18 @@ def _most_accurate(answers: PaperAnswers) -> ModelTrials:
     row, study = max(best, key=lambda pair: -1.0 if (v := pair[0]["val_auc"]) is None else v)
     (configuration,) = (each for each in study.results.configurations if each.group == row["group"])
     why = "the most accurate on the front, by validation AUC; choose another with --trial"
-    return _all_seeds(study.results, configuration, why)
+    return all_seeds(study.results, configuration, why)
 
 
-def _all_seeds(results: StudyResults, configuration: Configuration, why: str) -> ModelTrials:
+def all_seeds(results: StudyResults, configuration: Configuration, why: str) -> ModelTrials:
+    """A configuration with all its finished trials."""
     trials, runs = configuration.finished, configuration.training_runs
     return ModelTrials(configuration.label, why, results, trials, runs)
 
 
-def _named(answers: PaperAnswers, name: str) -> ModelTrials:
-    found = [model for results in answers.studies for model in _matching(results, name)]
+def named_model(answers: PaperAnswers, name: str, why: str) -> ModelTrials:
+    """The trial or configuration of this name, and why it; raises BadInput as `chosen_model`."""
+    found = [model for results in answers.studies for model in _matching(results, name, why)]
     if not found:
         every = [each for results in answers.studies for each in results.configurations]
         known = [each.label for each in every] + [t.name for each in every for t in each.trials]
@@ -180,12 +189,11 @@ def _named(answers: PaperAnswers, name: str) -> ModelTrials:
     return finished[0]
 
 
-def _matching(results: StudyResults, name: str) -> Iterator[ModelTrials]:
+def _matching(results: StudyResults, name: str, why: str) -> Iterator[ModelTrials]:
     """The configuration with this label, and the trial with this name; unfinished: no trials."""
-    why = "as chosen with --trial"
     for configuration in results.configurations:
         if configuration.label == name:
-            yield _all_seeds(results, configuration, why)
+            yield all_seeds(results, configuration, why)
         for trial in configuration.trials:
             if trial.name == name:
                 yield ModelTrials(name, why, results, (trial,) if trial.done else ())

@@ -192,6 +192,19 @@ def test_densities_are_numpys(make: Make) -> None:
     assert (points.groupby("pathology")["from"].nunique() == 1).all()
 
 
+def test_gap_and_patients_finds_planted_gaps_with_enough_patients(make: Make) -> None:
+    made = make("gap_and_patients")
+    race = made.data[made.data["attribute"] == "race"].set_index("patients")
+    assert list(race.index) == [14, 28, 55, 110, 220, 440, 880]
+    assert race["of_the_split"].tolist() == [size == 110 for size in race.index]
+    assert race.loc[880, "found"] == 1.0
+    assert race.loc[880, "null_hi"] < race.loc[110, "null_hi"] < race.loc[880, "gap_lo"] * 3
+    assert any("80 % of studies find a race gap like this one" in note for note in made.notes)
+    shown = race[race["shown"]]
+    assert (shown["undefined"] <= 0.2).all()
+    assert made.draw().axes[1].get_title(loc="left") == "race"
+
+
 def test_without_a_name_it_is_the_most_accurate_of_the_front(
     make: Make, answers: PaperAnswers
 ) -> None:
