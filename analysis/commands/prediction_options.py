@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fairfm_core.commands.places import LocalPath
+
 if TYPE_CHECKING:
     from fairfm_core.evaluation.reading.form import PredictionForm
+    from fairfm_core.evaluation.reading.layout import PredictionLayout
 
 OPTIONS = (
+    click.option(
+        "--layout",
+        metavar="NAME|FILE",
+        help="Program whose files these are, chexclusion, chexploration or medfair, or a layout of"
+        " your own in YAML.",
+    ),
+    click.option(
+        "--people",
+        type=LocalPath(exists=True),
+        metavar="PATH",
+        help="For a layout: the table that says who is on each image, or a folder of them.",
+    ),
     click.option(
         "--column",
         multiple=True,
@@ -59,7 +75,10 @@ OPTIONS = (
         "--encoding", default=None, help="Of csv files, such as latin-1.  [default: UTF-8]"
     ),
 )
+SAID_BY_LAYOUTS = {"labels": "y_*", "predicted": "p_*", "scores": "probabilities"}
+"""Options whose meaning a layout has, with their defaults."""
 NAMES = (
+    *("layout", "people"),
     *("column", "labels", "predicted", "scores", "pathologies"),
     *("bins", "conflicts", "delimiter", "encoding"),
 )
@@ -81,18 +100,36 @@ def prediction_form(options: Mapping[str, Any], resampling: str = "patients") ->
     """
     from fairfm_core.evaluation.reading.form import PredictionForm
 
+    layout = _layout(options)
     return PredictionForm(
         columns=dict(_pair("--column", text) for text in options["column"]),
         labels=options["labels"],
         predicted=options["predicted"],
-        scores=options["scores"],
+        scores=options["scores"] if layout is None else layout.scores,
         pathologies=tuple(n.strip() for n in options["pathologies"].split(",") if n.strip()),
         bins=dict(_bin(text) for text in options["bins"]),
         conflicts=options["conflicts"],
         images_as_patients=resampling == "images",
         delimiter=_delimiter(options["delimiter"]),
         encoding=options["encoding"],
+        layout=layout,
+        people=None if options["people"] is None else Path(options["people"]),
     )
+
+
+def _layout(options: Mapping[str, Any]) -> PredictionLayout | None:
+    """The layout that is named; raises BadInput for other options that contradict it."""
+    from fairfm_core.errors import BadInput
+    from fairfm_core.evaluation.reading.layout import read_layout
+
+    if options["layout"] is None:
+        if options["people"] is not None:
+            raise BadInput("--people goes with --layout, which says how its rows are joined")
+        return None
+    for name, default in SAID_BY_LAYOUTS.items():
+        if options[name] != default:
+            raise BadInput(f"--{name} is what --layout says; leave one of them out")
+    return read_layout(options["layout"])
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

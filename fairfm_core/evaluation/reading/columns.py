@@ -74,7 +74,7 @@ def _given(table: pd.DataFrame, form: PredictionForm) -> dict[str, str]:
             hint = did_you_mean(theirs, map(str, table.columns))
             raise BadInput(
                 f"--column {ours}={theirs}: there is no column {theirs!r}{hint}; the file has"
-                f" {_quoted(table.columns)}"
+                f" {quoted(table.columns)}"
             )
     return {theirs: ours for ours, theirs in form.columns.items()}
 
@@ -95,9 +95,9 @@ def _by_pattern(table: pd.DataFrame, form: PredictionForm) -> dict[str, str]:
             hint = " or one --column y_Edema=COLUMN each" if prefix == "y_" else ""
             raise BadInput(
                 f"no {kind} column is called {pattern}; say how they are called, as in {option}"
-                f" {example!r}{hint}; the file has {_quoted(table.columns)}"
+                f" {example!r}{hint}; the file has {quoted(table.columns)}"
                 if pattern == own
-                else f"{option} {pattern!r} fits no column; the file has {_quoted(table.columns)}"
+                else f"{option} {pattern!r} fits no column; the file has {quoted(table.columns)}"
             )
         names |= found
     return names
@@ -125,7 +125,7 @@ def _renamed(table: pd.DataFrame, form: PredictionForm, names: dict[str, str]) -
     ours = list(names.values())
     if twice := sorted({name for name in ours if ours.count(name) > 1}):
         columns = [theirs for theirs, each in names.items() if each == twice[0]]
-        raise BadInput(f"columns {_quoted(columns)} are both {twice[0]!r}; rename one of them")
+        raise BadInput(f"columns {quoted(columns)} are both {twice[0]!r}; rename one of them")
     chance = [
         column
         for column in table.columns
@@ -144,7 +144,7 @@ def _chosen(frame: pd.DataFrame, pathologies: Sequence[str]) -> pd.DataFrame:
         if name not in known:
             hint = did_you_mean(name, known)
             raise BadInput(
-                f"--pathologies: no pathology {name!r}{hint}; the file has {_quoted(known)}"
+                f"--pathologies: no pathology {name!r}{hint}; the file has {quoted(known)}"
             )
     others = [
         column
@@ -169,7 +169,7 @@ def _with_keys(
     """The table with its three keys as text, and notes on those that it lacks."""
     notes = []
     rows = pd.RangeIndex(1, len(frame) + 1).astype(str)
-    keys = {name: _ids(frame[name]) for name in KEYS[:2] if name in frame}
+    keys = {name: ids(frame[name]) for name in KEYS[:2] if name in frame}
     if "image_id" not in keys:
         keys["image_id"] = pd.Series(row + rows, dtype="str")
         notes.append("no column 'image_id': images are named and paired by their row")
@@ -205,7 +205,7 @@ def _split(frame: pd.DataFrame, file: str) -> tuple[pd.Series, list[str]]:
     return pd.Series([split] * len(frame), dtype="str"), [note]
 
 
-def _ids(column: pd.Series) -> pd.Series:
+def ids(column: pd.Series) -> pd.Series:
     """Ids as text: 12.0 is 12, and words that mean unknown are null."""
     if pd.api.types.is_float_dtype(column):
         whole = column.isna() | (column % 1 == 0)
@@ -214,5 +214,6 @@ def _ids(column: pd.Series) -> pd.Series:
     return text.mask(text.str.lower().isin(UNKNOWN_WORDS))
 
 
-def _quoted(names: Iterable[object]) -> str:
+def quoted(names: Iterable[object]) -> str:
+    """Ten names at most, in quotes, long ones shortened."""
     return first_ten(shortened(repr(str(name)), LONGEST_NAME) for name in names)

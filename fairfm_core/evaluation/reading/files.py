@@ -13,7 +13,7 @@ from fairfm_core.data.readers.tabular.spreadsheets import read_sheets
 from fairfm_core.data.readers.tabular.tables import CsvForm, column_names, read_text_table
 from fairfm_core.errors import BadInput, shortened
 from fairfm_core.evaluation.reading.form import PredictionForm, matched
-from fairfm_core.evaluation.reading.npz_files import read_npz
+from fairfm_core.evaluation.reading.npz_files import read_npz, read_numbered_npz
 from fairfm_core.evaluation.tables import read_parquet
 
 FORMATS = ("parquet", "csv", "csv.gz", "tsv", "npz", "xlsx")
@@ -77,7 +77,7 @@ def _holds_arrays(path: Path) -> bool:
 
 
 def _npz(path: Path, form: PredictionForm) -> pd.DataFrame:
-    return read_npz(path)
+    return read_npz(path) if form.layout is None else read_numbered_npz(path)
 
 
 def _workbook(path: Path, form: PredictionForm) -> pd.DataFrame:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from fairfm_core.errors import BadInput
+from fairfm_core.evaluation.reading.layout import PredictionLayout
 
 LABELS, PREDICTED = "y_*", "p_*"
 """How the columns of labels and scores are named by default; * is the pathology."""
@@ -16,9 +18,6 @@ LABELS, PREDICTED = "y_*", "p_*"
 @dataclass(frozen=True)
 class PredictionForm:
     """What a file's columns and numbers mean.
-
-    A layout that some program publishes is one such record: nothing else depends on who wrote
-    a file.
 
     Raises:
         BadInput: a pattern of columns without exactly one `*`, or edges that do not increase.
@@ -45,6 +44,10 @@ class PredictionForm:
     """Between the fields of a csv file; by default the one that its header has."""
     encoding: str | None = None
     """Of a csv file; by default UTF-8."""
+    layout: PredictionLayout | None = None
+    """Where a known program leaves its predictions: its tables then come under our names."""
+    people: Path | None = None
+    """For a layout: the table that says who is on each image, or a folder of such tables."""
 
     def __post_init__(self) -> None:
         for option, pattern in (("--labels", self.labels), ("--predicted", self.predicted)):

@@ -21,8 +21,10 @@ from fairfm_core.evaluation.reading.attributes import (
 from fairfm_core.evaluation.reading.columns import named_table
 from fairfm_core.evaluation.reading.files import read_table
 from fairfm_core.evaluation.reading.form import PredictionForm
+from fairfm_core.evaluation.reading.laid_out import ProgramFiles
 from fairfm_core.evaluation.reading.scores import (
     doubts,
+    is_decision,
     label_numbers,
     numbers,
     probabilities,
@@ -59,8 +61,9 @@ def read_model(
     Raises:
         BadInput: files that cannot be read or do not fit, and all that `grouped` refuses.
     """
-    tables = [_named(path, form, len(paths) == 1) for path in paths]
-    frame = _joined([each for each, _ in tables], paths)
+    read = _tables(paths, form)
+    tables = [_named(path, table, form, len(read) == 1) for path, table in read]
+    frame = _joined([each for each, _ in tables], [path for path, _ in read])
     notes = list(dict.fromkeys(note for _, more in tables for note in more))
     where = " and ".join(map(str, paths[:2])) if len(paths) < 3 else f"{paths[0]} to {paths[-1]}"
     try:
@@ -75,10 +78,23 @@ def read_model(
     return ReadModel(predictions, wanted, (*notes, *more, *changed))
 
 
-def _named(path: Path, form: PredictionForm, alone: bool) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    table = read_table(path, form)
-    if table.empty:
-        raise BadInput(f"{path} holds no rows; one row per image is expected")
+def _tables(paths: Sequence[Path], form: PredictionForm) -> list[tuple[Path, pd.DataFrame]]:
+    """The tables that hold predictions: each file, or one for each split of a program's layout."""
+
+    def read(path: Path) -> pd.DataFrame:
+        table = read_table(path, form)
+        if table.empty:
+            raise BadInput(f"{path} holds no rows; one row per image is expected")
+        return table
+
+    if form.layout is None:
+        return [(path, read(path)) for path in paths]
+    return ProgramFiles(form.layout, paths, form.people, read).tables()
+
+
+def _named(
+    path: Path, table: pd.DataFrame, form: PredictionForm, alone: bool
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     try:
         named = named_table(table, form, path.name.partition(".")[0], alone)
     except BadInput as error:
@@ -109,7 +125,7 @@ def _alike(frame: pd.DataFrame) -> pd.DataFrame:
 def _probabilities(frame: pd.DataFrame, form: PredictionForm) -> tuple[pd.DataFrame, list[str]]:
     """`frame` with its labels 1, 0 or null and its scores as probabilities in 32 bits."""
     columns: dict[str, np.ndarray] = {}
-    low, high = np.inf, -np.inf
+    low, high, decided = np.inf, -np.inf, True
     for name in map(str, frame.columns):
         if name in KEYS or not name.startswith(("y_", "p_")):
             continue
@@ -119,4 +135,5 @@ def _probabilities(frame: pd.DataFrame, form: PredictionForm) -> tuple[pd.DataFr
         score_N = numbers(frame[name], name)
         columns[name] = probabilities(score_N, form.scores, name, frame["image_id"].to_numpy())
         low, high = min(low, score_N.min()), max(high, score_N.max())
-    return frame.assign(**columns), doubts(form.scores, low, high)
+        decided = decided and is_decision(score_N)
+    return frame.assign(**columns), doubts(form.scores, low, high, decided)

@@ -51,6 +51,26 @@ def read_npz(path: Path) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def read_numbered_npz(path: Path) -> pd.DataFrame:
+    """The arrays of a program with a layout of its own: a matrix `logit` becomes the columns
+    `logit_0`, `logit_1` and so on.
+
+    Raises BadInput for arrays that are not of the same images.
+    """
+    arrays = {name: _text(array) for name, array in _arrays(path).items() if array.ndim}
+    lengths = {len(array) for array in arrays.values()}
+    if len(lengths) != 1 or any(array.ndim > 2 for array in arrays.values()):
+        raise BadInput(
+            f"{path}: the arrays of a layout have one row for each image; these have"
+            f" {', '.join(f'{name} {list(array.shape)}' for name, array in arrays.items())}"
+        )
+    columns: dict[str, Array] = {}
+    for name, array in arrays.items():
+        numbered = {f"{name}_{k}": column for k, column in enumerate(array.T)}
+        columns |= numbered if array.ndim == 2 else {name: array}
+    return pd.DataFrame(columns)
+
+
 def _arrays(path: Path) -> dict[str, Array]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:

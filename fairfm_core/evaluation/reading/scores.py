@@ -132,8 +132,25 @@ def in_32_bits(probability_N: Floats, score_N: Floats) -> npt.NDArray[np.float32
     return bits_u.astype(np.int32).view(np.float32)[place_N]
 
 
-def doubts(scale: str, low: float, high: float) -> list[str]:
-    """What is odd about scores of a scale that lie between two limits: a sentence, or none."""
+def is_decision(score_N: Floats) -> bool:
+    """Whether scores take two values at most: decisions, from which no curve can be drawn."""
+    return bool(((score_N == score_N.min()) | (score_N == score_N.max())).all())
+
+
+def doubts(scale: str, low: float, high: float, decided: bool = False) -> list[str]:
+    """What is odd about scores of a scale that lie between two limits: a sentence, or none.
+
+    Args:
+        scale: a key of `SCALES`.
+        low: the smallest score of all pathologies.
+        high: the largest one.
+        decided: whether no pathology has more than two different scores.
+    """
+    if decided:
+        return [
+            "each score is one of two values, so these are decisions: their AUC is that of one"
+            " operating point, (sensitivity + specificity) / 2, and lower than the model's own"
+        ]
     if scale == "logits" and low >= 0 and high <= 1:
         return ["all scores are in 0..1: are they probabilities? Then leave out --scores logits"]
     if scale == "percent" and high <= 1:
