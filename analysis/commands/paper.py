@@ -6,10 +6,12 @@ The work is imported inside each command, so that `--help` loads no heavy librar
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from analysis.commands.prediction_options import prediction_form, prediction_options
 from analysis.commands.study import RESULTS
 from fairfm_core.commands.places import LocalPath
 
@@ -71,6 +73,15 @@ def paper_request(
 
 @click.command()
 @paper_options
+@click.option(
+    "--with",
+    "beside",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="Predictions of another program, as `fairfm evaluate` reads them, to stand below the"
+    " paper's rows; may be repeated.",
+)
+@prediction_options
 def tables(
     results: str,
     only: tuple[str, ...],
@@ -79,16 +90,24 @@ def tables(
     protocol: str | None,
     definition: str,
     out: str,
+    beside: tuple[str, ...],
+    **layout: Any,
 ) -> None:
     """Make the paper's tables of the studies in RESULTS: csv, Markdown and LaTeX.
 
     ITEM is table2, table3, table4, table5, table6 or claims. A row is answered by whichever study
     has trained its model (sweeps/studies/paper_*.yaml do); a row that was not run says so, with the
     command. Each number stands with its interval, its null, and what the paper reports.
+
+    A published model stands below them --with its predictions; the options from --layout on say how
+    its files are laid out.
     """
+    from analysis.paper.beside import BesideRequest
     from analysis.paper.outputs import write_tables
 
     request = paper_request(studies, use, protocol, definition)
+    if beside:
+        request = replace(request, beside=BesideRequest(beside, prediction_form(layout)))
     for text in write_tables(results, only, request, out):
         click.echo(text)
 

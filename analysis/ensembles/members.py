@@ -6,20 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.evaluation.evaluate import prediction_files
+from analysis.evaluation.evaluate import named_path, prediction_files
 from fairfm_core.config.evaluation import EvaluationSettings
-from fairfm_core.data.node_copy import local_files
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.ensembles.pool import Pool, paired_members
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.reading.form import PredictionForm
 from fairfm_core.evaluation.reading.model import ReadModel, read_model
-from fairfm_core.storage.file_store import is_remote
 
 Files = Mapping[str, Sequence[Path]]
 """Prediction files of each member by its name."""
-UNNAMED = "predictions"
-"""A folder of this name does not name its model; its parent folder does."""
 
 
 def member_files(given: Sequence[str]) -> dict[str, list[Path]]:
@@ -30,7 +26,7 @@ def member_files(given: Sequence[str]) -> dict[str, list[Path]]:
     """
     members: dict[str, list[Path]] = {}
     for text in given:
-        name, path = _named(text)
+        name, path = named_path(text)
         if name in members:
             raise BadInput(
                 f"{members[name][0]} and {path} are both called {name!r}; name them, as in"
@@ -84,25 +80,3 @@ def check_not_read(files: Files, written: Iterable[Path]) -> None:
                 raise BadInput(
                     f"{path} of member {name!r} would be overwritten; give another --out"
                 )
-
-
-def _named(text: str) -> tuple[str, Path]:
-    """Name and path; an existing path is used as it is, even with an equals sign in it."""
-    name, sign, rest = text.partition("=")
-    path = local_files(text) if not sign or is_remote(name) else Path(text)
-    if sign and name and not is_remote(name) and not path.exists():
-        path = local_files(rest)
-    else:
-        name = _default_name(path)
-    if not path.exists():
-        raise BadInput(
-            f"there is no file or folder {str(path)!r}; give predictions as PATH or NAME=PATH"
-        )
-    return name, path
-
-
-def _default_name(path: Path) -> str:
-    whole = path.resolve()
-    if not whole.is_dir():
-        return whole.stem
-    return whole.parent.name if whole.name == UNNAMED else whole.name

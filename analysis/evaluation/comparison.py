@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
-from analysis.evaluation.evaluate import files_in, prediction_files
+from analysis.evaluation.evaluate import seed_models
 from analysis.evaluation.fitting import fitted_rows
 from analysis.results.replicates import study_numbers
 from analysis.results.results import StudyResults, open_results
@@ -23,7 +22,6 @@ from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.numbers import gap_name
 from fairfm_core.evaluation.pairing import check_pairing
 from fairfm_core.evaluation.reading.form import PredictionForm
-from fairfm_core.evaluation.reading.model import ReadModel, read_model
 from fairfm_core.evaluation.selection.comparison import (
     COLUMNS,
     Family,
@@ -74,7 +72,9 @@ def compare_files(
     BadInput for files that are not predictions and models that cannot be paired.
     """
     read = {
-        name: _seeds(local_files(name), form, request) for pair in request.pairs for name in pair
+        name: seed_models(local_files(name), form, request.attributes, request.settings)
+        for pair in request.pairs
+        for name in pair
     }
     seeds = {name: [each.predictions for each in models] for name, models in read.items()}
     for a, b in request.pairs:
@@ -182,21 +182,6 @@ def _notes(row: pd.Series) -> list[str]:
 
 def _p_value(value: float | None) -> str:
     return "none" if pd.isna(value) else format(value, ".3f")
-
-
-def _seeds(path: Path, form: PredictionForm, request: ComparisonRequest) -> list[ReadModel]:
-    """The models at a path: one, or one for each seed's folder."""
-    if not path.exists():
-        raise BadInput(f"no predictions at {path}; give a file, a folder, or a folder of seeds")
-    folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
-    if not folders or files_in(path):
-        return [_model(path, form, request)]
-    return [_model(folder, form, request) for folder in folders]
-
-
-def _model(path: Path, form: PredictionForm, request: ComparisonRequest) -> ReadModel:
-    """One model's predictions of all its splits, also from the folder of an adapt stage."""
-    return read_model(prediction_files(path), form, request.attributes, request.settings)
 
 
 def _side(results: StudyResults, label: str) -> Side:

@@ -9,13 +9,18 @@ from pathlib import Path
 from analysis.evaluation.findings import ModelFindings, findings_of
 from analysis.results.study_record import STUDIES
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.data.node_copy import local_files
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.reading.columns import SPLIT_OF_WORD
 from fairfm_core.evaluation.reading.files import FORMATS, SAID
 from fairfm_core.evaluation.reading.form import PredictionForm
-from fairfm_core.evaluation.reading.model import read_model
+from fairfm_core.evaluation.reading.model import ReadModel, read_model
+from fairfm_core.storage.file_store import is_remote
 from fairfm_core.storage.inspection import DONE, inspected, once_per_machine
+
+UNNAMED = "predictions"
+"""A folder of this name does not name its model; its parent folder does."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,20 @@ def evaluate_files(
         raise BadInput(f"{source}: {error}") from error
     findings = findings_of(evaluation, settings, read.predictions)
     return EvaluatedModel(findings, read.notes, source)
+
+
+def seed_models(
+    path: Path, form: PredictionForm, attributes: Sequence[str], settings: EvaluationSettings
+) -> list[ReadModel]:
+    """The models at a path: one, or one for each seed's folder; arguments as in `read_model`.
+
+    Raises BadInput for a path that does not exist, and for files that are not predictions.
+    """
+    if not path.exists():
+        raise BadInput(f"no predictions at {path}; give a file, a folder, or a folder of seeds")
+    folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+    models = [path] if not folders or files_in(path) else folders
+    return [read_model(prediction_files(each), form, attributes, settings) for each in models]
 
 
 def check_out(out: Path, paths: Sequence[Path]) -> None:
@@ -115,3 +134,29 @@ def _check_stage(path: Path) -> None:
             damage = inspected(folder, f"{kind}/{fingerprint}", once_per_machine).damage
             if damage is not None:
                 raise Damaged(kind, fingerprint, damage)
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """Name and path of `path` or `name=path`; an existing path may have an equals sign in it.
+
+    The default name is that of the file without its extension, or of the folder. Raises BadInput
+    for a path that does not exist.
+    """
+    name, sign, rest = text.partition("=")
+    path = local_files(text) if not sign or is_remote(name) else Path(text)
+    if sign and name and not is_remote(name) and not path.exists():
+        path = local_files(rest)
+    else:
+        name = _default_name(path)
+    if not path.exists():
+        raise BadInput(
+            f"there is no file or folder {str(path)!r}; give predictions as PATH or NAME=PATH"
+        )
+    return name, path
+
+
+def _default_name(path: Path) -> str:
+    whole = path.resolve()
+    if not whole.is_dir():
+        return whole.stem
+    return whole.parent.name if whole.name == UNNAMED else whole.name

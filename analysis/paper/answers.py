@@ -7,8 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from analysis.paper.beside import BesideModel, BesideRequest, beside_models
 from analysis.paper.facts import FULL_SCHEDULE, ModelFacts, facts_of
-from analysis.paper.items import SIX, WantedEnsemble, WantedModel, fine_tuned
+from analysis.paper.items import (
+    SIX,
+    PaperCell,
+    Wanted,
+    WantedEnsemble,
+    WantedFile,
+    WantedModel,
+    fine_tuned,
+)
 from analysis.results.pooled import pooled_evaluations
 from analysis.results.results import Configuration, StudyResults
 from analysis.wording import counted, listed, quoted
@@ -38,6 +47,8 @@ class PaperRequest:
     definition: str = "gap_of_mean"
     """The definition of a gap that is shown first, tested and drawn."""
     split: str = "test"
+    beside: BesideRequest | None = None
+    """Models of other programs that stand below the paper's rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,20 +148,38 @@ class PaperAnswers:
             f" the paper's {FULL_SCHEDULE}, and shorter ones for their share of it."
         )
 
-    def answer(self, wanted: WantedModel | WantedEnsemble) -> PaperAnswer | None:
+    @cached_property
+    def beside(self) -> Mapping[str, BesideModel]:
+        """The models of other programs, by name, with the pathologies of the studies."""
+        if self.request.beside is None:
+            return {}
+        first = next(
+            (f.results.predictions(f.configuration.finished[0]) for f in self._found), None
+        )
+        pathologies = None if first is None else first.pathologies
+        return beside_models(self.request.beside, self.settings, pathologies)
+
+    @property
+    def beside_cells(self) -> tuple[PaperCell, ...]:
+        """The rows of the models of other programs."""
+        return tuple(PaperCell(name, "", WantedFile(name)) for name in self.beside)
+
+    def answer(self, wanted: Wanted) -> PaperAnswer | None:
         """The model, evaluated; None where it was not run.
 
         Raises BadInput where several different configurations could answer.
         """
         if isinstance(wanted, WantedEnsemble):
             return self._ensemble(wanted)
+        if isinstance(wanted, WantedFile):
+            return self._of_file(wanted.name)
         found = self._chosen(wanted)
         if found is None:
             return None
         self._evaluate([found])
         return self._answers[found.configuration.group]
 
-    def prepare(self, wanted: Iterable[WantedModel | WantedEnsemble]) -> None:
+    def prepare(self, wanted: Iterable[Wanted]) -> None:
         """Evaluate single models together, which takes less time than one after the other."""
         chosen = [self._chosen(each) for each in wanted if isinstance(each, WantedModel)]
         self._evaluate([each for each in chosen if each is not None])
@@ -223,18 +252,23 @@ class PaperAnswers:
     def _averaged(self, label: str, found: Sequence[_Found], members: Sequence[str]) -> PaperAnswer:
         """The ensemble of these models, evaluated seed by seed and with its seeds pooled."""
         answers = tuple(self.six[name] for name in members)
-        seeds = _ensembles(found)
+        studies = tuple(dict.fromkeys(study for answer in answers for study in answer.studies))
+        return replace(self._evaluated(label, _ensembles(found)), studies=studies, members=answers)
+
+    def _of_file(self, name: str) -> PaperAnswer:
+        """A model of another program, evaluated as the studies are."""
+        if name not in self._answers:
+            self._answers[name] = self._evaluated(name, self.beside[name].seeds)
+        return self._answers[name]
+
+    def _evaluated(self, label: str, seeds: Sequence[Predictions]) -> PaperAnswer:
+        """Predictions that no study has evaluated: seed by seed, and with the seeds pooled."""
         settings = self.settings.model_copy(update={"metrics": ("auc",)})
         alone = [[seed] for seed in seeds]
         with ThreadPoolExecutor(usable_cores()) as threads:
             pooled, *each = threads.map(lambda s: evaluate_seeds(s, settings), [seeds, *alone])
         return PaperAnswer(
-            label,
-            tuple(dict.fromkeys(study for answer in answers for study in answer.studies)),
-            len(seeds),
-            pooled.under(self.protocol),
-            replicated(each, label),
-            answers,
+            label, (), len(seeds), pooled.under(self.protocol), replicated(each, label)
         )
 
 

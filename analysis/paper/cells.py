@@ -79,14 +79,17 @@ def _columns(answers: PaperAnswers) -> list[tuple[str, str, str | None]]:
     return columns
 
 
-def ranked(rows: Sequence[Row]) -> list[Row]:
-    """The rows with their place in their column, 1 for the best, and what the best is called."""
+def ranked(rows: Sequence[Row], beside: Sequence[str] = ()) -> list[Row]:
+    """The rows with their place in their column, 1 for the best, and what the best is called.
+
+    Those of models `beside` the paper's have no place: best is the best of the paper's rows.
+    """
     places: dict[int, Row] = {}
     for name in dict.fromkeys(row["number"] for row in rows):
         sign = -1 if name == AUC else 1
         held = [(n, row) for n, row in enumerate(rows) if row["number"] == name]
         defined = sorted(
-            ((n, row) for n, row in held if row["value"] is not None),
+            ((n, row) for n, row in held if row["value"] is not None and row["row"] not in beside),
             key=lambda each: (sign * each[1]["value"], each[0]),
         )
         for place, (n, _) in enumerate(defined, start=1):

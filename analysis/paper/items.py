@@ -44,12 +44,28 @@ class WantedEnsemble:
 
 
 @dataclass(frozen=True)
+class WantedFile:
+    """A model that stands beside the paper's, from predictions that its user names."""
+
+    name: str
+
+
+Wanted = WantedModel | WantedEnsemble | WantedFile
+"""What may answer a cell."""
+
+
+@dataclass(frozen=True)
 class PaperCell:
     """One row, or one arm of a row, and what answers it."""
 
     row: str
     arm: str
-    wanted: WantedModel | WantedEnsemble
+    wanted: Wanted
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it is no row of the paper's."""
+        return isinstance(self.wanted, WantedFile)
 
     @property
     def key(self) -> CellKey:

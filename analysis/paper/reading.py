@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.paper.answers import PaperAnswer, PaperAnswers
 from analysis.paper.contrasts import too_few_draws
-from analysis.paper.items import PaperItem
+from analysis.paper.items import PaperItem, WantedFile
 from analysis.wording import EXTREMES, listed, quoted
 from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Row
@@ -63,6 +63,7 @@ def footer(
         alpha = 1 - settings.confidence
         coarse = too_few_draws(tests, settings.replicates, alpha, "A gap of this table")
         sentences += [coarse] if coarse else []
+    sentences += _beside(shown, answers)
     return (*sentences, *_reasons(shown, answers, tests))
 
 
@@ -89,6 +90,24 @@ def _what(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> Iterator[str]:
         f" {settings.resampling}; {seeds_text(shown)}. Null: what a fair model would show in the"
         f" same draws (mean, to its {100 * settings.confidence:g} % bound). {EXTREMES}"
     )
+
+
+def _beside(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> Iterator[str]:
+    """What a reader must know of models of other programs below the paper's rows."""
+    if not answers.beside:
+        return
+    yield (
+        f"Below the paper's rows: {listed(list(answers.beside))}, from predictions of other"
+        " programs, evaluated as ours are. Best and second are those of the paper's rows alone."
+    )
+    for name, model in answers.beside.items():
+        answer = answers.answer(WantedFile(name))
+        assert answer is not None
+        yield f"{name}: {patients_text([answer], answers.request.split)}."
+        yield from (f"{note}." for note in model.notes)
+        groups = [groups_of([each], a) for each in (answer, *shown[:1]) for a in GROUPS]
+        if shown and groups[: len(GROUPS)] != groups[len(GROUPS) :]:
+            yield f"{name}: its groups are not ours, so its gaps are those of other groups."
 
 
 def patients_text(shown: Sequence[PaperAnswer], split: str) -> str:

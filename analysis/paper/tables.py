@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -42,15 +42,18 @@ class _Test:
 
 def paper_table(item: PaperItem, answers: PaperAnswers) -> PaperTable:
     """The table; rows that were not run say so, with the command that runs them."""
+    item = replace(item, cells=(*item.cells, *answers.beside_cells))
     answers.prepare(cell.wanted for cell in item.cells)
     held = {cell.key: answers.answer(cell.wanted) for cell in item.cells}
     rows = ranked(
-        [row for cell in item.cells for row in cell_rows(item, cell, held[cell.key], answers)]
+        [row for cell in item.cells for row in cell_rows(item, cell, held[cell.key], answers)],
+        beside=[cell.row for cell in item.cells if cell.is_beside],
     )
     tests = corrected(list(_tests(item, held, rows, answers)))
     marked = [row | _told(row, tests) for row in rows]
     cells = pd.DataFrame(marked, columns=list(CELL_COLUMNS))
-    shown = [answer for answer in held.values() if answer is not None]
+    own = [held[cell.key] for cell in item.cells if not cell.is_beside]
+    shown = [answer for answer in own if answer is not None]
     return PaperTable(
         item,
         cells,

@@ -20,7 +20,7 @@ from analysis.paper.items import (
     TABLE4,
     TABLE5,
     PaperItem,
-    WantedEnsemble,
+    Wanted,
     WantedModel,
     fine_tuned,
 )
@@ -37,8 +37,8 @@ class ModelContrast:
     """One number of two models: `first` minus `other`."""
 
     text: str
-    first: WantedModel | WantedEnsemble
-    other: WantedModel | WantedEnsemble
+    first: Wanted
+    other: Wanted
     column: str
     """`auc`, or the attribute of a gap."""
     sign: int

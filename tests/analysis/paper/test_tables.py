@@ -343,3 +343,58 @@ def test_the_tables_compile(paper_results: Path, tmp_path: Path) -> None:
     command = ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def beside(folder: Path, label: str, seed: int = 0, images: int | None = None) -> Path:
+    """Test predictions of another program, with a pathology that the studies do not have."""
+    frame = trial_frames(label, seed)["test"][:images]
+    frame = frame.assign(y_Fracture=frame["y_Edema"], p_Fracture=frame["p_Edema"])
+    folder.mkdir()
+    frame.to_csv(folder / "test.csv", index=False)
+    return folder
+
+
+def test_a_model_of_another_program_stands_below_the_papers_rows(
+    paper_results: Path, tmp_path: Path
+) -> None:
+    """Its numbers are those that ours would be; it is tested against the best, and has no place."""
+    same = beside(tmp_path / "same", "cxpt")
+    fewer = beside(tmp_path / "fewer", "cxpt", images=200)
+    given = ["--with", f"guest={same}", "--with", str(fewer), "--only", "table5"]
+    done = CliRunner().invoke(tables, [str(paper_results), *given, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    cells = pd.read_csv(tmp_path / "out" / "table5.csv").set_index(["row", "number"])
+    guest = cells.loc["guest"]
+    assert guest["place"].isna().all()
+    assert guest.loc["auc", "value"] == pytest.approx(plain(("cxpt",), 0, "auc", None), abs=1e-7)
+    assert guest.loc["gap_race", "value"] == pytest.approx(
+        plain(("cxpt",), 0, "race", "gap_of_mean"), abs=1e-7
+    )
+    best = cells[cells["place"] == 1].xs("auc", level="number").iloc[0]
+    tests = pd.read_csv(tmp_path / "out" / "table5_tests.csv").set_index(["b", "number"])
+    assert tests.loc[("guest", "auc"), "difference"] == pytest.approx(
+        best["value"] - guest.loc["auc", "value"]
+    )
+    assert pd.isna(tests.loc[("fewer", "auc"), "difference"])
+    words = " ".join(done.output.split())
+    assert "Below the paper's rows: guest and fewer, from predictions of other programs" in words
+    assert "fewer: 100 patients, 200 images" in words
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop(columns=["y_Edema", "p_Edema"]), "predicts no 'Edema', which"),
+        (lambda f: f.drop(columns="race"), "unknown attribute 'race'"),
+        (lambda f: f.assign(split="val"), "hold no test images"),
+    ],
+)
+def test_a_model_of_other_pathologies_or_people_is_refused(
+    paper_results: Path, tmp_path: Path, change, message: str
+) -> None:
+    place = beside(tmp_path / "guest", "cxpt") / "test.csv"
+    change(pd.read_csv(place)).to_csv(place, index=False)
+    given = [str(paper_results), "--with", str(place), "--only", "table5", "--out", str(tmp_path)]
+    done = CliRunner().invoke(tables, given)
+    assert isinstance(done.exception, BadInput)
+    assert message in str(done.exception)
