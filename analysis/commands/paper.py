@@ -106,6 +106,8 @@ def tables(
     from analysis.paper.outputs import write_tables
 
     request = paper_request(studies, use, protocol, definition)
+    if layout["layout"] is not None and not beside:
+        raise click.UsageError("--layout says how files are laid out; name them with --with")
     if beside:
         request = replace(request, beside=BesideRequest(beside, prediction_form(layout)))
     for text in write_tables(results, only, request, out):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.evaluation.evaluate import named_path, seed_models
+from analysis.paper.items import TABLES
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.evaluation.predictions import Predictions
@@ -46,10 +47,13 @@ def beside_models(
             pathology that the studies have and a model lacks, and a model without test images.
     """
     models: dict[str, BesideModel] = {}
+    taken = {row for item in TABLES.values() for row in item.rows}
     for text in request.given:
         name, path = named_path(text)
-        if name in models:
-            raise BadInput(f"--with: two models are called {name!r}; name them, as in other={path}")
+        if name in models or name in taken:
+            raise BadInput(
+                f"--with: two rows are called {name!r}; name the model, as in other={path}"
+            )
         read = seed_models(path, request.form, settings.attributes, settings)
         models[name] = _comparable(name, read, pathologies)
     return models

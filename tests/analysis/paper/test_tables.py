@@ -381,6 +381,16 @@ def test_a_model_of_another_program_stands_below_the_papers_rows(
     assert "fewer: 100 patients, 200 images" in words
 
 
+def test_a_model_has_a_name_of_its_own(paper_results: Path, tmp_path: Path) -> None:
+    place = beside(tmp_path / "guest", "cxpt")
+    for given in ([f"CX14={place}"], [str(place), str(place)]):
+        named = [part for each in given for part in ("--with", each)]
+        done = CliRunner().invoke(tables, [str(paper_results), *named, "--out", str(tmp_path)])
+        assert "two rows are called" in str(done.exception)
+    done = CliRunner().invoke(tables, [str(paper_results), "--layout", "medfair"])
+    assert "name them with --with" in done.output
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
