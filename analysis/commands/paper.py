@@ -142,7 +142,7 @@ def tables(
     "--data",
     type=LocalPath(exists=True, file_okay=False),
     metavar="FOLDER",
-    help="Prepared data of the study, so that multiverse varies the policy for uncertain labels.",
+    help="Prepared data of the study, for label policies in multiverse and features in encoding.",
 )
 @click.option(
     "--pathology",
@@ -170,8 +170,8 @@ def figures(
     """Make figures of the studies in RESULTS: pdf, svg and png, and the csv behind.
 
     ITEM is figure1 to figure6 of the paper, whose models are found as for `fairfm tables`;
-    best_and_worst, of all configurations; multiverse, of two; or, of one model, forest, heat_map,
-    calibration, roc, decision, densities or gap_and_patients.
+    best_and_worst and encoding, of all configurations; multiverse, of two; or, of one model,
+    forest, heat_map, calibration, roc, decision, densities or gap_and_patients.
     """
     from analysis.figures.made import FigureOptions
     from analysis.figures.outputs import write_figures

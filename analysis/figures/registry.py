@@ -43,6 +43,10 @@ FIGURES: dict[str, FigureRecord] = {
         "AUC of the best group against the worst, all configurations",
         "analysis.figures.best_and_worst:best_and_worst",
     ),
+    "encoding": FigureRecord(
+        "how well scores, or features, tell groups apart, against the gap; all configurations",
+        "analysis.figures.encoding.figure:encoding",
+    ),
     "heat_map": FigureRecord(
         "AUC of every pathology in every group, less everybody's",
         "analysis.figures.one_model.heat_map:heat_map",
