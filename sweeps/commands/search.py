@@ -33,8 +33,8 @@ def search(
     Prints the hypervolume with its interval, the best configurations with their parameters, and how
     important each parameter was for each objective. Writes search.csv, hypervolume.csv,
     importance.csv, and figures (PDF, SVG) for each search: hypervolume over training runs,
-    parallel coordinates coloured by front rank, and a slice for each parameter; then each objective
-    over its two most important ranges, with its uncertainty.
+    parallel coordinates coloured by front rank, and a slice for each parameter; the importances;
+    then each objective over its two most important ranges, with its uncertainty.
     """
     from sweeps.found.export import export_optuna
     from sweeps.found.reading import read_search

@@ -54,12 +54,13 @@ def _section(reading: SearchReading) -> FurtherSection:
     pictures = [
         picture for each in reading.searches for picture in _pictures(reading, each, curve, shares)
     ]
+    drawn = [picture for each in reading.searches for picture in _surfaces(reading, each, shares)]
     return FurtherSection(
         "search",
         "The search",
-        (*texts, READING, *((SURFACES,) if len(pictures) > len(reading.searches) else ())),
+        (*texts, READING, *((SURFACES,) if drawn else ())),
         _importance_table(reading, shares),
-        tuple(pictures),
+        (*pictures, *drawn),
     )
 
 
@@ -88,7 +89,7 @@ def _pictures(
     reading: SearchReading, searched: Searched, curve: pd.DataFrame, shares: pd.DataFrame
 ) -> Iterator[Picture]:
     from sweeps.found.figure import search_figure  # loads matplotlib
-    from sweeps.found.surface_figure import surface_figure, surfaces
+    from sweeps.found.importance_figure import importance_figure
 
     own = curve[curve["search"] == searched.cell]
     yield Picture(
@@ -96,9 +97,27 @@ def _pictures(
         "front rank, and each objective against each parameter. Validation, means over seeds.",
         search_figure(reading, searched, own, "svg"),
     )
+    important = shares[shares["search"] == searched.cell]
+    if len(important):
+        yield Picture(
+            f"Search {searched.cell}: importance of each parameter for each objective, with 95 % "
+            "intervals over draws of configurations. Validation.",
+            importance_figure(_title(reading, searched), important, "svg"),
+        )
+
+
+def _surfaces(
+    reading: SearchReading, searched: Searched, shares: pd.DataFrame
+) -> Iterator[Picture]:
+    from sweeps.found.surface_figure import surface_figure, surfaces  # loads matplotlib
+
     if drawn := surfaces(reading, searched, shares):
         yield Picture(
             f"Search {searched.cell}: each objective over its two most important ranges, and the "
             "standard deviation of that surface. Validation.",
-            surface_figure(f"search {reading.study.study}, {searched.cell}", drawn, "svg"),
+            surface_figure(_title(reading, searched), drawn, "svg"),
         )
+
+
+def _title(reading: SearchReading, searched: Searched) -> str:
+    return f"search {reading.study.study}, {searched.cell}"

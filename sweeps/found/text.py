@@ -32,6 +32,7 @@ def search_output(
         yield search_text(reading, searched, curve, shares)
     yield READING
     from sweeps.found.figure import search_figure  # loads matplotlib
+    from sweeps.found.importance_figure import importance_figure
     from sweeps.found.surface_figure import surface_figure, surfaces
 
     kept = (reading.store, reading.study.study)
@@ -44,8 +45,13 @@ def search_output(
         for form in FORMS:
             content = search_figure(reading, searched, own, form)
             yield f"wrote {write_output(*kept, content, f'search.{searched.cell}.{form}', out)}"
+        important = shares[shares["search"] == searched.cell]
+        title = f"search {reading.study.study}, {searched.cell}"
+        for form in FORMS if len(important) else ():
+            content = importance_figure(title, important, form)
+            yield f"wrote {write_output(*kept, content, f'importance.{searched.cell}.{form}', out)}"
         for form in FORMS if drawn else ():
-            content = surface_figure(f"search {reading.study.study}, {searched.cell}", drawn, form)
+            content = surface_figure(title, drawn, form)
             yield f"wrote {write_output(*kept, content, f'surface.{searched.cell}.{form}', out)}"
 
 

@@ -74,6 +74,8 @@ def test_text_tables_and_figures(searched_results: Path, tmp_path: Path) -> None
         "search.csv",
         "hypervolume.csv",
         "importance.csv",
+        "importance.base.pdf",
+        "importance.base.svg",
         "search.base.pdf",
         "search.base.svg",
         "surface.base.pdf",
@@ -110,7 +112,7 @@ def test_the_report_has_a_section_on_the_search(searched_results: Path) -> None:
     assert section.paragraphs[0].startswith("Search base: 32 configurations")
     assert section.table is not None
     assert section.table.rows[0][:3] == ("base", "AUC", "adaptation.base_lr")
-    assert [picture.svg[:5] for picture in section.pictures] == [b"<?xml"] * 2
+    assert [picture.svg[:5] for picture in section.pictures] == [b"<?xml"] * 3
     assert sum(len(picture.svg) for picture in section.pictures) < 500_000
 
 
