@@ -1,28 +1,39 @@
 """What it costs to read a study of a thousand finished trials: status, front and report.
 
-The trials are linear probes on a phantom, really trained and evaluated, without Ray.
+The trials are linear probes on a phantom. The first joint pass of up to 64 is really trained and
+evaluated, without Ray. Every other trial gets the predictions of one of them and its evaluation,
+with all numbers scaled by a factor of its own: files, sizes and markers are those of a real study,
+and no two trials have the same numbers.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
+from analysis.results.pooled import KIND, pooled_evaluations, pooled_key
+from analysis.results.results import StudyResults, open_results
 from analysis.results.study_record import write_study_record
 from benchmarks.commands import command_cost
 from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.evaluation.stage import stored_evaluation
+from fairfm_core.evaluation.tables import Evaluation, write_evaluation
 from fairfm_core.running import run_stage, run_together
 from fairfm_core.storage.layout import claim_results
 from sweeps.code_version import code_version
 from sweeps.execution.jobs import make_jobs
-from sweeps.planning.plan import StudyPlan, make_plan, study_record
+from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan, study_record
 from sweeps.planning.study import read_study
 
-RATES, DECAYS = 25, 10
+DECAYS, SEEDS = 5, 4
 TRIALS = sized("1000", "20")
 """Trials, four for each configuration, unless FAIRFM_BENCH_TRIALS says otherwise."""
 GOALS = (
@@ -64,22 +75,72 @@ def made_study(folder: Path, trials: int) -> None:
     claim_results(store)
     write_study_record(store, "read", study_record(plan, code_version()))
     _run(plan, store)
+    _pool(open_results(store.location))
 
 
 def _run(plan: StudyPlan, store: ArtifactStore) -> None:
-    """Run every stage: features, then probes in joint passes, then evaluations."""
-    before = {f: stage for f, stage in plan.stages.items() if stage.kind == "features"}
-    for stage in before.values():
+    """Run the features, one joint pass of probes and their evaluations; derive all other trials."""
+    for stage in (each for each in plan.stages.values() if each.kind == "features"):
         run_stage(stage, store, lambda values: None)
-    for job in make_jobs(plan.stages, plan.stages).values():
-        if len(job.stages) > 1:
-            run_together(job.stages, store, lambda rows: None)
-    for stage in plan.stages.values():
-        run_stage(stage, store, lambda values: None)
+    probes = {f: stage for f, stage in plan.stages.items() if stage.kind == "adapt"}
+    first = next(iter(make_jobs(plan.stages, probes).values())).stages
+    run_together(first, store, lambda rows: None)
+    trained = {stage.fingerprint for stage in first}
+    real = [trial for trial in plan.trials if trial.adapt.fingerprint in trained]
+    for trial in real:
+        run_stage(trial.evaluate, store, lambda values: None)
+    others = [trial for trial in plan.trials if trial.adapt.fingerprint not in trained]
+    for number, trial in enumerate(others):
+        _derive(trial, real[number % len(real)], store, number)
+
+
+def _derive(trial: PlannedTrial, real: PlannedTrial, store: ArtifactStore, number: int) -> None:
+    """Publish a trial with the predictions of a real one, and its evaluation scaled."""
+    files = store.artifact("adapt", real.adapt.fingerprint)
+    record = {key: files.marker.record[key] for key in ("software", "hardware")}
+    stage = trial.adapt.declaration
+    with store.publish("adapt", trial.adapt.fingerprint, record | {"stage": stage}) as folder:
+        for name in files.marker.files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(files.read_bytes(name))
+    evaluated = stored_evaluation(store, "evaluate", real.evaluate.fingerprint)
+    stage = trial.evaluate.declaration
+    with store.publish("evaluate", trial.evaluate.fingerprint, record | {"stage": stage}) as folder:
+        write_evaluation(_scaled(evaluated, number), folder)
+
+
+def _pool(results: StudyResults) -> None:
+    """Store an evaluation of all seeds of each configuration, scaled from a real one."""
+    first, *others = results.configurations
+    pooled_evaluations(replace(results, trials=first.trials))
+    real = stored_evaluation(results.store, KIND, pooled_key(first.finished, first.both_levels))
+    for number, each in enumerate(others):
+        key = pooled_key(each.finished, each.both_levels)
+        with results.store.publish(KIND, key, {"trials": [t.name for t in each.trials]}) as folder:
+            write_evaluation(_scaled(real, number), folder)
+
+
+def _scaled(evaluation: Evaluation, number: int) -> Evaluation:
+    """The evaluation with each table's numbers times a factor, drawn for this trial."""
+    factors = np.random.default_rng(number).uniform(0.9, 1.0, len(evaluation.tables))
+    scaled = zip(evaluation.tables.items(), factors, strict=True)
+    return Evaluation({name: _times(table, factor) for (name, table), factor in scaled})
+
+
+def _times(table: pa.Table, factor: float) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        if field.name in ("value", "lo", "hi", "bias_corrected"):
+            table = table.set_column(place, field, pc.multiply(table[field.name], factor))
+        if field.name == "replicates":
+            flat = table[field.name].combine_chunks()
+            draws = pc.multiply(flat.flatten(), factor)
+            scaled = pa.ListArray.from_arrays(flat.offsets, draws, mask=flat.is_null())
+            table = table.set_column(place, field, scaled)
+    return table
 
 
 def _study(trials: int) -> dict[str, object]:
-    seeds = max(1, trials // (RATES * DECAYS))
+    rates = np.geomspace(1e-4, 1e-1, trials // (DECAYS * SEEDS))
     return {
         "study": "read",
         "base": {
@@ -88,10 +149,10 @@ def _study(trials: int) -> dict[str, object]:
             "adaptation": {"method": "linear_probe", "recipe": "smoke", "epochs": 3},
         },
         "matrix": {
-            "adaptation.lr": [float(f"{1e-3 * 1.2**n:.6g}") for n in range(RATES)],
+            "adaptation.lr": [float(f"{rate:.6g}") for rate in rates],
             "adaptation.weight_decay": [float(f"{1e-5 * 2.0**n:.6g}") for n in range(DECAYS)],
         },
-        "seeds": list(range(seeds)),
+        "seeds": list(range(SEEDS)),
         "evaluation": {"attributes": ["sex", "race"]},
         "objectives": [
             {"metric": "val/auc", "goal": "maximize"},

@@ -39,7 +39,9 @@ OUT = click.option(
 @RESULTS
 @STUDY
 @OUT
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program; write no figure.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON for a program; write no csv and no figure."
+)
 def pareto(results: str, study: str | None, out: str | None, as_json: bool) -> None:
     """Print a study's front and write it as front.csv, front.pdf and front.svg.
 

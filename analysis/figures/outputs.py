@@ -25,9 +25,14 @@ def write_figures(
     """Write the figures into `out`; yields the notes on each, and the paths of its files.
 
     A figure of which nothing was run is named with its command; it is refused if it was asked for.
-    Raises BadInput for a folder without studies, and where the files cannot be written.
+    Raises BadInput for a folder without finished trials, and where the files cannot be written.
     """
     answers = open_answers(location, request)
+    if not any(each.finished for study in answers.studies for each in study.configurations):
+        raise BadInput(
+            f"{location} has no finished trial, so there is nothing to draw; finish one with "
+            "`fairfm sweep run STUDY`"
+        )
     mark = DEMO_MARK if is_demo(answers) else ""
     for name in chosen_items(only, FIGURES, "figure"):
         try:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -50,8 +52,10 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         _draw_noise(axes, panel.noise)
     if panel.fairness_constant is not None:
         _draw_fairness_axis(axes, POINTS * panel.fairness_constant)
+    _draw_intervals(axes, panel.detailed)
+    _draw_marks(axes, panel.detailed)
     for point in panel.detailed:
-        _draw_point(axes, point)
+        _draw_number(axes, point)
     if panel.crowd:
         _draw_crowd(axes, panel.crowd)
     if panel.left_out:
@@ -84,26 +88,41 @@ def _draw_fairness_axis(axes: Axes, constant: float) -> None:
     upper.set_xlabel(f"Fairness score (eq. 1), C = {constant:.1f} points", fontsize=7)
 
 
-def _draw_point(axes: Axes, point: Point) -> None:
-    x, y = POINTS * point.x, POINTS * point.y
-    bar: dict[str, Any] = {"color": point.style.colour, "alpha": 0.35, "lw": 1, "zorder": 1}
-    axes.plot([POINTS * value for value in point.x_interval], [y, y], **bar)
-    axes.plot([x, x], [POINTS * value for value in point.y_interval], **bar)
-    axes.plot([x], [y], zorder=3 if point.number else 2, **_marker(point))
+def _draw_intervals(axes: Axes, points: Sequence[Point]) -> None:
+    """A horizontal and a vertical line for each point, all as one object: it draws faster."""
+    bars = [
+        ((low, point.y), (high, point.y)) for point in points for low, high in [point.x_interval]
+    ]
+    bars += [
+        ((point.x, low), (point.x, high)) for point in points for low, high in [point.y_interval]
+    ]
+    colours = 2 * [point.style.colour for point in points]
+    line_N22 = POINTS * np.array(bars, dtype=np.float64).reshape(-1, 2, 2)
+    look: dict[str, Any] = {"alpha": 0.35, "linewidths": 1, "capstyle": "projecting", "zorder": 1}
+    axes.add_collection(LineCollection(list(line_N22), colors=colours, **look))
+
+
+def _draw_marks(axes: Axes, points: Sequence[Point], **look: Any) -> None:
+    """Marks of points, those that look alike together; members of the front above all others."""
+    alike: dict[tuple[Style, bool], list[Point]] = {}
+    for point in points:
+        alike.setdefault((point.style, point.number is not None), []).append(point)
+    for (_, is_member), same in alike.items():
+        x_N, y_N = ([POINTS * value for value in axis] for axis in _coordinates(same))
+        axes.plot(x_N, y_N, zorder=3 if is_member else 2, **_marker(same[0]) | look)
+
+
+def _draw_number(axes: Axes, point: Point) -> None:
     if point.number:
+        place = POINTS * point.x, POINTS * point.y
         axes.annotate(
-            str(point.number), (x, y), (4, 4), textcoords="offset points", weight="bold", zorder=4
+            str(point.number), place, (4, 4), textcoords="offset points", weight="bold", zorder=4
         )
 
 
 def _draw_crowd(axes: Axes, points: Sequence[Point]) -> None:
-    """Points without their intervals, those of one style together."""
-    alike: dict[Style, list[Point]] = {}
-    for point in points:
-        alike.setdefault(point.style, []).append(point)
-    for same in alike.values():
-        x_N, y_N = ([POINTS * value for value in axis] for axis in _coordinates(same))
-        axes.plot(x_N, y_N, zorder=2, **_marker(same[0]) | {"markersize": 3})
+    """Points without their intervals."""
+    _draw_marks(axes, points, markersize=3)
     note = f"{len(points):,} more without intervals"
     axes.text(1, 0.01, note, size=6, color="0.4", ha="right", transform=axes.transAxes)
 

@@ -53,7 +53,10 @@ def write_front(location: str, study: str | None = None) -> str:
 
 
 def json_front(location: str, study: str | None = None) -> str:
-    """The front as JSON for a program; writes nothing."""
+    """The front as JSON for a program; writes no file for people.
+
+    What it has evaluated is kept in the results folder, as by every command that reads a study.
+    """
     analysis = analyse_study(location, study)
     chosen = choices(analysis.front, analysis.evaluations)
     return front_json(analysis.front, chosen, analysis.results)

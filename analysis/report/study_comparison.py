@@ -143,7 +143,10 @@ def _joined_numbers(sides: Sequence[StudyAnalysis], settings: EvaluationSettings
         for side in sides
         for group, numbers in side.numbers.by_group.items()
     }
-    return StudyNumbers(by_group, settings.protocols[0], settings.confidence, reason)
+    lenders = frozenset(_group(side, group) for side in sides for group in side.numbers.lenders)
+    return StudyNumbers(
+        by_group, settings.protocols[0], settings.confidence, reason, lenders=lenders
+    )
 
 
 def comparison_html(joined: JoinedStudies) -> str:

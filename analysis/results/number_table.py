@@ -88,6 +88,8 @@ class NumberTable:
         self._place = (STUDIES, study, FOLDER)
         self.names = sorted(names)
         self._new: dict[str, tuple[str, Mapping[str, pa.Table]]] = {}
+        self._useless: set[str] = set()
+        """Files of parts that can never be used again."""
 
     def find(self, source: EvaluationSource) -> Mapping[str, pa.Table] | None:
         """The rows of an evaluation, by table; None if they are not held."""
@@ -104,9 +106,16 @@ class NumberTable:
         return rows
 
     def save(self) -> None:
-        """Write what was added, where the folder can be written."""
-        if not self._new:
-            return
+        """Write what was added and remove what is useless, where the folder can be written."""
+        if self._new:
+            self._write()
+        with suppress(OSError, BadInput):
+            for name in sorted(self._useless):
+                self._store.discard(self._store.path(*self._place, name))
+        self._useless.clear()
+
+    def _write(self) -> None:
+        """Write what was added; with the parts beside it, if they are many."""
         joined = list(self._parts) if len(self._parts) >= MOST_PARTS else []
         part = _joined([*(self._parts.pop(name) for name in joined), _part(self._new)])
         content = _content(part, self.names)
@@ -126,18 +135,29 @@ class NumberTable:
         return {name: part for name, part in read.items() if part is not None}
 
     def _read(self, name: str) -> Part | None:
-        """One part; None where it is damaged, of another revision or just being replaced."""
+        """One part; None where it is useless, cannot be read now, or is just being replaced."""
         try:
             content = self._store.read_bytes(*self._place, name)
-            if checksum_of(content) != name.partition(".")[0]:
-                return None
-            table = read_parquet(pa.BufferReader(content))
-            about = json.loads(table.schema.metadata[ABOUT])
-            if (about["revision"], about["names"]) != (REVISION, self.names):
-                return None
-            return Part(_by_table(table), about["sources"])
-        except (OSError, BadFile, BadInput, ValueError, KeyError, TypeError, pa.ArrowException):
+        except (OSError, BadInput):
             return None
+        part = _parsed(name, content, self.names)
+        if part is None:
+            self._useless.add(name)
+        return part
+
+
+def _parsed(name: str, content: bytes, names: Sequence[str]) -> Part | None:
+    """The part in a file; None where it is damaged, of another revision or holds other numbers."""
+    if checksum_of(content) != name.partition(".")[0]:
+        return None
+    try:
+        table = read_parquet(pa.BufferReader(content))
+        about = json.loads(table.schema.metadata[ABOUT])
+        if (about["revision"], about["names"]) != (REVISION, names):
+            return None
+        return Part(_by_table(table), about["sources"])
+    except (OSError, BadFile, BadInput, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
 
 
 def held_names(objectives: Iterable[Objective]) -> list[str]:

@@ -11,7 +11,7 @@ from analysis.results.results import Configuration, StudyResults, TrialResult
 from fairfm_core.errors import BadInput, Damaged
 from fairfm_core.evaluation.selection.comparison import difference_of
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, check_paired, replicated
-from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread
+from fairfm_core.evaluation.selection.spread import TrainingSpread, lent_spread, own_spread
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.tables import Evaluation, Row
 
@@ -24,6 +24,8 @@ class StudyNumbers:
     protocol: str = "full"
     confidence: float = 0.95
     reason: str | None = None
+    lenders: frozenset[str] = frozenset()
+    """Groups of the configurations with several seeds: the others have no spread to lend."""
 
     def difference(self, first: str, other: str, split: str, name: str) -> Row | None:
         """The paired difference of two configurations, named by group; None if they cannot be
@@ -36,13 +38,23 @@ class StudyNumbers:
             check_paired(a, b, (first, other))
         except BadInput:
             return None
-        return difference_of(a, b, self.confidence, self.lent(key, a.pairing))
+        known = own_spread(a) is not None and own_spread(b) is not None
+        return difference_of(a, b, self.confidence, None if known else self.lent(key, a.pairing))
 
     def lent(self, key: Key, pairing: str) -> TrainingSpread | None:
         """The spread between training runs that configurations with one seed are given; None if the
         study has too few with several seeds on the same images."""
-        numbers = (of[key] for of in self.by_group.values() if key in of)
-        return lent_spread(number for number in numbers if number.pairing == pairing)
+        if (key, pairing) not in self._lent:
+            several = (of for group, of in self.by_group.items() if group in self.lenders)
+            numbers = (of[key] for of in several if key in of)
+            spread = lent_spread(number for number in numbers if number.pairing == pairing)
+            self._lent[key, pairing] = spread
+        return self._lent[key, pairing]
+
+    @cached_property
+    def _lent(self) -> dict[tuple[Key, str], TrainingSpread | None]:
+        """What was found before: it takes a look at every configuration."""
+        return {}
 
 
 def study_numbers(results: StudyResults, names: Sequence[str] | None = None) -> StudyNumbers:
@@ -60,7 +72,8 @@ def study_numbers(results: StudyResults, names: Sequence[str] | None = None) -> 
     except BadInput as error:
         return StudyNumbers(reason=str(error))
     results.number_table.save()
-    return StudyNumbers(by_group, settings.protocols[0], settings.confidence)
+    lenders = frozenset(each.group for each in finished if len(each.finished) > 1)
+    return StudyNumbers(by_group, settings.protocols[0], settings.confidence, lenders=lenders)
 
 
 def _of_configuration(

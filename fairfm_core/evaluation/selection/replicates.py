@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,14 @@ import pyarrow.compute as pc
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats, Ints
-from fairfm_core.evaluation.numbers import gap_name
+from fairfm_core.evaluation.numbers import gap_name, number_named
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import Evaluation, no_p_value
 
 Key = tuple[str, str, str]
 """Protocol, split and name of a number."""
+NOTED = ["protocol", "split", "metric", "definition", "attribute", "reason"]
+"""Columns of the gaps that say which have no p-value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +113,7 @@ def _joined(seeds: Sequence[Replicated], who: str) -> Replicated:
 
 def _numbers(evaluation: Evaluation, names: Sequence[str] | None) -> dict[Key, Replicated]:
     """The numbers of one seed."""
-    withheld = _withheld(evaluation)
+    withheld = _withheld(evaluation, names)
     table = evaluation.tables["replicates"]
     if names is not None:
         table = table.filter(pc.is_in(table["name"], pa.array(list(names), pa.string())))
@@ -135,10 +138,15 @@ def _numbers(evaluation: Evaluation, names: Sequence[str] | None) -> dict[Key, R
     }
 
 
-def _withheld(evaluation: Evaluation) -> dict[Key, str | None]:
-    """Why gaps have no p-value, of those that have none or another note."""
-    gaps = evaluation.tables["gaps"]
-    noted = gaps.filter(pc.is_valid(gaps["reason"])).to_pylist()
+def _withheld(evaluation: Evaluation, names: Sequence[str] | None) -> dict[Key, str | None]:
+    """Why gaps have no p-value, of those that have none or another note; of the named ones at
+    least."""
+    gaps = evaluation.tables["gaps"].select(NOTED)
+    kept = pc.is_valid(gaps["reason"])
+    if names is not None:
+        metrics = pa.array({number_named(name).metric.name for name in names}, pa.string())
+        kept = pc.and_(kept, pc.is_in(gaps["metric"], metrics))
+    noted = gaps.filter(kept).to_pylist()
     return {
         (
             row["protocol"],
@@ -160,4 +168,4 @@ def _lists(column: pa.ChunkedArray) -> list[Floats]:
     lists = column.combine_chunks()
     ends = np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
     values = _floats(pa.chunked_array([pc.list_flatten(lists)]))
-    return np.split(values, ends[:-1]) if len(lists) else []
+    return [values[start:end] for start, end in pairwise([0, *ends.tolist()])]

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
-from scipy.stats import rankdata
 
 from fairfm_core.evaluation.arrays import Floats
 from fairfm_core.evaluation.selection.replicates import Replicated
@@ -47,6 +45,8 @@ def shrunk(mean_N: Floats, noise_N: Floats, place_NP: Floats) -> Floats:
     """
     if len(mean_N) < FEWEST or mean_N.std() == 0:
         return mean_N
+    from scipy.linalg import cho_solve, cholesky  # loaded on use: most studies have no search
+
     level, scale = float(mean_N.mean()), float(mean_N.std())
     value_N, noise_NN = (mean_N - level) / scale, np.diag(noise_N / scale**2 + 1e-9)
     likelihood, expected = [], []
@@ -93,13 +93,20 @@ def _coordinates(chosen: Sequence[Mapping[str, float | str]], name: str) -> Iter
     numbers = [_number(choice) for choice in given if choice is not None]
     if all(number is not None for number in numbers):
         place_N = np.full(len(given), 0.5)
-        place_N[held] = (rankdata(numbers) - 0.5) / len(numbers)
+        place_N[held] = (_ranks(np.array(numbers, dtype=np.float64)) - 0.5) / len(numbers)
         yield place_N
         return
     labels = sorted({str(choice) for choice in given if choice is not None})
     for label in labels:
         is_label_N = np.array([float(str(choice) == label) for choice in given])
         yield np.where(held, is_label_N, 0.5) / np.sqrt(2)
+
+
+def _ranks(value_N: Floats) -> Floats:
+    """Each value's rank from 1; equal values share the mean of theirs."""
+    _, place_N, count_K = np.unique(value_N, return_inverse=True, return_counts=True)
+    rank_N: Floats = (np.cumsum(count_K) - (count_K - 1) / 2)[place_N]
+    return rank_N
 
 
 def _number(choice: float | str) -> float | None:

@@ -194,3 +194,14 @@ def test_a_figure_without_any_model_is_passed_over_or_refused(
     assert isinstance(refused.exception, BadInput)
     wrong = CliRunner().invoke(figures, [*command, "--only", "figure7"])
     assert "figure 'figure7' is not known" in str(wrong.exception)
+
+
+def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "results"))
+    claim_results(store)
+    write_study(store, all_models())
+    ran = CliRunner().invoke(figures, [str(tmp_path / "results"), "--out", str(tmp_path / "out")])
+    assert isinstance(ran.exception, BadInput)
+    assert "has no finished trial, so there is nothing to draw" in str(ran.exception)
+    assert ran.output == ""
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,7 @@ from analysis.front.study_analysis import StudyAnalysis, analyse_study
 from analysis.results import number_table
 from analysis.results.number_keeper import NumberKeeper
 from analysis.results.number_table import EvaluationSource, NumberTable, held_names, kept_rows
-from analysis.results.results import open_results
+from analysis.results.results import StudyResults, TrialResult, open_results
 from fairfm_core.artifacts import open_store
 from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.evaluation.summary import summary_rows
@@ -110,6 +112,7 @@ def test_a_damaged_table_is_written_again(folder: Path, damage: str) -> None:
     assert said(analyse_study(str(folder))) == before
     again = open_results(str(folder)).number_table
     assert again._parts
+    assert {part.name for part in parts(folder)} == again._parts.keys()  # nothing useless is left
 
 
 def test_another_revision_is_written_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +120,63 @@ def test_another_revision_is_written_again(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(number_table, "REVISION", number_table.REVISION + 1)
     assert not open_results(str(folder)).number_table._parts
     assert said(analyse_study(str(folder))) == before
-    assert open_results(str(folder)).number_table._parts
+    again = open_results(str(folder)).number_table
+    assert {part.name for part in parts(folder)} == again._parts.keys() != set()
+
+
+def test_a_part_that_cannot_be_read_now_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyse_study(str(folder))
+    before = parts(folder)
+    table = open_results(str(folder)).number_table
+
+    def unreachable(store: object, *names: str) -> bytes:
+        raise StoreUnavailable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(table._store), "read_bytes", unreachable)
+        assert not table._parts
+        table.save()
+    assert parts(folder) == before
+
+
+def test_a_spread_is_lent_only_where_one_is_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyse_study(str(folder))
+    read: list[str] = []
+    own = StudyResults.replicates
+
+    def noted(self: StudyResults, trial: TrialResult) -> Evaluation:
+        read.append(trial.group)
+        return own(self, trial)
+
+    monkeypatch.setattr(StudyResults, "replicates", noted)
+    analysis = analyse_study(str(folder))
+    numbers, held = analysis.numbers, analysis.results.number_table.names
+    assert not read
+    first, other = sorted(numbers.lenders)[:2]
+    name = next(name for *_, name in numbers.by_group[first] if name not in held)
+    assert numbers.difference(first, other, "test", name) is not None
+    assert set(read) == {first, other}
+
+
+def test_commands_load_no_more_than_they_need(folder: Path, tmp_path: Path) -> None:
+    """Of stored results: fronts, tables, figures and the report; and what `status` starts with."""
+    analyse_study(str(folder))
+    code = f"""
+import sys
+from sweeps.cli import cli
+import sweeps.status.status
+for command in ("pareto", "report", "tables --only table2", "figures --only best_and_worst"):
+    name, *more = command.split()
+    cli.main([name, {str(folder)!r}, *more, "--out", {str(tmp_path)!r}], standalone_mode=False)
+heavy = {{"torch", "timm", "ray", "mlflow", "optuna", "numba", "scipy.stats"}} & set(sys.modules)
+sys.exit(f"loaded {{heavy}}" if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_evaluation_that_was_made_again_is_read_again(folder: Path) -> None:

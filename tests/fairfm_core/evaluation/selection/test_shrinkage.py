@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from fairfm_core.evaluation.selection.replicates import Replicated
 from fairfm_core.evaluation.selection.shrinkage import (
@@ -146,3 +149,9 @@ def test_more_seeds_leave_less_noise() -> None:
     two, four = noise_variances(numbers)
     assert two == pytest.approx(2 * four)
     assert training_variance(numbers) == pytest.approx((0.02 + 3 * 0.04 / 3) / (1 + 3 + 2))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_coordinates_are_mean_ranks(numbers: list[int]) -> None:
+    place_N = places([{"x": float(number)} for number in numbers])[:, 0]
+    np.testing.assert_array_equal(place_N, (rankdata(numbers) - 0.5) / len(numbers))
