@@ -39,7 +39,10 @@ REVISION = 1
 FOLDER = "numbers"
 PART = re.compile(r"([0-9a-f]{32})\.parquet")
 MOST_PARTS = 8
-"""Parts that are kept side by side; more are joined."""
+"""Small parts that are kept side by side; more are joined."""
+LARGE = 4 * 2**20
+"""Bytes of a part that is joined with no other one: of thousands of evaluations, few are written
+again."""
 HELD = ("metrics", "gaps", "replicates")
 """The evaluations' tables of which rows are held."""
 ABOUT = b"fairfm"
@@ -90,6 +93,8 @@ class NumberTable:
         self._new: dict[str, tuple[str, Mapping[str, pa.Table]]] = {}
         self._useless: set[str] = set()
         """Files of parts that can never be used again."""
+        self._found: dict[str, Part] | None = None
+        """The parts that can be used, by file; None before one is looked for."""
 
     def find(self, source: EvaluationSource) -> Mapping[str, pa.Table] | None:
         """The rows of an evaluation, by table; None if they are not held."""
@@ -115,23 +120,38 @@ class NumberTable:
         self._useless.clear()
 
     def _write(self) -> None:
-        """Write what was added; with the parts beside it, if they are many."""
-        joined = list(self._parts) if len(self._parts) >= MOST_PARTS else []
-        part = _joined([*(self._parts.pop(name) for name in joined), _part(self._new)])
+        """Write what was added; with the small parts beside it, if they are many."""
+        small = [name for name, size in self._files().items() if size < LARGE]
+        joined = self._read_all(small) if len(small) >= MOST_PARTS else {}
+        part = _joined([*joined.values(), _part(self._new)])
         content = _content(part, self.names)
         name = f"{checksum_of(content)}.parquet"
         with suppress(OSError, BadInput):  # somebody else's folder may be read-only
             self._store.write_bytes(content, *self._place, name)
-            for old in joined:
+            for old in joined.keys() - {name}:
                 self._store.discard(self._store.path(*self._place, old))
-        self._parts[name] = part
+        if self._found is not None:
+            left = {old: kept for old, kept in self._found.items() if old not in joined}
+            self._found = {**left, name: part}
         self._new.clear()
 
-    @cached_property
+    @property
     def _parts(self) -> dict[str, Part]:
-        """The parts that can be used, by file."""
-        names = sorted(self._store.sizes(*self._place))
-        read = {name: self._read(name) for name in names if PART.fullmatch(name)}
+        """The parts that can be used, by file. A run, which only adds to them, holds none."""
+        if self._found is None:
+            self._found = self._read_all(self._files())
+        return self._found
+
+    def _files(self) -> dict[str, int]:
+        """Sizes of the parts' files in bytes, by name; none where the folder cannot be read."""
+        with suppress(OSError, BadInput):
+            sizes = sorted(self._store.sizes(*self._place).items())
+            return {name: size for name, size in sizes if PART.fullmatch(name)}
+        return {}
+
+    def _read_all(self, names: Iterable[str]) -> dict[str, Part]:
+        """Those of the named parts that can be used."""
+        read = {name: self._read(name) for name in names}
         return {name: part for name, part in read.items() if part is not None}
 
     def _read(self, name: str) -> Part | None:
