@@ -25,6 +25,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.ensembles.ensemble import PAPER_MODELS, combined, members_of
+from fairfm_core.evaluation.evaluate import evaluate_seeds
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, replicated
 from fairfm_core.evaluation.tables import Evaluation
@@ -250,8 +251,6 @@ class PaperAnswers:
 
     def _averaged(self, label: str, found: Sequence[_Found], members: Sequence[str]) -> PaperAnswer:
         """The ensemble of these models, evaluated seed by seed and with its seeds pooled."""
-        from fairfm_core.evaluation.evaluate import evaluate_seeds  # loads numba
-
         answers = tuple(self.six[name] for name in members)
         studies = tuple(dict.fromkeys(study for answer in answers for study in answer.studies))
         return replace(self._evaluated(label, _ensembles(found)), studies=studies, members=answers)
