@@ -13,7 +13,7 @@ hypervolume. `optimism`: how much smaller the gap of the chosen member looks tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from functools import partial
 
@@ -34,7 +34,7 @@ from benchmarks.search_worlds import (
 from benchmarks.sizes import sized
 
 RUNS = sized(60, 8)
-REPEATS = sized(40, 1)
+REPEATS = sized(40, 2)
 SAMPLERS = ("tpe", "nsga2", "random")
 CONDITIONAL = ("tpe", "random")
 """Those that can search a conditional space."""
@@ -48,6 +48,8 @@ ERRORS = 2.0
 """How many standard errors worse the true hypervolume may be."""
 OVERHEAD = 0.3
 """Most seconds of asking, racing and writing for a training run."""
+LONG = sized(300, 20)
+"""Training runs of the search in which they are measured."""
 PATIENTS = sized(2400, 150)
 """Of the phantom."""
 Side = Callable[[World, str, int, int], Ending]
@@ -102,29 +104,27 @@ def _compared(
     world_of: Callable[[int], World], sampler: str, search: Side
 ) -> tuple[Score, Score, Score, bool]:
     """Optuna alone, ours with its standard errors, and whether ours is no worse in truth."""
-    theirs, their_error = _side(world_of, sampler, "alone", alone)
-    ours, our_error = _side(world_of, sampler, "ours", search)
+    worlds = [world_of(repeat) for repeat in range(REPEATS)]
+    theirs, their_error = _side(worlds, sampler, "alone", alone)
+    ours, our_error = _side(worlds, sampler, "ours", search)
     error = (their_error.true**2 + our_error.true**2) ** 0.5
     return theirs, ours, our_error, bool(ours.true >= theirs.true - ERRORS * error)
 
 
-def _side(
-    world_of: Callable[[int], World], sampler: str, side: str, search: Side
-) -> tuple[Score, Score]:
+def _side(worlds: Sequence[World], sampler: str, side: str, search: Side) -> tuple[Score, Score]:
     mean, error = mean_score(
-        scored(world_of(seed), search(world_of(seed), sampler, RUNS, seed))
-        for seed in range(REPEATS)
+        scored(world, search(world, sampler, RUNS, repeat)) for repeat, world in enumerate(worlds)
     )
     pairs = zip(astuple(mean), astuple(error), strict=True)
     cells = " ".join(f"{value:6.3f} ({about:.3f})" for value, about in pairs)
-    print(f"{world_of(0).name:26s} {sampler:8s} {side:6s} {cells}", flush=True)
+    print(f"{worlds[0].name:26s} {sampler:8s} {side:6s} {cells}", flush=True)
     return mean, error
 
 
 def _overhead() -> bool:
-    """Seconds of a search itself for each training run, of 300 of them."""
-    began, runs = time.perf_counter(), 300
-    searched(PLANTED, "tpe", runs, 0)
-    seconds = (time.perf_counter() - began) / runs
-    print(f"asking, racing and writing: {1000 * seconds:.0f} ms for each of {runs} training runs")
+    """Processor seconds of a search itself for each training run of a long one."""
+    began = time.process_time()
+    searched(PLANTED, "tpe", LONG, 0)
+    seconds = (time.process_time() - began) / LONG
+    print(f"asking, racing and writing: {1000 * seconds:.0f} ms for each of {LONG} training runs")
     return seconds <= OVERHEAD

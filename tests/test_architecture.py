@@ -90,7 +90,7 @@ ORDER = {
         interrupts processes code_version
         cli
         __main__
-        search
+        search claims
         planning
         rungs
         status tracking

@@ -66,7 +66,7 @@ def repair(results: str) -> None:
     Deletes no result; links that lead out of the folder, and damaged checkpoints, are removed.
     """
     from analysis.results.results import known_studies
-    from sweeps.planning.study_lock import all_studies_locked
+    from sweeps.claims.study_lock import all_studies_locked
     from sweeps.upkeep.faults import check_results
 
     store = _opened(results)
@@ -93,7 +93,7 @@ def gc(results: str, delete: bool, as_json: bool) -> None:
     Lists stages that no study needs, checkpoints of finished training runs, failures
     of stages that have finished since, and temporary files and claims of killed processes.
     """
-    from sweeps.planning.study_lock import all_studies_locked
+    from sweeps.claims.study_lock import all_studies_locked
     from sweeps.upkeep.orphans import orphans, remove_orphans
 
     store = _opened(results)
@@ -149,7 +149,7 @@ def rm(results: str, trial: str, study: str | None, yes: bool) -> None:
 
     The trial stays in its study: running the study makes it again.
     """
-    from sweeps.planning.study_lock import all_studies_locked
+    from sweeps.claims.study_lock import all_studies_locked
     from sweeps.upkeep.trials import refuse_unknown_needs, stages_of_trial
 
     store = _opened(results)

@@ -21,16 +21,16 @@ from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import claim_results
+from sweeps.claims.claims import Claims
+from sweeps.claims.study_lock import study_lock
 from sweeps.cli import BAD_INPUT, INTERRUPTED, SIGNALLED
 from sweeps.code_version import code_version
 from sweeps.execution.search_run import Follower, SearchRun, ShownJobs, TrackedRecords
 from sweeps.interrupts import first_signal, import_ray, interrupts_noted
 from sweeps.live.display import Display
 from sweeps.live.progress import Progress
-from sweeps.planning.claims import Claims
 from sweeps.planning.plan import StudyPlan, make_plan, study_record
 from sweeps.planning.study import Resources, StudySpec
-from sweeps.planning.study_lock import study_lock
 from sweeps.preflight.checks import preflight
 from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.preflight.precision_process import precision_here

@@ -12,7 +12,8 @@ from sweeps.code_version import code_version
 from sweeps.execution.jobs import Growth, Job, outcome, study_jobs
 from sweeps.execution.live_jobs import live_jobs
 from sweeps.live.progress import Progress
-from sweeps.planning.plan import PlannedTrial, StudyPlan, study_record
+from sweeps.planning.plan import StudyPlan, study_record
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.planning.study import StudySpec
 from sweeps.preflight.resources import Cluster
 from sweeps.search.journal import SearchJournal

@@ -7,8 +7,8 @@ from enum import Enum
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.stages import Stage
+from sweeps.claims.claims import Claims
 from sweeps.execution.jobs import Job
-from sweeps.planning.claims import Claims
 
 
 class Admission(Enum):

@@ -80,7 +80,7 @@ def summary_lines(reading: SearchReading, searched: Searched, curve: pd.DataFram
     ended = reading.history.ended.get(searched.cell)
     yield (
         f"{counted(len(table), 'configuration')}, {done} with values, "
-        f"{int(table['seeds'].sum())} training runs" + (f"; {ended}" if ended else "")
+        f"{counted(int(table['seeds'].sum()), 'training run')}" + (f"; {ended}" if ended else "")
     )
     for state, count in reading.paused(searched.cell).items():
         yield f"{state}: {counted(count, 'configuration')}"

@@ -19,7 +19,7 @@ from sweeps.live.names import common_name, listed
 from sweeps.live.news import News
 from sweeps.live.running_jobs import RunningJobs
 from sweeps.live.trial_counts import TrialCounts
-from sweeps.planning.plan import PlannedTrial
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.status.status import StudyStatus
 from sweeps.timing.announced import AnnouncedTime
 from sweeps.timing.durations import add_durations, read_durations

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from fairfm_core.stages import Stage
-from sweeps.planning.plan import PlannedTrial
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.status.status import StudyStatus
 
 

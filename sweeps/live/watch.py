@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from fairfm_core.artifacts import ArtifactStore
+from sweeps.claims.claims import HEARTBEAT_SECONDS, TAKEOVER_SECONDS, heartbeats
 from sweeps.live.board import Board, board_of
 from sweeps.live.display import view_on
 from sweeps.live.news import News
-from sweeps.planning.claims import HEARTBEAT_SECONDS, TAKEOVER_SECONDS, heartbeats
 
 LOOK_SECONDS = 2.0
 """Between two looks at the heartbeats; in an object store as long as between two of them."""

@@ -9,140 +9,29 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
-from analysis.results.study_record import configuration_label
 from analysis.results.training_runs import StartingPoint, shared_pretrainings
 from analysis.wording import counted
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import PublishedWeights
-from fairfm_core.config.evaluation import GLOCKER_LABELS
 from fairfm_core.config.fingerprint import fingerprint
-from fairfm_core.config.methods.losses import GROUP_SETTING, GroupLossSettings
-from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.config.pretraining import Pretraining
-from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import Trial
-from fairfm_core.data.balancing import sampled, training_groups
-from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData, open_dataset
-from fairfm_core.data.groups import TIMES
 from fairfm_core.data.manifest import Manifest
 from fairfm_core.data.node_copy import absolute_place, manifest_of
-from fairfm_core.errors import BadInput, did_you_mean
+from fairfm_core.errors import BadInput
 from fairfm_core.models.checkpoints.sources import located
 from fairfm_core.stages import FollowedNumbers, Stage, pause_mark, stages_of
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
+from sweeps.planning.data_checks import asked_of_data, check_attributes, check_data, check_glocker
 from sweeps.planning.expansion import StudyTrial, expand, followed_numbers, settled
-from sweeps.planning.records import PretrainingRecord, TrialRecord, search_record
+from sweeps.planning.planned_trial import PlannedTrial, SmallerTraining
+from sweeps.planning.records import PretrainingRecord
 from sweeps.planning.seeds import SeedLevels
 from sweeps.planning.study import StudySpec
 from sweeps.search.asked import AskedConfiguration
 from sweeps.search.halving import FidelityName, Key, Rung
-
-
-@dataclass(frozen=True)
-class SmallerTraining:
-    """A trial's training at a rung: on fewer patients, or smaller images."""
-
-    trial: Trial
-    stages: tuple[Stage, ...]
-    """Up to the training, whose history holds the values that decide."""
-
-    @property
-    def adapt(self) -> Stage:
-        """The training."""
-        return self.stages[-1]
-
-
-@dataclass(frozen=True)
-class PlannedTrial:
-    """A trial and the stages that lead to its evaluation."""
-
-    name: str
-    axes: dict[str, str]
-    trial: Trial
-    stages: tuple[Stage, ...]
-    pretraining_seed: int | None = None
-    """Which repetition of its pre-training it starts from; None where the study repeats none."""
-    first_pretraining: Pretraining | None = None
-    """Its pre-training at the first of the study's seeds of pre-trainings. Another seed also draws
-    other patients, where `fraction` is below 1, and so has another digest."""
-    asked: AskedConfiguration | None = None
-    """The configuration of a search that it belongs to; None for a cell of the matrix."""
-    smaller: Mapping[Rung, SmallerTraining] = field(default_factory=dict)
-    """Its training at each rung of a search, where each is one of its own."""
-
-    @property
-    def round(self) -> int:
-        """The round of the search that asked for it; 0 for a cell of the matrix."""
-        if self.asked is None:
-            return 0
-        return dict(zip(self.asked.seeds, self.asked.rounds, strict=True))[self.trial.seed]
-
-    @property
-    def adapt(self) -> Stage:
-        """The stage that ends in predictions; its fingerprint is the trial's identity."""
-        return next(stage for stage in self.stages if stage.kind == "adapt")
-
-    @property
-    def evaluate(self) -> Stage:
-        """The last stage."""
-        return self.stages[-1]
-
-    def is_done(self, done: Set[str]) -> bool:
-        """Whether predictions and evaluation are among the finished stages."""
-        return {self.adapt.fingerprint, self.evaluate.fingerprint} <= done
-
-    @cached_property
-    def record(self) -> TrialRecord:
-        """What the results folder records of the trial; holds no path of this machine."""
-        config = self.trial.without_places().model_dump(mode="json")
-        if self.trial.weights is None and self.trial.pretraining is None:
-            config["weights"] = SCRATCH
-        return TrialRecord(
-            name=self.name,
-            axes=self.axes,
-            seed=self.trial.seed,
-            group=self.group,
-            weights=self._fingerprint_of("weights") or self.pretraining,
-            features=self._fingerprint_of("features"),
-            adapt=self.adapt.fingerprint,
-            evaluate=self.evaluate.fingerprint,
-            digest=self.adapt.digest,
-            config=config,
-            pretraining_seed=self.pretraining_seed,
-            search=None if self.asked is None else search_record(self.asked, self.trial.seed),
-            smaller=tuple(each.adapt.fingerprint for each in self.smaller.values()),
-        )
-
-    @property
-    def pretraining(self) -> str | None:
-        """The fingerprint of its pre-training, if it has one."""
-        return self._fingerprint_of("pretrain")
-
-    @property
-    def label(self) -> str:
-        """The name of its configuration."""
-        return configuration_label(self.name, self.trial.seed, self.pretraining_seed)
-
-    @cached_property
-    def group(self) -> str:
-        """Identity of the configuration: the same trial at any seed, of both levels."""
-        trial = self.trial
-        if self.first_pretraining is not None:
-            trial = trial.model_copy(update={"pretraining": self.first_pretraining})
-        content = trial.content()
-        content.pop("seed", None)
-        content["data"].pop("dataset")
-        for name in ("file", "heads", "model"):
-            content.get("weights", {}).pop(name, None)
-        content.get("pretraining", {}).pop("corpora", None)
-        if "age_edges" in self.adapt.config:
-            content["data"]["age_edges"] = self.adapt.config["age_edges"]
-        return fingerprint([content, self.adapt.digest])
-
-    def _fingerprint_of(self, kind: str) -> str | None:
-        return next((stage.fingerprint for stage in self.stages if stage.kind == kind), None)
 
 
 @dataclass(frozen=True)
@@ -344,7 +233,7 @@ def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Stu
         for path in dict.fromkeys(trial.trial.data.dataset for trial in trials)
     }
     for prepared in data.values():
-        _check_attributes(study, prepared)
+        check_attributes(study, prepared)
     sources, followed = _sources(trials), followed_numbers(study)
     planned: dict[str, PlannedTrial] = {}
     same: list[tuple[str, str]] = []
@@ -353,8 +242,8 @@ def make_plan(study: StudySpec, asked: Sequence[AskedConfiguration] = ()) -> Stu
     for trial in trials:
         prepared = data[trial.trial.data.dataset]
         for asked_of in (trial.trial, *_smaller_trials(trial.trial, trial.asked, study).values()):
-            if (question := _asked_of_data(asked_of)) not in checked:
-                _check_data(asked_of, prepared, study.evaluation.age_edges)
+            if (question := asked_of_data(asked_of)) not in checked:
+                check_data(asked_of, prepared, study.evaluation.age_edges)
                 checked.add(question)
         weights = sources.get(_key(trial.trial.weights))
         one = _planned(trial, weights, data[trial.trial.data.dataset], study, followed)
@@ -408,7 +297,7 @@ def _planned(
     if resolved.pretraining is not None:
         resolved = resolved.model_copy(update={"pretraining": planned_corpus(resolved)})
     if "glocker" in study.evaluation.protocols:
-        _check_glocker(resolved, data)
+        check_glocker(resolved, data)
     stages = stages_of(resolved, data.digest, data.pathologies, study.evaluation, followed)
     first = _first_pretraining(resolved, study.levels)
     smaller = {
@@ -442,58 +331,6 @@ def _first_pretraining(trial: Trial, levels: SeedLevels) -> Pretraining | None:
         return None
     first = trial.pretraining.model_copy(update={"seed": levels.pretraining[0]})
     return planned_corpus(trial.model_copy(update={"pretraining": first}))
-
-
-def _asked_of_data(trial: Trial) -> str:
-    """What `_check_data` depends on, so that no two trials ask the same of a large cohort."""
-    loss = trial.adaptation.loss
-    return repr((trial.data, loss if isinstance(loss, GroupLossSettings) else None))
-
-
-def _check_data(trial: Trial, data: PreparedData, age_edges: tuple[float, ...]) -> None:
-    for label in trial.data.pathologies or ():
-        if label not in data.pathologies:
-            raise BadInput(
-                f"pathology {label!r} is not in {data.place}"
-                f"{did_you_mean(label, data.pathologies)}; it has {', '.join(data.pathologies)}"
-            )
-    for split in SPLITS:
-        if not (data.frame["split"] == split).any():
-            raise BadInput(
-                f"{data.place} has no images in split {split!r}; prepare it with all splits"
-            )
-    asked, grouped = trial.data, isinstance(trial.adaptation.loss, GroupLossSettings)
-    if not (SAMPLINGS[asked.sampling].by_group or grouped or asked.fraction < 1):
-        return
-    training = data.frame[data.frame["split"] == "train"]
-    kept = sampled(asked.sampling, training, asked.balance, age_edges, trial.seed, asked.fraction)
-    training = training.iloc[kept]
-    if isinstance(trial.adaptation.loss, GroupLossSettings):
-        attribute = trial.adaptation.loss.attribute
-        training_groups(training, attribute, age_edges, GROUP_SETTING)
-
-
-def _check_glocker(trial: Trial, data: PreparedData) -> None:
-    predicted = trial.data.pathologies or data.pathologies
-    if missing := [label for label in GLOCKER_LABELS if label not in predicted]:
-        raise BadInput(
-            f"evaluation.protocols names 'glocker', which draws by {' and '.join(GLOCKER_LABELS)}, "
-            f"but {missing[0]!r} is not predicted on {data.place}: use 'resample'"
-        )
-
-
-def _check_attributes(study: StudySpec, data: PreparedData) -> None:
-    settings = study.evaluation
-    named = dict.fromkeys(settings.attributes, "evaluation.attributes names")
-    named = dict.fromkeys(settings.weighed_by, "evaluation.protocols need") | named
-    for whole, who in named.items():
-        for attribute in (whole,) if whole in data.attributes else whole.split(TIMES):
-            if attribute not in data.attributes:
-                raise BadInput(
-                    f"{who} {attribute!r}, which is not in {data.place}"
-                    f"{did_you_mean(attribute, data.attributes)}; "
-                    f"it has {', '.join(data.attributes)}"
-                )
 
 
 def _check_names(planned: dict[str, PlannedTrial]) -> None:

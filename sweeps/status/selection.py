@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
-from sweeps.planning.plan import PlannedTrial, StudyPlan
+from sweeps.planning.plan import StudyPlan
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.planning.study import StudySpec
 from sweeps.status.status import StudyStatus, study_status, with_next_round
 
@@ -76,8 +77,10 @@ def dry_run_text(study: StudySpec, results: str, selection: TrialSelection) -> s
     status = study_status(study, open_store(results))
     if study.search is not None:
         status = with_next_round(status)
-    chosen = selection.chosen(status)
+    cap = None if study.caps is None else study.caps.max_trials
+    chosen = selection.within(cap, status).chosen(status)
     lines = [f"  {trial.name}" for trial in status.plan.trials if trial.name in chosen]
     finished = sum(trial.is_done(status.done) for trial in status.plan.trials)
-    head = f"would run {len(chosen)} of {len(status.plan.trials)} trials ({finished} done)"
+    limit = "" if cap is None else f", caps.max_trials {cap}"
+    head = f"would run {len(chosen)} of {len(status.plan.trials)} trials ({finished} done{limit})"
     return "\n".join([head, *lines])

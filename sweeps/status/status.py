@@ -14,9 +14,10 @@ from fairfm_core.data.corpora.corpus import corpus_text
 from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.stages import Stage
 from fairfm_core.storage.layout import check_schema
-from sweeps.planning.claims import Driver, claimed
+from sweeps.claims.claims import Driver, claimed
 from sweeps.planning.corpora import corpus_of
-from sweeps.planning.plan import PlannedTrial, StudyPlan
+from sweeps.planning.plan import StudyPlan
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.planning.study import StudySpec
 from sweeps.search.halving import Rung
 from sweeps.status.image_passes import image_passes, sharing_lines
@@ -109,6 +110,13 @@ class StudyStatus:
         """A rung of the study's search in words: `after epoch 2`."""
         return rung_text(self.plan.fidelity, rung)
 
+    @cached_property
+    def _postponed(self) -> set[str]:
+        """Stages that a search does not want yet, as it pauses their training runs before them."""
+        pausing = [each for each in self.plan.trials if self.plan.pause_of(each) is not None]
+        whole = {stage.fingerprint for trial in pausing for stage in trial.stages}
+        return whole - self.done - self.missing.keys()
+
     def state(self, trial: PlannedTrial) -> str:
         """One trial's state in words."""
         if trial.is_done(self.done):
@@ -152,9 +160,10 @@ class StudyStatus:
         lines += ["distinct stages (kind: all, done, to run, image passes to run):"]
         for kind, stages in self._by_kind().items():
             missing = [s for s in stages if s.fingerprint in self.missing]
+            later = sum(stage.fingerprint in self._postponed for stage in stages)
             passes = sum(self.image_passes(s) for s in missing)
-            counts = f"{len(stages)}, {len(stages) - len(missing)}, {len(missing)}, {passes:,}"
-            lines.append(f"  {kind}: {counts}")
+            done = len(stages) - len(missing) - later
+            lines.append(f"  {kind}: {len(stages)}, {done}, {len(missing)}, {passes:,}")
         lines += sharing_lines([trial.stages for trial in self.plan.trials], self.image_passes)
         lines += [] if self.outlook is None else self.outlook.text()
         return "\n".join([*lines, self._time_text()])

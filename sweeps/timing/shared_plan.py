@@ -14,6 +14,7 @@ from sweeps.timing.operations import GPU, gpu_hours
 
 MOST_SHARED = 12
 """Trials of other studies that are listed; more are counted."""
+MORE_OF_A_SEARCH = "what its search may still ask for is not counted (the plan of this study alone)"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ class SharedPlan:
         lines = [f"{len(self.studies)} studies: {trials} trials, {distinct} of them distinct"]
         for study in self.studies:
             done = sum(trial.is_done(study.done) for trial in study.plan.trials)
-            lines.append(f"  {study.plan.spec.study}: {len(study.plan.trials)} trials, {done} done")
+            more = "" if study.plan.spec.search is None else f"; {MORE_OF_A_SEARCH}"
+            counts = f"{len(study.plan.trials)} trials, {done} done{more}"
+            lines.append(f"  {study.plan.spec.study}: {counts}")
         lines += self._shared_lines()
         lines.append("distinct stages (kind: all, done, to run, image passes, GPU-hours to run):")
         lines += [f"  {line}" for line in self._stage_lines()]

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from fairfm_core.artifacts import ArtifactStore
-from sweeps.planning.claims import (
+from sweeps.claims.claims import (
     CLAIMS,
     DRIVERS,
     UNREADABLE,

@@ -29,7 +29,7 @@ from fairfm_core.snapshot import Snapshot, take_snapshot
 from fairfm_core.stages import REVISIONS
 from fairfm_core.storage.inspection import DONE, listing
 from fairfm_core.storage.layout import check_schema
-from sweeps.planning.claims import CLAIMS, claimed
+from sweeps.claims.claims import CLAIMS, claimed
 from sweeps.upkeep.dead_claims import DAY, dead_claims
 from sweeps.upkeep.faults import KINDS
 from sweeps.upkeep.trials import refuse_unknown_needs

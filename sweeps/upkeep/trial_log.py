@@ -14,7 +14,7 @@ from analysis.wording import counted
 from fairfm_core.artifacts import CHECKPOINTS, ArtifactStore, epoch_of, is_checkpoint
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
 from fairfm_core.storage.layout import check_schema
-from sweeps.planning.claims import claimed
+from sweeps.claims.claims import claimed
 from sweeps.status.worker_time import duration
 
 FINGERPRINT = re.compile(r"(?:[a-z]+/)?(?P<start>[0-9a-f]{6,20})")

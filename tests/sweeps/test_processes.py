@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.planning.claims import this_driver
+from sweeps.claims.claims import this_driver
 from sweeps.processes import process_status
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs Linux")

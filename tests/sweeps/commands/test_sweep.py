@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
+from sweeps.claims.claims import Claims
 from sweeps.cli import cli
 from sweeps.commands.submit import study_name
 from sweeps.commands.sweep import failure_lines, resume_command, sweep
 from sweeps.live.board import Board
-from sweeps.planning.claims import Claims
 
 from ..conftest import WriteStudy
 

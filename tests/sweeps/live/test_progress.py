@@ -16,7 +16,8 @@ from fairfm_core.stages import Stage
 from sweeps.live.board import board_of
 from sweeps.live.names import common_name, listed
 from sweeps.live.progress import Progress
-from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan
+from sweeps.planning.plan import StudyPlan, make_plan
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.planning.study import StudySpec
 from sweeps.status.status import StudyStatus
 from sweeps.timing.work import LiveJob, Waits

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fairfm_core.artifacts import ArtifactStore, open_store
+from sweeps.claims.claims import TAKEOVER_SECONDS, Claims, heartbeats
 from sweeps.live.watch import RunWatch
-from sweeps.planning.claims import TAKEOVER_SECONDS, Claims, heartbeats
 
 from .boards import board
 

@@ -176,6 +176,9 @@ def test_smaller_images_are_stages_of_their_own(
     assert {trial.backbone.image_size for trial in plan.trained} == {16, 32}
     assert plan.missing(frozenset(missing)) == {}
     assert all(plan.is_stopped(trial, frozenset(missing)) for trial in plan.trials)
+    shown = StudyStatus(plan, take_snapshot(open_store(str(tmp_path)))).plan_text()
+    assert "  adapt: 6, 0, 3, " in shown  # the whole ones are neither done nor to be run yet
+    assert "  evaluate: 3, 0, 0, 0" in shown
     record = study_record(plan, "version")["trials"][0]
     assert record["search"]["until"] == 16
     assert record["search"]["fidelity"] == "image_size"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairfm_core.artifacts import open_store
-from sweeps.planning.claims import Claims
+from sweeps.claims.claims import Claims
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import StudySpec
 from sweeps.status.status import study_status

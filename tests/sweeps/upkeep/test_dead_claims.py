@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairfm_core.artifacts import ArtifactStore, open_store
-from sweeps.planning.claims import CLAIMS, DRIVERS, Claims, Driver, read_claim, this_driver
+from sweeps.claims.claims import CLAIMS, DRIVERS, Claims, Driver, read_claim, this_driver
 from sweeps.upkeep.dead_claims import DAY, dead_claims
 
 NAME, TOKEN = "a" * 20, "b" * 16

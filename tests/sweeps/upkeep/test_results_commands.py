@@ -18,9 +18,9 @@ from click.testing import CliRunner, Result
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import CHECKPOINTS, ArtifactStore, open_store
 from fairfm_core.errors import BadInput
+from sweeps.claims.claims import CLAIMS, DRIVERS, Claims, this_driver
+from sweeps.claims.study_lock import study_lock
 from sweeps.commands.results import results
-from sweeps.planning.claims import CLAIMS, DRIVERS, Claims, this_driver
-from sweeps.planning.study_lock import study_lock
 from sweeps.upkeep.orphans import orphans, remove_orphans
 
 from ...analysis.conftest import FAILED, identity, study_record, write_all

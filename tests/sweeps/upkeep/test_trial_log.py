@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.errors import BadInput
+from sweeps.claims.claims import Claims
 from sweeps.commands.sweep import sweep
-from sweeps.planning.claims import Claims
-from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan, study_record
+from sweeps.planning.plan import StudyPlan, make_plan, study_record
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.planning.study import StudySpec
 from sweeps.upkeep.trial_log import find_asked, log_text, read_log
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fairfm_core.artifacts import ArtifactStore, open_store
+from sweeps.claims.claims import Claims, Driver, claimed, read_claim
 from sweeps.planning import claims
-from sweeps.planning.claims import Claims, Driver, claimed, read_claim
 
 from ...fairfm_core.counted_store import remote
 
@@ -114,7 +114,7 @@ def test_a_silent_driver_elsewhere_loses_its_claim(store: ArtifactStore) -> None
 HOLD = """
 import sys, time
 from fairfm_core.artifacts import open_store
-from sweeps.planning.claims import Claims
+from sweeps.claims.claims import Claims
 mine = Claims(open_store(sys.argv[1]))
 print(mine.take(["a"]) is None, flush=True)
 time.sleep(600)
@@ -141,7 +141,7 @@ def test_a_killed_driver_on_this_machine_loses_its_claim_immediately(store: Arti
 RACE = """
 import sys, time
 from fairfm_core.artifacts import open_store
-from sweeps.planning.claims import Claims
+from sweeps.claims.claims import Claims
 with Claims(open_store(sys.argv[1])) as mine:
     print("ready", flush=True)
     sys.stdin.readline()

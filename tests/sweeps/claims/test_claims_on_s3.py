@@ -17,9 +17,9 @@ from fairfm_core.errors import BadInput
 from fairfm_core.storage import retries
 from fairfm_core.storage.retries import StoreUnavailable
 from fairfm_core.storage.s3 import S3Objects
+from sweeps.claims.claims import Claims, claimed, read_claim
+from sweeps.claims.study_lock import all_studies_locked, study_lock
 from sweeps.planning import claims
-from sweeps.planning.claims import Claims, claimed, read_claim
-from sweeps.planning.study_lock import all_studies_locked, study_lock
 from sweeps.upkeep.dead_claims import dead_claims
 
 from ...s3_server import BUCKET, FaultyS3, s3_server
@@ -29,7 +29,7 @@ folders = count()
 HOLD = """
 import sys, time
 from fairfm_core.artifacts import open_store
-from sweeps.planning.study_lock import study_lock
+from sweeps.claims.study_lock import study_lock
 with study_lock(open_store(sys.argv[1]), "small"):
     print("locked", flush=True)
     time.sleep(3600)

@@ -19,7 +19,7 @@ from analysis.results.study_record import STUDIES
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadInput
 from fairfm_core.storage.locks import file_lock
-from sweeps.planning.claims import CLAIMS, Claims, claimed
+from sweeps.claims.claims import CLAIMS, Claims, claimed
 
 LOCK = ".lock"
 STUDY, UPKEEP = "study.", "upkeep"
