@@ -10,6 +10,7 @@ import pytest
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
+from sweeps.planning.caps import Caps
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import StudySpec
 from sweeps.status.selection import TrialSelection, dry_run_text, part_of
@@ -55,4 +56,8 @@ def test_a_dry_run_lists_and_starts_nothing(study_values: dict[str, Any], tmp_pa
     study = StudySpec.model_validate(study_values)
     text = dry_run_text(study, str(tmp_path / "results"), TrialSelection(limit=1))
     assert text.splitlines() == ["would run 1 of 8 trials (0 done)", "  probe.standard.s0"]
+    capped = study.model_copy(update={"caps": Caps(max_trials=1)})
+    text = dry_run_text(capped, str(tmp_path / "results"), TrialSelection())
+    head = "would run 1 of 8 trials (0 done, caps.max_trials 1)"
+    assert text.splitlines() == [head, "  probe.standard.s0"]
     assert not (tmp_path / "results").exists()
