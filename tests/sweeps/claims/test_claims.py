@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fairfm_core.artifacts import ArtifactStore, open_store
+from sweeps.claims import claims
 from sweeps.claims.claims import Claims, Driver, claimed, read_claim
-from sweeps.planning import claims
 
 from ...fairfm_core.counted_store import remote
 

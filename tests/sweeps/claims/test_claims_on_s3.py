@@ -17,9 +17,9 @@ from fairfm_core.errors import BadInput
 from fairfm_core.storage import retries
 from fairfm_core.storage.retries import StoreUnavailable
 from fairfm_core.storage.s3 import S3Objects
+from sweeps.claims import claims
 from sweeps.claims.claims import Claims, claimed, read_claim
 from sweeps.claims.study_lock import all_studies_locked, study_lock
-from sweeps.planning import claims
 from sweeps.upkeep.dead_claims import dead_claims
 
 from ...s3_server import BUCKET, FaultyS3, s3_server

@@ -14,11 +14,11 @@ from ray.tune.search import Searcher
 
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.stages import Stage
+from sweeps.claims import claims
 from sweeps.claims.claims import Claims
 from sweeps.execution.jobs import Job, make_jobs
 from sweeps.execution.shared_work import Admission, SharedWork
 from sweeps.execution.stage_scheduler import StageSearcher
-from sweeps.planning import claims
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import StudySpec
 
