@@ -30,7 +30,8 @@ from fairfm_core.running import run_stage, run_together
 from fairfm_core.storage.layout import claim_results
 from sweeps.code_version import code_version
 from sweeps.execution.jobs import make_jobs
-from sweeps.planning.plan import PlannedTrial, StudyPlan, make_plan, study_record
+from sweeps.planning.plan import StudyPlan, make_plan, study_record
+from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.planning.study import read_study
 
 DECAYS, SEEDS = 5, 4
