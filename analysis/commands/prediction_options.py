@@ -45,10 +45,8 @@ OPTIONS = (
     ),
     click.option(
         "--scores",
-        default="probabilities",
-        show_default=True,
         type=click.Choice(["probabilities", "logits", "percent"]),
-        help="What the scores are.",
+        help="What the scores are.  [default: what the layout says, else probabilities]",
     ),
     click.option(
         "--pathologies",
@@ -75,7 +73,7 @@ OPTIONS = (
         "--encoding", default=None, help="Of csv files, such as latin-1.  [default: UTF-8]"
     ),
 )
-SAID_BY_LAYOUTS = {"labels": "y_*", "predicted": "p_*", "scores": "probabilities"}
+SAID_BY_LAYOUTS = {"labels": "y_*", "predicted": "p_*"}
 """Options whose meaning a layout has, with their defaults."""
 NAMES = (
     *("layout", "people"),
@@ -105,7 +103,7 @@ def prediction_form(options: Mapping[str, Any], resampling: str = "patients") ->
         columns=dict(_pair("--column", text) for text in options["column"]),
         labels=options["labels"],
         predicted=options["predicted"],
-        scores=options["scores"] if layout is None else layout.scores,
+        scores=options["scores"] or ("probabilities" if layout is None else layout.scores),
         pathologies=tuple(n.strip() for n in options["pathologies"].split(",") if n.strip()),
         bins=dict(_bin(text) for text in options["bins"]),
         conflicts=options["conflicts"],
