@@ -53,6 +53,10 @@ COMMANDS = {
     ),
     "search": ("sweeps.commands.search:search", "What the search of a study has found."),
     "report": ("sweeps.commands.report:report", "A self-contained HTML report on a study."),
+    "card": (
+        "analysis.commands.card:card",
+        "A model card: use, data, numbers by group, limits.",
+    ),
     "results": (
         "sweeps.commands.results:results",
         "Check, repair and clean up a results folder; find a trial's files.",

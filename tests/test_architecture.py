@@ -41,6 +41,7 @@ ORDER = {
         data.dataset
         data.duplicates data.contact_sheet
         data.summary data.summary_figure
+        data.population
         data.readers
         data.synthetic
         data.preparation
@@ -80,9 +81,11 @@ ORDER = {
     "analysis": """
         results
         wording figure_files
+        cohort
         evaluation front
+        study_facts
         ensembles report paper
-        figures
+        figures guidelines card
         power
         commands
     """,
@@ -112,7 +115,9 @@ ANALYSIS_MAY_USE = (
     "config",
     "cores",
     "data.cohort",
+    "data.groups",
     "data.node_copy",
+    "data.population.characteristics",
     "errors",
     "evaluation",
     "seeding",

@@ -95,12 +95,14 @@ def tables(
 ) -> None:
     """Make the paper's tables of the studies in RESULTS: csv, Markdown and LaTeX.
 
-    ITEM is table2, table3, table4, table5, table6 or claims. A row is answered by whichever study
-    has trained its model (sweeps/studies/paper_*.yaml do); a row that was not run says so, with the
-    command. Each number stands with its interval, its null, and what the paper reports.
+    ITEM is table2, table3, table4, table5, table6 or claims of the paper; cohort_flow, how many
+    images and patients came, were left out and why; or characteristics, a "Table 1" of patients by
+    split and group. A row of the paper is answered by whichever study has trained its model
+    (sweeps/studies/paper_*.yaml do); a row that was not run says so, with the command. Each number
+    stands with its interval, its null, and what the paper reports.
 
-    A published model stands below them --with its predictions; the options from --layout on say how
-    its files are laid out.
+    A published model stands below the paper's tables --with its predictions; the options
+    from --layout on say how its files are laid out.
     """
     from analysis.paper.beside import BesideRequest
     from analysis.paper.outputs import write_tables
@@ -170,8 +172,9 @@ def figures(
     """Make figures of the studies in RESULTS: pdf, svg and png, and the csv behind.
 
     ITEM is figure1 to figure6 of the paper, whose models are found as for `fairfm tables`;
-    best_and_worst and encoding, of all configurations; multiverse, of two; or, of one model,
-    forest, heat_map, calibration, roc, decision, densities or gap_and_patients.
+    best_and_worst and encoding, of all configurations; multiverse, of two; cohort_flow, of the
+    patients; or, of one model, forest, heat_map, calibration, roc, decision, densities or
+    gap_and_patients.
     """
     from analysis.figures.made import FigureOptions
     from analysis.figures.outputs import write_figures

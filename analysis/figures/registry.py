@@ -71,5 +71,9 @@ FIGURES: dict[str, FigureRecord] = {
         "predicted probabilities by label and group",
         "analysis.figures.one_model.densities:densities",
     ),
+    "cohort_flow": FigureRecord(
+        "images and patients from the source's table to the groups",
+        "analysis.figures.cohort_flow:cohort_flow_figure",
+    ),
 }
 """By the name that `--only` takes."""

@@ -20,22 +20,22 @@ MARKS = {
 
 def markdown_table(grid: TextGrid) -> str:
     """The grid as a table; cells have several lines."""
-    head = "| " + " | ".join(_escaped(each) for each in grid.head) + " |"
+    head = "| " + " | ".join(escaped(each) for each in grid.head) + " |"
     rule = "|" + "---|" * len(grid.head)
     rows = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in grid.rows]
-    return "\n".join([f"**{_escaped(grid.title)}**", "", head, rule, *rows])
+    return "\n".join([f"**{escaped(grid.title)}**", "", head, rule, *rows])
 
 
 def markdown_notes(sentences: Iterable[str]) -> str:
     """The footer as a list."""
-    return "\n".join(f"- {_escaped(each)}" for each in sentences)
+    return "\n".join(f"- {escaped(each)}" for each in sentences)
 
 
 def _cell(lines: Iterable[CellLine]) -> str:
-    return "<br>".join(MARKS[line.mark].format(_escaped(line.text)) for line in lines)
+    return "<br>".join(MARKS[line.mark].format(escaped(line.text)) for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that Markdown and HTML show as it is."""
     plain = html.escape(text, quote=False).replace("\\", "\\\\")
     for sign in ("|", "*", "`", "[", "]"):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.paper.answers import PaperAnswers, PaperRequest
 from analysis.paper.claims.texts import claims_files
+from analysis.paper.cohort_tables import characteristics_files, flow_files
 from analysis.paper.items import TABLES
 from analysis.paper.latex import latex_table
 from analysis.paper.layout import cells_grid, plain_table, tests_grid
@@ -106,5 +107,7 @@ def _table(name: str, answers: PaperAnswers) -> tuple[str, Files]:
 MADE: dict[str, Callable[[str, PaperAnswers], tuple[str, Files]]] = {
     **dict.fromkeys(TABLES, _table),
     "claims": claims_files,
+    "cohort_flow": flow_files,
+    "characteristics": characteristics_files,
 }
 """How each item is made, by its name."""

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.cohort.section import patients_section
+from analysis.cohort.study_cohort import study_cohorts
 from analysis.front.choices import choices
 from analysis.front.front import Front
 from analysis.front.palette import Style, styles
@@ -23,6 +25,7 @@ from analysis.report.warnings import warnings_found
 from analysis.results.numbers import is_gap
 from analysis.results.replicates import StudyNumbers
 from analysis.results.results import StudyResults
+from analysis.study_facts.limits import Evidence, study_limits
 from analysis.wording import counted
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.tables import Evaluation
@@ -132,8 +135,11 @@ def _sections(
     gaps = _gaps(front, attributes)
     columns = group_columns(evaluations)
     chosen = choices(front, evaluations)
+    cohorts = study_cohorts(results)
     return {
         "warnings": warnings_found(results, evaluations, front),
+        "limits": study_limits(Evidence(results, evaluations, front, cohorts)),
+        "patients": patients_section(results, cohorts),
         "choice_lines": choice_lines(front, chosen, look),
         "other_gaps": len(gaps) > len(attributes),
         "nulls": [(gap, chart) for gap in gaps if (chart := null_chart(front, gap, look))],

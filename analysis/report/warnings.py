@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from analysis.front.front import Front
 from analysis.front.rows import number_of
-from analysis.results.numbers import is_gap, thinnest, undefined_cells
+from analysis.results.numbers import is_gap, undefined_cells
 from analysis.results.results import Configuration, StudyResults
 from analysis.wording import above_null, counted, listed, title_of, with_interval, with_null
 from fairfm_core.data.cohort_checks import EVALUATION_SPLITS
 from fairfm_core.errors import first_ten
 from fairfm_core.evaluation.tables import Evaluation
 
-FEWEST_REPLICATES = 100
 MOST_LISTED = 100
 """Sentences of one kind."""
 
@@ -30,8 +29,10 @@ class WarningKind:
 def warnings_found(
     results: StudyResults, evaluations: Mapping[str, Evaluation], front: Front
 ) -> list[WarningKind]:
-    """Failed trials, missing seeds, unequal terms, undefined AUCs, gaps within their null, and thin
-    evidence."""
+    """Failed trials, missing seeds, unequal terms, undefined AUCs, and gaps within their null.
+
+    What the numbers cannot say stands in `study_facts/limits.py`.
+    """
     kinds = {
         "Failed and unfinished trials": _trials(results),
         "Configurations with missing seeds": _seeds(results.configurations, front),
@@ -42,7 +43,6 @@ def warnings_found(
         "Undefined AUCs": _cells(results.configurations, evaluations, front),
         "Configurations evaluated with different labels": _labels(results.configurations),
         "Front members whose gap lies within its null": _noise(front),
-        "Limits of the numbers": _limits(results) + _weighed(results, evaluations),
     }
     return [WarningKind(title, _few(sentences)) for title, sentences in kinds.items() if sentences]
 
@@ -120,41 +120,3 @@ def _noise(front: Front) -> list[str]:
                 what = f"test {title_of(name)} {with_interval(number)}"
                 sentences.append(f"{front.named(row['label'])}: {what}; {with_null(number)}.")
     return sentences
-
-
-def _limits(results: StudyResults) -> list[str]:
-    sentences = []
-    settings = results.settings
-    if settings.replicates < FEWEST_REPLICATES:
-        sentences.append(
-            f"Intervals and nulls are based on {settings.replicates} draws of "
-            f"{settings.resampling}: with fewer than {FEWEST_REPLICATES}, their limits are rough."
-        )
-    sentences += [f"{line}." for line in results.shared_pretrainings]
-    seeds = {trial.seed for trial in results.trials}
-    if len(seeds) < 3 and not results.stored.both_levels:
-        sentences.append(
-            f"Training used {counted(len(seeds), 'seed')}: intervals cover the sampling of "
-            "patients, but hardly the variation between training runs."
-        )
-    if len({trial.digest for trial in results.trials}) > 1:
-        sentences.append(
-            "The trials use several data sets; configurations with different data are not paired."
-        )
-    return sentences
-
-
-def _weighed(results: StudyResults, evaluations: Mapping[str, Evaluation]) -> list[str]:
-    """Under a protocol that weights images, the smallest effective sample of a group on test."""
-    protocol = results.settings.protocols[0]
-    if protocol == "full":
-        return []
-    rows = [row for each in evaluations.values() if (row := thinnest(each, "test"))]
-    if not rows:
-        return []
-    row = min(rows, key=lambda row: row["ess"])
-    return [
-        f"Protocol {protocol} weights the images: the smallest effective sample on test "
-        f"({row['attribute']} {row['group']}, {row['pathology']}) is equivalent to "
-        f"{row['ess']:.0f} equally weighted images (out of {row['unique_images']})."
-    ]

@@ -15,8 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from analysis.results.number_keeper import NumberKeeper
+from analysis.results.study_cohorts import holds_cohorts, write_study_cohorts
 from analysis.results.study_record import write_study_record
 from fairfm_core.artifacts import ArtifactStore, open_store
+from fairfm_core.data.population.record import cohort_record
 from fairfm_core.errors import BadInput
 from fairfm_core.snapshot import take_snapshot
 from fairfm_core.stages import Stage
@@ -454,6 +456,16 @@ def _abandon(tracker: TrackingThread, reason: str) -> NoReturn:
 def _write_record(plan: StudyPlan, store: ArtifactStore) -> None:
     note_choice(plan.spec, store)
     write_study_record(store, plan.spec.study, study_record(plan, code_version()))
+    _keep_cohorts(plan, store)
+
+
+def _keep_cohorts(plan: StudyPlan, store: ArtifactStore) -> None:
+    """Keep who is in the study's data sets, unless an earlier run did."""
+    study, edges = plan.spec.study, plan.spec.evaluation.age_edges
+    data = {each.digest: each for each in plan.data.values()}
+    if not holds_cohorts(store, study, list(data), edges):
+        records = {digest: cohort_record(each, edges) for digest, each in data.items()}
+        write_study_cohorts(store, study, records, edges)
 
 
 def journal_lines(search: StudySearch | None) -> list[str]:

@@ -27,6 +27,7 @@ from fairfm_core.data.manifest import (
     Manifest,
     write_manifest,
 )
+from fairfm_core.data.population.steps import dropped_notes, images_dropped
 from fairfm_core.data.preparation.filling import (
     Maker,
     ProgressCallback,
@@ -41,7 +42,7 @@ from fairfm_core.errors import BadInput, first_ten
 from fairfm_core.storage.checksums import checksum_of
 from fairfm_core.storage.durable import sync
 
-DROPPED = "images unreadable, dropped"
+DROPPED = images_dropped("unreadable")
 """The note that counts image files that cannot be read, where that is allowed."""
 
 
@@ -102,8 +103,12 @@ def make_dataset(
         rows = [row for row in range(len(frame)) if row not in unreadable]
         images = _whole_store(partial, rows, request.size)
         read = reading_notes(partial.code_N[rows])
+    notes = dict(data.notes) | read
+    if unreadable:
+        readable = pd.Series(~np.isin(np.arange(len(frame)), [*unreadable]), index=frame.index)
+        notes |= dropped_notes("unreadable", frame["patient_id"], readable)
     kept = frame.iloc[rows].assign(row=range(len(rows)))
-    _publish(out, partial.folder, images, kept, request, data, _notes(data, read, len(unreadable)))
+    _publish(out, partial.folder, images, kept, request, data, notes)
 
 
 def _maker(request: PreparationRequest, data: Source) -> Maker:
@@ -173,11 +178,6 @@ def _publish(
         sync(part)
     write_manifest(manifest, out)
     shutil.rmtree(folder)
-
-
-def _notes(data: Source, read: dict[str, int], dropped: int) -> dict[str, int]:
-    """What was found in the source, how its images were read, and how many were dropped."""
-    return dict(data.notes) | read | ({DROPPED: dropped} if dropped else {})
 
 
 def make_checksums(images: Path, cohort: Path, hashes: Path) -> Checksums:

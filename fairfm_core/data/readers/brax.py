@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from fairfm_core.data.population.steps import ROWS, kept, without_contradictions
 from fairfm_core.data.readers.image_files import locate_images
 from fairfm_core.data.readers.mentions import SPELLINGS, label_columns
-from fairfm_core.data.readers.population import kept, without_contradictions
 from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
 from fairfm_core.data.readers.tabular.ages import years
 from fairfm_core.data.readers.tabular.tables import (
@@ -81,7 +81,7 @@ def read_brax_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             "dicom": table["dicom"],
         }
     )
-    notes = {"rows in the table": len(frame), **ages, **mentions, **replaced}
+    notes = {ROWS: len(frame), **ages, **mentions, **replaced}
     notes["sex neither M nor F, set to null"] = int(sex.isna().sum())
     if len(frame) < FULL_TABLE:
         notes["rows fewer than in BRAX's full table"] = FULL_TABLE - len(frame)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from fairfm_core.data.population.steps import ROWS, without_contradictions
 from fairfm_core.data.readers.image_files import index_images, match_images
-from fairfm_core.data.readers.population import without_contradictions
 from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
 from fairfm_core.data.readers.tabular.ages import years
 from fairfm_core.data.readers.tabular.tables import (
@@ -76,7 +76,7 @@ def read_chestxray14_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         }
     )
     notes = {
-        "rows in the table": len(frame),
+        ROWS: len(frame),
         **ages,
         "sex neither M nor F, set to null": int(frame["sex"].isna().sum()),
         **replaced,

@@ -18,10 +18,10 @@ from typing import Any
 import pandas as pd
 
 from fairfm_core.data.cohort_checks import check_leakage
+from fairfm_core.data.population.steps import ROWS, kept, without_contradictions
 from fairfm_core.data.readers.chexpert_demographics import find_demographics, with_demographics
 from fairfm_core.data.readers.image_files import locate_images
 from fairfm_core.data.readers.mentions import SPELLINGS, label_columns
-from fairfm_core.data.readers.population import kept, without_contradictions
 from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
 from fairfm_core.data.readers.tabular.ages import years
 from fairfm_core.data.readers.tabular.tables import (
@@ -116,7 +116,7 @@ def read_chexpert_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         }
     )
     labels, mentions = label_columns(choose_columns(text, SPELLINGS, what), what)
-    notes = {"rows in the table": len(frame), **ages, **mentions, **replaced}
+    notes = {ROWS: len(frame), **ages, **mentions, **replaced}
     notes["sex neither Male nor Female, set to null"] = int(frame["sex"].isna().sum())
     if path.name.startswith("train") and len(frame) < FULL_TABLE:
         notes["rows fewer than in CheXpert's full table"] = FULL_TABLE - len(frame)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairfm_core.data.readers.population import kept
+from fairfm_core.data.population.steps import kept
 from fairfm_core.data.readers.races import race_by_substring, with_race
 from fairfm_core.data.readers.source import ReadOptions
 from fairfm_core.data.readers.tabular.spreadsheets import read_sheets

@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
+from fairfm_core.data.population.steps import ROWS, kept, without_contradictions
 from fairfm_core.data.readers.image_files import locate_images
 from fairfm_core.data.readers.mentions import LABELS, SPELLINGS, label_columns
-from fairfm_core.data.readers.population import kept, without_contradictions
 from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
 from fairfm_core.data.readers.tabular.ages import years
 from fairfm_core.data.readers.tabular.tables import (
@@ -88,7 +88,7 @@ def read_chexpert_plus_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         check_not_blank(table[name], COLUMNS[name][0], path)
     age, ages = years(table["age"])
     sex = table["sex"].str.upper().map({"MALE": "M", "FEMALE": "F"}).astype("str")
-    notes = {"rows in the table": len(table), **ages, **replaced}
+    notes = {ROWS: len(table), **ages, **replaced}
     notes["sex neither Male nor Female, set to null"] = int(sex.isna().sum())
     if len(table) < FULL_TABLE:
         notes["rows fewer than in CheXpert Plus's full table"] = FULL_TABLE - len(table)

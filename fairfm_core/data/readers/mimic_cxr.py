@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from fairfm_core.data.population.steps import ROWS, contradictory, kept, without_patients
 from fairfm_core.data.readers.image_files import locate_images
 from fairfm_core.data.readers.mentions import LABELS, SPELLINGS, label_columns
-from fairfm_core.data.readers.population import contradictory, kept, without_patients
 from fairfm_core.data.readers.races import race_by_prefix, with_race
 from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
 from fairfm_core.data.readers.tabular.ages import possible
@@ -95,7 +95,7 @@ def read_images(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         check_not_blank(table[name], METADATA[name][0], path)
     unknown = pd.Series(index=table.index, dtype="str")
     frame = table.assign(sex=unknown, race=unknown, age=unknown.astype("float64"))
-    notes = {"rows in the table": len(frame), **notes}
+    notes = {ROWS: len(frame), **notes}
     if len(frame) < FULL_TABLE:
         notes["rows fewer than in MIMIC-CXR's full table"] = FULL_TABLE - len(frame)
     return frame, notes

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from fairfm_core.data.population.steps import ROWS, kept, without_contradictions
 from fairfm_core.data.readers.image_files import locate_images
-from fairfm_core.data.readers.population import kept, without_contradictions
 from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
 from fairfm_core.data.readers.tabular.ages import years_between
 from fairfm_core.data.readers.tabular.tables import (
@@ -113,7 +113,7 @@ def read_padchest_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             "labelled": labelled,
         }
     )
-    notes = {"rows in the table": len(frame), **ages, **replaced}
+    notes = {ROWS: len(frame), **ages, **replaced}
     notes["sex neither M nor F, set to null"] = int(sex.isna().sum())
     if len(frame) < FULL_TABLE:
         notes["rows fewer than in PadChest's full table"] = FULL_TABLE - len(frame)

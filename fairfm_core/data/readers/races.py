@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from fairfm_core.data.readers.population import contradictory, frequent, kept, without_patients
+from fairfm_core.data.population.steps import contradictory, frequent, kept, without_patients
 from fairfm_core.errors import BadInput
 
 SUBSTRINGS = {"Black": "Black", "White": "White", "Asian": "Asian"}

@@ -16,11 +16,12 @@ from fairfm_core.config.frozen import Frozen
 from fairfm_core.data.cohort_checks import UNCERTAIN_PREFIX
 from fairfm_core.data.image_store.grey_levels import GreyRange, ReadingChoices
 from fairfm_core.data.manifest import Resize
+from fairfm_core.data.population.steps import dropped_notes, images_dropped
 from fairfm_core.data.splits import FRACTIONS, STRATIFY, random_split
 from fairfm_core.errors import BadInput
 
 DEFAULT_SIZE = 224
-MISSING = "images missing, dropped"
+MISSING = images_dropped("missing")
 """The note that counts rows of the table without an image file."""
 
 
@@ -127,13 +128,14 @@ def source_of_files(
     The caller has checked that so many may be missing. A column u_<pathology> that marks none of
     the remaining rows is dropped too.
     """
-    present = np.array([file is not None for file in files])
+    present = pd.Series([file is not None for file in files], index=frame.index)
+    missing = dropped_notes("missing", frame["patient_id"], present)
     frame = frame[present].reset_index(drop=True)
     marks = [name for name in frame.columns if name.startswith(UNCERTAIN_PREFIX)]
     frame = frame.drop(columns=[name for name in marks if not frame[name].any()])
     return Source(
         frame=frame.assign(row=np.arange(len(frame))),
-        notes={**notes, MISSING: int((~present).sum())},
+        notes={**notes, **missing},
         origin=origin,
         files=tuple(file for file in files if file is not None),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from fairfm_core.data.population.steps import ROWS, kept
 from fairfm_core.data.readers.described.table_description import (
     ComputedAge,
     Join,
@@ -14,7 +15,6 @@ from fairfm_core.data.readers.described.table_description import (
     TableForm,
     as_text,
 )
-from fairfm_core.data.readers.population import kept
 from fairfm_core.data.readers.tabular.spreadsheets import read_sheets
 from fairfm_core.data.readers.tabular.tables import CsvForm, choose_columns, read_text_table
 from fairfm_core.errors import BadInput, did_you_mean, first_ten
@@ -32,7 +32,7 @@ def read_tables(folder: Path, described: TableDescription) -> tuple[pd.DataFrame
     path = folder / described.table
     table, notes = _read(path, described)
     what = f"the table {path}"
-    notes = {"rows in the table": len(table), **notes}
+    notes = {ROWS: len(table), **notes}
     if described.join is not None:
         table = _joined(table, folder / described.join.table, described.join, what, notes)
         what += f" joined with {described.join.table}"
@@ -40,7 +40,7 @@ def read_tables(folder: Path, described: TableDescription) -> tuple[pd.DataFrame
     for column, values in described.rows.items():
         inside = chosen[column].fillna("").map(as_text).isin(values)
         reason = f"of rows whose {column} is not {', '.join(values)}"
-        chosen = kept(chosen, inside, reason, notes)
+        chosen = kept(chosen, inside, reason, notes, described.patient)
     return chosen, notes
 
 

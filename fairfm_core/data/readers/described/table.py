@@ -17,6 +17,7 @@ from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.data.attribute_values import cleaned_column
 from fairfm_core.data.cohort_checks import LABEL_PREFIX, SPLITS, UNCERTAIN_PREFIX
 from fairfm_core.data.groups import binned
+from fairfm_core.data.population.steps import frequent, without_contradictions
 from fairfm_core.data.readers.described.joins import read_tables
 from fairfm_core.data.readers.described.table_description import (
     ColumnValues,
@@ -28,7 +29,6 @@ from fairfm_core.data.readers.described.table_description import (
     read_description,
 )
 from fairfm_core.data.readers.image_files import locate_images
-from fairfm_core.data.readers.population import frequent, without_contradictions
 from fairfm_core.data.readers.source import ReadOptions, Source, drawn_split, source_of_files
 from fairfm_core.data.readers.tabular.ages import years, years_between
 from fairfm_core.data.readers.tabular.tables import check_not_blank, file_sha256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fairfm_core.data.readers.population import contradictory
+from fairfm_core.data.population.steps import contradictory
 from fairfm_core.data.readers.races import race_by_prefix, race_by_substring, unmapped
 
 # Images per PRIMARY_RACE of CheXpert's demographics, joined to train.csv.

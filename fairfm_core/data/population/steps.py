@@ -1,4 +1,7 @@
-"""Steps that restrict a study population; the notes count what each step drops."""
+"""Steps that restrict a study population; the notes count what each step drops.
+
+The wording of these notes is a contract: `flow.py` reads the flow of patients from them.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,53 @@ import pandas as pd
 from fairfm_core.errors import BadInput
 
 MOST_LISTED = 10
+ROWS = "rows in the table"
+"""The note that counts what a reader began with."""
+OF_PATIENTS = "of patients "
+"""Begins the reason of a step that drops patients with all their images."""
 
 
-def kept(frame: pd.DataFrame, mask: pd.Series, reason: str, notes: dict[str, int]) -> pd.DataFrame:
+def images_dropped(reason: str) -> str:
+    """The note that counts the images that a step drops."""
+    return f"images {reason}, dropped"
+
+
+def patients_dropped(reason: str) -> str:
+    """The note that counts the patients of whom a step leaves no image."""
+    if reason.startswith(OF_PATIENTS):
+        return f"patients {reason.removeprefix(OF_PATIENTS)}, dropped"
+    return f"patients with only images {reason}, dropped"
+
+
+def kept(
+    frame: pd.DataFrame,
+    mask: pd.Series,
+    reason: str,
+    notes: dict[str, int],
+    patient: str = "patient_id",
+) -> pd.DataFrame:
     """The rows where `mask` is true; adds to `notes` how many images were dropped, and why.
+
+    `patient` is the column of the patient.
 
     Raises:
         BadInput: no row is left.
     """
-    notes[f"images {reason}, dropped"] = int((~mask).sum())
+    notes |= dropped_notes(reason, frame[patient], mask)
     if len(frame) and not mask.any():
         raise BadInput(f"no image is left: all {len(frame)} are {reason}")
     return frame[mask]
+
+
+def dropped_notes(reason: str, patients: pd.Series, mask: pd.Series) -> dict[str, int]:
+    """How many images are outside `mask`, and how many of the `patients` lose all of theirs.
+
+    Where no image is dropped, no patient is, and only the images are counted.
+    """
+    dropped = int((~mask).sum())
+    lost = patients.nunique() - patients[mask].nunique()
+    images = {images_dropped(reason): dropped}
+    return images | ({patients_dropped(reason): lost} if dropped else {})
 
 
 def contradictory(patients: pd.Series, values: pd.Series) -> set[str]:
@@ -37,8 +75,7 @@ def without_patients(
     patients = patients & set(frame["patient_id"])
     if not patients:
         return frame
-    notes[f"patients {reason}, dropped"] = len(patients)
-    return kept(frame, ~frame["patient_id"].isin(patients), f"of patients {reason}", notes)
+    return kept(frame, ~frame["patient_id"].isin(patients), f"{OF_PATIENTS}{reason}", notes)
 
 
 def without_contradictions(
