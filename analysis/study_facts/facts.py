@@ -235,7 +235,7 @@ def _hardware(evidence: Evidence) -> Iterator[str]:
 
 
 def _of_markers(evidence: Evidence, key: str) -> Iterator[Mapping[str, Any]]:
-    """What the records of the trainings say under a key, each once."""
+    """What the records of the training runs say under a key, each once."""
     done = [trial for trial in evidence.results.trials if trial.done]
     records = [_recorded(evidence, trial, key) for trial in done]
     yield from {str(each): each for each in records if each}.values()

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from fairfm_core.data.cohort import checked_cohort
+from fairfm_core.data.population.flow import preparation_flow
 from fairfm_core.data.readers import chexpert
 from fairfm_core.data.readers.mentions import LABELS
 from fairfm_core.data.readers.source import ReadOptions, Source
@@ -145,6 +146,14 @@ def test_the_published_population(read, split_list: Path) -> None:
     assert source.notes["rows in the table"] == 223_414
     assert source.notes["images not on the split list, dropped"] == 223_414 - 127_118
     assert source.notes["images not frontal, dropped"] == 0
+    counts = {"images": len(frame), "patients": frame["patient_id"].nunique()}
+    first, listed = preparation_flow(source.notes, counts)
+    assert (first.images, first.patients) == (223_414, 64_540)
+    assert (listed.reason, listed.images, listed.patients) == (
+        "not on the split list",
+        127_118,
+        42_884,
+    )
 
 
 def test_the_published_labels(read, folder: Path, split_list: Path) -> None:
