@@ -30,7 +30,7 @@ from analysis.cohort.table_one import NONE
 from analysis.figure_files import WIDTH, plain_text
 from analysis.figures.made import FigureOptions, MadeFigure, new_figure
 from analysis.paper.answers import PaperAnswers
-from analysis.paper.cohort_tables import every_cohort
+from analysis.paper.patients.tables import every_cohort
 from analysis.paper.reading import DEMO, is_demo
 from analysis.wording import wrapped
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from analysis.paper.answers import PaperAnswers, PaperRequest
 from analysis.paper.claims.texts import claims_files
-from analysis.paper.cohort_tables import characteristics_files, flow_files
 from analysis.paper.items import TABLES
 from analysis.paper.latex import latex_table
 from analysis.paper.layout import cells_grid, plain_table, tests_grid
 from analysis.paper.markdown import markdown_notes, markdown_table
+from analysis.paper.patients.tables import characteristics_files, flow_files
 from analysis.paper.tables import PaperTable, paper_table
 from analysis.results.results import check_study, known_studies, open_results
 from analysis.wording import listed, quoted, wrapped
