@@ -56,7 +56,7 @@ def bench_reading() -> bool:
         costs = [(command, goal, *command_cost(folder, command)) for command, goal in GOALS]
         page = (Path(folder) / "results/studies/read/report.html").stat().st_size
     print(f"{trials:,} finished trials, seconds of processor time, and memory at its largest:")
-    print(f"  the first front, which evaluates all seeds of a configuration: {first:.1f} s")
+    print(f"  the first front, which reads every evaluation: {first:.1f} s")
     for command, goal, seconds, size in costs:
         print(f"  {command:42} {seconds:6.1f} s {size / 1e6:6.0f} MB  (goal: {goal:g} s)")
     print(f"  the report has {page / 1e6:.2f} MB (goal: 2 MB)")
