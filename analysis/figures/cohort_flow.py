@@ -60,7 +60,8 @@ def cohort_flow_figure(answers: PaperAnswers, options: FigureOptions) -> MadeFig
         else []
     )
     notes = (*demo, *older, *patients)
-    return MadeFigure(pd.DataFrame(rows), lambda: _drawn(flows, notes), notes)
+    table = pd.DataFrame(rows).astype({"images": "Int64", "patients": "Int64"})
+    return MadeFigure(table, lambda: _drawn(flows, notes), notes)
 
 
 def _drawn(flows: Sequence[CohortFlow], notes: Sequence[str]) -> Figure:
