@@ -7,7 +7,7 @@ Calster et al., BMC Medicine 2019.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,11 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fairfm_core.compiled import compiled
-from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.arrays import Floats
+
+Images = tuple[Floats, Floats, Floats]
+"""Logits, labels and weights of some images."""
 
 SMALLEST = 1e-7
 """Probabilities are kept this far from 0 and 1, where a logit is infinite."""
 FULL_STEPS = 25
+LAST_STEP = 1e-5
+"""Steps of third order end with one below it."""
 MOST_STEPS = 60
 STEEPEST = 1e3
 """A slope beyond it means that the scores separate the classes: the fit has no end."""
@@ -38,56 +43,73 @@ def logit(score_n: npt.NDArray[Any]) -> Floats:
 
 def fitted_groups(
     logit_n: Floats,
-    positive_n: npt.NDArray[np.bool_],
+    label_n: Floats,
     weight_n: Floats,
-    code_n: Ints,
-    groups: int,
+    parts_G: Sequence[Sequence[slice]],
     start_3: Floats | tuple[float, ...] = PERFECT,
 ) -> Floats:
     """Intercept a and slope b of the joint fit, and the intercept at slope 1: [groups, 3].
 
-    NaN for a group whose fit does not converge: no weight on a class, or scores that separate the
-    classes or are all alike. Newton's method from `start_3`, with halved steps where it diverges.
+    `parts_G` says where the images of each group are. NaN for a group whose fit does not converge:
+    no weight on a class, or scores that separate the classes or are all alike. Steps of third order
+    from `start_3`, limited ones where they diverge.
     """
     start_3 = np.where(np.isfinite(start_3), start_3, PERFECT)
-    fitted_G3 = np.empty((groups, 3))
-    label_n = positive_n.astype(np.float64)
-    for g in range(groups):
-        some_n = np.flatnonzero(code_n == g)
-        data = logit_n[some_n], label_n[some_n], weight_n[some_n]
+    fitted_G3 = np.empty((len(parts_G), 3))
+    for g, parts in enumerate(parts_G):
+        data = [(logit_n[part], label_n[part], weight_n[part]) for part in parts]
         with np.errstate(over="ignore", invalid="ignore"):  # where there is no fit, steps overflow
-            fit_3 = np.append(_joint_newton(*data, *start_3[:2]), _offset_newton(*data, start_3[2]))
-            fitted_G3[g] = fit_3 if np.isfinite(fit_3).all() else _careful_fit(*data)
+            fit_3 = np.append(_joint_steps(data, *start_3[:2]), _offset_steps(data, start_3[2]))
+            fitted_G3[g] = fit_3 if np.isfinite(fit_3).all() else _careful_fit(data)
     fitted_G3[np.abs(fitted_G3[:, 1]) > STEEPEST, :2] = np.nan
     return fitted_G3
 
 
-def _joint_newton(
-    logit_n: Floats, label_n: Floats, weight_n: Floats, a: float, b: float
-) -> tuple[float, float]:
-    """Intercept and slope by full Newton steps; NaN where they do not converge."""
+def _joint_steps(data: Sequence[Images], a: float, b: float) -> tuple[float, float]:
+    """Intercept and slope by steps of third order; NaN where they do not converge."""
     for _ in range(FULL_STEPS):
-        s0, s1, h0, h1, h2 = _joint_sums()(logit_n, label_n, weight_n, np.exp(-a - b * logit_n))
-        determinant = h0 * h2 - h1 * h1
-        if not determinant > 1e-12 * h0 * h2:
-            break
-        step_a, step_b = (h2 * s0 - h1 * s1) / determinant, (h0 * s1 - h1 * s0) / determinant
+        sums = [_joint_sums()(*images, np.exp(-a - b * images[0])) for images in data]
+        step_a, step_b = _joint_step(*map(sum, zip(*sums, strict=True))) if sums else (np.nan,) * 2
         a, b = a + step_a, b + step_b
-        # Steps shrink to their square: what is left is far below the step just taken.
-        if max(abs(step_a), abs(step_b)) < 1e-6:
+        # What is left is of the order of the cube of the step just taken.
+        if not max(abs(step_a), abs(step_b)) >= LAST_STEP:
             return a, b
     return np.nan, np.nan
 
 
-def _offset_newton(logit_n: Floats, label_n: Floats, weight_n: Floats, a: float) -> float:
-    """Intercept at slope 1 by full Newton steps; NaN where they do not converge."""
-    odds_n = np.exp(-logit_n)
+def _joint_step(*sums: float) -> tuple[float, float]:
+    """The root of the likelihood's first derivative expanded to second order; NaN where there is
+    none."""
+    s0, s1, h0, h1, h2, t0, t1, t2, t3 = sums
+    determinant = h0 * h2 - h1 * h1
+    if not determinant > 1e-12 * h0 * h2:
+        return np.nan, np.nan
+    newton = a, b = (h2 * s0 - h1 * s1) / determinant, (h0 * s1 - h1 * s0) / determinant
+    for _ in range(2):
+        r0 = s0 - 0.5 * (a * a * t0 + 2 * a * b * t1 + b * b * t2)
+        r1 = s1 - 0.5 * (a * a * t1 + 2 * a * b * t2 + b * b * t3)
+        a, b = (h2 * r0 - h1 * r1) / determinant, (h0 * r1 - h1 * r0) / determinant
+    near = max(abs(a - newton[0]), abs(b - newton[1])) <= 0.5 * max(map(abs, newton))
+    return (a, b) if near else newton
+
+
+def _offset_steps(data: Sequence[Images], a: float) -> float:
+    """Intercept at slope 1 by steps of third order; NaN where they do not converge."""
+    odds = [np.exp(-images[0]) for images in data]
     for _ in range(FULL_STEPS):
-        residual, variance = _offset_sums()(label_n, weight_n, np.exp(-a), odds_n)
-        if not variance > 0:
+        sums = [
+            _offset_sums()(*images[1:], np.exp(-a), odds_n)
+            for images, odds_n in zip(data, odds, strict=True)
+        ]
+        s, h, t = map(sum, zip(*sums, strict=True)) if sums else (0.0,) * 3
+        if not h > 0:
             break
-        a += residual / variance
-        if abs(residual / variance) < 1e-6:
+        newton = step = s / h
+        for _ in range(2):
+            step = (s - 0.5 * step * step * t) / h
+        step = step if abs(step - newton) <= 0.5 * abs(newton) else newton
+        a += step
+        if abs(step) < LAST_STEP:
             return a
     return np.nan
 
@@ -104,44 +126,55 @@ def _offset_sums() -> Callable[..., Any]:
 
 def _joint_loop(
     logit_n: Floats, label_n: Floats, weight_n: Floats, odds_n: Floats
-) -> tuple[float, float, float, float, float]:
-    """First and second derivatives of the log-likelihood of the joint fit.
+) -> tuple[float, float, float, float, float, float, float, float, float]:
+    """First, second and third derivatives of the log-likelihood of the joint fit.
 
-    With q = 1 / (1 + odds): s0, s1 = sum of w (y - q) times 1, u; h0, h1, h2 = sum of w q (1 - q)
-    times 1, u, u^2. `logit_n` u, `label_n` y (0 or 1), `weight_n` w, `odds_n` (1 - q) / q at the
-    present intercept and slope: all float64 [n].
+    With q = 1 / (1 + odds), v = q (1 - q): s0, s1 = sum of w (y - q) times 1, u; h0, h1, h2 = sum
+    of w v times 1, u, u^2; t0 to t3 = sum of w v (1 - 2q) times 1, u, u^2, u^3. `logit_n` u,
+    `label_n` y (0 or 1), `weight_n` w, `odds_n` (1 - q) / q at the present intercept and slope: all
+    float64 [n].
     """
-    s0 = s1 = h0 = h1 = h2 = 0.0
+    s0 = s1 = h0 = h1 = h2 = t0 = t1 = t2 = t3 = 0.0
     for n in range(len(logit_n)):
         u, probability = logit_n[n], 1 / (1 + odds_n[n])
         residual = weight_n[n] * (label_n[n] - probability)
         variance = weight_n[n] * (probability * (1 - probability))
+        third = variance * (1 - 2 * probability)
         s0 += residual
         s1 += residual * u
         h0 += variance
         h1 += variance * u
         h2 += variance * u * u
-    return s0, s1, h0, h1, h2
+        t0 += third
+        t1 += third * u
+        t2 += third * u * u
+        t3 += third * u * u * u
+    return s0, s1, h0, h1, h2, t0, t1, t2, t3
 
 
 def _offset_loop(
     label_n: Floats, weight_n: Floats, factor: float, odds_n: Floats
-) -> tuple[float, float]:
-    """First and second derivatives with the slope held at 1.
+) -> tuple[float, float, float]:
+    """First, second and third derivatives with the slope held at 1.
 
-    s = sum of w (y - q), h = sum of w q (1 - q), with q = 1 / (1 + factor x odds); `label_n` y,
-    `weight_n` w, `odds_n` exp(-logit): float64 [n].
+    s = sum of w (y - q), h = sum of w v, t = sum of w v (1 - 2q), with q = 1 / (1 + factor x odds)
+    and v = q (1 - q); `label_n` y, `weight_n` w, `odds_n` exp(-logit): float64 [n].
     """
-    s = h = 0.0
+    s = h = t = 0.0
     for n in range(len(label_n)):
         probability = 1 / (1 + factor * odds_n[n])
+        variance = weight_n[n] * (probability * (1 - probability))
         s += weight_n[n] * (label_n[n] - probability)
-        h += weight_n[n] * (probability * (1 - probability))
-    return s, h
+        h += variance
+        t += variance * (1 - 2 * probability)
+    return s, h, t
 
 
-def _careful_fit(logit_n: Floats, label_n: Floats, weight_n: Floats) -> Floats:
+def _careful_fit(data: Sequence[Images]) -> Floats:
     """Both fits of one group by Newton's method with limited steps; NaN where there is none."""
+    if not data:
+        return np.full(3, np.nan)
+    logit_n, label_n, weight_n = map(np.concatenate, zip(*data, strict=True))
     some_n = np.flatnonzero(weight_n > 0)
     label_n, weight_n = label_n[some_n], weight_n[some_n]
     if len(np.unique(label_n)) < 2:

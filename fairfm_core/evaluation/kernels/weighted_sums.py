@@ -2,7 +2,8 @@
 
 Most metrics (rates at a threshold, Brier score, calibration) are functions of weighted sums over
 images. The images that share a weight and a cell are added up first: a piece. Array suffixes: N
-images, U units, P pieces, K cells, L weightings of one block, T sufficient statistics.
+images, i images inside the cells, U units, P pieces, p some of them, K cells, L weightings of one
+block, T sufficient statistics of one case, M those of all cases.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,50 +21,74 @@ from fairfm_core.evaluation.arrays import Floats, Ints
 from fairfm_core.evaluation.kernels.blocks import Block
 
 CACHED = 1024
-"""Pieces whose weights in a block of weightings fit into a core's cache."""
+"""Pieces whose weights and statistics fit into a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
     """The pieces of a partition, those of a cell together."""
 
-    piece_N: Ints
-    """Piece of each image; -1 for one outside."""
+    image_i: Ints
+    """The images inside, those of a piece together."""
+    bounds_P: Ints
+    """Piece p holds the images from `bounds_P[p]` to before `bounds_P[p + 1]`."""
     unit_P: Ints
     bounds_K: Ints
     """Cell k holds the pieces from `bounds_K[k]` to before `bounds_K[k + 1]`."""
+
+    def images_of(self, cells: Sequence[int]) -> list[slice]:
+        """Where the images of some cells are; those of adjacent cells together."""
+        parts: list[slice] = []
+        for k in sorted(cells):
+            first, last = (int(self.bounds_P[self.bounds_K[each]]) for each in (k, k + 1))
+            if parts and parts[-1].stop == first:
+                first = parts.pop().start
+            parts.append(slice(first, last))
+        return [part for part in parts if part.start < part.stop]
+
+
+class PieceTerms(Protocol):
+    """What the images of one case contribute."""
+
+    @property
+    def count(self) -> int:
+        """Number of statistics."""
+
+    def write(self, cell: int, first: int, last: int, out_pT: Floats) -> None:
+        """Write the statistics of the pieces from `first` to before `last`, all of one cell."""
 
 
 def pieces_of(unit_N: Ints, code_N: Ints, cells: int) -> Pieces:
     """The images of a cell that share a unit; images with a negative code or unit are outside."""
     inside_n = np.flatnonzero((code_N >= 0) & (unit_N >= 0))
-    units = int(unit_N.max(initial=-1)) + 1
-    key_n = code_N[inside_n] * max(1, units) + unit_N[inside_n]
-    key_P, piece_n = np.unique(key_n, return_inverse=True)
-    piece_N = np.full(len(unit_N), -1, dtype=np.int64)
-    piece_N[inside_n] = piece_n
-    bounds_K = np.searchsorted(key_P, np.arange(cells + 1) * max(1, units))
-    return Pieces(piece_N, key_P % max(1, units), bounds_K)
+    units = max(1, int(unit_N.max(initial=-1)) + 1)
+    key_n = code_N[inside_n] * units + unit_N[inside_n]
+    order_n = np.argsort(key_n, kind="stable")
+    key_P, first_P = np.unique(key_n[order_n], return_index=True)
+    bounds_P = np.append(first_P, len(inside_n))
+    bounds_K = np.searchsorted(key_P, np.arange(cells + 1) * units)
+    return Pieces(inside_n[order_n], bounds_P, key_P % units, bounds_K)
 
 
-def weighted_sums(pieces: Pieces, block: Block, statistics: Sequence[Floats]) -> list[Floats]:
-    """Weighted sums over every cell, [L, K, T], of each of some matrices of statistics [P, T].
+def weighted_sums(pieces: Pieces, block: Block, cases: Sequence[PieceTerms]) -> Floats:
+    """Weighted sums over every cell of what some cases contribute, [K, L, M].
 
-    Some pieces at a time, all matrices side by side: weights stay in the cache, and one product of
-    many columns is faster than many of a few. Weights come first: so BLAS takes a sixth less time.
+    Some pieces at a time, all cases side by side: their statistics are made where the product finds
+    them in the cache, and one product of many columns is faster than many of a few. Weights come
+    first: so BLAS takes a sixth less time.
     """
-    ends = np.cumsum([0, *(statistic_PT.shape[1] for statistic_PT in statistics)])
-    sum_KLT = np.zeros((len(pieces.bounds_K) - 1, block.used, ends[-1]))
-    together_PT = np.empty((CACHED, ends[-1]))
-    for k, (first, last) in enumerate(pairwise(pieces.bounds_K)):
-        for start in range(first, last, CACHED):
-            part = slice(start, min(start + CACHED, last))
-            weight_PL = block.weight_UL[pieces.unit_P[part], : block.used].astype(np.float64)
-            some_PT = together_PT[: len(weight_PL)]
-            np.concatenate([statistic_PT[part] for statistic_PT in statistics], axis=1, out=some_PT)
-            sum_KLT[k] += weight_PL.T @ some_PT
-    sum_LKT = sum_KLT.transpose(1, 0, 2)
-    return [sum_LKT[:, :, start:stop] for start, stop in pairwise(ends)]
+    ends = np.cumsum([0, *(case.count for case in cases)])
+    sum_KLM = np.zeros((len(pieces.bounds_K) - 1, block.used, ends[-1]))
+    together_pM = np.empty((CACHED, ends[-1]))
+    for k, (start, stop) in enumerate(pairwise(pieces.bounds_K)):
+        for first in range(start, stop, CACHED):
+            last = min(first + CACHED, stop)
+            some_pM = together_pM[: last - first]
+            for case, (left, right) in zip(cases, pairwise(ends), strict=True):
+                case.write(k, first, last, some_pM[:, left:right])
+            weight_pL = block.weight_UL[pieces.unit_P[first:last], : block.used].astype(np.float64)
+            sum_KLM[k] += weight_pL.T @ some_pM
+    return sum_KLM
 
 
 def ordered_product(left_BU: Floats, right_UM: Floats) -> Floats:

@@ -7,10 +7,11 @@ weighted sums that all other metrics follow from.
 
 From the top down: `resampled_images` prepares what all models of the same images share,
 `weighted_values` goes over the blocks, `BlockValues` computes the metrics of one pathology in one
-block, `sums_of_block` the weighted sums of a block.
+block or of all that share a matrix product.
 
 Array suffixes: S seeds of one configuration, P pathologies, N images, G groups, B weightings, U
-units that carry a weight, L weightings of one block, K cells, T sufficient statistics.
+units that carry a weight, L weightings of one block, K cells, C cases, T sufficient statistics, M
+those of all cases.
 """
 
 from __future__ import annotations
@@ -29,17 +30,14 @@ from fairfm_core.evaluation.kernels.blocks import Block, blocks_of
 from fairfm_core.evaluation.kernels.cases import (
     Cases,
     CountedImages,
-    SummedStatistics,
     Units,
     all_cases,
     counted_images,
-    pieces_for,
     weight_bounds,
 )
 from fairfm_core.evaluation.kernels.group_auc import SortedImages, group_auc, sorted_images
 from fairfm_core.evaluation.kernels.pairwise_auc import CellVisits, cell_visits, pairwise_wins
 from fairfm_core.evaluation.kernels.partition import Partition, PartitionPlan, partition_plan
-from fairfm_core.evaluation.kernels.sufficient_statistics import StatisticColumns
 from fairfm_core.evaluation.kernels.weighted_auprc import SortedCells, sorted_cells, weighted_auprc
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces, weighted_sums
 from fairfm_core.evaluation.metrics import AUC, AUPRC, Metric
@@ -62,8 +60,6 @@ class ResampledImages:
     plan: PartitionPlan
     counted: dict[int, CountedImages]
     units: Units
-    pieces: dict[int, Pieces]
-    """By pathology; none where no metric needs sums."""
     scales: dict[int, Floats | None]
     """By pathology the scale [B, K, 2] of the protocol's cells; None for 1."""
     blocks: tuple[Block, ...]
@@ -88,10 +84,9 @@ def resampled_images(
     """
     plan = partition_plan(attributes, weighting.cells)
     units = Units(unit_N, weights_BU.shape[1], int(weights_BU.max(initial=1)))
-    counted = counted_images(weighting, units)
-    pieces = pieces_for(weighting.images, plan, counted, units) if needs_sums else {}
+    counted = counted_images(weighting, plan, units, needs_sums)
     scales = {p: weighting.scale_BK2(p, weights_BU, unit_N) for p in counted}
-    return ResampledImages(plan, counted, units, pieces, scales, tuple(blocks_of(weights_BU)))
+    return ResampledImages(plan, counted, units, scales, tuple(blocks_of(weights_BU)))
 
 
 def bootstrap_values(
@@ -109,19 +104,22 @@ def weighted_values(problem: Problem, resampled: ResampledImages) -> list[Values
     """The metrics of each attribute of the plan, block by block."""
     plan = resampled.plan
     values = _undefined_values(problem, plan, resampled.weightings)
-    parts = resampled.counted, resampled.units, resampled.pieces
-    cases = all_cases(problem, plan, *parts)
+    cases = all_cases(problem, resampled.counted, resampled.units)
     orders = [VisitOrder(plan, each, resampled.units.unit_N) for each in cases]
     start = 0
     for block in resampled.blocks:
         rows = slice(start, start + block.used)
         start = rows.stop
-        sums, bounds = sums_of_block(cases, block), weight_bounds(cases, block)
-        computed = BlockValues(plan, block, resampled.scales, sums, bounds, rows)
+        computed = BlockValues(plan, block, resampled.scales, weight_bounds(cases, block), rows)
         for order in orders:
             s, p = order.cases.s, order.cases.p
-            for a, name, value_LG in computed.of(order, problem.metrics_of(p)):
+            for a, name, value_LG in computed.scanned(order, problem.metrics_of(p)):
                 values[a][name][rows, s, p] = value_LG
+        for together in sharing_pieces(cases):
+            for a, metric, value_LCG in computed.from_sums(together, problem.metrics):
+                for c, (s, p) in enumerate((each.s, each.p) for each in together):
+                    if metric in problem.metrics_of(p):
+                        values[a][metric.name][rows, s, p] = value_LCG[:, c]
     return values
 
 
@@ -174,14 +172,13 @@ class BlockValues:
     block: Block
     scales: dict[int, Floats | None]
     """By pathology the scale [B, K, 2] of the protocol's cells; None for 1."""
-    sums: dict[SummedStatistics, Floats]
     totals: dict[Cases, int]
     """Bounds of the sum of weights in any weighting of the block."""
     rows: slice
     """The block's rows among the weightings."""
 
-    def of(self, order: VisitOrder, metrics: Sequence[Metric]) -> Iterator[GroupValues]:
-        """Every metric of every attribute's groups for one pathology."""
+    def scanned(self, order: VisitOrder, metrics: Sequence[Metric]) -> Iterator[GroupValues]:
+        """AUC and AUPRC of every attribute's groups for one pathology."""
         cases = order.cases
         scale_BK2 = self.scales[cases.p]
         scale_LK2 = None if scale_BK2 is None else scale_BK2[self.rows]
@@ -191,9 +188,6 @@ class BlockValues:
             yield from self._aucs(order, scale_LK2)
             if AUPRC in metrics and scale_LK2 is not None:
                 yield from self._scaled_auprcs(order, scale_LK2)
-        if cases.summed is not None:
-            sum_LKT = self._scaled(self.sums[cases.summed], scale_LK2)
-            yield from self._from_sums(sum_LKT, cases.summed.columns, metrics)
 
     def _aucs_and_auprcs(self, order: VisitOrder) -> Iterator[GroupValues]:
         """AUC and AUPRC of all attributes by one scan."""
@@ -220,29 +214,56 @@ class BlockValues:
             scale = scale_LK2[:, self.plan.single[a].balance_K]
             yield a, AUPRC.name, weighted_auprc(images, self.block, scale)
 
-    def _from_sums(
-        self, sum_LKT: Floats, columns: StatisticColumns, metrics: Sequence[Metric]
-    ) -> Iterator[GroupValues]:
-        """The metrics that are functions of weighted sums."""
+    def from_sums(
+        self, cases: Sequence[Cases], metrics: Sequence[Metric]
+    ) -> Iterator[tuple[int, Metric, Floats]]:
+        """The metrics of some cases that are functions of weighted sums, with the place of the
+        attribute: [L, C, G]."""
+        statistics = [each.statistics for each in cases if each.statistics is not None]
+        columns, pieces = statistics[0].columns, statistics[0].images.pieces
+        sum_KLM = weighted_sums(pieces, self.block, statistics)
+        sum_KLCT = self._scaled(sum_KLM.reshape(*sum_KLM.shape[:2], len(cases), -1), cases)
         for a, cells_G in self.plan.joint.group_cells.items():
             if not cells_G:
                 continue
-            sum_LGT = np.stack([sum_LKT[:, cells].sum(axis=1) for cells in cells_G], axis=1)
+            sum_TLCG = _by_group(sum_KLCT, cells_G, columns.of_attribute(a))
+            fitted_CG3 = None
+            if columns.recalibrated:
+                fitted_CG3 = np.array([each.fitted_AG3[a] for each in statistics])
             for metric in metrics:
                 if metric.of is not None:
-                    yield a, metric.name, metric.of(columns.sums_of(sum_LGT, a, metric.point))
+                    sums = columns.sums_of(sum_TLCG, fitted_CG3, metric.point)
+                    yield a, metric, metric.of(sums)
 
-    def _scaled(self, sum_LKT: Floats, scale_LK2: Floats | None) -> Floats:
+    def _scaled(self, sum_KLCT: Floats, cases: Sequence[Cases]) -> Floats:
         """Sums over both classes of a cell, each class times its scale."""
         if not self.plan.scaled:
-            return sum_LKT
-        weightings, cells, statistics = sum_LKT.shape
-        sum_LK2T = sum_LKT.reshape(weightings, cells // 2, 2, statistics)
-        scale = _scale_of(scale_LK2, self.plan.joint)
-        if scale is not None:
-            sum_LK2T = sum_LK2T * scale[..., None]
-        summed: Floats = sum_LK2T.sum(axis=2)
+            return sum_KLCT
+        cells, *shape = sum_KLCT.shape
+        sum_K2LCT = sum_KLCT.reshape(cells // 2, 2, *shape)
+        scale_BK2 = self.scales[cases[0].p]  # each pathology has its own pieces here
+        if scale_BK2 is not None:
+            scale_LK2 = scale_BK2[self.rows][:, self.plan.joint.balance_K]
+            sum_K2LCT = sum_K2LCT * scale_LK2.transpose(1, 2, 0)[..., None, None]
+        summed: Floats = sum_K2LCT.sum(axis=1)
         return summed
+
+
+def _by_group(sum_KLCT: Floats, cells_G: Sequence[Ints], columns: Sequence[slice]) -> Floats:
+    """Sums of some columns over the cells of each group, [T, L, C, G]."""
+    _, weightings, cases, _ = sum_KLCT.shape
+    width = sum(part.stop - part.start for part in columns)
+    sum_TLCG = np.empty((width, weightings, cases, len(cells_G)))
+    start = 0
+    for part in columns:
+        rows = slice(start, start + part.stop - part.start)
+        start = rows.stop
+        for g, cells in enumerate(cells_G):
+            summed_LCT = np.zeros((weightings, cases, rows.stop - rows.start))
+            for k in cells:
+                summed_LCT += sum_KLCT[k, :, :, part]
+            sum_TLCG[rows, :, :, g] = np.moveaxis(summed_LCT, -1, 0)
+    return sum_TLCG
 
 
 def _scale_of(scale_LK2: Floats | None, partition: Partition) -> Floats | None:
@@ -250,17 +271,10 @@ def _scale_of(scale_LK2: Floats | None, partition: Partition) -> Floats | None:
     return None if scale_LK2 is None else scale_LK2[:, partition.balance_K]
 
 
-def sums_of_block(cases: Sequence[Cases], block: Block) -> dict[SummedStatistics, Floats]:
-    """The weighted sum of every statistic over every cell, [L, K, T], of each case in a block.
-
-    By matrix product, one for all cases that share their pieces.
-    """
-    sharing: dict[Pieces, list[SummedStatistics]] = {}
+def sharing_pieces(cases: Sequence[Cases]) -> list[list[Cases]]:
+    """The cases that have statistics, those that share their pieces together."""
+    sharing: dict[Pieces, list[Cases]] = {}
     for each in cases:
-        if each.summed is not None:
-            sharing.setdefault(each.summed.pieces, []).append(each.summed)
-    sums: dict[SummedStatistics, Floats] = {}
-    for pieces, together in sharing.items():
-        summed = weighted_sums(pieces, block, [each.statistic_PT for each in together])
-        sums |= dict(zip(together, summed, strict=True))
-    return sums
+        if each.statistics is not None:
+            sharing.setdefault(each.statistics.images.pieces, []).append(each)
+    return list(sharing.values())

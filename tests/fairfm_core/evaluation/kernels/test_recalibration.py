@@ -181,7 +181,8 @@ def test_certain_scores_that_are_all_right_have_no_fit():
     """Probabilities of 0 and 1, as their labels: every step of the fit overflows."""
     label_n = np.arange(60) % 2 == 1
     logit_n = logit(np.where(label_n, 1 - SMALLEST, SMALLEST))
-    fitted_G3 = fitted_groups(logit_n, label_n, np.ones(60), np.arange(60) % 3, 3)
+    groups = [[slice(start, start + 20)] for start in (0, 20, 40)]
+    fitted_G3 = fitted_groups(logit_n, label_n.astype(float), np.ones(60), groups)
     assert np.isnan(fitted_G3[:, :2]).all()
 
 
@@ -228,7 +229,10 @@ rows = st.lists(
 def test_a_fit_exists_exactly_where_the_classes_overlap(rows):
     """Albert and Anderson (1984); where it exists, its likelihood is at its top."""
     code_n, positive_n, logit_n, weight_n = (np.array([row[k] for row in rows]) for k in range(4))
-    fitted_G3 = fitted_groups(logit_n.astype(float), positive_n, weight_n, code_n, 3)
+    members = [np.flatnonzero(code_n == g) for g in range(3)]
+    groups = [[slice(n, n + 1) for n in member_n] for member_n in members]
+    data = logit_n.astype(float), positive_n.astype(float), weight_n
+    fitted_G3 = fitted_groups(*data, groups)
     for g, (intercept, slope, offset) in enumerate(fitted_G3):
         member_n = code_n == g
         u, y, w = logit_n[member_n], positive_n[member_n].astype(float), weight_n[member_n]
