@@ -16,8 +16,8 @@ from fairfm_core.evaluation.kernels.blocks import Block
 from fairfm_core.evaluation.kernels.partition import PartitionPlan
 from fairfm_core.evaluation.kernels.ranking import Ranking, ranked
 from fairfm_core.evaluation.kernels.sufficient_statistics import (
-    PieceImages,
     CaseStatistics,
+    PieceImages,
     statistics_of,
 )
 from fairfm_core.evaluation.kernels.weighted_sums import Pieces, pieces_of
