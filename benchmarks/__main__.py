@@ -26,7 +26,7 @@ from benchmarks.mlflow_logging import bench_mlflow_logging
 from benchmarks.null import bench_null
 from benchmarks.overhead import bench_overhead
 from benchmarks.planning import bench_planning
-from benchmarks.prediction_files import bench_prediction_files
+from benchmarks.prediction_files import bench_prediction_files, bench_trial_files
 from benchmarks.pretraining import bench_pretraining
 from benchmarks.probe_heads import bench_probe_heads
 from benchmarks.probe_study import bench_probe_study
@@ -63,6 +63,7 @@ BENCHMARKS = (
     bench_mae_masking,
     bench_pretraining,
     bench_prediction_files,
+    bench_trial_files,
     bench_stored_results,
     bench_overhead,
     bench_mlflow_logging,

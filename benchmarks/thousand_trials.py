@@ -32,8 +32,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.cohorts import PREVALENCE, TEST, VAL, Split, predictions
 from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import METRIC_FAMILIES, EvaluationSettings
-from fairfm_core.evaluation.evaluate import evaluate, read_evaluation, write_evaluation
+from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import read_predictions, write_predictions
+from fairfm_core.evaluation.stage import EVALUATION_FILE, KEPT, kept_draws, write_stored
 from fairfm_core.evaluation.summary import validation_metrics
 
 Families = tuple[str, ...]
@@ -113,16 +114,20 @@ def _evaluate(folder: Path, model: int, name: str, families: Families) -> Took:
     """What the evaluate stage of a trial does."""
     began, cpu = time.perf_counter(), time.process_time()
     parts = [read_predictions(_file(folder, model, split)) for split in SPLITS]
-    evaluation = evaluate(parts, EvaluationSettings(metrics=families))
-    write_evaluation(evaluation, folder / name)
+    settings = EvaluationSettings(metrics=families)
+    evaluation = evaluate(parts, settings)
+    (folder / name).mkdir(exist_ok=True)
+    write_stored(evaluation, folder / name, KEPT, kept_draws(settings))
     validation_metrics(evaluation)
     return Took(began, time.perf_counter(), time.process_time() - cpu)
 
 
 def _compared_with_a_loop(folder: Path) -> float:
     """Seconds of the AUCs of a trial by scikit-learn, extrapolated; the values must be equal."""
-    rows = read_evaluation(folder / "trial0").metrics
-    rows = rows[(rows["metric"] == "auc") & (rows["pathology"] != "mean")]
+    rows = pd.read_parquet(folder / "trial0" / EVALUATION_FILE)
+    rows = rows[
+        (rows["table"] == "metrics") & (rows["metric"] == "auc") & (rows["pathology"] != "mean")
+    ]
     settings, seconds = EvaluationSettings(), 0.0
     for split in SPLITS:
         frame = read_predictions(_file(folder, 0, split)).frame

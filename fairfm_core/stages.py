@@ -43,7 +43,10 @@ REVISIONS = {"pretrain": 3, "weights": 1, "features": 2, "adapt": 3, "evaluate":
 
 @dataclass(frozen=True)
 class FollowedNumbers:
-    """What a fine-tuning notes of each epoch beside its AUC; not part of its identity."""
+    """The numbers that a study asks for; not part of the identity of its stages.
+
+    A fine-tuning notes them of each epoch, an evaluation keeps them in every draw of patients.
+    """
 
     settings: EvaluationSettings
     """Of the study's evaluation."""
@@ -75,7 +78,7 @@ class Stage:
     corpora: tuple[str, ...] = ()
     """Paths of a pre-training's data; `dataset` then names the evaluation patients to leave out."""
     followed: FollowedNumbers | None = None
-    """What to note of each epoch; not part of the identity."""
+    """What to note of each epoch or draw; not part of the identity."""
     pause_after: int | None = None
     """Epochs after which this run of it pauses, to go on later; not part of the identity."""
 
@@ -218,12 +221,13 @@ def stages_of(
 ) -> list[Stage]:
     """All stages of a trial, inputs before their consumers; the last one is its evaluation.
 
-    A fine-tuning notes the numbers to be `followed` of each epoch.
+    A fine-tuning notes the numbers to be `followed` of each epoch, and every evaluation keeps them
+    in every draw of patients.
     """
     *before, adapt = adapt_stages(trial, digest, pathologies, settings.age_edges)
     if isinstance(trial.adaptation, EndToEnd):
         adapt = replace(adapt, followed=followed)
-    return [*before, adapt, evaluate_stage(adapt, settings)]
+    return [*before, adapt, replace(evaluate_stage(adapt, settings), followed=followed)]
 
 
 def pause_mark(fingerprint: str, epoch: int) -> str:

@@ -15,7 +15,8 @@ from fairfm_core.artifacts import open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.trial import Trial
 from fairfm_core.data.preparation.prepare import prepare
-from fairfm_core.evaluation.tables import Evaluation, read_evaluation
+from fairfm_core.evaluation.stage import stored_evaluation
+from fairfm_core.evaluation.tables import Evaluation
 from fairfm_core.running import run_stage
 from fairfm_core.stages import stages_of
 from fairfm_core.training.device import make_deterministic
@@ -37,7 +38,7 @@ def evaluation_in(world: str, folder: Path) -> Evaluation:
     stages = stages_of(trial, data.digest, data.pathologies, SETTINGS)
     for stage in stages:
         run_stage(stage, store, lambda row: None)
-    return read_evaluation(Path(store.path("evaluate", stages[-1].fingerprint)))
+    return stored_evaluation(store, "evaluate", stages[-1].fingerprint)
 
 
 def gaps_on_test(evaluation: Evaluation, definition: str = "gap_of_mean") -> pd.DataFrame:

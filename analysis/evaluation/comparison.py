@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pandas as pd
 import pyarrow as pa
 
 from analysis.evaluation.evaluate import seed_models
 from analysis.evaluation.fitting import fitted_rows
-from analysis.results.replicates import study_numbers
+from analysis.results.replicates import StudyNumbers, study_numbers
 from analysis.results.results import StudyResults, open_results
 from analysis.wording import points, signed, signed_interval, wrapped
 from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.cores import usable_cores
 from fairfm_core.data.node_copy import local_files
 from fairfm_core.errors import BadInput, did_you_mean
 from fairfm_core.evaluation.evaluate import evaluate
@@ -30,6 +32,7 @@ from fairfm_core.evaluation.selection.comparison import (
     compared,
     nothing_lent,
 )
+from fairfm_core.evaluation.tables import Evaluation
 
 FILE, CSV = "comparisons.parquet", "comparisons.csv"
 TEXTS = ("a", "b", "protocol", "split", "name", "spread", "reason")
@@ -113,7 +116,7 @@ def compare_configurations(
     pairs = [(sides[a], sides[b]) for a, b in request.pairs]
     lent: Lender = nothing_lent
     if any(len(side.seeds) == 1 for side in sides.values()):
-        lent = cache(study_numbers(results).lent)
+        lent = cache(_of_several_seeds(results).lent)
     return request, compared(pairs, request.declared, request.settings.confidence, lent)
 
 
@@ -184,6 +187,12 @@ def _p_value(value: float | None) -> str:
     return "none" if pd.isna(value) else format(value, ".3f")
 
 
+def _of_several_seeds(results: StudyResults) -> StudyNumbers:
+    """The numbers of the configurations whose seeds show a spread."""
+    several = [each.finished for each in results.configurations if len(each.finished) > 1]
+    return study_numbers(replace(results, trials=tuple(chain.from_iterable(several))))
+
+
 def _side(results: StudyResults, label: str) -> Side:
     known = {each.label: each for each in results.configurations}
     if label not in known:
@@ -195,4 +204,6 @@ def _side(results: StudyResults, label: str) -> Side:
             raise BadInput(f"trial {trial.name}: {trial.failure}; {advice}")
     trials: Sequence[str] = [trial.evaluate for trial in known[label].finished]
     seeds = tuple(results.evaluation("evaluate", each) for each in trials)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        list(threads.map(Evaluation.draws, seeds))  # computed from the predictions
     return Side(label, seeds, known[label].training_runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from analysis.results.number_table import holds_all
 from fairfm_core.evaluation.summary import WORST
-from fairfm_core.evaluation.tables import Evaluation, Row
+from fairfm_core.evaluation.tables import Evaluation, Row, under_protocols
 
 
 class StoredTables(Mapping[str, pa.Table]):
@@ -47,6 +47,11 @@ class HeldEvaluation(Evaluation):
     def protocol(self) -> str | None:
         """The first protocol of the settings."""
         return Evaluation(self.held).protocol
+
+    def under(self, *protocols: str) -> Evaluation:
+        """As that of the evaluation itself; what is at hand stays so."""
+        held = {name: under_protocols(name, self.held, protocols) for name in self.held}
+        return replace(self, tables=super().under(*protocols).tables, held=held)
 
     def rows(self, name: str, split: str, **wanted: Iterable[str] | None) -> list[Row]:
         """As those of the evaluation itself."""

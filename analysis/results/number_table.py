@@ -31,7 +31,13 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.errors import BadFile, BadInput
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.summary import WORST
-from fairfm_core.evaluation.tables import TABLES, Evaluation, read_parquet
+from fairfm_core.evaluation.tables import (
+    TABLE,
+    TABLES,
+    Evaluation,
+    read_parquet,
+    stacked,
+)
 from fairfm_core.storage.checksums import checksum_of
 
 REVISION = 1
@@ -190,12 +196,12 @@ def kept_rows(evaluation: Evaluation, names: Sequence[str]) -> dict[str, pa.Tabl
 
     Of the metrics: everybody, means over pathologies, worst groups, and whatever is undefined.
     """
-    metrics, gaps, replicates = (evaluation.tables[name] for name in HELD)
+    metrics, gaps = (evaluation.tables[name] for name in HELD[:2])
     kept = pc.or_(pc.equal(metrics["pathology"], "mean"), pc.is_null(metrics["value"]))
     kept = pc.or_(kept, pc.equal(metrics["attribute"], "overall"))
     kept = pc.or_(kept, pc.starts_with(metrics["metric"], WORST))
-    wanted = pc.is_in(replicates["name"], pa.array(names, pa.string()))
-    return {"metrics": metrics.filter(kept), "gaps": gaps, "replicates": replicates.filter(wanted)}
+    draws = evaluation.draws(names)
+    return {"metrics": metrics.filter(kept), "gaps": gaps, "replicates": draws}
 
 
 def holds_all(wanted: Mapping[str, Sequence[str] | None]) -> bool:
@@ -239,8 +245,7 @@ def _joined(parts: Sequence[Part]) -> Part:
 def _content(part: Part, names: Sequence[str]) -> bytes:
     """A part as a parquet file."""
     about = {"revision": REVISION, "names": list(names), "sources": part.sources}
-    tables = [_marked(part.rows[name], name) for name in HELD]
-    table = pa.concat_tables(tables, promote_options="default")
+    table = stacked({name: part.rows[name] for name in HELD})
     table = table.replace_schema_metadata({ABOUT: json.dumps(about, sort_keys=True)})
     texts = [field.name for field in table.schema if field.type == pa.string()]
     stream = io.BytesIO()
@@ -252,14 +257,10 @@ def _only(table: pa.Table, fingerprints: Sequence[str]) -> pa.Table:
     return table.filter(pc.is_in(table["source"], pa.array(fingerprints, pa.string())))
 
 
-def _marked(table: pa.Table, name: str) -> pa.Table:
-    return table.append_column("table", pa.array([name] * len(table), pa.string()))
-
-
 def _by_table(table: pa.Table) -> dict[str, pa.Table]:
     """The tables that a part was made of; raises KeyError or an error of Arrow for other files."""
     return {
-        name: table.filter(pc.equal(table["table"], name))
+        name: table.filter(pc.equal(table[TABLE], name))
         .select(["source", *TABLES[name].schema.names])
         .cast(pa.schema([("source", pa.string()), *TABLES[name].schema]))
         .combine_chunks()

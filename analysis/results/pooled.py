@@ -17,12 +17,14 @@ from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import Damaged
 from fairfm_core.evaluation.numbers import number_named
-from fairfm_core.evaluation.stage import stored_evaluation
-from fairfm_core.evaluation.tables import Evaluation, read_evaluation, write_evaluation
+from fairfm_core.evaluation.stage import KEPT, stored_evaluation, write_stored
+from fairfm_core.evaluation.tables import Evaluation
 from fairfm_core.storage.inspection import Inspection
 from fairfm_core.storage.scratch import scratch_folder
 
 KIND = "pooled"
+TABLES_OF_SEEDS = (*KEPT, "differences")
+"""Tables that are stored of all seeds together; nobody asks for their draws."""
 
 
 def pooled_evaluations(results: StudyResults) -> dict[str, Evaluation]:
@@ -78,12 +80,12 @@ def _pooled(results: StudyResults, configuration: Configuration, key: str) -> Ev
     seeds = [results.predictions(trial) for trial in trials]
     with scratch_folder() as folder:
         pooled = evaluate_seeds(seeds, results.settings, configuration.training_runs)
-        write_evaluation(pooled, folder)
+        write_stored(pooled, folder, TABLES_OF_SEEDS)
         record = {"trials": [trial.name for trial in trials]}
         try:
             results.store.publish_folder(folder, KIND, key, record, time.time())
         except OSError:  # somebody else's folder may be read-only
-            return read_evaluation(folder)
+            return pooled
     results.markers.pop(key, None)  # that of a damaged one
     return held_evaluation(results, KIND, key, partial(results.evaluation, KIND, key))
 
@@ -99,7 +101,7 @@ def held_evaluation(
     source, table = results.source(kind, fingerprint), results.number_table
     held = table.find(source)
     if held is None:
-        names = HELD if kind == "evaluate" else HELD[:2]  # nobody asks for draws of all seeds
+        names = HELD if kind == "evaluate" else HELD[:2]
         held = table.add(source, stored_evaluation(results.store, kind, fingerprint, names))
     asked = [each.name for each in results.objectives]
     asked += [each.name for each in results.stored.constraints]

@@ -25,7 +25,7 @@ replicates   the numbers of a summary in every bootstrap replicate, and gaps und
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -53,6 +53,11 @@ WEIGHTS_FILE = "weights.parquet"
 DIFFERENCES_FILE = "differences.parquet"
 THRESHOLDS_FILE = "thresholds.parquet"
 REPLICATES_FILE = "replicates.parquet"
+
+BY_PROTOCOL = ("metrics", "gaps", "weights", "differences")
+"""Tables whose rows are chosen by protocol."""
+TABLE = "table"
+"""Column that names the table of a row, where several are kept as one."""
 
 NO_P_VALUE = "no p-value"
 
@@ -124,6 +129,25 @@ TABLES = {
 }
 
 
+class LazyTables(Mapping[str, pa.Table]):
+    """The tables of an evaluation by name, each made when it is asked for first."""
+
+    def __init__(self, make: Callable[[str], pa.Table]) -> None:
+        self._make = make
+        self._made: dict[str, pa.Table] = {}
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The tables of one model, or of the seeds of one configuration, by name.
@@ -175,12 +199,12 @@ class Evaluation:
 
         Replicates keep their rows, whose key names the protocol.
         """
-        tables = dict(self.tables)
-        for name in ("metrics", "gaps", "weights", "differences"):
-            table = tables[name]
-            parts = [table.filter(pc.equal(table["protocol"], each)) for each in protocols]
-            tables[name] = pa.concat_tables(parts)
-        return Evaluation(tables)
+        return Evaluation(LazyTables(lambda name: under_protocols(name, self.tables, protocols)))
+
+    def draws(self, names: Iterable[str] | None = None) -> pa.Table:
+        """The rows of the replicates of the named numbers; None means all."""
+        table = self.tables["replicates"]
+        return table if names is None else table.filter(_is_one_of(table["name"], names))
 
     def rows(self, name: str, split: str, **wanted: Iterable[str] | None) -> list[Row]:
         """Rows of one table and split under the first protocol; an undefined entry is None.
@@ -239,6 +263,25 @@ def _evaluation(sources: Mapping[str, Any]) -> Evaluation:
 def _completed(tables: Mapping[str, pa.Table]) -> Evaluation:
     """The evaluation of these tables; those that are not there are empty."""
     return Evaluation({name: tables.get(name, kept.empty()) for name, kept in TABLES.items()})
+
+
+def under_protocols(
+    name: str, tables: Mapping[str, pa.Table], protocols: Sequence[str]
+) -> pa.Table:
+    """The named table with the rows of these protocols, in this order, where it has such."""
+    table = tables[name]
+    if name not in BY_PROTOCOL:
+        return table
+    return pa.concat_tables(table.filter(pc.equal(table["protocol"], each)) for each in protocols)
+
+
+def stacked(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Tables below one another; the column `table` names that of each row."""
+    marked = [
+        table.append_column(TABLE, pa.array([name] * len(table), pa.string()))
+        for name, table in tables.items()
+    ]
+    return pa.concat_tables(marked, promote_options="default")
 
 
 def no_p_value(reason: str | None) -> str | None:

@@ -82,12 +82,13 @@ def variance(number: Replicated) -> float | None:
 
 
 def _numbers(tables: Sequence[Evaluation], metrics: Sequence[str]) -> dict[str, Replicated]:
+    names = [metric.removeprefix(f"{SPLIT}/") for metric in metrics]
     try:
-        by_key = replicated(tables, "a configuration")
+        by_key = replicated(tables, "a configuration", names=names)
     except BadInput:  # without replicates, or of seeds that cannot be paired
         return {}
     protocol = tables[0].protocol
-    keys = {metric: (protocol, SPLIT, metric.removeprefix(f"{SPLIT}/")) for metric in metrics}
+    keys = {m: (protocol, SPLIT, name) for m, name in zip(metrics, names, strict=True)}
     return {
         metric: by_key[key]
         for metric, key in keys.items()

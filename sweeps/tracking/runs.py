@@ -7,13 +7,13 @@ Everything that is logged comes from stored artifacts, so a run can be written a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.resolving import SCRATCH
-from fairfm_core.evaluation.stage import stored_evaluation
+from fairfm_core.evaluation.stage import evaluation_files, stored_evaluation
 from fairfm_core.evaluation.summary import final_metrics
 from fairfm_core.models.weights.provenance import COVERAGE
 from fairfm_core.storage.artifact import Artifact
@@ -28,8 +28,6 @@ from sweeps.tracking.run_writer import RunWriter
 from sweeps.tracking.study_page import TrackedStudy, user, viewed, write_page, write_results
 from sweeps.tracking.thread import Replay, TrackingThread, reason_of, say
 
-EVALUATION_FILES = ("metrics.parquet", "gaps.parquet")
-"""Tables that a trial's run keeps as artifacts."""
 EVALUATED = "fairfm.evaluate"
 """Tag of a trial's run: the fingerprint of the evaluation whose values it holds."""
 REASON = "fairfm.status_reason"
@@ -183,14 +181,14 @@ def log_trial(
     history = adapted.read_json("history.json")["history"]
     start_trial(writer, trial, begun(history))
     timestamp = int(store.done_record("evaluate", trial.evaluate)["finished"] * 1000)
-    with (
-        store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[0]) as metrics,
-        store.local_copy("evaluate", trial.evaluate, EVALUATION_FILES[1]) as gaps,
-    ):
+    evaluated = store.artifact("evaluate", trial.evaluate)
+    with ExitStack() as opened:
+        copies = map(evaluated.local_copy, evaluation_files(evaluated))
+        tables = [opened.enter_context(copy) for copy in copies]
         evaluation = stored_evaluation(store, "evaluate", trial.evaluate)
         values = final_metrics(evaluation, objectives)
         values["cost/training_seconds"] = sum(row["seconds"] for row in history)
-        writer.final(trial.adapt, values, timestamp, [metrics, gaps])
+        writer.final(trial.adapt, values, timestamp, tables)
     if not complete:
         writer.rows(trial.adapt, history)  # after the final ones, as `RunWriter.expect` explains
     writer.params(trial.adapt, loaded_weights(trial, store) | computed_on(adapted))

@@ -68,12 +68,10 @@ DAMAGES: dict[str, Damage] = {d.__name__: d for d in (flip, cut, empty, swap, de
 STAGE_FILES = (
     *("adapt/*/done", "adapt/*/history.json"),
     *("adapt/*/predictions/val.parquet", "adapt/*/predictions/test.parquet"),
-    *("evaluate/*/done", "evaluate/*/metrics.parquet", "evaluate/*/gaps.parquet"),
-    *("evaluate/*/differences.parquet", "evaluate/*/replicates.parquet"),
-    *("evaluate/*/thresholds.parquet", "evaluate/*/weights.parquet"),
+    *("evaluate/*/done", "evaluate/*/evaluation.parquet"),
     *("features/*/done", "features/*/train.npy", "features/*/val.npy", "features/*/test.npy"),
     *("pretrain/*/done", "pretrain/*/weights.safetensors", "pretrain/*/history.json"),
-    *("pooled/*/metrics.parquet", "pooled/*/done"),  # last: seeds name places in this list
+    *("pooled/*/evaluation.parquet", "pooled/*/done"),  # last: seeds name places in this list
 )
 """Kinds of files of finished stages; a check has to see any damage to them."""
 STUDY_FILES = (

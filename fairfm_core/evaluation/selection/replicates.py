@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.arrays import Floats, Ints
+from fairfm_core.evaluation.metrics import AUC
 from fairfm_core.evaluation.numbers import gap_name, number_named
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import Evaluation, no_p_value
@@ -81,7 +82,7 @@ def replicated(
         raise BadInput(f"{who} has no evaluation; finish one of its trials first")
     tables = [_numbers(seed, names) for seed in seeds]
     keys = [key for key in tables[0] if all(key in table for table in tables)]
-    if not keys and (names is None or not all(len(seed.tables["replicates"]) for seed in seeds)):
+    if not keys and (names is None or not all(len(seed.draws([AUC.name])) for seed in seeds)):
         raise BadInput(f"{who} has no stored replicates; evaluate its predictions again")
     joined = {key: _joined([table[key] for table in tables], who) for key in keys}
     return {key: replace(number, training_runs=training_runs) for key, number in joined.items()}
@@ -114,9 +115,7 @@ def _joined(seeds: Sequence[Replicated], who: str) -> Replicated:
 def _numbers(evaluation: Evaluation, names: Sequence[str] | None) -> dict[Key, Replicated]:
     """The numbers of one seed."""
     withheld = _withheld(evaluation, names)
-    table = evaluation.tables["replicates"]
-    if names is not None:
-        table = table.filter(pc.is_in(table["name"], pa.array(list(names), pa.string())))
+    table = evaluation.draws(names)
     keys = zip(*(table[name].to_pylist() for name in ("protocol", "split", "name")), strict=True)
     columns = zip(
         keys,

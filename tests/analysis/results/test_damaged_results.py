@@ -151,7 +151,7 @@ def test_a_damaged_pooled_evaluation_is_computed_again(folder: Path, tmp_path: P
         return one_line(CliRunner().invoke(pareto, arguments))
 
     before = front()
-    for path in folder.glob("pooled/*/metrics.parquet"):
+    for path in folder.glob("pooled/*/evaluation.parquet"):
         DAMAGES["flip"](path)
     assert front() == before
     make_older(folder)

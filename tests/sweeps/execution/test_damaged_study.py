@@ -31,7 +31,7 @@ def test_the_same_command_makes_good_what_was_damaged(
     before = tables(results)
     first, second = open_store(str(results)).read_json("studies", "small", "study.json")["trials"]
     DAMAGES["flip"](results / "adapt" / first["adapt"] / "predictions" / "test.parquet")
-    DAMAGES["swap"](results / "evaluate" / second["evaluate"] / "metrics.parquet")
+    DAMAGES["swap"](results / "evaluate" / second["evaluate"] / "evaluation.parquet")
     DAMAGES["flip"](results / "features" / first["features"] / "train.npy")
     status = fairfm("sweep", "status", study, "--results", results)
     assert "0 of 2 done, 0 failed, 2 damaged" in status.stdout

@@ -132,7 +132,7 @@ def test_final_values_stand_at_step_0_and_epochs_at_theirs(
         epochs = 3 if run.data.params["adaptation"] == "probe" else 18
         assert sorted(m.step for m in losses) == list(range(1, epochs + 1))
         files = {f.path for f in client.list_artifacts(run.info.run_id)}
-        assert files == {"config.yaml", "gaps.parquet", "metrics.parquet"}
+        assert files == {"config.yaml", "evaluation.parquet"}
 
 
 def test_the_same_command_does_nothing_twice(

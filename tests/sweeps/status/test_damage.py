@@ -26,7 +26,7 @@ from ...damage import DAMAGES
 FILES = {
     "features": "train.npy",
     "adapt": "predictions/test.parquet",
-    "evaluate": "gaps.parquet",
+    "evaluate": "evaluation.parquet",
 }
 
 

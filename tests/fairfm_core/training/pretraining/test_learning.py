@@ -20,7 +20,7 @@ from fairfm_core.data.corpora.corpus import open_corpora, pretraining_corpus
 from fairfm_core.data.dataset import open_dataset
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.evaluation.selection.replicates import Replicated, check_paired, replicated
-from fairfm_core.evaluation.tables import read_evaluation
+from fairfm_core.evaluation.stage import stored_evaluation
 from fairfm_core.running import run_stage
 from fairfm_core.stages import stages_of
 
@@ -78,7 +78,7 @@ def probed(world: World, results: Path, weights: dict[str, Any] | str) -> Replic
     stages = stages_of(trial, data.digest, data.pathologies, SETTINGS)
     for stage in stages:
         run_stage(stage, store, lambda row: None)
-    evaluation = read_evaluation(Path(store.path("evaluate", stages[-1].fingerprint)))
+    evaluation = stored_evaluation(store, "evaluate", stages[-1].fingerprint)
     return replicated([evaluation], "the probe")["full", "test", "auc"]
 
 
