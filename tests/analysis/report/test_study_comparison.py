@@ -16,7 +16,7 @@ from analysis.front.study_analysis import analyse_study
 from analysis.report.study_comparison import differences_of, join_studies
 from fairfm_core.artifacts import open_store
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.tables import Evaluation
+from fairfm_core.evaluation.tables import BY_PROTOCOL, Evaluation
 from sweeps.cli import cli
 from sweeps.commands.report import report
 
@@ -56,11 +56,8 @@ def test_one_front_over_both(two: Path) -> None:
 
 def with_balanced_first(evaluation: Evaluation) -> Evaluation:
     """The evaluation as if it had been made under another protocol too, before its own."""
-    other = {"metrics", "gaps", "weights", "differences"}
-    tables = {
-        name: pa.concat_tables([balanced(table), table]) if name in other else table
-        for name, table in evaluation.tables.items()
-    }
+    own = {name: evaluation.tables[name] for name in BY_PROTOCOL}
+    tables = {name: pa.concat_tables([balanced(table), table]) for name, table in own.items()}
     return Evaluation(tables)
 
 
