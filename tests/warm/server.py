@@ -1,6 +1,7 @@
 """A process that has imported what `fairfm` needs, and forks for each command.
 
 Most of a short command is imports. From `main` on a fork does what a process of its own would do.
+A fork of it imports the tests too and forks for each process that runs tests (`collected.py`).
 """
 
 from __future__ import annotations
@@ -54,8 +55,7 @@ def next_command(place: Path, tests: int) -> None:
         while place.exists() and Path(f"/proc/{tests}").exists():
             with suppress(TimeoutError), listening.accept()[0] as client:
                 if os.fork() == 0:
-                    _prepare(client)
-                    return _warm_children(place)
+                    return _prepare(client)
             with suppress(ChildProcessError):
                 os.waitpid(-1, os.WNOHANG)
     sys.exit()
@@ -93,7 +93,7 @@ def _answer(client: socket.socket, process: int) -> NoReturn:
     os._exit(0)
 
 
-def _warm_children(place: Path) -> None:
+def warm_children(place: Path) -> None:
     """Have what this process starts, the check of networks and Ray its workers, forked too."""
 
     def given(parameters: RayParams, **values: object) -> None:
@@ -116,7 +116,7 @@ def _warm_children(place: Path) -> None:
     network_process.COMMAND = here
 
 
-def _run() -> int:
+def run() -> int:
     """Run the command as the console script does, or a script as Python does; its exit code."""
     from sweeps.cli import main
 
@@ -133,7 +133,7 @@ def _run() -> int:
     return 0
 
 
-def _leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """End as the interpreter does, without taking apart all modules, which takes seconds."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -146,5 +146,7 @@ if __name__ == "__main__":
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()  # a collection would copy the memory that all forks share
-    next_command(Path(sys.argv[1]), int(sys.argv[2]))
-    _leave(_run())
+    place = Path(sys.argv[1])
+    next_command(place, int(sys.argv[2]))
+    warm_children(place)
+    leave(run())
