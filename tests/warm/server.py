@@ -24,6 +24,8 @@ from typing import NoReturn
 
 WARM = "FAIRFM_TESTS_WARM"
 """Environment variable of the place, for the workers of Ray."""
+BY_PIPE = {"RAY_enable_pipe_based_agent_to_parent_health_check": "1"}
+"""Agents of a raylet see its end by a pipe, as a fork is no child of the raylet."""
 PRELOADED = [
     *("torch", "timm", "pandas", "matplotlib.figure", "matplotlib.backends.backend_pdf"),
     *("matplotlib.backends.backend_svg", "fontTools.subset", "pyarrow.parquet", "numba"),
@@ -34,6 +36,13 @@ PRELOADED = [
     *("sweeps.execution.runner", "sweeps.execution.tuning", "sweeps.status.status"),
     *("sweeps.execution.trainable", "sweeps.execution.data_parallel", "ray.train.torch"),
     *("sweeps.ray_session.session", "sweeps.upkeep.faults", "sweeps.tracking.runs"),
+    *(
+        "ray.dashboard.dashboard",
+        "ray.dashboard.agent",
+        "ray.dashboard.modules.reporter.reporter_agent",
+    ),
+    *("ray._private.log_monitor", "ray.autoscaler._private.monitor"),
+    *("ray._private.runtime_env.agent.runtime_env_agent",),
     *("fairfm_core.commands.data", "fairfm_core.commands.model"),
     *("fairfm_core.training.adapt_stage", "fairfm_core.training.pretraining.stage"),
 ]
@@ -94,7 +103,24 @@ def _answer(client: socket.socket, process: int) -> NoReturn:
 
 
 def warm_children(place: Path) -> None:
-    """Have what this process starts, the check of networks and Ray its workers, forked too."""
+    """Have what this process starts, the check of networks, Ray's services and its workers, forked
+    too."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    from sweeps.preflight import network_process
+
+    os.environ.update(BY_PIPE)
+    Config.initialize("")  # Ray has read the environment of the process that was forked
+    AuthenticationTokenLoader.instance().reset_cache()
+    os.environ[WARM] = str(place)
+    client = [sys.executable, "-I", "-S", str(Path(__file__).with_name("client.py")), str(place)]
+    network_process.COMMAND = (*client, network_process.__file__)
+    _warm_workers()
+    _warm_services(client)
+
+
+def _warm_workers() -> None:
+    """Have Ray start its workers by `worker.py`."""
 
     def given(parameters: RayParams, **values: object) -> None:
         if "setup_worker_path" in values:
@@ -102,18 +128,27 @@ def warm_children(place: Path) -> None:
         absent(parameters, **values)
 
     from ray._private.parameter import RayParams
-    from ray._raylet import AuthenticationTokenLoader, Config
 
-    from sweeps.preflight import network_process
-
-    Config.initialize("")  # Ray has read the environment of the process that was forked
-    AuthenticationTokenLoader.instance().reset_cache()
     absent = RayParams.update_if_absent
     RayParams.update_if_absent = given
-    os.environ[WARM] = str(place)
-    client = str(Path(__file__).with_name("client.py"))
-    here = (sys.executable, "-I", "-S", client, str(place), network_process.__file__)
-    network_process.COMMAND = here
+
+
+def _warm_services(client: list[str]) -> None:
+    """Have Ray's services written in Python, and the agents that a raylet starts, forked."""
+
+    def forked(command: list[str], *options: object, **named: object) -> object:
+        if command[0] == sys.executable:
+            command = [*client, *(word for word in command[1:] if word != "-u")]
+        agents = [
+            word.replace(f"={' '.join(python)} ", f"={' '.join(client)} ") for word in command
+        ]
+        return start(agents, *options, **named)
+
+    from ray._private import services
+
+    python = [sys.executable, "-u"]  # as the command of a raylet has it for each of its agents
+    start = services.start_ray_process
+    services.start_ray_process = forked
 
 
 def run() -> int:
@@ -143,6 +178,7 @@ def leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    os.environ.update(BY_PIPE)
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()  # a collection would copy the memory that all forks share
