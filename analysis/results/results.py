@@ -34,7 +34,7 @@ from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.evaluation.predictions import Predictions, join_splits
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.selection.objectives import Objective
 from fairfm_core.evaluation.stage import stored_evaluation, stored_predictions
@@ -202,8 +202,6 @@ class StudyResults:
 
     def predictions(self, trial: TrialResult) -> Predictions:
         """The trial's predictions of validation and test, in one table."""
-        from fairfm_core.evaluation.evaluate import join_splits  # loads numba
-
         return join_splits(stored_predictions(self.store, trial.adapt))
 
     def evaluation(self, kind: str, fingerprint: str) -> Evaluation:

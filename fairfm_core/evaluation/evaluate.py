@@ -21,7 +21,7 @@ from fairfm_core.evaluation.disaggregated.split_rows import split_rows
 from fairfm_core.evaluation.metrics import MetricRequest, has_rates
 from fairfm_core.evaluation.operating_points import threshold_rows, thresholds_on
 from fairfm_core.evaluation.pairing import differ
-from fairfm_core.evaluation.predictions import Predictions, Sample, sample_of
+from fairfm_core.evaluation.predictions import Predictions, Sample, join_splits, sample_of
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.protocols.registry import weighting_of
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
@@ -38,7 +38,6 @@ __all__ = [
     "Evaluation",
     "evaluate",
     "evaluate_seeds",
-    "join_splits",
     "read_evaluation",
     "split_problem",
     "write_evaluation",
@@ -109,19 +108,6 @@ def _request(
     seeds, pathologies = shape
     thresholds = thresholds_on(validation, settings.operating_points, pathologies, seeds)
     return MetricRequest(tuple(settings.metrics), thresholds)
-
-
-def join_splits(parts: Sequence[Predictions]) -> Predictions:
-    """One table of several splits of one model; raises BadInput if their columns differ."""
-    if not parts:
-        raise BadInput("no predictions given; give at least one table")
-    if len(parts) == 1:
-        return parts[0]
-    names = set(parts[0].frame.columns)
-    for part in parts[1:]:
-        if odd := sorted(map(str, names ^ set(part.frame.columns))):
-            raise BadInput(f"the predictions differ in columns: {first_ten(odd)}; give one model's")
-    return Predictions(pd.concat([part.frame for part in parts], ignore_index=True))
 
 
 def _aligned(seeds: Sequence[Predictions]) -> list[pd.DataFrame]:

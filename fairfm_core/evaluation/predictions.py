@@ -12,6 +12,7 @@ Array suffixes: S seeds of one configuration, P pathologies, N images, Q patient
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
@@ -284,3 +285,16 @@ def _column(column: pd.Series[Any], name: str) -> pa.Array:
         return pa.array(column, pa.string(), from_pandas=True)
     text = column.astype(object).where(column.notna(), None)
     return pa.array([None if value is None else str(value) for value in text], pa.string())
+
+
+def join_splits(parts: Sequence[Predictions]) -> Predictions:
+    """One table of several splits of one model; raises BadInput if their columns differ."""
+    if not parts:
+        raise BadInput("no predictions given; give at least one table")
+    if len(parts) == 1:
+        return parts[0]
+    names = set(parts[0].frame.columns)
+    for part in parts[1:]:
+        if odd := sorted(map(str, names ^ set(part.frame.columns))):
+            raise BadInput(f"the predictions differ in columns: {first_ten(odd)}; give one model's")
+    return Predictions(pd.concat([part.frame for part in parts], ignore_index=True))

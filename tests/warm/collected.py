@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from server import leave, next_command
+from server import leave, next_command, read_environment_again
 
 
 class ImportedModule(pytest.Module):
@@ -58,4 +58,5 @@ if __name__ == "__main__":
     pytest.main(["--collect-only", "-p", "no:cacheprovider", *paths], plugins=[Importing()])
     gc.freeze()  # a collection would copy the memory that all forks share
     next_command(Path(place), int(tests))
+    read_environment_again()
     leave(run())

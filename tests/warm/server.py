@@ -46,6 +46,7 @@ PRELOADED = [
     *("fairfm_core.commands.data", "fairfm_core.commands.model"),
     *("fairfm_core.training.adapt_stage", "fairfm_core.training.pretraining.stage"),
 ]
+COLLECTED = Path(__file__).with_name("collected.py")
 LOOK_SECONDS = 5.0
 """Between two looks at whether the tests have ended."""
 
@@ -105,18 +106,23 @@ def _answer(client: socket.socket, process: int) -> NoReturn:
 def warm_children(place: Path) -> None:
     """Have what this process starts, the check of networks, Ray's services and its workers, forked
     too."""
-    from ray._raylet import AuthenticationTokenLoader, Config
-
     from sweeps.preflight import network_process
 
     os.environ.update(BY_PIPE)
-    Config.initialize("")  # Ray has read the environment of the process that was forked
-    AuthenticationTokenLoader.instance().reset_cache()
+    read_environment_again()
     os.environ[WARM] = str(place)
     client = [sys.executable, "-I", "-S", str(Path(__file__).with_name("client.py")), str(place)]
     network_process.COMMAND = (*client, network_process.__file__)
     _warm_workers()
     _warm_services(client)
+
+
+def read_environment_again() -> None:
+    """Ray has read that of the process that was forked."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _warm_workers() -> None:
@@ -184,5 +190,6 @@ if __name__ == "__main__":
     gc.freeze()  # a collection would copy the memory that all forks share
     place = Path(sys.argv[1])
     next_command(place, int(sys.argv[2]))
-    warm_children(place)
+    if Path(sys.argv[0]) != COLLECTED:  # Rays that tests themselves start are as a user's
+        warm_children(place)
     leave(run())

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from fairfm_core.config.evaluation import EvaluationSettings, parse_point
 from fairfm_core.errors import BadInput
-from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds, join_splits
+from fairfm_core.evaluation.evaluate import evaluate, evaluate_seeds
 from fairfm_core.evaluation.operating_points import chosen_threshold
-from fairfm_core.evaluation.predictions import Predictions
+from fairfm_core.evaluation.predictions import Predictions, join_splits
 
 POINTS = ("fpr=0.2", "sensitivity=0.8", "f1")
 SETTINGS = EvaluationSettings(metrics=("rates",), operating_points=POINTS, replicates=10)
