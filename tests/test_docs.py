@@ -85,11 +85,19 @@ def test_the_map_shows_every_room() -> None:
     assert not [room for room in rooms if f"`{room}`" not in text]
 
 
+# What stands in docstrings takes a minute of a core: `make docs` and `make chaos` build it.
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_site_builds_without_warnings_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "tags",
+    [("--tag", "no_modules"), pytest.param((), marks=pytest.mark.chaos)],
+    ids=["pages", "modules"],
+)
+def test_the_site_builds_without_warnings_and_loads_nothing_from_elsewhere(
+    tmp_path: Path, tags: tuple[str, ...]
+) -> None:
     build = Path(sphinx.__file__).with_name("__main__.py")
-    command = [*warm_python(), build, "--fail-on-warning", "--keep-going", "--quiet"]
+    command = [*warm_python(), build, "--fail-on-warning", "--keep-going", "--quiet", *tags]
     places = ["--doctree-dir", str(tmp_path / "doctrees"), "docs", str(tmp_path / "site")]
     done = subprocess.run(
         [*command, *places], cwd=ROOT, capture_output=True, text=True, check=False
