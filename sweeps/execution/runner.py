@@ -470,6 +470,4 @@ def _keep_cohorts(plan: StudyPlan, store: ArtifactStore) -> None:
 
 def journal_lines(search: StudySearch | None) -> list[str]:
     """What the user should know of a search's journal."""
-    if search is None or not search.journal.dropped:
-        return []
-    return ["search: the last line of the journal was cut short; what it said is found again"]
+    return [f"search: {search.journal.lost}"] if search and search.journal.lost else []

@@ -24,7 +24,7 @@ from sweeps.planning.study import StudySpec, study_searches
 from sweeps.search.asked import CELL, AskedConfiguration, Searched
 from sweeps.search.halving import Key, Rung
 from sweeps.search.history import Line, SearchHistory, Told
-from sweeps.search.journal import JOURNAL, read_journal_lines
+from sweeps.search.journal import JOURNAL, journal_loss, read_journal_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,8 @@ class SearchReading:
     lines: tuple[Line, ...]
     """The journal's lines, in order."""
     history: SearchHistory
+    lost: str = ""
+    """What the stored journal lacks, in words; empty if it is whole."""
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -145,12 +147,14 @@ def read_search(location: str, study: str | None = None) -> SearchReading:
     results = open_results(location, study)
     spec = StudySpec.model_validate(results.record["spec"])
     lines = tuple(read_journal_lines(results.store, spec.study))
+    lost = journal_loss(results.store, spec.study)
     if spec.search is None or not lines:
+        why = "has no search" if spec.search is None else "has asked for no configuration yet"
         raise BadInput(
-            f"study {spec.study} in {location} has no search ({JOURNAL}): its front is shown by "
+            f"study {spec.study} in {location} {why} ({lost or JOURNAL}): its front is shown by "
             f"fairfm pareto {location} --study {spec.study}"
         )
     history = SearchHistory().add_all(lines)
     if spec.search.halving is None:
         history.train_all()
-    return SearchReading(results.store, spec, lines, history)
+    return SearchReading(results.store, spec, lines, history, lost)

@@ -27,6 +27,8 @@ def search_output(
 ) -> Iterator[str]:
     """The searches of a study as text, then `wrote <path>` for each file."""
     reading = read_search(location, study)
+    if reading.lost:
+        yield f"search: {reading.lost}"
     curve, shares = hypervolume_curve(reading), importances(reading)
     for searched in reading.searches:
         yield search_text(reading, searched, curve, shares)

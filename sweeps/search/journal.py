@@ -44,8 +44,8 @@ class SearchJournal:
     """Lines that `write` will add."""
     history: SearchHistory = field(default_factory=SearchHistory)
     """What all lines say, pending ones too."""
-    dropped: bool = False
-    """Whether the last line was cut short."""
+    lost: str = ""
+    """What a stored journal lacks, in words: empty if it is whole, or not there yet."""
     size: int = 0
     """Bytes of the stored lines that are whole."""
 
@@ -98,8 +98,9 @@ def open_journal(store: ArtifactStore, study: str, identity: Identity) -> Search
     if not store.holds(STUDIES, study, JOURNAL):
         return journal
     place = store.place(STUDIES, study, JOURNAL)
-    whole, cut = _whole_lines(store.read_bytes(STUDIES, study, JOURNAL))
-    journal.dropped, journal.size = bool(cut), sum(len(line) for line in whole)
+    content = store.read_bytes(STUDIES, study, JOURNAL)
+    whole = _whole_lines(content)
+    journal.lost, journal.size = _loss(content), sum(len(line) for line in whole)
     read = [_decoded(line, number, place) for number, line in enumerate(whole, start=1)]
     if not read:
         return journal
@@ -115,12 +116,18 @@ def open_journal(store: ArtifactStore, study: str, identity: Identity) -> Search
 _AWAY = "move it away to search anew; nothing that is trained is run again"
 
 
-def _whole_lines(content: bytes) -> tuple[list[bytes], bytes]:
-    """The lines that end, and what follows the last of them."""
+def _whole_lines(content: bytes) -> list[bytes]:
+    """The lines that end."""
     lines = content.splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        return lines[:-1], lines[-1]
-    return lines, b""
+    return lines if content.endswith(b"\n") else lines[:-1]
+
+
+def _loss(content: bytes) -> str:
+    if not content:
+        return "the journal is empty; the search begins again, and what is trained is not run again"
+    if not content.endswith(b"\n"):
+        return "the last line of the journal was cut short; what it said is found again"
+    return ""
 
 
 def _encoded(line: Line) -> bytes:
@@ -166,5 +173,12 @@ def read_journal_lines(store: ArtifactStore, study: str) -> Iterable[Line]:
     if not store.holds(STUDIES, study, JOURNAL):
         return []
     place = store.place(STUDIES, study, JOURNAL)
-    whole, _ = _whole_lines(store.read_bytes(STUDIES, study, JOURNAL))
+    whole = _whole_lines(store.read_bytes(STUDIES, study, JOURNAL))
     return [_decoded(line, number, place) for number, line in enumerate(whole, start=1)][1:]
+
+
+def journal_loss(store: ArtifactStore, study: str) -> str:
+    """What a study's stored journal lacks, in words; empty if it is whole, or not there."""
+    if not store.holds(STUDIES, study, JOURNAL):
+        return ""
+    return _loss(store.read_bytes(STUDIES, study, JOURNAL))

@@ -49,6 +49,8 @@ class StudyStatus:
     """Who is at work on missing stages, by fingerprint, where that was looked up."""
     outlook: SearchOutlook | None = None
     """What a search may still ask for, where that was estimated."""
+    lost: str = ""
+    """What the journal of the study's search lacks, in words."""
 
     def __repr__(self) -> str:
         return f"<StudyStatus {self._summary()}>"
@@ -173,7 +175,8 @@ class StudyStatus:
         ranked = sorted(self.states.items(), key=lambda trial: trial[1].startswith(QUIET))
         shown = self.states.items() if len(ranked) <= MOST_LISTED else ranked
         trials = _some([f"  {name}: {state}" for name, state in shown])
-        return "\n".join([f"study {self._summary()}", *trials])
+        notes = [f"search: {self.lost}"] if self.lost else []
+        return "\n".join([f"study {self._summary()}", *notes, *trials])
 
     def as_json(self) -> dict[str, Any]:
         """What both texts say, as JSON values; memory in bytes."""
@@ -268,9 +271,10 @@ def study_status(spec: StudySpec, store: ArtifactStore) -> StudyStatus:
     Raises BadInput for a study that could not run, or a store of another schema version.
     """
     spec = as_begun(spec, store)
-    plan = searched_plan(spec, open_search(spec, store))
+    search = open_search(spec, store)
+    plan, lost = searched_plan(spec, search), search.journal.lost if search else ""
     check_schema(store)
-    status = StudyStatus(plan, take_snapshot(store))
+    status = StudyStatus(plan, take_snapshot(store), lost=lost)
     return replace(status, holders=claimed(store, status.missing))
 
 

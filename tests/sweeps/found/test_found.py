@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -152,3 +153,17 @@ def test_a_study_without_a_search_says_where_to_look(tmp_path: Path) -> None:
     write_study_record(store, "plain", {"study": "plain", "spec": spec, "axes": [], "trials": []})
     with pytest.raises(BadInput, match=r"study plain in .* has no search"):
         read_search(str(tmp_path))
+
+
+def test_a_journal_cut_short_is_said_first(searched_results: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    copytree(searched_results, results)
+    journal = results / "studies" / "world" / "search.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-5])
+    first = next(search_output(str(results)))
+    assert (
+        first == "search: the last line of the journal was cut short; what it said is found again"
+    )
+    journal.write_bytes(b"")
+    with pytest.raises(BadInput, match=r"asked for no configuration yet .the journal is empty"):
+        read_search(str(results))

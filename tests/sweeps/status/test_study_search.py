@@ -16,6 +16,7 @@ from sweeps.planning.study import StudySpec
 from sweeps.search.history import Told
 from sweeps.search.rounds import StudySearch
 from sweeps.status import study_search
+from sweeps.status.status import study_status
 from sweeps.status.study_search import advanced, open_search, searched_plan
 
 
@@ -126,3 +127,22 @@ def test_a_failed_configuration_is_noted_with_its_reason(
     plan = advanced(study, search, plan, store, done, {failing: "it diverged"})
     assert search.journal.history.failed == {("standard", 1): "it diverged"}
     assert search.journal.history.rounds == 2
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (-5, "search: the last line of the journal was cut short; what it said is found again"),
+        (0, "search: the journal is empty; the search begins again"),
+    ],
+)
+def test_the_status_says_what_the_journal_lacks(
+    study_values: dict[str, Any], store: ArtifactStore, kept: int, said: str
+) -> None:
+    study, search = opened(study_values, store)
+    assert "search:" not in study_status(study, store).status_text()
+    run(study, search, store)
+    assert "search:" not in study_status(study, store).status_text()
+    place = ("studies", study.study, "search.jsonl")
+    store.write_bytes(store.read_bytes(*place)[:kept], *place)
+    assert said in study_status(study, store).status_text().splitlines()[1]
