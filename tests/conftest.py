@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from .warm.starting import warm_tests
 
 # A slow machine fails no test: the profile of those who chose none has no limits in seconds.
 if settings.get_current_profile_name() == "default":
@@ -63,6 +66,16 @@ def pytest_configure(config: pytest.Config) -> None:
         # One for all processes of this run, so that no network is built twice; never the user's.
         os.environ[CACHE] = tempfile.mkdtemp(prefix="fairfm-test-cache-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ[CACHE], ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """The processes that run tests are forks of one that has imported them."""
+    from execnet.xspec import XSpec
+
+    python = f"python={shlex.join(warm_tests(config))}"
+    model = "execmodel=main_thread_only"
+    specs[:] = [XSpec(f"popen//{model}//id={spec.id}//{python}") for spec in specs]
 
 
 def _take_signals() -> None:

@@ -39,7 +39,15 @@ def cluster_of(*nodes: dict[str, Any]) -> Iterator[Cluster]:
 
 
 def add_node(cluster: Cluster, **resources: Any) -> Any:
-    """Another node, as `ray start` would add it."""
+    """Another node, as `ray start` would add it; several clusters can run at once.
+
+    Where the port of the dashboard is named, as it is by default, and taken, Ray goes on without it
+    and leaves a socket open.
+    """
     return cluster.add_node(
-        include_dashboard=False, object_store_memory=MEMORY, wait=True, **resources
+        include_dashboard=False,
+        dashboard_port=None,
+        object_store_memory=MEMORY,
+        wait=True,
+        **resources,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,8 +21,6 @@ from .heads import Head, end_tree, ray_head
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "0123456789abcdef" * 4
-SSH_HOST = f"127.77.{os.getpid() // 250 % 250}.{1 + os.getpid() % 250}"
-"""A loopback address for each process of tests: port 22 of no other server is touched."""
 
 
 @pytest.fixture(scope="module")
@@ -155,30 +152,31 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     home = folder / "home"
     home.mkdir()
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    # For each process of tests its own, also where they are forks of one that has imported this.
+    host = f"127.77.{os.getpid() // 250 % 250}.{1 + os.getpid() % 250}"
     (folder / "config").write_text(
-        f"ListenAddress {SSH_HOST}\nPort 22\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
+        f"ListenAddress {host}\nPort 22\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nPermitRootLogin yes\n"
         f"PasswordAuthentication no\nSetEnv HOME={home}\n"
     )
-    with Path(folder, "log").open("w") as log:
+    log = folder / "log"
+    with log.open("w") as writing:
         server = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", folder / "config"], stdout=log, stderr=log
+            [sshd, "-D", "-e", "-f", folder / "config"], stdout=writing, stderr=writing
         )
     try:
-        yield _answering(server, SshServer(SSH_HOST, "root", folder / "user", home))
+        _wait_until_it_listens(server, log)
+        yield SshServer(host, "root", folder / "user", home)
     finally:
         end_tree(server)
 
 
-def _answering(server: subprocess.Popen[bytes], described: SshServer) -> SshServer:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with socket.create_connection((described.host, 22), timeout=5):
-                return described
-        except OSError:
-            time.sleep(0.1)
-    pytest.skip(f"no SSH server could be started on {described.host}:22")
+def _wait_until_it_listens(server: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the server says so: what answers at its address could be another."""
+    while "Server listening on" not in log.read_text():
+        if server.poll() is not None:
+            pytest.skip(f"no SSH server could be started: {log.read_text()}")
+        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)

@@ -90,7 +90,7 @@ def free_ports(count: int) -> list[int]:
     """Free ports below those that Ray gives to workers."""
     ports: list[int] = []
     with ExitStack() as held:
-        candidate = 20000 + os.getpid() % 5000
+        candidate = 20000 + os.getpid() * 97 % 5000  # apart from those of the next process
         while len(ports) < count:
             candidate += 1
             probe = held.enter_context(socket.socket())
