@@ -24,6 +24,7 @@ import pytest
 from PIL import Image
 
 from .pages import FENCE, ROOT
+from .warm.starting import warm_fairfm
 
 PAGE = ROOT / "docs/extending.md"
 PACKAGES = ("fairfm_core", "sweeps", "analysis")
@@ -177,7 +178,7 @@ def clinic(folder: Path) -> None:
 def run(source: Path, folder: Path, *arguments: str) -> str:
     """A command of the extended program, in a folder; returns what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "sweeps", *arguments],
+        [*warm_fairfm(), *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(source)},
         capture_output=True,

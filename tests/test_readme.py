@@ -2,8 +2,8 @@
 
 A block marked `file=NAME` is written to that file, one marked `test` is run, and what stands in one
 marked `prints` is printed, `...` apart. Pages of one journey share a folder, in order: the how-to
-pages go on where the tutorial ends. The README's `fairfm` is a process of its own, as a user's is;
-of the others each is a fork of one process that has imported everything.
+pages go on where the tutorial ends. Each `fairfm` is a fork of one process that has imported
+everything.
 """
 
 from __future__ import annotations

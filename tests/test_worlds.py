@@ -25,10 +25,10 @@ SETTINGS = EvaluationSettings(replicates=100)
 
 
 def evaluation_in(world: str, folder: Path) -> Evaluation:
-    data = prepare("phantom", world, folder / "data", 64, patients=1000, fractions=(0.4, 0.1, 0.5))
+    data = prepare("phantom", world, folder / "data", 32, patients=1000, fractions=(0.4, 0.1, 0.5))
     trial = Trial.model_validate(
         {
-            "backbone": {"name": "test_efficientnet", "image_size": 64, "channels": 1},
+            "backbone": {"name": "test_resnet", "image_size": 32, "channels": 1},
             "adaptation": {"method": "end_to_end", "recipe": "smoke"},
             "data": {"dataset": str(folder / "data")},
         }

@@ -101,7 +101,7 @@ Fairfm = Callable[..., subprocess.CompletedProcess[str]]
 def fairfm(tmp_path_factory: pytest.TempPathFactory) -> Fairfm:
     """Runs the console script in a folder of its own, in a fork that has imported everything.
 
-    `test_runner.py` and `test_exits.py` run it in a new process, as a user.
+    `test_exits.py` and `test_slurm.py` run it in a new process, as a user.
     """
     folder = tmp_path_factory.mktemp("cwd")
 

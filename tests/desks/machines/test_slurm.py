@@ -73,7 +73,7 @@ def checkpoints(results: Path) -> Mapping[str, object]:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_job_whose_time_is_up_goes_on_in_another(write_study: WriteStudy, tmp_path: Path) -> None:
-    tune = {"method": "end_to_end", "recipe": "smoke", "epochs": 20}
+    tune = {"method": "end_to_end", "recipe": "smoke", "epochs": 8}
     write_study({"matrix/adaptation": {"tune": tune}})
     results = tmp_path / "results"
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from sweeps.cli import cli
 from sweeps.commands.track import experiment_url
 
 from ...damage import DAMAGES
+from ...warm.starting import warm_fairfm
 from ..conftest import Fairfm
 from ..tracking.conftest import (
     IDENTITIES,
@@ -179,13 +180,15 @@ def test_a_taken_port_is_one_line_with_a_free_one(
     assert not done.stdout
 
 
-def start_ui(results: Path, port: int, **environment: str) -> subprocess.Popen[str]:
+NEW = (sys.executable, "-m", "sweeps")
+
+
+def start_ui(results: Path, port: int, script: Sequence[str] = NEW) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "sweeps", "ui", "--results", str(results), "--port", str(port)],
+        [*script, "ui", "--results", str(results), "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | environment,
     )
 
 
@@ -254,7 +257,7 @@ def test_a_moved_folder_is_served_with_its_files(results: Path, tmp_path: Path) 
     moved = tmp_path / "moved"
     shutil.move(results, moved)
     port = free()
-    process = start_ui(moved, port)
+    process = start_ui(moved, port, warm_fairfm())
     assert process.stdout is not None
     assert process.stdout.readline()
     run = runs(f"http://127.0.0.1:{port}")[0].info.run_id
@@ -274,12 +277,12 @@ def test_a_real_server_takes_a_sync_and_two_at_once(results: Path, tmp_path: Pat
     served = tmp_path / "served"
     served.mkdir()
     shutil.copy(results / "mlflow.db", served / "mlflow.db")
-    process = start_ui(served, port)
+    process = start_ui(served, port, warm_fairfm())
     try:
         assert process.stdout is not None
         assert process.stdout.readline()
         uri = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "sweeps", "track", "sync", str(results), "--uri", uri]
+        command = [*warm_fairfm(), "track", "sync", str(results), "--uri", uri]
         both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         errors = [one.communicate()[1] for one in both]
         assert {one.returncode for one in both} == {0}, errors

@@ -14,26 +14,26 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ...one_core import ONE_CORE
 from ..conftest import NewDatabase, WriteStudy
 from .test_runner import database, family, runs, start, title, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 Started = tuple[subprocess.Popen[str], Path]
+Begin = Callable[..., Started]
 
 
 @pytest.fixture
-def long_run(
-    write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase
-) -> Callable[[], Started]:
+def long_run(write_study: WriteStudy, tmp_path: Path, new_database: NewDatabase) -> Begin:
     """Starts a run that takes minutes if nothing ends it; returns it and its results."""
 
-    def begin() -> Started:
+    def begin(**environment: str) -> Started:
         tune = {"method": "end_to_end", "recipe": "smoke", "epochs": 2000}
         study = write_study(matrix={"adaptation": {"tune": tune}}, seeds=[0, 1])
         results = tmp_path / "results"
         new_database(results / "mlflow.db")
-        return start(study, results, TMPDIR=str(tmp_path)), results
+        return start(study, results, TMPDIR=str(tmp_path), **environment), results
 
     return begin
 
@@ -60,13 +60,16 @@ def check_end(
 
 
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.chaos)],
+    ("number", "code", "environment"),
+    [
+        (signal.SIGTERM, 143, ONE_CORE),
+        pytest.param(signal.SIGHUP, 129, {}, marks=pytest.mark.chaos),  # with several workers
+    ],
 )
 def test_a_signal_in_mid_training(
-    long_run: Callable[[], Started], number: signal.Signals, code: int
+    long_run: Begin, number: signal.Signals, code: int, environment: dict[str, str]
 ) -> None:
-    process, results = long_run()
+    process, results = long_run(**environment)
     wait_until(lambda: is_training(results), process)
     started = family(process)
     process.send_signal(number)
@@ -79,7 +82,7 @@ def test_a_signal_in_mid_training(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_ray_starts(long_run: Callable[[], Started], number: signal.Signals) -> None:
+def test_a_signal_while_ray_starts(long_run: Begin, number: signal.Signals) -> None:
     process, results = long_run()
 
     def ray_starts() -> bool:
@@ -91,7 +94,7 @@ def test_a_signal_while_ray_starts(long_run: Callable[[], Started], number: sign
     check_end(process, started, results, 128 + number)
 
 
-def test_a_signal_while_planning(long_run: Callable[[], Started]) -> None:
+def test_a_signal_while_planning(long_run: Begin) -> None:
     process, results = long_run()
     assert process.stdout is not None
     process.stdout.readline()  # printed before the plan is made
@@ -101,7 +104,7 @@ def test_a_signal_while_planning(long_run: Callable[[], Started]) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("server", ["gcs_server", "raylet"])
-def test_ray_dies(long_run: Callable[[], Started], server: str) -> None:
+def test_ray_dies(long_run: Begin, server: str) -> None:
     process, results = long_run()
     wait_until(lambda: is_training(results), process)
     started = family(process)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from ray.train.v2._internal.exceptions import (
 
 from fairfm_core.errors import StageFailed
 from sweeps.execution.data_parallel import WorkersLost, _cause, is_loss
+
+from ...warm.starting import warm_script
 
 UNSENT = RayTaskError("poll", "cannot pickle 'lock'", TypeError("cannot pickle 'lock'"))
 LOST = [
@@ -63,14 +65,14 @@ def test_an_error_of_torch_itself_is_no_loss() -> None:
 
 
 SURVIVOR = """
-import datetime, sys, torch, torch.distributed as dist
+import datetime, os, sys, torch, torch.distributed as dist
 from sweeps.execution.data_parallel import is_loss
 rank, met = int(sys.argv[1]), dist.FileStore(sys.argv[2], 2)
 hour = datetime.timedelta(hours=1)  # a busy machine starts them minutes apart
 dist.init_process_group("gloo", store=met, rank=rank, world_size=2, timeout=hour)
 dist.all_reduce(torch.ones(3))
 dist.set_timeout(datetime.timedelta(seconds=float(sys.argv[3])))
-print("met", flush=True)
+print("met", os.getpid(), flush=True)
 if rank == 1:
     sys.stdin.read()
 try:
@@ -88,9 +90,11 @@ except Exception as error:
 def test_who_survives_a_companion_says_so(
     tmp_path: Path, sent: signal.Signals, patience: int
 ) -> None:
+    command = warm_script(tmp_path / "survivor.py", SURVIVOR)
+
     def started(rank: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", SURVIVOR, str(rank), str(tmp_path / "met"), str(patience)],
+            [*command, str(rank), str(tmp_path / "met"), str(patience)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -100,10 +104,11 @@ def test_who_survives_a_companion_says_so(
     with started(0) as survivor, started(1) as companion:
         try:
             assert companion.stdout is not None
-            assert companion.stdout.readline() == "met\n"
-            companion.send_signal(sent)
+            met, process = companion.stdout.readline().split()
+            assert met == "met"
+            os.kill(int(process), sent)
             told, _ = survivor.communicate()
         finally:
             companion.kill()
             survivor.kill()
-    assert told.startswith("met\nTrue RuntimeError"), told
+    assert re.match(r"met \d+\nTrue RuntimeError", told), told

@@ -14,7 +14,7 @@ import sys
 import termios
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ import yaml
 from fairfm_core.artifacts import ArtifactStore, open_store
 
 from ...one_core import ONE_CORE
+from ...warm.starting import warm_fairfm
 from ..conftest import NOT_THE_STUDY, STUDY, Fairfm, NewDatabase, WriteStudy
 
 pytestmark = pytest.mark.ray
 
+TUNE_EPOCHS = 4
 NAMES = sorted(
     f"{a}.{s}.s{n}" for a in ("probe", "tune") for s in ("standard", "balanced") for n in (0, 1)
 )
@@ -73,21 +75,49 @@ def database(results: Path) -> str:
     return f"sqlite:///{results}/mlflow.db"
 
 
-@pytest.fixture(scope="module")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, study_values: dict[str, Any], fairfm: Fairfm
-) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
-    """The small study run once without interruption: study file, results, what was printed."""
-    folder = tmp_path_factory.mktemp("finished")
+Finished = tuple[Path, Path, subprocess.CompletedProcess[str]]
+"""Study file, results, and what was printed."""
+
+
+def run_once(folder: Path, values: dict[str, Any], fairfm: Fairfm) -> Finished:
+    """Run a study without interruption."""
     study = folder / "study.yaml"
-    study.write_text(yaml.safe_dump(study_values))
+    study.write_text(yaml.safe_dump(values))
     done = fairfm("sweep", "run", study, "--results", folder / "results")
     assert done.returncode == 0, done.stdout + done.stderr
     return study, folder / "results", done
 
 
+@pytest.fixture(scope="module")
+def short_matrix(study_values: dict[str, Any]) -> dict[str, Any]:
+    """The matrix of the small study, whose fine-tunings take a second."""
+    probe, tune = (study_values["matrix"]["adaptation"][name] for name in ("probe", "tune"))
+    adaptation = {"probe": probe, "tune": tune | {"epochs": TUNE_EPOCHS}}
+    return {**study_values["matrix"], "adaptation": adaptation}
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    study_values: dict[str, Any],
+    short_matrix: dict[str, Any],
+    fairfm: Fairfm,
+) -> Finished:
+    """The small study with short fine-tunings, run once."""
+    values = {**study_values, "matrix": short_matrix}
+    return run_once(tmp_path_factory.mktemp("finished"), values, fairfm)
+
+
+@pytest.fixture(scope="module")
+def long_finished(
+    tmp_path_factory: pytest.TempPathFactory, study_values: dict[str, Any], fairfm: Fairfm
+) -> Finished:
+    """The small study, whose fine-tunings are long enough to be struck, run once."""
+    return run_once(tmp_path_factory.mktemp("long"), study_values, fairfm)
+
+
 def test_a_run_ends_with_the_front_the_report_and_the_link(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    finished: Finished,
 ) -> None:
     _, results, done = finished
     assert "8 of 8 trials done" in done.stdout
@@ -102,7 +132,7 @@ def test_a_run_ends_with_the_front_the_report_and_the_link(
 
 
 def test_mlflow_holds_each_trial_once(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    finished: Finished,
 ) -> None:
     found = runs(database(finished[1]))
     assert sorted(run.info.run_name for run in found) == NAMES
@@ -120,7 +150,7 @@ def test_mlflow_holds_each_trial_once(
 
 
 def test_final_values_stand_at_step_0_and_epochs_at_theirs(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    finished: Finished,
 ) -> None:
     from mlflow import MlflowClient
 
@@ -129,14 +159,14 @@ def test_final_values_stand_at_step_0_and_epochs_at_theirs(
         final = client.get_metric_history(run.info.run_id, "test/auc")
         assert [(m.step, m.timestamp > 0) for m in final] == [(0, True)]
         losses = client.get_metric_history(run.info.run_id, "train/loss")
-        epochs = 3 if run.data.params["adaptation"] == "probe" else 18
+        epochs = 3 if run.data.params["adaptation"] == "probe" else TUNE_EPOCHS
         assert sorted(m.step for m in losses) == list(range(1, epochs + 1))
         files = {f.path for f in client.list_artifacts(run.info.run_id)}
         assert files == {"config.yaml", "evaluation.parquet"}
 
 
 def test_the_same_command_does_nothing_twice(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    finished: Finished,
     fairfm: Fairfm,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -153,9 +183,7 @@ def test_the_same_command_does_nothing_twice(
     assert {run.info.run_id: run.data.metrics for run in runs(database(results))} == values
 
 
-def test_plan_and_status_of_a_finished_study(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], fairfm: Fairfm
-) -> None:
+def test_plan_and_status_of_a_finished_study(finished: Finished, fairfm: Fairfm) -> None:
     study, results, _ = finished
     plan = fairfm("sweep", "plan", study, "--results", results)
     assert "adapt: 8, 8, 0, 0" in plan.stdout
@@ -171,7 +199,7 @@ def in_terminal(*arguments: object) -> tuple[int, str]:
     unset = ("NO_COLOR", "COLUMNS", "LINES")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     process = subprocess.Popen(
-        [sys.executable, "-m", "sweeps", *map(str, arguments)],
+        [*warm_fairfm(), *map(str, arguments)],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -186,11 +214,11 @@ def in_terminal(*arguments: object) -> tuple[int, str]:
 
 
 def test_a_longer_evaluation_repeats_no_training_and_is_seen_on_a_terminal(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], write_study: WriteStudy
+    finished: Finished, write_study: WriteStudy, short_matrix: dict[str, Any]
 ) -> None:
     _, results, _ = finished
     adapted = sorted((results / "adapt").iterdir())
-    study = write_study(evaluation={"attributes": ["sex"], "replicates": 21})
+    study = write_study(matrix=short_matrix, evaluation={"attributes": ["sex"], "replicates": 21})
     code, shown = in_terminal("sweep", "run", study, "--results", results, "--cpus", 1)
     assert code == 0, shown
     assert sorted((results / "adapt").iterdir()) == adapted
@@ -203,11 +231,16 @@ def test_a_longer_evaluation_repeats_no_training_and_is_seen_on_a_terminal(
     assert not [line for board in boards for line in board.splitlines()[1:] if len(line) > 80]
 
 
-def start(study: Path, results: Path, **environment: str) -> subprocess.Popen[str]:
+NEW = (sys.executable, "-m", "sweeps")
+"""The console script in a new process, as a user's."""
+
+
+def start(
+    study: Path, results: Path, script: Sequence[str] = NEW, **environment: str
+) -> subprocess.Popen[str]:
     """The console script in the background."""
-    command = [sys.executable, "-m", "sweeps", "sweep", "run", str(study)]
     return subprocess.Popen(
-        [*command, "--results", str(results)],
+        [*script, "sweep", "run", str(study), "--results", str(results)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -259,13 +292,13 @@ def wait_for_death(left: list[psutil.Process]) -> None:
 @pytest.mark.chaos
 @pytest.mark.slow
 def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    long_finished: Finished,
     tmp_path: Path,
     fairfm: Fairfm,
     new_database: NewDatabase,
 ) -> None:
     """SIGKILL in mid-sweep, SIGINT in mid-sweep, then to the end: the same bits, no run twice."""
-    study, whole, _ = finished
+    study, whole, _ = long_finished
     results = tmp_path / "results"
     new_database(results / "mlflow.db")
     killed = start(study, results)
@@ -306,7 +339,7 @@ def test_killed_and_interrupted_ends_as_if_nothing_had_happened(
 @pytest.mark.chaos
 @pytest.mark.slow
 def test_a_lost_worker_is_replaced(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    long_finished: Finished,
     write_study: WriteStudy,
     tmp_path: Path,
     new_database: NewDatabase,
@@ -325,7 +358,7 @@ def test_a_lost_worker_is_replaced(
         worker.kill()
     printed, _ = running.communicate()
     assert running.returncode == 0, printed
-    whole = predictions(finished[1])
+    whole = predictions(long_finished[1])
     assert predictions(results) == {key: whole[key] for key in predictions(results)}
 
 
@@ -348,7 +381,8 @@ def troubled(tmp_path_factory: pytest.TempPathFactory, study_values: dict[str, A
     }
     study = folder / "study.yaml"
     study.write_text(yaml.safe_dump({**study_values, **changes}))
-    process = start(study, folder / "results", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", **ONE_CORE)
+    retries = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    process = start(study, folder / "results", warm_fairfm(), **retries, **ONE_CORE)
     printed, _ = process.communicate()
     assert process.returncode == 1, printed
     return study, folder / "results", printed
@@ -388,7 +422,7 @@ def test_a_tracker_that_is_down_fails_no_trial_and_is_caught_up(
 
 
 def test_another_tracker_is_brought_up_to_date_once(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, fairfm: Fairfm
+    finished: Finished, tmp_path: Path, fairfm: Fairfm
 ) -> None:
     _, results, _ = finished
     other = f"sqlite:///{tmp_path}/other.db"
@@ -404,8 +438,8 @@ def test_another_tracker_is_brought_up_to_date_once(
 
 
 def test_a_renamed_label_and_another_evaluation_reach_mlflow(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
-    study_values: dict[str, Any],
+    finished: Finished,
+    short_matrix: dict[str, Any],
     write_study: WriteStudy,
     tmp_path: Path,
     fairfm: Fairfm,
@@ -413,9 +447,9 @@ def test_a_renamed_label_and_another_evaluation_reach_mlflow(
     """Identity is content: the same trials under other names are the same runs."""
     results = tmp_path / "results"
     shutil.copytree(finished[1], results)
-    adaptation = study_values["matrix"]["adaptation"]
+    adaptation = short_matrix["adaptation"]
     renamed = {"linear": adaptation["probe"], "full": adaptation["tune"]}
-    study = write_study(matrix={**study_values["matrix"], "adaptation": renamed})
+    study = write_study(matrix={**short_matrix, "adaptation": renamed})
     done = fairfm("sweep", "run", study, "--results", results, "--cpus", 1)
     assert done.returncode == 0, done.stderr
     assert fairfm("track", "sync", results).returncode == 0
@@ -424,13 +458,13 @@ def test_a_renamed_label_and_another_evaluation_reach_mlflow(
 
 @pytest.fixture
 def server(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    finished: Finished,
 ) -> Iterator[str]:
     """`fairfm ui` on a free port of the loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "sweeps", "ui", "--results", str(finished[1])]
+    command = [*warm_fairfm(), "ui", "--results", str(finished[1])]
     process = subprocess.Popen(
         [*command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -438,11 +472,8 @@ def server(
         _wait_for_port(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
-        workers = psutil.Process(process.pid).children(recursive=True)
-        for member in [*workers, process]:
-            member.terminate()
+        process.terminate()
         process.wait()
-        psutil.wait_procs(workers)
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -508,9 +539,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.chaos
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_in_one_line_and_loses_nothing(
-    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], small_disk: Path, fairfm: Fairfm
+    long_finished: Finished, small_disk: Path, fairfm: Fairfm
 ) -> None:
-    study, whole, _ = finished
+    study, whole, _ = long_finished
     results = small_disk / "results"
     full = fairfm("sweep", "run", study, "--results", results)
     assert full.returncode == 2, full.stdout + full.stderr

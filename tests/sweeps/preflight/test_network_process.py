@@ -12,11 +12,14 @@ import pytest
 from fairfm_core.errors import BadInput
 from sweeps.planning.plan import make_plan
 from sweeps.planning.study import Resources, StudySpec
-from sweeps.preflight import machine
+from sweeps.preflight import machine, network_process
 from sweeps.preflight.network_process import Here, networks_checked
 from sweeps.status.network_check import count_parameters
 from sweeps.status.pretraining_networks import count_pretrainings
 
+from ...warm.starting import warm_python
+
+IN_A_FORK = pytest.mark.usefixtures("_forked")
 VIT = {"name": "test_vit", "image_size": 32, "channels": 1, "options": {"patch_size": 8}}
 
 
@@ -27,6 +30,17 @@ def nothing() -> None:
 def checkers() -> list[psutil.Process]:
     children = psutil.Process().children()
     return [each for each in children if "sweeps.preflight.network_process" in each.cmdline()]
+
+
+@pytest.fixture(scope="module")
+def warm() -> list[str]:
+    return warm_python()
+
+
+@pytest.fixture
+def _forked(warm: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is a fork of one that has imported everything."""
+    monkeypatch.setattr(network_process, "COMMAND", (*warm, network_process.__file__))
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +73,7 @@ def test_the_wait_can_be_interrupted(study_values: dict[str, Any]) -> None:
     assert not checkers()
 
 
+@IN_A_FORK
 @pytest.mark.slow
 def test_a_network_larger_than_the_memory_is_refused(study_values: dict[str, Any]) -> None:
     tune = {"tune": {"method": "end_to_end", "recipe": "smoke", "batch_size": 10**9}}
@@ -74,6 +89,7 @@ def test_a_network_larger_than_the_memory_is_refused(study_values: dict[str, Any
         wait_for_check(nothing)
 
 
+@IN_A_FORK
 @pytest.mark.slow
 def test_a_pretraining_larger_than_the_memory_is_refused(
     study_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch

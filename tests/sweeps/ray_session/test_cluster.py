@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
 
+from ...warm.starting import warm_script
 from ..clusters import cluster_of
 from ..conftest import Fairfm, WriteStudy
 
@@ -66,19 +66,20 @@ with ray_session(sys.argv[1]):
 """
 
 
-def test_what_a_killed_driver_held_is_free_at_the_next_start(cluster: Cluster) -> None:
+def test_what_a_killed_driver_held_is_free_at_the_next_start(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """Ray frees a dead driver's reservations; Ray Train's guard over them stays, and holds some of
     the head node."""
-    command = [sys.executable, "-c"]
-    with subprocess.Popen(
-        [*command, GUARDED, cluster.address], stdout=subprocess.PIPE, text=True
-    ) as driver:
+    guarded = warm_script(tmp_path / "guarded.py", GUARDED)
+    look = warm_script(tmp_path / "look.py", LOOK)
+    with subprocess.Popen([*guarded, cluster.address], stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
         assert driver.stdout.readline() == "ready\n"
         driver.kill()
     left = [1, ["PlacementGroupCleaner"]]
     while left != [0, []]:  # Ray takes seconds to notice the driver's end
         looked = subprocess.run(
-            [*command, LOOK, cluster.address], stdout=subprocess.PIPE, text=True, check=True
+            [*look, cluster.address], stdout=subprocess.PIPE, text=True, check=True
         )
         left = json.loads(looked.stdout.splitlines()[-1])

@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +18,7 @@ from fairfm_core.errors import BadInput
 from sweeps.tracking.database import database_lock, prepare_database
 from sweeps.tracking.experiment import open_experiment
 
+from ...warm.starting import warm_script
 from ..conftest import NewDatabase
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def test_four_processes_make_one_database_and_one_experiment(tmp_path: Path) -> 
         "import sys; from sweeps.tracking.experiment import open_experiment\n"
         "print(open_experiment(sys.argv[1], 'tiny', True)[1:])"
     )
-    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/new/mlflow.db"]
+    command = [*warm_script(tmp_path / "opening.py", code), f"sqlite:///{tmp_path}/new/mlflow.db"]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,8 @@ from fairfm_core.data.image_store.grey_levels import ReadImage, ReadingChoices
 from fairfm_core.data.preparation import filling, making
 from fairfm_core.data.preparation.prepare import prepare
 from fairfm_core.errors import BadInput
+
+from ....warm.starting import warm_script
 
 WORKERS = 2
 PREPARE = """
@@ -87,8 +88,8 @@ def decodes(monkeypatch: pytest.MonkeyPatch) -> Decodes:
 
 
 def start(source: Path, out: Path, log: Path, seconds: float) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", PREPARE, source, out, log, str(seconds)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+    command = warm_script(out.with_suffix(".py"), PREPARE)
+    return subprocess.Popen([*command, source, out, log, str(seconds)], stderr=subprocess.PIPE)
 
 
 def decoded(log: Path) -> list[str]:
