@@ -37,7 +37,7 @@ def named(word: str) -> Target:
 
 TARGETS: dict[str, Target] = {
     "driver": driver,
-    "worker": named("ImplicitFunc"),
+    "worker": named("Trainable"),
     "raylet": named("/raylet/raylet"),
     "gcs": named("gcs_server"),
 }

@@ -199,7 +199,7 @@ def die_after(stage: Stage, location: str, saves: int) -> None:
 def test_a_real_sigkill(phantom: PreparedData, tmp_path: Path, one_thread: None) -> None:
     stage = adapt_stage(phantom)
     whole, store = open_store(str(tmp_path / "whole")), open_store(str(tmp_path / "killed"))
-    process = multiprocessing.get_context("spawn").Process(
+    process = multiprocessing.get_context("fork").Process(
         target=die_after, args=(stage, store.location, 3)
     )
     process.start()

@@ -29,7 +29,7 @@ def test_real_radiographs_end_in_a_front(shared_data: Path, tmp_path: Path, fair
     study["base"]["data"]["dataset"] = str(tmp_path / "nih")
     study["base"]["backbone"]["image_size"] = 48
     study["matrix"]["backbone"].pop("byobnet")
-    study["matrix"]["adaptation"]["tune"]["epochs"] = 3
+    study["matrix"]["adaptation"]["tune"]["epochs"] = 1
     study["evaluation"] |= {"replicates": 100}
     study["seeds"] = [0]
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))

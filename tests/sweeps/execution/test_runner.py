@@ -350,7 +350,7 @@ def test_a_lost_worker_is_replaced(
     running = start(study, results)
 
     def workers() -> list[psutil.Process]:
-        return [process for process in family(running) if "ImplicitFunc" in title(process)]
+        return [process for process in family(running) if "Trainable" in title(process)]
 
     wait_until(lambda: bool(workers()), running)
     time.sleep(1.0)

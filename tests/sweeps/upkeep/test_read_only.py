@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from multiprocessing.queues import SimpleQueue
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from fairfm_core.artifacts import open_store
 from sweeps.cli import cli
 
 from ...analysis.conftest import identity, write_all
+from ...warm.starting import warm_script
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,9 +44,14 @@ def run(arguments: list[str]) -> Answer:
     return Answer(ran.exit_code, ran.output, "" if ended else str(ran.exception))
 
 
-def run_as_nobody(
-    commands: list[list[str]], first: list[list[str]], answers: SimpleQueue[list[Answer]]
-) -> None:
+AS_NOBODY = """
+import json, sys
+from tests.sweeps.upkeep.test_read_only import run_as_nobody
+print(json.dumps(run_as_nobody(*map(json.loads, sys.argv[1:]))))
+"""
+
+
+def run_as_nobody(commands: list[list[str]], first: list[list[str]]) -> list[dict[str, Any]]:
     """Run some commands as root, for all that they import, then others as a user of no rights."""
     for command in first:
         run(command)
@@ -52,17 +59,15 @@ def run_as_nobody(
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
-    answers.put([run(command) for command in commands])
+    return [asdict(run(command)) for command in commands]
 
 
-def as_nobody(commands: list[list[str]], first: list[list[str]]) -> list[Answer]:
-    processes = multiprocessing.get_context("spawn")
-    answers: SimpleQueue[list[Answer]] = processes.SimpleQueue()
-    process = processes.Process(target=run_as_nobody, args=(commands, first, answers))
-    process.start()
-    process.join(300)
-    assert process.exitcode == 0
-    return answers.get()
+def as_nobody(folder: Path, commands: list[list[str]], first: list[list[str]]) -> list[Answer]:
+    told = [json.dumps(commands), json.dumps(first)]
+    script = warm_script(folder / "as_nobody.py", AS_NOBODY)
+    done = subprocess.run([*script, *told], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [Answer(**each) for each in json.loads(done.stdout)]
 
 
 @pytest.fixture
@@ -91,6 +96,7 @@ def test_what_is_readable_is_shown_and_nothing_is_written(shared: Path, tmp_path
     first += [[*shown[2], warm], ["results", "gc", warm], ["results", "repair", warm]]
     before = content(shared / "results")
     front, report, bare, check, collected, repair = as_nobody(
+        tmp_path,
         [
             ["pareto", results, "--out", out],
             ["report", results, "--out", out],
@@ -119,7 +125,8 @@ def test_what_is_not_readable_is_a_fault_of_its_own(shared: Path, tmp_path: Path
     for name in HIDDEN:
         (results / name).chmod(0o600)
     first = [["results", "check", str(tmp_path / "warm")], ["pareto", str(tmp_path / "warm")]]
-    check, front = as_nobody([["results", "check", str(results)], ["pareto", str(results)]], first)
+    shown = [["results", "check", str(results)], ["pareto", str(results)]]
+    check, front = as_nobody(tmp_path, shown, first)
     record, stage = (line.split("  ", 1) for line in check.output.splitlines()[:2])
     assert record[0].strip() == HIDDEN[0]
     assert "(it cannot be read: Permission denied)" in record[1]
