@@ -15,7 +15,7 @@ from benchmarks import null
 from benchmarks.null_tests import LabelTable, permutation
 from benchmarks.null_worlds import FAIR, SIZES, UNFAIR, NullWorld, clustered
 
-REPETITIONS = 150
+REPETITIONS = 100
 HARD = NullWorld("few positives, 3 images", SIZES, (0.3, 0.3, 0.13), images=(3,))
 
 

@@ -21,6 +21,8 @@ from fairfm_core.stages import REVISIONS
 from sweeps.cluster import nodes
 from sweeps.cluster.nodes import TOKENS, JoiningNodes, Seen, check_nodes, fault_here
 
+from ..clusters import cluster_of
+
 TOKEN = "0123"
 
 
@@ -93,12 +95,10 @@ def test_another_revision_of_the_stages_is_a_fault(seen: Seen) -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes of a Ray."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    made.add_node(num_cpus=1)
-    ray.init(address=made.address, log_to_driver=False)
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as made:
+        ray.init(address=made.address, log_to_driver=False)
+        yield made
+        ray.shutdown()
 
 
 class Elsewhere(ArtifactStore):
