@@ -21,7 +21,7 @@ from analysis.figures.style import LINE_GREY, SIX_STYLES
 from analysis.paper.answers import PaperAnswer, PaperAnswers
 from analysis.paper.cells import command
 from analysis.paper.items import FIGURE1, FIGURE4, SIX, PaperItem
-from analysis.paper.reading import caption, groups_of, pathologies_of
+from analysis.paper.reading import caption_of_differences, groups_of, pathologies_of
 from analysis.results.numbers import POINTS
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.tables import Row
@@ -155,7 +155,8 @@ def _notes(
     figure: SubgroupFigure, answers: PaperAnswers, rows: Sequence[Row], options: FigureOptions
 ) -> Iterator[str]:
     item = PaperItem(figure.name, figure.title, (), FIGURE1.studies + FIGURE4.studies)
-    yield from caption(item, list(answers.six.values()), answers)
+    of = "mean over pathologies" if MEAN in figure.pathologies else "of one pathology"
+    yield from caption_of_differences(list(answers.six.values()), answers, of)
     unit = "per cent of everybody's AUC" if options.relative else "AUC points"
     yield f"Change from everybody in {unit}; hollow: its interval holds 0. Above 0: better."
     missing = [name for name in SIX if name not in answers.six]

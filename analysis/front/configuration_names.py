@@ -17,6 +17,8 @@ ADAPTATIONS = {"linear_probe": "linear probe", "end_to_end": "fine-tuned end to 
 TITLES = {model.id: model.title for model in MODELS}
 VALUES = frozenset(["adaptation", "backbone", "data"])
 """What a resolved trial holds; older records may lack it."""
+PLAIN = "bce"
+"""The loss of a trial that names none."""
 INCLUDE = "include"
 """Axis of a configuration that the study adds by its name."""
 COVERED = frozenset(
@@ -85,14 +87,19 @@ def _parts(configuration: Configuration, config: Mapping[str, Any]) -> Parts:
 def _of_values(axes: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
     """What a resolved trial says of its network, weights, adaptation, sampling and loss."""
     adaptation, data = config["adaptation"], config["data"]
-    method, loss = adaptation["method"], (adaptation.get("loss") or {}).get("name", "bce")
+    method, loss = adaptation["method"], _loss(adaptation.get("loss"))
     return {
         BACKBONE: str(config["backbone"]["name"]),
         WEIGHTS: _weights(axes, config),
         ADAPTATION: ADAPTATIONS.get(method, str(method)),
         SAMPLING: _sampling(data),
-        LOSS: "plain loss" if loss == "bce" else f"{loss} loss",
+        LOSS: "plain loss" if loss == PLAIN else f"{loss} loss",
     }
+
+
+def _loss(given: Any) -> str:
+    """The name of a loss, which older records may hold alone, without its parameters."""
+    return str(given.get("name", PLAIN)) if isinstance(given, Mapping) else str(given or PLAIN)
 
 
 def _weights(axes: Mapping[str, str], config: Mapping[str, Any]) -> str:

@@ -23,8 +23,8 @@ from fairfm_core.config.named_records import imported, known_name
 FACTS_AND_YOU, YOU_ALONE = "facts, and you", "you"
 NOT_JUDGED = (
     "fairfm fills in what the study's files say; it does not judge whether an item is fulfilled."
-    " The items are in our own words under the official numbers: read the guideline itself before"
-    " you submit."
+    " The items are in our own words: read the guideline itself, and compare the item numbers with"
+    " the published checklist, before you submit."
 )
 
 

@@ -25,7 +25,6 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.ensembles.ensemble import PAPER_MODELS, combined, members_of
-from fairfm_core.evaluation.evaluate import evaluate_seeds
 from fairfm_core.evaluation.predictions import Predictions
 from fairfm_core.evaluation.selection.replicates import Key, Replicated, replicated
 from fairfm_core.evaluation.tables import Evaluation
@@ -263,6 +262,8 @@ class PaperAnswers:
 
     def _evaluated(self, label: str, seeds: Sequence[Predictions]) -> PaperAnswer:
         """Predictions that no study has evaluated: seed by seed, and with the seeds pooled."""
+        from fairfm_core.evaluation.evaluate import evaluate_seeds  # loads numba
+
         settings = self.settings.model_copy(update={"metrics": ("auc",)})
         alone = [[seed] for seed in seeds]
         with ThreadPoolExecutor(usable_cores()) as threads:

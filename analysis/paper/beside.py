@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.evaluation.evaluate import named_path, seed_models
 from analysis.paper.items import TABLES
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.errors import BadInput, first_ten
@@ -46,6 +45,8 @@ def beside_models(
         BadInput: two models of one name, files that are not predictions, an attribute or a
             pathology that the studies have and a model lacks, and a model without test images.
     """
+    from analysis.evaluation.evaluate import named_path, seed_models  # loads numba
+
     models: dict[str, BesideModel] = {}
     taken = {row for item in TABLES.values() for row in item.rows}
     for text in request.given:

@@ -70,25 +70,47 @@ def footer(
 def caption(
     item: PaperItem, shown: Sequence[PaperAnswer], answers: PaperAnswers
 ) -> tuple[str, ...]:
-    """One sentence for each thing to know of a figure, the demo mark first."""
-    demo = [f"Note: {DEMO}."] if is_demo(answers) else []
-    return (*demo, *_what(shown, answers), *item.notes, *deviations(shown, answers))
+    """One sentence for each thing to know of AUCs and gaps, the demo mark first."""
+    return (*_what(shown, answers), *item.notes, *deviations(shown, answers))
+
+
+def caption_of_differences(
+    shown: Sequence[PaperAnswer], answers: PaperAnswers, pathologies: str
+) -> tuple[str, ...]:
+    """The same of a figure without gaps; `pathologies` says of which an AUC is."""
+    sample = f"{_sample(shown, answers)}. AUC: {pathologies}."
+    return (*_demo(answers), sample, f"{_draws(shown, answers)}.", *deviations(shown, answers))
+
+
+def _demo(answers: PaperAnswers) -> list[str]:
+    return [f"Note: {DEMO}."] if is_demo(answers) else []
 
 
 def _what(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> Iterator[str]:
-    settings, split = answers.settings, answers.request.split
+    yield from _demo(answers)
     if not shown:
-        yield f"Nothing was evaluated on split {split} yet."
+        yield f"Nothing was evaluated on split {answers.request.split} yet."
         return
     yield (
-        f"Split {split}, protocol {answers.protocol}, {patients_text(shown, split)}, in points (1"
-        f" point = 0.01). AUC: mean over pathologies. Gaps: {answers.request.definition}"
-        " unless named otherwise."
+        f"{_sample(shown, answers)}, in points (1 point = 0.01). AUC: mean over pathologies. Gaps:"
+        f" {answers.request.definition} unless named otherwise."
     )
     yield (
+        f"{_draws(shown, answers)}. Null: what a fair model would show in the same draws (mean, to"
+        f" its {100 * answers.settings.confidence:g} % bound). {EXTREMES}"
+    )
+
+
+def _sample(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> str:
+    split = answers.request.split
+    return f"Split {split}, protocol {answers.protocol}, {patients_text(shown, split)}"
+
+
+def _draws(shown: Sequence[PaperAnswer], answers: PaperAnswers) -> str:
+    settings = answers.settings
+    return (
         f"Intervals: {100 * settings.confidence:g} %, {settings.replicates} draws of"
-        f" {settings.resampling}; {seeds_text(shown)}. Null: what a fair model would show in the"
-        f" same draws (mean, to its {100 * settings.confidence:g} % bound). {EXTREMES}"
+        f" {settings.resampling}; {seeds_text(shown)}"
     )
 
 

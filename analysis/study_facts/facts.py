@@ -342,7 +342,7 @@ def _fairness(evidence: Evidence) -> Iterator[str]:
 
 def _loss(config: Mapping[str, Any]) -> str:
     loss = _part(config, "adaptation").get("loss")
-    return str(loss.get("name")) if isinstance(loss, Mapping) else str(CROSS_ENTROPY.name)
+    return str(loss.get("name")) if isinstance(loss, Mapping) else str(loss or CROSS_ENTROPY.name)
 
 
 def _same_data(evidence: Evidence) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What is published of the data sets that fairfm reads: where, how labelled, on what terms.
 
-Of a user's own table nothing is known, and this says so.
+Each fact was compared with the publication or the distributor's page; what could not be confirmed
+is left out. Of a user's own table nothing is known, and this says so.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ SOURCES = {
     ),
     "chestxray14": DataSource(
         "ChestX-ray14",
-        "one hospital (NIH Clinical Center, Bethesda, 1992 to 2015)",
+        "one hospital (NIH Clinical Center, Bethesda)",
         BY_PROGRAM,
         True,
-        "unrestricted; cite it and acknowledge the NIH Clinical Center",
+        "unrestricted; link to it, cite it and acknowledge the NIH Clinical Center",
         "Wang et al., CVPR 2017",
     ),
     "mimic-cxr": DataSource(
         "MIMIC-CXR-JPG with MIMIC-IV",
-        "one hospital (Beth Israel Deaconess, Boston, 2011 to 2016)",
+        "one hospital (emergency department of Beth Israel Deaconess, Boston, 2011 to 2016)",
         BY_PROGRAM,
         True,
         "PhysioNet's credentialed data use agreement; no redistribution",
@@ -61,7 +62,7 @@ SOURCES = {
     "padchest": DataSource(
         "PadChest",
         "one hospital (San Juan, Alicante, 2009 to 2017)",
-        "27 % by physicians, the others by a network trained on these, from the text of reports",
+        "from the text of reports, 27 % of them by physicians and the others by a network",
         True,
         "PadChest's data set research use agreement",
         "Bustos et al., Medical Image Analysis 2020",
@@ -77,7 +78,7 @@ SOURCES = {
     ),
     "brax": DataSource(
         "BRAX",
-        "one hospital (Hospital Israelita Albert Einstein, São Paulo)",
+        "one large general hospital in Brazil",
         BY_PROGRAM,
         True,
         "PhysioNet's credentialed data use agreement; no redistribution",

@@ -49,8 +49,14 @@ def sharing_lines(
     rows = {kind: (whole[kind], alone[kind]) for kind in whole if alone[kind] > whole[kind]}
     rows["all"] = whole.total(), alone.total()
     heading = "shared work (image passes of all trials; with one pipeline for each trial):"
-    lines = (f"  {name}: {w:,}; {a:,}, {a / w:.2g} times as many" for name, (w, a) in rows.items())
+    lines = (f"  {name}: {w:,}; {a:,}, {_times(a / w)}" for name, (w, a) in rows.items())
     return [heading, *lines]
+
+
+def _times(ratio: float) -> str:
+    """How many times as many, or how many more where that rounds to once."""
+    shown = f"{ratio:.2g}"
+    return f"{100 * (ratio - 1):.1g} % more" if shown == "1" else f"{shown} times as many"
 
 
 def _of_pretraining(stage: Stage, data: Iterable[PreparedData]) -> int:

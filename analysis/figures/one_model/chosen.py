@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from analysis.figures.subgroups import DISEASES, FEWEST
 from analysis.front.front import Front, configuration_front
@@ -16,12 +17,12 @@ from analysis.wording import counted, listed, quoted
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.config.named_records import known_name
 from fairfm_core.errors import BadInput, did_you_mean
-from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame
-from fairfm_core.evaluation.disaggregated.split_rows import design_of, metric_frames
-from fairfm_core.evaluation.evaluate import split_problem
 from fairfm_core.evaluation.problem import Problem
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
 from fairfm_core.evaluation.tables import Evaluation
+
+if TYPE_CHECKING:
+    from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame
 
 METRICS = ("auc", "rates")
 """What is evaluated of the model, whatever its study asked for."""
@@ -62,6 +63,11 @@ class ChosenModel:
     @cached_property
     def frames(self) -> list[MetricFrame]:
         """Everybody, then the groups of each attribute: values, draws and nulls."""
+        from fairfm_core.evaluation.disaggregated.split_rows import (  # loads numba
+            design_of,
+            metric_frames,
+        )
+
         frames = metric_frames(self.problem, design_of(self.problem.weighting, self.settings))
         return [replace(each, training_runs=self.source.training_runs) for each in frames]
 
@@ -138,6 +144,8 @@ def chosen_model(answers: PaperAnswers, trial: str | None) -> ChosenModel:
 
     Raises BadInput for a name that is unknown, unfinished, or of different models in two studies.
     """
+    from fairfm_core.evaluation.evaluate import split_problem  # loads numba
+
     source = source_of(answers, trial)
     seeds = [source.results.predictions(each) for each in source.trials]
     changes = {"metrics": METRICS, "protocols": (answers.protocol,)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from analysis.cohort.flow import cohort_flow
+from analysis.cohort.flow import TOO_SMALL, cohort_flow
 from analysis.cohort.study_cohort import FROM_PREDICTIONS, study_cohorts
 from analysis.cohort.table_one import table_by_split, table_notes, tables_by_group
 from analysis.figures.made import FigureOptions
@@ -21,8 +22,10 @@ from analysis.results.study_cohorts import COHORTS, holds_cohorts, write_study_c
 from fairfm_core.data.manifest import Digests
 from fairfm_core.data.population.record import cohort_record
 from fairfm_core.errors import BadFile, BadInput
+from fairfm_core.evaluation.evaluate import evaluate
+from fairfm_core.evaluation.predictions import Predictions
 
-from ..conftest import SETTINGS, STUDY, cohort
+from ..conftest import SETTINGS, STUDY, UNDEFINED, cohort, trial_frames
 
 EDGES = SETTINGS.age_edges
 
@@ -110,9 +113,22 @@ def test_a_study_of_an_earlier_version_is_counted_from_its_predictions(
 
 
 def test_groups_without_a_number_are_rows_of_the_flow(known: StudyResults) -> None:
-    _, undefined = study_cohorts(known)
-    kinds = {row.kind for row in cohort_flow(undefined, known).rows}
-    assert {"split", "no p-value"} <= kinds or {"split"} <= kinds
+    frames = trial_frames(UNDEFINED, 0)
+    test = frames["test"]
+    test.loc[test["race"] == "Asian", "y_Edema"] = 0.0
+    evaluation = evaluate([Predictions(each) for each in frames.values()], SETTINGS)
+    judged: Any = SimpleNamespace(
+        settings=SETTINGS, trials=known.trials, evaluation=lambda *_: evaluation
+    )
+    _, cohort_of_undefined = study_cohorts(known)
+    (row,) = cohort_flow(cohort_of_undefined, judged).of_kind(TOO_SMALL)
+    asian = test[test["race"] == "Asian"]
+    assert (row.what, row.images, row.patients) == (
+        "race Asian",
+        len(asian),
+        asian["patient_id"].nunique(),
+    )
+    assert row.note.startswith("no AUC in 1 of 2 labels (Edema): ")
 
 
 def test_only_a_file_of_the_same_data_and_bins_spares_the_count(known: StudyResults) -> None:

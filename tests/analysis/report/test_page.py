@@ -172,7 +172,8 @@ def test_words_of_a_configuration_say_what_its_values_are() -> None:
         "weights": None,
     }
     both = {"weights.pretraining.corpora": "medical", "adaptation": "probe", "data.lr": "3"}
-    scratch = {**config, "pretraining": None, "weights": "scratch"}
+    older = {"method": "linear_probe", "loss": "bce"}
+    scratch = {**config, "adaptation": older, "pretraining": None, "weights": "scratch"}
     made = names_of(
         [
             (Configuration("g", "a", both, (trial,)), config),

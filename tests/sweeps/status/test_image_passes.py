@@ -33,3 +33,10 @@ def test_each_kind_is_counted_once_and_for_each_trial() -> None:
 
 def test_nothing_is_said_where_nothing_is_shared() -> None:
     assert not sharing_lines([(stage("adapt", "a"),), (stage("adapt", "b"),)], passes)
+
+
+def test_a_little_saved_is_not_once_as_many() -> None:
+    lone = [(stage("pretrain", str(n)),) for n in range(30)]
+    twice = [(stage("pretrain", "a"), stage("features", "a"))] * 2
+    *_, whole = sharing_lines([*lone, *twice], passes)
+    assert whole == "  all: 24,810; 25,620, 3 % more"
