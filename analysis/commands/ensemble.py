@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from analysis.commands.prediction_options import prediction_form, prediction_options
-from fairfm_core.commands.places import LocalPath
+from fairfm_core.commands.places import OutPath
 
 
 @click.command()
 @click.argument("members", metavar="MEMBER...", nargs=-1, required=True)
 @click.option(
-    "--out", required=True, type=LocalPath(file_okay=False, path_type=Path), help="Results folder."
+    "--out", required=True, type=OutPath(file_okay=False, path_type=Path), help="Results folder."
 )
 @click.option(
     "--combine",

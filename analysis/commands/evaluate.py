@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analysis.commands.prediction_options import prediction_form, prediction_options
-from fairfm_core.commands.places import LocalPath
+from fairfm_core.commands.places import OutPath
 
 if TYPE_CHECKING:
     from fairfm_core.config.evaluation import EvaluationSettings
@@ -85,7 +85,7 @@ def _options(command: Any) -> Any:
 @click.option(
     "--out",
     required=True,
-    type=LocalPath(file_okay=False, path_type=Path),
+    type=OutPath(file_okay=False, path_type=Path),
     help="Results folder.",
 )
 @click.option(

@@ -13,7 +13,7 @@ import click
 
 from analysis.commands.prediction_options import prediction_form, prediction_options
 from analysis.commands.study import RESULTS
-from fairfm_core.commands.places import LocalPath
+from fairfm_core.commands.places import LocalPath, OutPath
 
 if TYPE_CHECKING:
     from analysis.paper.answers import PaperRequest
@@ -44,7 +44,7 @@ _GAP = click.option(
 )
 _OUT = click.option(
     "--out",
-    type=LocalPath(file_okay=False),
+    type=OutPath(file_okay=False),
     default="paper",
     show_default=True,
     metavar="FOLDER",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairfm_core.commands.places import LocalPath
+from fairfm_core.commands.places import LocalPath, OutPath
 from fairfm_core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _options(command: Any) -> Any:
 )
 @click.option(
     "--out",
-    type=LocalPath(file_okay=False, path_type=Path),
+    type=OutPath(file_okay=False, path_type=Path),
     default="power",
     show_default=True,
     metavar="FOLDER",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fairfm_core.commands.places import Place
+from fairfm_core.commands.places import OutPlace
 
 
 def _results_folder(context: click.Context, parameter: click.Parameter, given: str) -> str:
@@ -29,7 +29,7 @@ RESULTS = click.argument("results", callback=_results_folder)
 STUDY = click.option("--study", default=None, help="Study in RESULTS; needed if there are several.")
 OUT = click.option(
     "--out",
-    type=Place(file_okay=False),
+    type=OutPlace(file_okay=False),
     metavar="FOLDER",
     help="Folder or URI for the files.  [default: the study's folder in RESULTS]",
 )

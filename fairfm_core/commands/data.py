@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairfm_core.commands.places import LocalPath, Place
+from fairfm_core.commands.places import LocalPath, OutPath, OutPlace, Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def data() -> None:
 @data.command(cls=Prepare)
 @click.argument("kind")
 @click.argument("source")
-@click.option("--out", required=True, type=Place(), help="Output folder, or s3://BUCKET/FOLDER.")
+@click.option("--out", required=True, type=OutPlace(), help="Output folder, or s3://BUCKET/FOLDER.")
 @click.option(
     "--size",
     type=int,
@@ -233,7 +233,7 @@ def prepare(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--figure",
-    type=LocalPath(),
+    type=OutPath(),
     help="Also draw the cohort and a contact sheet of its images to this .pdf, .svg or .png file.",
 )
 @click.option("--age-edges", default="40,60,80", show_default=True, help="Age-bin edges, in years.")

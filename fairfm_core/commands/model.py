@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairfm_core.commands.places import LocalPath
+from fairfm_core.commands.places import LocalPath, OutPath
 
 if TYPE_CHECKING:
     from fairfm_core.config.zoo import FoundationModel
@@ -39,7 +39,7 @@ def list_models(as_json: bool) -> None:
 @model.command()
 @click.argument("name")
 @click.argument("file", required=False, type=LocalPath())
-@click.option("--out", required=True, type=LocalPath(), help="Output file, .safetensors.")
+@click.option("--out", required=True, type=OutPath(), help="Output file, .safetensors.")
 @click.option("--format", "form", help="Format of FILE [default: the zoo's].")
 @click.option("--backbone", help="Name of the network in timm [default: the zoo's].")
 @click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from analysis.commands.study import RESULTS
-from fairfm_core.commands.places import LocalPath
+from fairfm_core.commands.places import OutPath
 
 
 @click.group()
@@ -21,7 +21,7 @@ def export() -> None:
 @click.option("--study", metavar="NAME", help="Study of TRIAL; needed if several have its name.")
 @click.option(
     "--out",
-    type=LocalPath(dir_okay=False, path_type=Path),
+    type=OutPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="File to write, .parquet or .csv.  [default: TRIAL.parquet]",
 )

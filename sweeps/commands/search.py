@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fairfm_core.commands.places import LocalPath, Place
+from fairfm_core.commands.places import OutPath, OutPlace
 
 
 @click.command()
@@ -14,14 +14,14 @@ from fairfm_core.commands.places import LocalPath, Place
 @click.option("--study", default=None, help="Study in RESULTS; needed if there are several.")
 @click.option(
     "--out",
-    type=Place(file_okay=False),
+    type=OutPlace(file_okay=False),
     metavar="FOLDER",
     help="Folder for the files.  [default: the study's folder in RESULTS]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program; write no file.")
 @click.option(
     "--export",
-    type=LocalPath(path_type=Path, dir_okay=False),
+    type=OutPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a database of Optuna, for optuna-dashboard, and nothing else.",
 )

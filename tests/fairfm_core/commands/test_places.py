@@ -66,3 +66,40 @@ def test_copies_are_listed_and_deleted(tmp_path: Path, monkeypatch: pytest.Monke
     CliRunner().invoke(cli, ["data", "copies", "--delete"])
     assert not list(copies_folder().iterdir())
     assert "0.0 MB in" in CliRunner().invoke(cli, ["data", "copies"]).output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tables", "results"),
+        ("figures", "results"),
+        ("report", "results"),
+        ("pareto", "results"),
+        ("card", "results"),
+        ("search", "results"),
+        ("power", "--patients", "400"),
+        ("evaluate", "predictions.csv"),
+        ("ensemble", "a.csv", "b.csv"),
+        ("export", "predictions", "results", "probe.s0"),
+        ("model", "convert", "mae", "w.pth"),
+        ("data", "prepare", "phantom", "fair"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("file/below", "file is not a folder"), ("/proc/there", "/proc: ")],
+)
+def test_what_cannot_be_written_is_noticed_before_the_work(
+    command: tuple[str, ...],
+    place: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    ran = CliRunner().invoke(cli, (*command, "--out", place))
+    assert isinstance(ran.exception, BadInput), ran
+    assert str(ran.exception).startswith(f"--out {place}: cannot be written (")
+    assert reason in str(ran.exception)
+    assert str(ran.exception).endswith("); name another place")
