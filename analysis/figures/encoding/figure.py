@@ -7,6 +7,7 @@ not show; where others have looked, models that encode less were fairer at other
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from analysis.paper.answers import PaperAnswers
 from analysis.paper.reading import DEMO, is_demo
 from analysis.results.numbers import POINTS
 from analysis.wording import counted, points
+from fairfm_core.cores import usable_cores
 from fairfm_core.errors import BadInput
 from fairfm_core.evaluation.curves.attribute_probe import Encoding
 from fairfm_core.evaluation.disaggregated.gaps import null_of
@@ -51,14 +53,22 @@ def encoding(answers: PaperAnswers, options: FigureOptions) -> MadeFigure:
 
 
 def _rows(models: StudyModels, answers: PaperAnswers, data: str | None) -> Iterator[Row]:
-    """A row for each configuration, attribute and group, and for the mean over groups."""
-    results, split = models.results, answers.request.split
+    """A row for each configuration, attribute and group, and for the mean over groups.
+
+    Probed on several threads: most of the work releases the interpreter lock.
+    """
+    results, split, settings = models.results, answers.request.split, answers.settings
     groups = {each.group: each for each in results.configurations}
     ranked = [row for row in models.front.rows if row["group"] in models.evaluations]
-    for place, row in enumerate(ranked[:MOST_PROBED], start=1):
-        settings = answers.settings
-        probes = encodings(results, groups[row["group"]], split, settings, data)
-        for probed, attribute, found in probes:
+    shown = ranked[:MOST_PROBED]
+
+    def probes(row: Row) -> list[tuple[str, str, Encoding]]:
+        return list(encodings(results, groups[row["group"]], split, settings, data))
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        by_row = list(threads.map(probes, shown))
+    for place, (row, own) in enumerate(zip(shown, by_row, strict=True), start=1):
+        for probed, attribute, found in own:
             named = {
                 "study": results.study,
                 "label": row["label"],
@@ -131,6 +141,8 @@ def _notes(rows: Sequence[Row], answers: PaperAnswers) -> Iterator[str]:
         f" {settings.resampling}. A gap at the site of the training says little of other sites,"
         " where encoding has been found to matter."
     )
+    if any(row["number"] == MOST_PROBED for row in rows):
+        yield f"At most {MOST_PROBED} configurations of a study: its front, then by validation AUC."
     members = dict.fromkeys(
         (row["number"], row["label"], row["study"]) for row in rows if row["on_front"]
     )

@@ -72,14 +72,17 @@ def probed(
     fit_groups, groups = (
         groups_of(each.frame, attribute, settings.age_edges, each.all_splits) for each in images
     )
+    count = len(groups.names)
+    probes = 1 if count == 2 else count  # of two groups, each is all that the other is not
     score_SGN = np.array(
         [
-            [_probe(fit_ND, test_ND, fit_groups.code_N, g) for g in range(len(groups.names))]
+            [_probe(fit_ND, test_ND, fit_groups.code_N, g) for g in range(probes)]
             for fit_ND, test_ND in zip(fit_SND, test_SND, strict=True)
         ]
     )
     test = _ProbedSplit(images[1], groups, score_SGN, settings)
-    return Encoding(groups.names, test.values(), test.draws(), test.null(), test.within_label())
+    measured = (test.values(), test.draws(), test.null(), test.within_label())
+    return Encoding(groups.names, *(np.repeat(each, count // probes, axis=-1) for each in measured))
 
 
 def _probe(fit_ND: Floats, test_ND: Floats, code_N: Ints, group: int) -> Floats:
@@ -153,8 +156,8 @@ class _ProbedSplit:
 
     def null(self) -> Floats:
         """The same when patients have the groups of other patients, [B, G]."""
-        code_Bn = self._permuted_codes()
-        return self._means(lambda score_n, g: _aucs(score_n, code_Bn == g))
+        patients, code_BQ = self._patients, self._permuted_codes()
+        return self._means(lambda score_n, g: _aucs(score_n, patients, code_BQ == g))
 
     def within_label(self) -> Floats:
         """The same among images of one label, mean over labels, [G]."""
@@ -165,37 +168,58 @@ class _ProbedSplit:
         """What is measured of each group, mean over seeds, groups last; NaN without a probe."""
         score_SGn = self.score_SGN[:, :, self.known_n]
         by_group = []
-        for g in range(len(self.groups.names)):
+        for g in range(score_SGn.shape[1]):
             seeds = [np.asarray(measured(score_n, g)) for score_n in score_SGn[:, g]]
             mean: Floats = np.mean(seeds, axis=0)
             by_group.append(np.where(np.isnan(score_SGn[:, g]).any(), np.nan, mean))
         return np.stack(by_group, axis=-1)
 
-    def _permuted_codes(self) -> Ints:
-        """The group of each image in every permutation of the patients, [B, n]."""
+    @cached_property
+    def _patients(self) -> _Patients:
         patient_n = self.images.patient_N[self.known_n]
         _, first_Q, place_n = np.unique(patient_n, return_index=True, return_inverse=True)
-        code_Q = self.code_n[first_Q]
+        return _Patients(self.code_n[first_Q], place_n)
+
+    def _permuted_codes(self) -> Ints:
+        """The group of each patient in every permutation of the patients, [B, Q]."""
+        code_Q = self._patients.code_Q
         random = stream(self.settings.seed, "attribute probe", self.groups.attribute)
-        code_Bn = np.empty((self.settings.replicates, len(patient_n)), dtype=np.int64)
-        for code_n in code_Bn:
-            code_n[:] = random.permutation(code_Q)[place_n]
-        return code_Bn
+        return np.array([random.permutation(code_Q) for _ in range(self.settings.replicates)])
 
 
-def _aucs(score_n: Floats, member_Bn: Bools) -> Floats:
-    """AUC [B] of the same scores with other members; NaN where all or none are."""
-    rank_n = rankdata(score_n)
-    members_B = member_Bn.sum(axis=1)
+@dataclass(frozen=True, eq=False)
+class _Patients:
+    """The patients of some images."""
+
+    code_Q: Ints
+    """Their groups."""
+    place_n: Ints
+    """The patient of each image."""
+
+    def sums(self, value_n: Floats | None = None) -> Floats:
+        """The sum over the images of each patient; without values, their number."""
+        sum_Q: Floats = np.bincount(self.place_n, value_n, len(self.code_Q)).astype(np.float64)
+        return sum_Q
+
+
+def _aucs(score_n: Floats, patients: _Patients, member_BQ: Bools) -> Floats:
+    """AUC [B] of the same scores with the images of other patients; NaN where all or none are.
+
+    Ranks are summed by patient first: half-integers, of which every order has the same sum.
+    """
+    rank_Q, images_Q = patients.sums(rankdata(score_n)), patients.sums()
+    drawn_BQ = member_BQ.astype(np.float64)
+    members_B, ranks_B = drawn_BQ @ images_Q, drawn_BQ @ rank_Q
     pairs_B = members_B * (len(score_n) - members_B)
-    wins_B = member_Bn @ rank_n - members_B * (members_B + 1) / 2
-    return ratio(wins_B, pairs_B.astype(np.float64))
+    return ratio(ranks_B - members_B * (members_B + 1) / 2, pairs_B)
 
 
 def _within(score_n: Floats, member_n: Bools, label_Pn: npt.NDArray[np.float32]) -> float:
     """Mean AUC among the positives and among the negatives of each pathology."""
     aucs = []
-    for label_n in label_Pn:
+    order_n = np.argsort(score_n)  # once: what is in order takes little time to sort
+    score_n, member_n = score_n[order_n], member_n[order_n]
+    for label_n in label_Pn[:, order_n]:
         for value in (0, 1):
             same_n = label_n == value
             members = int(member_n[same_n].sum())
