@@ -9,6 +9,7 @@ pytest's rewritten assertions. Forks find them imported.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -54,6 +55,7 @@ def run() -> int:
 
 if __name__ == "__main__":
     place, tests, *paths = sys.argv[1:]
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # no fork can use what has asked CUDA itself
     # What cannot be imported is reported by each process that then tries again.
     pytest.main(["--collect-only", "-p", "no:cacheprovider", *paths], plugins=[Importing()])
     gc.freeze()  # a collection would copy the memory that all forks share

@@ -24,6 +24,7 @@ from sweeps.tracking.saved_view import (
 )
 from sweeps.tracking.study_page import FILES, source_tags, viewed
 
+from ...warm.starting import warm_fairfm
 from ..commands.test_track import free, start_ui, sync
 from .conftest import IDENTITIES, STUDY, OpenWriter, database, runs, trial
 
@@ -129,7 +130,7 @@ def served(results: Path) -> Iterator[str]:
     """A real server over the study, with its front."""
     sync(with_front(results))
     port = free()
-    process: subprocess.Popen[str] = start_ui(results, port)
+    process: subprocess.Popen[str] = start_ui(results, port, warm_fairfm())
     assert process.stdout is not None
     process.stdout.readline()
     yield process.stdout.readline().split(": ")[1].strip()
