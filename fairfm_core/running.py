@@ -17,10 +17,11 @@ from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.config.named_records import imported
 from fairfm_core.cores import processor_name
 from fairfm_core.errors import Damaged, TrainingPaused
-from fairfm_core.stages import Report, ReportRows, Stage, joint_fingerprint
+from fairfm_core.stages import PRETRAINS, Report, ReportRows, Stage, joint_fingerprint
 from fairfm_core.storage.scratch import scratch_folder
 
 WORK = {
+    "trunk": "fairfm_core.training.pretraining.stage:pretrain_trunk",
     "pretrain": "fairfm_core.training.pretraining.stage:pretrain",
     "weights": "fairfm_core.models.checkpoints.stage:prepare_weights",
     "features": "fairfm_core.training.features:extract_features",
@@ -33,7 +34,7 @@ TOGETHER = "fairfm_core.training.probing.stage:probe_together"
 
 HARDWARE = "fairfm_core.training.hardware:trained_on"
 """`module:function` that says what a stage with a network is computed on."""
-BY_TORCH = {"pretrain", "features", "adapt"}
+BY_TORCH = {*PRETRAINS, "features", "adapt"}
 """Kinds of stages that compute on a GPU where the process has one."""
 
 

@@ -1,5 +1,6 @@
 """A trial's stages: each distinct piece of work has one fingerprint and is done once.
 
+    trunk      epochs that pre-trainings of several lengths have in common, where they share them
     pretrain   self-supervised training on corpora, shared by all trials that start from it
     weights    a published checkpoint, converted, with every tensor of the backbone accounted for
     features   a frozen backbone's features of every image, shared by all its probes
@@ -13,9 +14,11 @@ their work.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from fairfm_core.config.adaptation import EndToEnd, LinearProbe
@@ -37,7 +40,10 @@ Report = Callable[[EpochValues], None]
 ReportRows = Callable[[Mapping[str, EpochValues]], None]
 """Receives one epoch's values of several stages, by fingerprint."""
 
-REVISIONS = {"pretrain": 3, "weights": 1, "features": 2, "adapt": 3, "evaluate": 3}
+TRUNK, PRETRAIN = "trunk", "pretrain"
+PRETRAINS = (TRUNK, PRETRAIN)
+"""Kinds of stages that train an encoder on corpora."""
+REVISIONS = {TRUNK: 1, PRETRAIN: 3, "weights": 1, "features": 2, "adapt": 3, "evaluate": 3}
 """Increased when a code change alters a stage's numbers, so that older artifacts are not reused."""
 
 
@@ -63,6 +69,16 @@ class FollowedNumbers:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """A shorter training whose state a training may begin with, instead of with its first epoch."""
+
+    fingerprint: str
+    """Of its stage."""
+    epochs: int
+    """Its length."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """One node of a study's graph."""
 
@@ -81,6 +97,8 @@ class Stage:
     """What to note of each epoch or draw; not part of the identity."""
     pause_after: int | None = None
     """Epochs after which this run of it pauses, to go on later; not part of the identity."""
+    continues: Beginning | None = None
+    """What it goes on from; not part of the identity, because it ends in the same bits without."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,15 +115,21 @@ class Stage:
             "inputs": self.inputs,
         }
 
+    @property
+    def needs(self) -> set[str]:
+        """Fingerprints of the stages that are done before it starts."""
+        continued = [] if self.continues is None else [self.continues.fingerprint]
+        return {*self.inputs.values(), *continued}
+
 
 def starting_stages(trial: Trial) -> list[Stage]:
     """The stage that provides the initial weights: pre-training or checkpoint; none for random."""
     if trial.pretraining is not None:
-        return [_pretrain_stage(trial, trial.pretraining)]
+        return _pretrain_stages(trial, trial.pretraining)
     return weights_stages(trial)
 
 
-def _pretrain_stage(trial: Trial, recipe: Pretraining) -> Stage:
+def _pretrain_stages(trial: Trial, recipe: Pretraining) -> list[Stage]:
     assert recipe.digest is not None, "the planner fills in the digest of the corpora"
     content = recipe.content()
     del content["corpora"], content["digest"]
@@ -113,7 +137,41 @@ def _pretrain_stage(trial: Trial, recipe: Pretraining) -> Stage:
     backbone.pop("crop_pct", None)  # evaluation alone crops the centre
     config = {"backbone": backbone, "pretraining": content}
     data = trial.data.dataset
-    return Stage("pretrain", config, data, recipe.digest, corpora=recipe.corpora)
+    whole = Stage(PRETRAIN, config, data, recipe.digest, corpora=recipe.corpora)
+    if recipe.epoch_axis == "separate":
+        return [whole]
+    trunk = _trunk_stage(whole, recipe.trunk_epochs)
+    beginning = Beginning(trunk.fingerprint, recipe.trunk_epochs)
+    return [trunk, replace(whole, inputs=_inputs([trunk]), continues=beginning)]
+
+
+BRANCH_ALONE = ("epoch_axis", "decay", "min_lr")
+"""Settings on which only a pre-training depends whose rate falls, not the epochs before."""
+
+
+def _trunk_stage(whole: Stage, epochs: int) -> Stage:
+    """What a pre-training on a trunk shares with others: its first epochs, at the peak rate."""
+    content = {k: v for k, v in whole.config["pretraining"].items() if k not in BRANCH_ALONE}
+    config = whole.config | {"pretraining": content | {"epochs": epochs}}
+    return replace(whole, kind=TRUNK, config=config)
+
+
+def joined_trunks(stages: Mapping[str, Stage]) -> dict[str, Stage]:
+    """The stages, by fingerprint, with each trunk going on from the next shorter one like it."""
+    joined, alike = dict(stages), defaultdict[str, list[Stage]](list)
+    for stage in stages.values():
+        if stage.kind == TRUNK:
+            alike[_trunk_stage(stage, 0).fingerprint].append(stage)
+    for trunks in alike.values():
+        trunks.sort(key=_length)
+        for shorter, longer in pairwise(trunks):
+            beginning = Beginning(shorter.fingerprint, _length(shorter))
+            joined[longer.fingerprint] = replace(longer, continues=beginning)
+    return joined
+
+
+def _length(trunk: Stage) -> int:
+    return int(trunk.config["pretraining"]["epochs"])
 
 
 def weights_stages(trial: Trial) -> list[Stage]:

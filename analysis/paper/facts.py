@@ -47,7 +47,8 @@ class ModelFacts:
     fraction: float
     """Share of the corpora's patients."""
     epochs: int | None
-    """Epochs of its own pre-training; None for published and random weights."""
+    """Epochs of its own pre-training; None for published and random weights, and for one on a
+    trunk, which is not the paper's schedule."""
     adaptation: str
     """`end_to_end` or `linear_probe`."""
     sampling: str
@@ -94,7 +95,7 @@ def _weights_of(config: Mapping[str, Any]) -> dict[str, Any]:
             "domain": _domain(corpora),
             "corpora": corpora,
             "fraction": float(before.get("fraction", 1.0)),
-            "epochs": int(before["epochs"]) if "epochs" in before else None,
+            "epochs": None if before.get("epoch_axis") == "trunk" else before.get("epochs"),
         }
     whole: dict[str, Any] = {"fraction": 1.0, "epochs": None}
     model = ZOO.get(str(_section(config, "weights").get("model")))

@@ -20,6 +20,7 @@ from fairfm_core.config.yaml_input import faults_of
 from fairfm_core.errors import BadFile, BadInput
 from fairfm_core.evaluation.selection.constraints import Constraint
 from fairfm_core.evaluation.selection.objectives import Objective, parse_objectives
+from fairfm_core.stages import PRETRAIN, TRUNK
 from fairfm_core.storage.markers import SCHEMA, is_sealed, parse_object, sealed
 from fairfm_core.storage.retries import StoreUnavailable
 
@@ -141,6 +142,14 @@ class _StoredPretraining(_Stored):
     name: Text
     identity: Fingerprint
     config: dict[str, Any]
+    trunk: Fingerprint | None = None
+    """The stage of the epochs that it shares with other lengths."""
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """Fingerprints of its stages by kind, in the order in which they run."""
+        trunk = {} if self.trunk is None else {TRUNK: self.trunk}
+        return {**trunk, PRETRAIN: self.identity}
 
 
 class _StoredTracking(_Stored):

@@ -6,9 +6,10 @@ A method's own settings, recipes and implementation are one record in
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fairfm_core.config.frozen import AreaShares, Frozen, Precision
 from fairfm_core.config.named_records import known_name
@@ -25,6 +26,10 @@ AUGMENTATIONS = {
 def known_augmentation(name: Any) -> str:
     """The name unchanged; raises BadInput for an unknown one, with the nearest known one."""
     return known_name(name, AUGMENTATIONS, "augmentation")
+
+
+EpochAxis = Literal["separate", "trunk"]
+"""Whether pre-trainings of several lengths share the epochs that they have in common."""
 
 
 class Pretraining(Frozen):
@@ -46,7 +51,14 @@ class Pretraining(Frozen):
     """Leave out patients with a copy of a validation or test image, whatever their ids. Without
     effect where `exclude_eval_patients` is false, which keeps the copies too."""
     epochs: int = Field(800, ge=1)
-    """Length of the schedule: 200, 400 and 800 epochs are separate pre-trainings (Table 4)."""
+    """Length of the schedule: 200, 400 and 800 epochs are separate pre-trainings (Table 4), unless
+    they share a trunk."""
+    epoch_axis: EpochAxis = "separate"
+    """`separate`: each length is a pre-training of its own, with a whole cosine. `trunk`: after the
+    warm-up the learning rate stays at its peak and falls only at the end, so pre-trainings that
+    differ in their length share the epochs before (warm-up, stable, decay)."""
+    decay: float = Field(0.2, ge=0.05, lt=1)
+    """With `epoch_axis: trunk`, the share of the epochs, at the end, in which the rate falls."""
     warmup_epochs: int = Field(40, ge=0)
     """Epochs in which the learning rate rises from 0 to its peak."""
     batch_size: int = Field(4096, ge=2)
@@ -54,7 +66,7 @@ class Pretraining(Frozen):
     base_lr: float = Field(1.5e-4, gt=0)
     """Peak learning rate for a batch of 256; it is scaled by batch / 256."""
     min_lr: float = Field(0.0, ge=0)
-    """Learning rate at the end of the cosine."""
+    """Learning rate at the end of the cosine, or of the decay."""
     weight_decay: float = Field(0.05, ge=0)
     """AdamW's weight decay; MAE has none on biases and normalisation layers."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -80,6 +92,24 @@ class Pretraining(Frozen):
         if not folders or len(set(folders)) != len(folders):
             raise BadInput(f"give at least one corpus, and each only once, not {list(folders)}")
         return folders
+
+    @model_validator(mode="after")
+    def _decays_after_warmup(self) -> Pretraining:
+        if self.epoch_axis == "separate":
+            if "decay" in self.content():
+                raise BadInput("decay needs epoch_axis: trunk; a separate schedule is a cosine")
+        elif self.trunk_epochs < max(1, self.warmup_epochs):
+            raise BadInput(
+                f"with epoch_axis: trunk the rate of {self.epochs} epochs falls after epoch "
+                f"{self.trunk_epochs}, and the warm-up has {self.warmup_epochs}: give more epochs, "
+                "or lower warmup_epochs or decay"
+            )
+        return self
+
+    @property
+    def trunk_epochs(self) -> int:
+        """With `epoch_axis: trunk`, the epochs before the rate falls."""
+        return self.epochs - math.ceil(round(self.decay * self.epochs, 6))
 
     @property
     def images_at_once(self) -> int | None:

@@ -10,7 +10,7 @@ import io
 import pickle
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,6 +107,14 @@ class Pace:
             raise Leaving
 
 
+def saved_state(state: TrainingState, parts: Mapping[str, Any]) -> bytes:
+    """The state and its parts, each with a `state_dict`, as a checkpoint holds them."""
+    buffer = io.BytesIO()
+    saved = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"state": vars(state), "parts": saved}, buffer)
+    return buffer.getvalue()
+
+
 def loaded_state(content: bytes, device: torch.device, training: str) -> Any:
     """The state in the checkpoint of a training; BadInput where it holds anything but a state.
 
@@ -140,10 +148,7 @@ class Checkpoints:
     def save(self, state: TrainingState) -> None:
         """Publish the state atomically; the previous checkpoint is kept."""
         with self._pace.measured():
-            parts = {name: part.state_dict() for name, part in self._parts.items()}
-            buffer = io.BytesIO()
-            torch.save({"state": vars(state), "parts": parts}, buffer)
-            content = buffer.getvalue()
+            content = saved_state(state, self._parts)
             self._store.save_checkpoint(self._fingerprint, state.epoch, content, state.batch)
 
     def restore(self, device: torch.device) -> TrainingState:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
 from timm.models import group_parameters
 from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
+from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
 from fairfm_core.config.adaptation import EndToEnd
@@ -112,6 +114,35 @@ def cosine_schedule(
         warmup_prefix=True,
         t_in_epochs=False,
     )
+
+
+class TrunkSchedule(Scheduler):
+    """Linear warm-up from 0, the peak rate, a decay to `min_lr`, as a function of the step.
+
+    Warm-up, stable, decay: steps before the decay do not depend on its place. With the share x of
+    the decay that is done, what is left of the rate is 1 - sqrt(x) (Hägele et al. 2024, section 3).
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        warmup_steps: int,
+        decay_from: int,
+        steps: int,
+        min_lr: float,
+    ) -> None:
+        super().__init__(optimizer, "lr", t_in_epochs=False)
+        self._warmup, self._decay_from, self._steps = warmup_steps, decay_from, steps
+        self._min_lr = min_lr
+
+    def _get_lr(self, t: int) -> list[float]:
+        if t < self._warmup:
+            return [peak * t / self._warmup for peak in self.base_values]
+        if t < self._decay_from:
+            return list(self.base_values)
+        left = 1 - math.sqrt((t - self._decay_from) / (self._steps - self._decay_from))
+        return [self._min_lr + (peak - self._min_lr) * left for peak in self.base_values]
 
 
 def warmup(epochs: int, warmup_epochs: int) -> int:

@@ -42,7 +42,7 @@ class Job:
     @cached_property
     def inputs(self) -> set[str]:
         """Fingerprints of the stages that must be done before the job can start."""
-        return {need for stage in self.stages for need in stage.inputs.values()}
+        return {need for stage in self.stages for need in stage.needs}
 
 
 def outcome(stage: Stage) -> str:

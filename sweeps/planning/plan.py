@@ -21,7 +21,15 @@ from fairfm_core.data.manifest import Manifest
 from fairfm_core.data.node_copy import absolute_place, manifest_of
 from fairfm_core.errors import BadInput
 from fairfm_core.models.checkpoints.sources import located
-from fairfm_core.stages import FollowedNumbers, Stage, pause_mark, stages_of
+from fairfm_core.stages import (
+    PRETRAIN,
+    TRUNK,
+    FollowedNumbers,
+    Stage,
+    joined_trunks,
+    pause_mark,
+    stages_of,
+)
 from sweeps.planning.comparison import Comparison, comparison
 from sweeps.planning.corpora import planned_corpus
 from sweeps.planning.data_checks import asked_of_data, check_attributes, check_data, check_glocker
@@ -55,7 +63,9 @@ class StudyPlan:
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """Distinct stages by fingerprint, inputs before their consumers."""
-        return {s.fingerprint: s for trial in self.trials for s in self.stages_of(trial)}
+        return joined_trunks(
+            {s.fingerprint: s for trial in self.trials for s in self.stages_of(trial)}
+        )
 
     @property
     def fidelity(self) -> FidelityName:
@@ -77,12 +87,8 @@ class StudyPlan:
     @cached_property
     def pretrainings(self) -> list[PretrainingRecord]:
         """The study's distinct pre-trainings, as recorded and tracked."""
-        first = {
-            trial.stages[0].fingerprint: trial
-            for trial in self.trials
-            if trial.trial.pretraining is not None
-        }
-        return [_pretraining_record(fingerprint, trial) for fingerprint, trial in first.items()]
+        first = {t.pretraining: t for t in self.trials if t.trial.pretraining is not None}
+        return [_pretraining_record(trial) for trial in first.values()]
 
     @cached_property
     def seed_lines(self) -> list[str]:
@@ -206,7 +212,8 @@ class StudyPlan:
                 if fingerprint not in done and fingerprint not in needed:
                     needed.add(fingerprint)
                     wanted += self.stages[fingerprint].inputs.values()
-        return {f: self._paused(stage) for f, stage in self.stages.items() if f in needed}
+        reached = done | needed
+        return {f: self._to_run(stage, reached) for f, stage in self.stages.items() if f in needed}
 
     def _wanted(self, trial: PlannedTrial) -> list[Stage]:
         """The stages that an unfinished trial ends in."""
@@ -214,9 +221,11 @@ class StudyPlan:
             return [trial.adapt, trial.evaluate]
         return self._smaller_wanted(trial) if trial.smaller else [trial.adapt]
 
-    def _paused(self, stage: Stage) -> Stage:
-        """The stage with its pause, if it has one."""
-        rungs = self.pauses.get(stage.fingerprint)
+    def _to_run(self, stage: Stage, reached: Set[str]) -> Stage:
+        """The stage with its pause, if it has one, and what it goes on from, if that is reached."""
+        rungs, continues = self.pauses.get(stage.fingerprint), stage.continues
+        if continues is not None and continues.fingerprint not in reached:
+            stage = replace(stage, continues=None)
         return stage if rungs is None else replace(stage, pause_after=int(max(rungs)))
 
 
@@ -266,13 +275,17 @@ def _stores(trials: list[StudyTrial], data: dict[str, PreparedData]) -> dict[str
     return {path: manifest_of(absolute_place(path)) for path in corpora} | manifests
 
 
-def _pretraining_record(fingerprint: str, trial: PlannedTrial) -> PretrainingRecord:
+def _pretraining_record(trial: PlannedTrial) -> PretrainingRecord:
+    whole = next(stage for stage in trial.stages if stage.kind == PRETRAIN)
     config = trial.trial.without_places().model_dump(mode="json")
     recipe = config["pretraining"]
     share = "" if recipe["fraction"] == 1 else f".{recipe['fraction']:.0%}"
     name = f"pretrain.{recipe['method']}.{'+'.join(recipe['corpora'])}{share}.{recipe['epochs']}e"
+    trunk = whole.inputs.get(TRUNK)
+    name += "" if trunk is None else f".{TRUNK}"
     name += "" if trial.pretraining_seed is None else f".p{trial.pretraining_seed}"
-    return PretrainingRecord(name, fingerprint, {**recipe, "backbone": config["backbone"]})
+    recipe = {**recipe, "backbone": config["backbone"]}
+    return PretrainingRecord(name, whole.fingerprint, recipe, trunk)
 
 
 def _sources(trials: list[StudyTrial]) -> dict[str, PublishedWeights]:

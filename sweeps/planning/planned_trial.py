@@ -11,7 +11,7 @@ from fairfm_core.config.fingerprint import fingerprint
 from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.config.resolving import SCRATCH
 from fairfm_core.config.trial import Trial
-from fairfm_core.stages import Stage
+from fairfm_core.stages import PRETRAIN, Stage
 from sweeps.planning.records import TrialRecord, search_record
 from sweeps.search.asked import AskedConfiguration
 from sweeps.search.halving import Rung
@@ -95,7 +95,7 @@ class PlannedTrial:
     @property
     def pretraining(self) -> str | None:
         """The fingerprint of its pre-training, if it has one."""
-        return self._fingerprint_of("pretrain")
+        return self._fingerprint_of(PRETRAIN)
 
     @property
     def label(self) -> str:

@@ -70,6 +70,8 @@ class PretrainingRecord:
     """Fingerprint of its stage, by which its MLflow run is found."""
     config: dict[str, Any]
     """Backbone, recipe and the names of the corpora."""
+    trunk: str | None = None
+    """Fingerprint of the epochs that it shares with other lengths; None where it shares none."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -79,11 +81,14 @@ class PretrainingRecord:
     @property
     def stages(self) -> tuple[str, ...]:
         """Fingerprints of all its stages."""
-        return (self.identity,)
+        return (self.identity,) if self.trunk is None else (self.trunk, self.identity)
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON values."""
-        return asdict(self)
+        """The record as JSON values; without a trunk where it has none."""
+        values = asdict(self)
+        if self.trunk is None:
+            del values["trunk"]
+        return values
 
 
 def search_record(asked: AskedConfiguration, seed: int) -> dict[str, Any]:

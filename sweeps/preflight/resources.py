@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fairfm_core.errors import BadInput
-from fairfm_core.stages import Stage
+from fairfm_core.stages import PRETRAINS, Stage
 from sweeps.planning.study import Resources
 from sweeps.status.pretraining_networks import shared_batch
 
-TRAINS_NETWORK = {"pretrain", "features", "end_to_end"}
+TRAINS_NETWORK = {*PRETRAINS, "features", "end_to_end"}
 """Stages that pass images through a network; probes and evaluations run on a CPU."""
 MAX_CORES = 8
 """Most cores given to one stage with GPUs: with this many, not even an H100 waits for images."""
@@ -138,7 +138,7 @@ def stage_bundle(stage: Stage, asked: Resources, cluster: Cluster) -> dict[str, 
             f"a stage asks for {wanted} on one node, and {cluster.none_of_them} has that "
             f"({cluster.described()}); change resources in the study, or start such a node"
         )
-    workers = asked.workers if stage.kind == "pretrain" else 1
+    workers = asked.workers if stage.kind in PRETRAINS else 1
     return bundle if workers == 1 else _shared(stage, bundle, workers, cluster)
 
 

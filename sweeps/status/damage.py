@@ -43,6 +43,6 @@ def _damaged(plan: StudyPlan, snapshot: Snapshot) -> dict[str, str]:
 def _to_be_read(plan: StudyPlan, snapshot: Snapshot) -> set[str]:
     """Fingerprints of the stages that the run and its front will read."""
     missing = plan.missing(snapshot.reached).values()
-    inputs = {need for stage in missing for need in stage.inputs.values()}
+    inputs = {need for stage in missing for need in stage.needs}
     ends = {f for t in plan.trials for f in (t.adapt.fingerprint, t.evaluate.fingerprint)}
     return inputs | ends

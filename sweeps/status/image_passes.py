@@ -13,7 +13,7 @@ from fairfm_core.config.methods.samplings import SAMPLINGS
 from fairfm_core.data.balancing import sampled
 from fairfm_core.data.cohort_checks import SPLITS
 from fairfm_core.data.dataset import PreparedData
-from fairfm_core.stages import Stage
+from fairfm_core.stages import PRETRAINS, Stage
 from sweeps.planning.corpora import corpus_of, recipe_of
 
 
@@ -29,21 +29,24 @@ def split_counts(stage: Stage, data: Iterable[PreparedData]) -> dict[str, int]:
 
 
 def sharing_lines(
-    pipelines: Sequence[Sequence[Stage]], passes: Callable[[Stage], int]
+    stages: Iterable[Stage],
+    pipelines: Sequence[Sequence[Stage]],
+    passes: Callable[[Stage], int],
 ) -> list[str]:
     """What trials save by sharing stages, by kind and in all, in image passes.
 
-    `pipelines` are the stages of each trial, `passes` those of a stage. Without sharing each trial
-    would be one pipeline: pre-train, extract, adapt. Empty where nothing is shared.
+    `stages` are the distinct ones, `pipelines` those of each trial, `passes` those of a stage.
+    Without sharing each trial would be one pipeline: pre-train, extract, adapt. Empty where nothing
+    is shared.
     """
-    times = Counter(stage.fingerprint for stages in pipelines for stage in stages)
-    stages = {stage.fingerprint: stage for stages in pipelines for stage in stages}
+    times = Counter(stage.fingerprint for each in pipelines for stage in each)
+    own = {stage.fingerprint: stage for each in pipelines for stage in each}
     whole: Counter[str] = Counter()
     alone: Counter[str] = Counter()
-    for fingerprint, stage in stages.items():
-        if count := passes(stage):
-            whole[stage.kind] += count
-            alone[stage.kind] += count * times[fingerprint]
+    for stage in stages:
+        whole[stage.kind] += passes(stage)
+    for fingerprint, stage in own.items():
+        alone[stage.kind] += passes(stage) * times[fingerprint]
     if whole.total() == alone.total():
         return []
     rows = {kind: (whole[kind], alone[kind]) for kind in whole if alone[kind] > whole[kind]}
@@ -60,7 +63,9 @@ def _times(ratio: float) -> str:
 
 
 def _of_pretraining(stage: Stage, data: Iterable[PreparedData]) -> int:
-    return recipe_of(stage).epochs * corpus_of(stage).images
+    """Of the epochs that it does not go on from."""
+    before = 0 if stage.continues is None else stage.continues.epochs
+    return (recipe_of(stage).epochs - before) * corpus_of(stage).images
 
 
 def _of_features(stage: Stage, data: Iterable[PreparedData]) -> int:
@@ -100,7 +105,7 @@ def _counts(frame: pd.DataFrame) -> dict[str, int]:
 
 
 IMAGE_PASSES: dict[str, Callable[[Stage, Iterable[PreparedData]], int]] = {
-    "pretrain": _of_pretraining,
+    **dict.fromkeys(PRETRAINS, _of_pretraining),
     "features": _of_features,
     "adapt": _of_adaptation,
 }

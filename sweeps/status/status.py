@@ -20,7 +20,7 @@ from sweeps.planning.plan import StudyPlan
 from sweeps.planning.planned_trial import PlannedTrial
 from sweeps.planning.study import StudySpec
 from sweeps.search.halving import Rung
-from sweeps.status.image_passes import image_passes, sharing_lines
+from sweeps.status.image_passes import image_passes
 from sweeps.status.network_check import count_parameters
 from sweeps.status.networks import Network
 from sweeps.status.precision import as_begun
@@ -166,7 +166,6 @@ class StudyStatus:
             passes = sum(self.image_passes(s) for s in missing)
             done = len(stages) - len(missing) - later
             lines.append(f"  {kind}: {len(stages)}, {done}, {len(missing)}, {passes:,}")
-        lines += sharing_lines([trial.stages for trial in self.plan.trials], self.image_passes)
         lines += [] if self.outlook is None else self.outlook.text()
         return "\n".join([*lines, self._time_text()])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pydantic import TypeAdapter
 
 from fairfm_core.config.adaptation import Adaptation
-from fairfm_core.stages import Stage
+from fairfm_core.stages import PRETRAINS, Stage
 from sweeps.planning.corpora import recipe_of
 
 
@@ -19,7 +19,8 @@ def epochs_of(stage: Stage) -> int | None:
 
 def share_of(stage: Stage, epoch: float) -> float:
     """The share of its training that a stage has done after this many epochs."""
-    return min(1.0, epoch / EPOCHS_OF[stage.kind](stage))
+    before = 0 if stage.continues is None else stage.continues.epochs
+    return min(1.0, max(0.0, epoch - before) / (EPOCHS_OF[stage.kind](stage) - before))
 
 
 def _of_adaptation(stage: Stage) -> int:
@@ -28,7 +29,7 @@ def _of_adaptation(stage: Stage) -> int:
 
 
 EPOCHS_OF: dict[str, Callable[[Stage], int]] = {
-    "pretrain": lambda stage: recipe_of(stage).epochs,
+    **dict.fromkeys(PRETRAINS, lambda stage: recipe_of(stage).epochs),
     "adapt": _of_adaptation,
 }
 """The number of epochs by kind of stage, of those that train."""

@@ -16,7 +16,7 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
 from fairfm_core.config.named_records import imported
-from fairfm_core.stages import Stage
+from fairfm_core.stages import PRETRAINS, Stage
 
 GPU = "an A100 at 40 % of its 312 TFLOP/s"
 PER_SECOND = 0.4 * 312e12
@@ -26,7 +26,10 @@ TRAINING = 3
 IMAGES = 2
 """Images that are passed: one is too few to normalise."""
 HOUR = 3600
-SCHEDULE = ("epochs", "warmup_epochs", "seed", "fraction", "digest", "corpora")
+SCHEDULE = (
+    *("epochs", "epoch_axis", "decay", "warmup_epochs", "min_lr"),
+    *("seed", "fraction", "digest", "corpora"),
+)
 """Settings that leave the network as it is."""
 
 
@@ -52,7 +55,7 @@ def _of_adaptation(stage: Stage) -> float:
 
 
 OPERATIONS: dict[str, Callable[[Stage], float]] = {
-    "pretrain": _of_pretraining,
+    **dict.fromkeys(PRETRAINS, _of_pretraining),
     "features": _of_features,
     "adapt": _of_adaptation,
 }

@@ -24,6 +24,7 @@ SIZE_FACTOR = 4
 OF_SIZE = ", size "
 """In the name of a kind of work, before the size."""
 WORDS = {
+    "trunk": ("trunk of", "pre-training"),
     "pretrain": ("pre-train", "pre-training"),
     "weights": ("read weights", "reading weights"),
     "features": ("features", "extracting features"),
@@ -74,7 +75,7 @@ class LiveJob:
     @cached_property
     def inputs(self) -> frozenset[str]:
         """Fingerprints of the stages that it waits for."""
-        return frozenset(need for stage in self.stages for need in stage.inputs.values())
+        return frozenset(need for stage in self.stages for need in stage.needs)
 
     @property
     def method(self) -> str:

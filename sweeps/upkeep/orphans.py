@@ -127,7 +127,8 @@ def needed(studies: Sequence[StoredStudy]) -> set[str]:
     """Fingerprints of the stages that the studies' trials and pre-trainings consist of."""
     trials = [trial for study in studies for trial in study.trials]
     stages = {f for trial in trials for f in (*trial.stages.values(), *trial.smaller)}
-    return stages | {each.identity for study in studies for each in study.pretrainings}
+    before = [each for study in studies for each in study.pretrainings]
+    return stages | {f for each in before for f in each.stages.values()}
 
 
 def _stages(

@@ -117,7 +117,7 @@ def _by_name(records: Mapping[str, StoredStudy], asked: str) -> list[Asked]:
             seeds += [one] * (label == asked)
         for before in record.pretrainings:
             if before.name == asked:
-                exact.append(Asked(study, before.name, (("pretrain", before.identity),)))
+                exact.append(Asked(study, before.name, tuple(before.stages.items())))
     return exact or seeds
 
 

@@ -43,7 +43,7 @@ def test_an_identity_covers_the_whole_stage_but_its_places() -> None:
     """Against the record itself: a new field must be part of the identity, or be left out here."""
     for stage in stages(trial(method="end_to_end")).values():
         content = asdict(stage) | {"revision": REVISIONS[stage.kind]}
-        for name in ("dataset", "corpora", "followed", "pause_after"):
+        for name in ("dataset", "corpora", "followed", "pause_after", "continues"):
             del content[name]
         assert stage.fingerprint == fingerprint(content)
 

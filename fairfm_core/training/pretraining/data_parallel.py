@@ -1,4 +1,4 @@
-"""A pretrain stage on several workers of torch.distributed.
+"""A stage of a pre-training on several workers of torch.distributed.
 
 Each worker calls `run_shared` within one process group. The launcher (Ray Train, torchrun, a test)
 stops all of them when one fails or is lost and starts them again; the training then continues from
@@ -8,11 +8,11 @@ its last checkpoint.
 from __future__ import annotations
 
 from fairfm_core.artifacts import ArtifactStore
-from fairfm_core.running import run_stage
+from fairfm_core.config.named_records import imported
+from fairfm_core.running import WORK, run_stage
 from fairfm_core.stages import Report, Stage
 from fairfm_core.storage.scratch import scratch_folder
 from fairfm_core.training.device import pick_device
-from fairfm_core.training.pretraining.stage import pretrain
 from fairfm_core.training.pretraining.workers import as_first, is_first
 
 
@@ -28,4 +28,4 @@ def run_shared(stage: Stage, store: ArtifactStore, report: Report) -> None:
         run_stage(stage, store, report)
         return
     with scratch_folder() as scratch:
-        pretrain(stage, store, scratch, report)
+        imported(WORK[stage.kind])(stage, store, scratch, report)

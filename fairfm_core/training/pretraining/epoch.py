@@ -11,7 +11,6 @@ from fairfm_core.errors import StageFailed
 from fairfm_core.models.synchronised_norm import worker
 from fairfm_core.training.checkpoint import Checkpoints, TrainingState
 from fairfm_core.training.device import peak_memory
-from fairfm_core.training.optim import cosine_schedule, warmup
 from fairfm_core.training.pretraining.step import training_step
 
 if TYPE_CHECKING:
@@ -26,13 +25,7 @@ def training_epoch(
     batch_size = trainer.recipe.batch_size
     batches = trainer.images.batches(batch_size)
     trainer.method.network.train()
-    schedule = cosine_schedule(
-        trainer.optimizer,
-        epochs=trainer.recipe.epochs,
-        warmup_epochs=trainer.recipe.warmup_epochs,
-        steps_per_epoch=batches,
-        min_lr=trainer.recipe.min_lr,
-    )
+    schedule = trainer.schedule()
     norm, spread, waited, asked = 0.0, None, 0.0, time.time()
     for pixels_bSS, seeds in trainer.images.epoch(state.epoch, batch_size, first, worker()):
         waited += time.time() - asked
@@ -67,7 +60,7 @@ def training_epoch(
 
 def _watch(trainer: Pretrainer, state: TrainingState, loss: float, spread: float | None) -> None:
     """Raises StageFailed after the warm-up where the method has collapsed."""
-    if state.epoch <= warmup(trainer.recipe.epochs, trainer.recipe.warmup_epochs):
+    if state.epoch <= trainer.warmup:
         return
     if reason := trainer.method.collapsed(loss, trainer.batch, spread):
         raise StageFailed(f"{reason} in epoch {state.epoch}; lower base_lr or use a larger batch")

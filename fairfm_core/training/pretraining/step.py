@@ -76,7 +76,7 @@ def _accumulated(
             trainer.noise.draw(by_image, trainer.device)
         pixels = pixels_bSS[part].to(trainer.device, non_blocking=True)
         with autocast(trainer.device, trainer.recipe.precision):
-            part_loss = trainer.method.batch_loss(pixels, seeds[part], step / trainer.steps)
+            part_loss = trainer.method.batch_loss(pixels, seeds[part], trainer.progress(step))
         share = len(seeds[part]) / trainer.batch
         trainer.scaler.scale(part_loss.loss * share).backward()
         total += part_loss.loss.detach() * share

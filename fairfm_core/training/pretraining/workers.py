@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fairfm_core.artifacts import ArtifactStore
 from fairfm_core.models.synchronised_norm import worker
+from fairfm_core.stages import TRUNK, Beginning
 from fairfm_core.training.checkpoint import Checkpoints, TrainingState
 
 BUCKET = 2**24
@@ -25,6 +26,8 @@ BUCKET = 2**24
 CHUNK = 2**26
 """Bytes of a checkpoint in one message."""
 NOTHING = -1
+STATE = "state.pt"
+"""File of a trunk: the state of a training that others go on from."""
 
 
 def is_first() -> bool:
@@ -71,13 +74,21 @@ def bytes_of_first(content: bytes | None, device: torch.device) -> bytes | None:
 
 
 class SharedCheckpoints(Checkpoints):
-    """Checkpoints of workers that are all in the same state; the first reads and writes them."""
+    """Checkpoints of workers that are all in the same state; the first reads and writes them.
+
+    Without a checkpoint, a training begins with the state of the one that it `continues`.
+    """
 
     def __init__(
-        self, store: ArtifactStore, fingerprint: str, parts: dict[str, Any], device: torch.device
+        self,
+        store: ArtifactStore,
+        fingerprint: str,
+        parts: dict[str, Any],
+        device: torch.device,
+        continues: Beginning | None = None,
     ) -> None:
         place = (store.filesystem, store.root, store.location)
-        super().__init__(_FirstReads(*place, device), fingerprint, parts)
+        super().__init__(_FirstReads(*place, device, continues), fingerprint, parts)
 
     def save(self, state: TrainingState) -> None:
         """Save as a single worker would; the others do nothing."""
@@ -91,10 +102,20 @@ class _FirstReads(ArtifactStore):
     may be out of date."""
 
     device: torch.device
+    continues: Beginning | None
 
     def latest_checkpoint(self, fingerprint: str) -> bytes | None:
-        content = super().latest_checkpoint(fingerprint) if is_first() else None
+        content = self._newest(fingerprint) if is_first() else None
         return bytes_of_first(content, self.device)
+
+    def _newest(self, fingerprint: str) -> bytes | None:
+        """The newest checkpoint, or the state that the training begins with if there is one."""
+        content = super().latest_checkpoint(fingerprint)
+        if content is None and self.continues is not None:
+            before = self.continues.fingerprint
+            if self.is_done(TRUNK, before):
+                return self.artifact(TRUNK, before).read_bytes(STATE)
+        return content
 
 
 def _number_of_first(number: int, device: torch.device) -> int:

@@ -15,7 +15,14 @@ from fairfm_core.stages import REVISIONS
 
 
 def test_defaults_and_revisions_are_pinned_together() -> None:
-    assert REVISIONS == {"pretrain": 3, "weights": 1, "features": 2, "adapt": 3, "evaluate": 3}
+    assert REVISIONS == {
+        "trunk": 1,
+        "pretrain": 3,
+        "weights": 1,
+        "features": 2,
+        "adapt": 3,
+        "evaluate": 3,
+    }
     assert Backbone(name="x").model_dump() == {
         "name": "x",
         "image_size": 224,
@@ -75,6 +82,8 @@ def test_defaults_and_revisions_are_pinned_together() -> None:
         "exclude_eval_patients": True,
         "exclude_duplicates": True,
         "epochs": 800,
+        "epoch_axis": "separate",
+        "decay": 0.2,
         "warmup_epochs": 40,
         "batch_size": 4096,
         "base_lr": 1.5e-4,

@@ -135,6 +135,27 @@ def test_each_augmentation_may_be_named(name: str) -> None:
     assert pretraining("mae", augmentation=name).augmentation == name
 
 
+@pytest.mark.parametrize(
+    ("epochs", "decay", "before"), [(800, 0.2, 640), (200, 0.2, 160), (3, 0.34, 1), (20, 0.15, 17)]
+)
+def test_a_trunk_ends_where_the_rate_falls(epochs: int, decay: float, before: int) -> None:
+    made = pretraining("mae", epoch_axis="trunk", epochs=epochs, decay=decay, warmup_epochs=1)
+    assert made.trunk_epochs == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decay": 0.1}, "decay needs epoch_axis: trunk"),
+        ({"epoch_axis": "trunk", "epochs": 40}, "falls after epoch 32, and the warm-up has 40"),
+        ({"epoch_axis": "trunk", "epochs": 1, "warmup_epochs": 0}, "falls after epoch 0"),
+    ],
+)
+def test_a_trunk_holds_the_whole_warm_up(given: Values, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        pretraining("mae", **given)
+
+
 # A method's own settings
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.backbones import build_backbone
-from fairfm_core.training.optim import cosine_schedule, finetuning_optimizer, peak_lr
+from fairfm_core.training.optim import (
+    TrunkSchedule,
+    cosine_schedule,
+    finetuning_optimizer,
+    peak_lr,
+)
 
 STEPS = 595
 PAPER = EndToEnd(method="end_to_end")
@@ -29,6 +37,27 @@ def test_schedule_of_the_paper(epoch: float, expected: float) -> None:
     )
     schedule.step_update(math.floor(STEPS * epoch))
     assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-4)
+
+
+@given(st.integers(0, 5), st.integers(1, 6), st.integers(1, 6), st.floats(0, 1))
+def test_a_trunk_stays_at_the_peak_until_the_rate_falls(
+    warmup: int, stable: int, decay: int, floor: float
+) -> None:
+    """Against the rule for each step, with a group at half of the rate."""
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr_scale": s} for s in (1, 0.5)]
+    optimizer = torch.optim.SGD(groups, lr=2.0)
+    steps = warmup + stable + decay
+    schedule = TrunkSchedule(
+        optimizer, warmup_steps=warmup, decay_from=warmup + stable, steps=steps, min_lr=floor
+    )
+    rates = []
+    for step in range(steps):
+        schedule.step_update(step)
+        rates.append([group["lr"] for group in optimizer.param_groups])
+    left = [1 - math.sqrt(each / decay) for each in range(decay)]
+    expected = [2 * step / max(1, warmup) for step in range(warmup)]
+    expected += [2.0] * stable + [floor + (2 - floor) * each for each in left]
+    assert rates == pytest.approx(np.outer(expected, [1, 0.5]))
 
 
 def test_learning_rate_scaling() -> None:

@@ -21,7 +21,7 @@ from fairfm_core.snapshot import take_snapshot
 from fairfm_core.training.checkpoint import TrainingState
 from fairfm_core.training.pretraining.memory import pretraining_memory
 from fairfm_core.training.pretraining.method import implementation
-from sweeps.planning.corpora import corpus_of
+from sweeps.planning.corpora import corpus_of, recipe_of
 from sweeps.planning.plan import StudyPlan, make_plan
 from sweeps.planning.study import StudySpec
 from sweeps.status.network_check import count_parameters
@@ -214,3 +214,34 @@ def test_copies_of_judged_images_leave_the_corpus_of_a_plan(
         "patients with copies of validation and test images left out"
     )
     assert corpus_text(whole).endswith("patients with copies of validation and test images kept")
+
+
+def test_lengths_on_a_trunk_pass_its_epochs_once(
+    study_values: dict[str, Any], tmp_path: Path
+) -> None:
+    axis = MAE | {"epoch_axis": "trunk", "decay": 0.25}
+    made = plan(study_values, long=axis | {"epochs": 8}, short=axis | {"epochs": 4})
+    status = StudyStatus(made, take_snapshot(open_store(str(tmp_path))))
+    long, short = made.trials
+    images = corpus_of(long.stages[0]).images
+    passes = {
+        (s.kind, recipe_of(s).epochs): status.image_passes(s) / images
+        for s in made.stages.values()
+        if s.kind in ("trunk", "pretrain")
+    }
+    assert passes == {
+        ("trunk", 3): 3,
+        ("trunk", 6): 3,
+        ("pretrain", 4): 1,
+        ("pretrain", 8): 2,
+    }
+    assert sum(map(status.image_passes, long.stages[:2])) == 8 * images
+    assert [each.stages for each in made.pretrainings] == [
+        (trial.stages[0].fingerprint, trial.pretraining) for trial in made.trials
+    ]
+    assert made.pretrainings[0].name.endswith(".8e.trunk")
+    trunk = long.stages[0].fingerprint
+    assert made.missing(frozenset())[trunk].needs == {short.stages[0].fingerprint}
+    # Nobody needs the shorter trunk any more: the longer one is trained from its first epoch.
+    done = {short.pretraining or "", short.adapt.fingerprint, short.evaluate.fingerprint}
+    assert made.missing(done)[trunk].needs == set()
