@@ -120,7 +120,8 @@ class TrunkSchedule(Scheduler):
     """Linear warm-up from 0, the peak rate, a decay to `min_lr`, as a function of the step.
 
     Warm-up, stable, decay: steps before the decay do not depend on its place. With the share x of
-    the decay that is done, what is left of the rate is 1 - sqrt(x) (Hägele et al. 2024, section 3).
+    the decay that is done, what is left of the rate is 1 - sqrt(x) (Hägele et al. 2024,
+    arXiv 2405.18392).
     """
 
     def __init__(

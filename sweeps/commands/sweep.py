@@ -109,6 +109,7 @@ def _print_plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> St
     from sweeps.preflight.machine import this_machine
     from sweeps.status.status import study_cost
     from sweeps.timing.forecast import forecast, forecast_lines
+    from sweeps.timing.sharing import sharing_lines, study_sharing
 
     summary = study_cost(read_study(study), open_store(results))
     machine = None if elsewhere else this_machine()
@@ -117,12 +118,14 @@ def _print_plan(study: Path, results: str, elsewhere: bool, as_json: bool) -> St
     if machine is not None and not findings.refusals:
         jobs, capacity = jobs_of(summary, machine.cluster), capacity_of(machine.cluster)
         ahead = forecast(summary, jobs, capacity)
+    sharing = study_sharing(summary)
     if as_json:
-        told = {} if ahead is None else {"forecast": ahead.as_json()}
+        told = {"sharing": sharing.as_json()}
+        told |= {} if ahead is None else {"forecast": ahead.as_json()}
         click.echo(json.dumps(summary.as_json() | told | findings.as_json(), indent=1))
         return findings
     lines = [] if ahead is None else forecast_lines(ahead, summary)
-    click.echo("\n".join([summary.plan_text(), *lines]))
+    click.echo("\n".join([summary.plan_text(), *sharing_lines(sharing), *lines]))
     for warning in findings.warnings:
         if warning not in summary.plan.terms.warnings:  # which stand beside the terms
             click.echo(f"warning: {warning}")

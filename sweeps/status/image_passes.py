@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
@@ -26,40 +25,6 @@ def image_passes(stage: Stage, data: Iterable[PreparedData]) -> int:
 def split_counts(stage: Stage, data: Iterable[PreparedData]) -> dict[str, int]:
     """Images of the stage's data by split."""
     return _counts(_frame(stage, data))
-
-
-def sharing_lines(
-    stages: Iterable[Stage],
-    pipelines: Sequence[Sequence[Stage]],
-    passes: Callable[[Stage], int],
-) -> list[str]:
-    """What trials save by sharing stages, by kind and in all, in image passes.
-
-    `stages` are the distinct ones, `pipelines` those of each trial, `passes` those of a stage.
-    Without sharing each trial would be one pipeline: pre-train, extract, adapt. Empty where nothing
-    is shared.
-    """
-    times = Counter(stage.fingerprint for each in pipelines for stage in each)
-    own = {stage.fingerprint: stage for each in pipelines for stage in each}
-    whole: Counter[str] = Counter()
-    alone: Counter[str] = Counter()
-    for stage in stages:
-        whole[stage.kind] += passes(stage)
-    for fingerprint, stage in own.items():
-        alone[stage.kind] += passes(stage) * times[fingerprint]
-    if whole.total() == alone.total():
-        return []
-    rows = {kind: (whole[kind], alone[kind]) for kind in whole if alone[kind] > whole[kind]}
-    rows["all"] = whole.total(), alone.total()
-    heading = "shared work (image passes of all trials; with one pipeline for each trial):"
-    lines = (f"  {name}: {w:,}; {a:,}, {_times(a / w)}" for name, (w, a) in rows.items())
-    return [heading, *lines]
-
-
-def _times(ratio: float) -> str:
-    """How many times as many, or how many more where that rounds to once."""
-    shown = f"{ratio:.2g}"
-    return f"{100 * (ratio - 1):.1g} % more" if shown == "1" else f"{shown} times as many"
 
 
 def _of_pretraining(stage: Stage, data: Iterable[PreparedData]) -> int:

@@ -7,6 +7,7 @@ needs none, are counted as training too: an upper estimate.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
@@ -16,7 +17,9 @@ from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.fingerprint import canonical_json
 from fairfm_core.config.methods.self_supervised import SELF_SUPERVISED, read_pretraining
 from fairfm_core.config.named_records import imported
+from fairfm_core.config.pretraining import Pretraining
 from fairfm_core.stages import PRETRAINS, Stage
+from sweeps.status.network_questions import Question, answered_by_fairfm
 
 GPU = "an A100 at 40 % of its 312 TFLOP/s"
 PER_SECOND = 0.4 * 312e12
@@ -43,11 +46,11 @@ def gpu_hours(stage: Stage, passes: int) -> float:
 
 def _of_pretraining(stage: Stage) -> float:
     network = {k: v for k, v in stage.config["pretraining"].items() if k not in SCHEDULE}
-    return TRAINING * _pretraining_pass(canonical_json([network, stage.config["backbone"]]))
+    return TRAINING * _asked_of_pretraining(canonical_json([network, stage.config["backbone"]]))
 
 
 def _of_features(stage: Stage) -> float:
-    return _backbone_pass(canonical_json(stage.config["backbone"]))
+    return _asked_of_backbone(canonical_json(stage.config["backbone"]))
 
 
 def _of_adaptation(stage: Stage) -> float:
@@ -63,33 +66,43 @@ OPERATIONS: dict[str, Callable[[Stage], float]] = {
 
 
 @cache
-def _backbone_pass(backbone: str) -> float:
-    """Operations of one image's way through a backbone, given as JSON."""
-    import json
+def _asked_of_backbone(backbone: str) -> float:
+    """Operations of a backbone, given as JSON: 100,000 stages may ask."""
+    record = Backbone(**json.loads(backbone))
+    return float(Question("sweeps.timing.operations:backbone_pass", (record,)).answer())
 
+
+@cache
+def _asked_of_pretraining(settings: str) -> float:
+    """Operations of a network of pre-training, given as JSON."""
+    recipe_values, backbone_values = json.loads(settings)
+    recipe = read_pretraining({**recipe_values, "corpora": ["any"]})
+    question = Question(
+        "sweeps.timing.operations:pretraining_pass",
+        (recipe, Backbone(**backbone_values)),
+        kept=answered_by_fairfm(recipe),
+    )
+    return float(question.answer())
+
+
+def backbone_pass(backbone: Backbone) -> float:
+    """Operations of one image's way through a backbone."""
     import torch
 
     from fairfm_core.models.backbones import build_backbone
 
-    record = Backbone(**json.loads(backbone))
     with torch.device("meta"):
-        model = build_backbone(record, method="end_to_end", pool="auto", classes=2, seed=0)
-        images = torch.empty(IMAGES, record.channels, record.image_size, record.image_size)
+        model = build_backbone(backbone, method="end_to_end", pool="auto", classes=2, seed=0)
+        images = torch.empty(IMAGES, backbone.channels, backbone.image_size, backbone.image_size)
     return _counted(lambda: model.eval()(images))
 
 
-@cache
-def _pretraining_pass(settings: str) -> float:
-    """Operations of one image's way through a network of pre-training, given as JSON."""
-    import json
-
+def pretraining_pass(recipe: Pretraining, backbone: Backbone) -> float:
+    """Operations of one image's way through a network of pre-training."""
     import torch
 
     from fairfm_core.models.memory.gpu_rules import GpuRules
 
-    recipe_values, backbone_values = json.loads(settings)
-    recipe = read_pretraining({**recipe_values, "corpora": ["any"]})
-    backbone = Backbone(**backbone_values)
     method = imported(SELF_SUPERVISED[recipe.method].work)
     with ExitStack() as on_meta:
         on_meta.enter_context(torch.device("meta"))

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from fairfm_core.stages import Stage
+from fairfm_core.stages import Stage, joined_trunks
 from sweeps.status.status import StudyStatus
-from sweeps.timing.operations import GPU, gpu_hours
+from sweeps.timing.operations import GPU
+from sweeps.timing.sharing import NOTHING, Sharing, WorkAmount, amount_of, sharing_of
 
 MOST_SHARED = 12
 """Trials of other studies that are listed; more are counted."""
 MORE_OF_A_SEARCH = "what its search may still ask for is not counted (the plan of this study alone)"
-
-
-@dataclass(frozen=True)
-class WorkAmount:
-    """An amount of work."""
-
-    passes: float
-    """Images that pass through a network."""
-    hours: float
-    """GPU-hours by operations."""
-
-    def __add__(self, other: WorkAmount) -> WorkAmount:
-        return WorkAmount(self.passes + other.passes, self.hours + other.hours)
-
-    def over(self, other: WorkAmount) -> float | None:
-        """How many times the other amount of GPU-hours it is; None where there is no work."""
-        return self.hours / other.hours if other.hours else None
-
-
-NOTHING = WorkAmount(0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +27,12 @@ class SharedPlan:
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """Distinct stages of all studies by fingerprint."""
-        return {f: stage for study in self.studies for f, stage in study.plan.stages.items()}
+        return joined_trunks({f: s for study in self.studies for f, s in study.plan.stages.items()})
 
     @cached_property
     def amounts(self) -> dict[str, WorkAmount]:
         """The work of each distinct stage, by fingerprint."""
-        return {
-            f: self._amount(study, stage)
-            for study in reversed(self.studies)
-            for f, stage in study.plan.stages.items()
-        }
+        return {f: self._amount(stage) for f, stage in self.stages.items()}
 
     @cached_property
     def missing(self) -> dict[str, Stage]:
@@ -65,26 +42,27 @@ class SharedPlan:
     @property
     def once(self) -> WorkAmount:
         """Each distinct stage once."""
-        return self._sum(self.stages)
+        return self._sum(self.stages.values())
 
     @property
     def each_study(self) -> WorkAmount:
         """Each study on its own, nothing twice within one: what a careful person runs."""
-        return sum((self._sum(study.plan.stages) for study in self.studies), NOTHING)
+        return sum((self._sum(study.plan.stages.values()) for study in self.studies), NOTHING)
 
     @property
     def each_row(self) -> WorkAmount:
-        """Each row's own pipeline, from its pre-training on, with its seeds.
+        """Each row's own pipeline, from its pre-training on, with its seeds."""
+        return self.sharing.alone
 
-        Seeds of one row share what comes before the adaptation.
-        """
-        total = NOTHING
+    @cached_property
+    def sharing(self) -> Sharing:
+        """What rows save; seeds of one row share what comes before the adaptation anyway."""
+        rows: dict[tuple[str, str], dict[str, Stage]] = defaultdict(dict)
         for study in self.studies:
-            rows: dict[str, set[str]] = defaultdict(set)
             for trial in study.plan.trials:
-                rows[trial.group] |= {stage.fingerprint for stage in trial.stages}
-            total = sum((self._sum(fingerprints) for fingerprints in rows.values()), total)
-        return total
+                row = rows[study.plan.spec.study, trial.group]
+                row |= {stage.fingerprint: stage for stage in trial.stages}
+        return sharing_of([list(row.values()) for row in rows.values()], self.stages, self._amount)
 
     @cached_property
     def shared(self) -> list[str]:
@@ -121,7 +99,7 @@ class SharedPlan:
             "once": self.once,
             "each_study": self.each_study,
             "each_row": self.each_row,
-            "to_run": self._sum(self.missing),
+            "to_run": self._sum(self.missing.values()),
         }
         return {
             "studies": [study.plan.spec.study for study in self.studies],
@@ -131,6 +109,7 @@ class SharedPlan:
                 name: {"image_passes": each.passes, "gpu_hours": each.hours}
                 for name, each in amounts.items()
             },
+            "savings": [asdict(each) for each in self.sharing.savings],
             "ratio_rows": self.each_row.over(self.once),
             "ratio_studies": self.each_study.over(self.once),
         }
@@ -146,7 +125,7 @@ class SharedPlan:
         lines = []
         for kind, stages in self._by_kind().items():
             left = [f for f in stages if f in self.missing]
-            amount = self._sum(left)
+            amount = self._sum(self.missing[f] for f in left)
             lines.append(
                 f"{kind}: {len(stages)}, {len(stages) - len(left)}, {len(left)},"
                 f" {amount.passes:,.0f}, {amount.hours:.3g}"
@@ -154,7 +133,7 @@ class SharedPlan:
         return lines
 
     def _cost_lines(self) -> list[str]:
-        once, left = self.once, self._sum(self.missing)
+        once, left = self.once, self._sum(self.missing.values())
         ways = {
             "one pipeline for each row, with its seeds": self.each_row,
             "each study on its own, nothing twice within it": self.each_study,
@@ -168,7 +147,8 @@ class SharedPlan:
             ratio = amount.over(once)
             times = "nothing to compare" if ratio is None else f"{ratio:.2f} times the GPU-hours"
             lines.append(f"  {how}: {times} ({amount.hours:.3g})")
-        return lines
+        savings = [f"  {each.text()}" for each in self.sharing.savings]
+        return [*lines, *(["of one pipeline for each row:", *savings] if savings else [])]
 
     def _by_kind(self) -> dict[str, list[str]]:
         kinds: dict[str, list[str]] = defaultdict(list)
@@ -176,10 +156,13 @@ class SharedPlan:
             kinds[stage.kind].append(fingerprint)
         return dict(kinds)
 
-    def _sum(self, fingerprints: Sequence[str] | set[str] | dict[str, Stage]) -> WorkAmount:
-        return sum((self.amounts[each] for each in fingerprints), NOTHING)
+    def _sum(self, stages: Iterable[Stage]) -> WorkAmount:
+        return sum(map(self._amount, stages), NOTHING)
 
-    @staticmethod
-    def _amount(study: StudyStatus, stage: Stage) -> WorkAmount:
-        passes = study.image_passes(stage)
-        return WorkAmount(passes, gpu_hours(stage, passes))
+    def _amount(self, stage: Stage) -> WorkAmount:
+        return amount_of(self._study_of[stage.fingerprint], stage)
+
+    @cached_property
+    def _study_of(self) -> dict[str, StudyStatus]:
+        """A study that has each stage, by fingerprint."""
+        return {f: study for study in reversed(self.studies) for f in study.plan.stages}
