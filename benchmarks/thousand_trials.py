@@ -34,7 +34,7 @@ from benchmarks.sizes import sized
 from fairfm_core.config.evaluation import METRIC_FAMILIES, EvaluationSettings
 from fairfm_core.evaluation.evaluate import evaluate
 from fairfm_core.evaluation.predictions import read_predictions, write_predictions
-from fairfm_core.evaluation.stage import EVALUATION_FILE, KEPT, kept_draws, write_stored
+from fairfm_core.evaluation.stage import DRAWS, EVALUATION_FILE, KEPT, kept_draws, write_stored
 from fairfm_core.evaluation.summary import validation_metrics
 
 Families = tuple[str, ...]
@@ -115,7 +115,7 @@ def _evaluate(folder: Path, model: int, name: str, families: Families) -> Took:
     began, cpu = time.perf_counter(), time.process_time()
     parts = [read_predictions(_file(folder, model, split)) for split in SPLITS]
     settings = EvaluationSettings(metrics=families)
-    evaluation = evaluate(parts, settings)
+    evaluation = evaluate(parts, settings, (*KEPT, DRAWS))
     (folder / name).mkdir(exist_ok=True)
     write_stored(evaluation, folder / name, KEPT, kept_draws(settings))
     validation_metrics(evaluation)

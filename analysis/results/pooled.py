@@ -79,7 +79,9 @@ def _pooled(results: StudyResults, configuration: Configuration, key: str) -> Ev
     trials = configuration.finished
     seeds = [results.predictions(trial) for trial in trials]
     with scratch_folder() as folder:
-        pooled = evaluate_seeds(seeds, results.settings, configuration.training_runs)
+        pooled = evaluate_seeds(
+            seeds, results.settings, configuration.training_runs, TABLES_OF_SEEDS
+        )
         write_stored(pooled, folder, TABLES_OF_SEEDS)
         record = {"trials": [trial.name for trial in trials]}
         try:

@@ -7,7 +7,7 @@ the special case; there is no second path.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -45,24 +45,27 @@ __all__ = [
 
 
 def evaluate(
-    predictions: Predictions | Sequence[Predictions], settings: EvaluationSettings
+    predictions: Predictions | Sequence[Predictions],
+    settings: EvaluationSettings,
+    tables: Collection[str] = tuple(TABLES),
 ) -> Evaluation:
-    """Metrics and gaps of one model from its predictions, given in one table or one per split.
+    """The named tables of one model from its predictions, given in one table or one per split.
 
-    The groups of an attribute are those that occur in any of the splits: a group that one split
-    lacks makes its gap there undefined, with the reason, and is never dropped. Raises
-    BadInput for unknown attributes and tables that do not fit.
+    The others stay empty. The groups of an attribute are those that occur in any of the splits: a
+    group that one split lacks makes its gap there undefined, with the reason, and is never dropped.
+    Raises BadInput for unknown attributes and tables that do not fit.
     """
     parts = [predictions] if isinstance(predictions, Predictions) else predictions
-    return evaluate_seeds([join_splits(parts)], settings)
+    return evaluate_seeds([join_splits(parts)], settings, tables=tables)
 
 
 def evaluate_seeds(
     seeds: Sequence[Predictions],
     settings: EvaluationSettings,
     training_runs: TrainingRuns | None = None,
+    tables: Collection[str] = tuple(TABLES),
 ) -> Evaluation:
-    """Metrics and gaps of one configuration: means over its seeds, each with all its splits.
+    """The named tables of one configuration: means over its seeds, each with all its splits.
 
     The interval is that of the mean over these seeds under resampled patients. It includes the
     variation between training runs only if `training_runs` says which seeds are independent.
@@ -73,16 +76,17 @@ def evaluate_seeds(
     splits = [name for name in SPLITS if (frames[0]["split"] == name).any()]
     samples = {split: sample_of(frames, split, pathologies) for split in splits}
     request = _request(samples.get("val"), (len(frames), len(pathologies)), settings)
-    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
+    rows: dict[str, list[Row]] = {name: [] for name in TABLES}
     for protocol in settings.protocols:
         for split, sample in samples.items():
             weighting = weighting_of(protocol, sample.images, settings)
             problem = Problem(sample, weighting, request, settings)
-            for name, rows in split_rows(problem, training_runs).items():
-                tables[name] += [{"protocol": protocol, "split": split, **row} for row in rows]
-    if has_rates(settings.metrics):
-        tables["thresholds"] += threshold_rows(request.thresholds, pathologies)
-    return evaluation_of(**tables)
+            for name, of_split in split_rows(problem, training_runs, tables).items():
+                place = {"protocol": protocol, "split": split}
+                rows[name] += [{**place, **row} for row in of_split]
+    if "thresholds" in tables and has_rates(settings.metrics):
+        rows["thresholds"] += threshold_rows(request.thresholds, pathologies)
+    return evaluation_of(**rows)
 
 
 def split_problem(

@@ -59,7 +59,8 @@ def run_evaluation(stage: Stage, store: ArtifactStore, folder: Path, report: Rep
     from fairfm_core.evaluation.evaluate import evaluate  # loads numba, which readers do without
 
     settings = EvaluationSettings(**stage.config)
-    evaluation = evaluate(stored_predictions(store, stage.inputs["adapt"]), settings)
+    predictions = stored_predictions(store, stage.inputs["adapt"])
+    evaluation = evaluate(predictions, settings, (*KEPT, DRAWS))
     followed = () if stage.followed is None else stage.followed.metrics
     write_stored(evaluation, folder, KEPT, kept_draws(settings, followed))
     report(validation_metrics(evaluation))

@@ -46,7 +46,7 @@ class PointValues:
         """The values by name, from probabilities [N, P]; an undefined one is left out."""
         problem = self._problem(self._sample(scores_NP))
         place = {"protocol": problem.settings.protocols[0], "split": SPLIT}
-        rows = split_rows(problem)
+        rows = split_rows(problem, tables=("metrics", "gaps"))
         tables = {name: [{**place, **row} for row in each] for name, each in rows.items()}
         values = validation_metrics(evaluation_of(**tables, thresholds=[]), self._names)
         return {metric: values[metric] for metric in self.metrics if metric in values}

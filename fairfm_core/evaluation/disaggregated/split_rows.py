@@ -7,9 +7,10 @@ resampled, M numbers (seeds x pathologies x groups), n images inside the protoco
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.evaluation.arrays import Ints
 from fairfm_core.evaluation.disaggregated.counts import CellCounts, count_cells
 from fairfm_core.evaluation.disaggregated.difference_rows import difference_rows
-from fairfm_core.evaluation.disaggregated.gap_rows import gap_rows, gaps_of
+from fairfm_core.evaluation.disaggregated.gap_rows import Gap, gap_rows, gaps_of
 from fairfm_core.evaluation.disaggregated.metric_frame import MetricFrame
 from fairfm_core.evaluation.disaggregated.metric_rows import metric_rows
 from fairfm_core.evaluation.disaggregated.replicate_rows import replicate_rows
@@ -38,7 +39,7 @@ from fairfm_core.evaluation.resampling.replicate_values import (
     weighted_values,
 )
 from fairfm_core.evaluation.resampling.training_runs import TrainingRuns
-from fairfm_core.evaluation.tables import Row
+from fairfm_core.evaluation.tables import TABLES, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,28 +76,33 @@ def design_of(weighting: Weighting, settings: EvaluationSettings) -> SplitDesign
     )
 
 
-def split_rows(problem: Problem, training_runs: TrainingRuns | None = None) -> dict[str, list[Row]]:
-    """Rows by table; groups are those of all splits, even where this split has none of one.
+def split_rows(
+    problem: Problem,
+    training_runs: TrainingRuns | None = None,
+    tables: Collection[str] = tuple(TABLES),
+) -> dict[str, list[Row]]:
+    """Rows of the named tables; groups are those of all splits, even where this split has none.
 
     Intervals cover the spread of `training_runs` if they are given.
     """
     design = design_of(problem.weighting, problem.settings)
     frames = metric_frames(problem, design)
     whole, *attributes = (replace(frame, training_runs=training_runs) for frame in frames)
-    rows: dict[str, list[Row]] = {
-        "metrics": metric_rows(whole),
-        "weights": list(design.weights),
-        "replicates": replicate_rows(whole, design.pairing),
-        "gaps": [],
-        "differences": [],
+    gaps = [list(gaps_of(frame)) for frame in attributes]
+    of_each: list[tuple[MetricFrame, list[Gap]]] = [
+        (whole, []),
+        *zip(attributes, gaps, strict=True),
+    ]
+    rows: dict[str, Callable[[], Iterable[Row]]] = {
+        "metrics": lambda: chain.from_iterable(map(metric_rows, [whole, *attributes])),
+        "weights": lambda: design.weights,
+        "gaps": lambda: chain.from_iterable(map(gap_rows, attributes, gaps)),
+        "differences": lambda: chain.from_iterable(difference_rows(f, whole) for f in attributes),
+        "replicates": lambda: chain.from_iterable(
+            replicate_rows(frame, design.pairing, own) for frame, own in of_each
+        ),
     }
-    for frame in attributes:
-        gaps = list(gaps_of(frame))
-        rows["metrics"] += metric_rows(frame)
-        rows["gaps"] += gap_rows(frame, gaps)
-        rows["differences"] += difference_rows(frame, whole)
-        rows["replicates"] += replicate_rows(frame, design.pairing, gaps)
-    return rows
+    return {name: list(make()) for name, make in rows.items() if name in tables}
 
 
 def metric_frames(problem: Problem, design: SplitDesign) -> list[MetricFrame]:

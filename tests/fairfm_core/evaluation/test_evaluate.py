@@ -164,6 +164,15 @@ def test_one_seed_equals_evaluate(make_frame):
     assert_same(evaluate_seeds([predictions], SETTINGS), evaluate(predictions, SETTINGS))
 
 
+def test_only_the_named_tables_are_made(make_frame):
+    predictions, settings = Predictions(make_frame()), SETTINGS.model_copy(update={"replicates": 5})
+    whole = evaluate(predictions, settings)
+    for names in (("metrics", "replicates"), ("weights", "differences"), ("gaps", "thresholds")):
+        some = evaluate(predictions, settings, names)
+        for name, table in whole.tables.items():
+            assert some.tables[name].equals(table if name in names else table[:0]), name
+
+
 def test_several_seeds_are_the_mean_with_joint_draws(make_frame):
     seeds = [Predictions(make_frame(model=model)) for model in range(3)]
     joint = evaluate_seeds(seeds, SETTINGS)
