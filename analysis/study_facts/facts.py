@@ -411,7 +411,7 @@ FACTS: dict[str, tuple[str, Told]] = {
     "fairness": ("report, Axes", _fairness),
     "same_data": (LIMITS_BOX, _same_data),
     "calibration": ("fairfm figures --only calibration", _calibration),
-    "errors": ("fairfm figures --only roc; metrics.parquet of a trial", _errors),
+    "errors": ("fairfm figures --only roc; fairfm evaluate, metrics.parquet", _errors),
     "limits": (LIMITS_BOX, _limits),
     "stored": ("fairfm export; fairfm results check", _stored),
 }
