@@ -53,6 +53,10 @@ class MadeFigure:
             f"{name}.{form}": figure_bytes(partial(self._settled, mark), form) for form in FORMS
         }
 
+    def picture(self) -> bytes:
+        """The figure as svg."""
+        return figure_bytes(partial(self._settled, ""), "svg")
+
     def _settled(self, mark: str) -> Figure:
         """The figure with its layout made twice: turned labels have their size after the first."""
         figure = self.draw()

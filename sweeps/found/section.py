@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,10 +27,14 @@ SURFACES = (
 
 
 def write_study_report(
-    location: str, study: str | None = None, out: str | Path | None = None
+    location: str,
+    study: str | None = None,
+    out: str | Path | None = None,
+    figures: Sequence[FurtherSection] = (),
 ) -> str:
-    """Write a study's report.html with what its search has found; returns its path or URI."""
-    return write_report(location, study, out, search_sections(location, study))
+    """Write a study's report.html with what its search has found, then the sections of `figures`;
+    returns its path or URI."""
+    return write_report(location, study, out, (*search_sections(location, study), *figures))
 
 
 def search_sections(location: str, study: str | None = None) -> tuple[FurtherSection, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -332,12 +331,15 @@ def test_signs_of_every_kind_are_printed_by_latex() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_the_tables_compile(paper_results: Path, tmp_path: Path) -> None:
     request = PaperRequest(definition="mean_of_gaps", protocol="balanced")
-    list(write_tables(str(paper_results), ["table2", "table6"], request, tmp_path))
-    odd = tmp_path / "table2.tex"
-    odd.write_text(odd.read_text().replace("CXPT", latex('Würzburg_50 % & β|"<ß>^~{}\\#$')))
+    names = ["table2", "table6", "claims", "cohort_flow", "characteristics"]
+    list(write_tables(str(paper_results), names, request, tmp_path))
+    for name, word in (("table2", "CXPT"), ("cohort_flow", "test"), ("characteristics", "Edema")):
+        odd = tmp_path / f"{name}.tex"
+        assert word in odd.read_text()
+        sign = latex('Würzburg_50 % & β|"<ß>^~{}\\#$')
+        odd.write_text(odd.read_text().replace(word, sign))
     packages = "".join(rf"\usepackage{package}" for package in PACKAGES)
-    names = itertools.chain(sorted(tmp_path.glob("*.tex")))
-    inputs = "\n".join(rf"\input{{{path.name}}}" for path in names)
+    inputs = "\n".join(rf"\input{{{path.name}}}" for path in sorted(tmp_path.glob("*.tex")))
     document = rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
     (tmp_path / "all.tex").write_text(document)
     command = ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]

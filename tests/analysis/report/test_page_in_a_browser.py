@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from analysis.figures.made import FigureOptions
 from analysis.report.page import write_report
+from sweeps.found.figure_sections import figure_sections
 
 pytestmark = pytest.mark.browser
 NARROW, WIDE = 390, 1280
@@ -21,7 +23,11 @@ CUT = """[...document.querySelectorAll("main *, header *")].filter((each) => {
 
 @pytest.fixture(scope="module")
 def report(results_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return Path(write_report(str(results_folder), out=tmp_path_factory.mktemp("page"))).as_uri()
+    """With the figures that a report holds where they are asked for."""
+    location, folder = str(results_folder), tmp_path_factory.mktemp("page")
+    names = ("multiverse", "encoding", "gap_and_patients")
+    figures = figure_sections(location, None, names, FigureOptions())
+    return Path(write_report(location, out=folder, sections=figures)).as_uri()
 
 
 @pytest.fixture(scope="module")
