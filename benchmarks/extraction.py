@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.sizes import sized
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.frozen import Precision
 from fairfm_core.cores import allowed_cores, cores_lent, processor_name
@@ -27,8 +28,10 @@ from fairfm_core.training.augmentation.transforms import to_input
 from fairfm_core.training.features import BATCH
 from fairfm_core.training.forward import NetworkPass, whole_images
 
-SIZE, PLAIN_BATCH, ROUNDS = 224, 64, 3
-IMAGES = {"vit_small_patch16_224": 128, "vit_base_patch16_224": 64}
+SIZE, PLAIN_BATCH, ROUNDS = sized(224, 64), 64, sized(3, 1)
+IMAGES = sized(
+    {"vit_small_patch16_224": 128, "vit_base_patch16_224": 64}, {"vit_small_patch16_224": 8}
+)
 GOALS: dict[Precision, float] = {"fp32": 1.2, "bf16": 2.5}
 CLOSE = 1e-5
 """Largest difference of features in float32, as a share of their largest."""

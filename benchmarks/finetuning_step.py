@@ -22,6 +22,7 @@ from timm.data import create_transform
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
+from benchmarks.sizes import sized
 from fairfm_core.config.adaptation import EndToEnd
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.config.frozen import Precision
@@ -34,8 +35,8 @@ from fairfm_core.training.losses import Loss
 from fairfm_core.training.sixteen_bits import gain_of_16_bits
 from sweeps.status.precision import PROCESSOR, chosen
 
-BATCH, STORED, SIZE, LABELS = 16, 256, 224, 14
-STEPS, ROUNDS = 3, 5
+BATCH, STORED, SIZE, LABELS = sized(16, 4), sized(256, 16), 224, 14
+STEPS, ROUNDS = sized(3, 1), sized(5, 1)
 GOAL_RATIO, GOAL_WITH_UNITS = 1.05, 2.0
 """Of the chosen precision: on any processor, and on one with matrix units for bfloat16."""
 UNITS = "amx_bf16"

@@ -45,10 +45,10 @@ from sweeps.search.journal import open_journal
 from sweeps.search.rounds import StudySearch
 from sweeps.search.space import Parameter, Space
 
-CONFIGURATIONS = sized(30, 4)
+CONFIGURATIONS = sized(30, 6)
 EPOCHS = sized(12, 5)
-PATIENTS = sized(600, 60)
-REPEATS = sized(40, 1)
+PATIENTS = sized(600, 300)
+REPEATS = sized(40, 2)
 METRICS = [objective.metric for objective in AUC_AND_GAP]
 LADDERS = (
     SearchHalving(eta=2, rungs=(1, 4)),

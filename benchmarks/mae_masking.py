@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.sizes import sized
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.models.mae import MaskedAutoencoder, patches_at, patchify, random_masking
 
-BATCH, ROUNDS = 16, 7
+BATCH, ROUNDS = sized(16, 2), sized(7, 1)
 MODEL = "vit_tiny_patch16_224"
 DECODERS = {
     "a decoder of 192 x 2": {"decoder_dim": 192, "decoder_depth": 2, "decoder_heads": 3},

@@ -22,11 +22,12 @@ import torch
 from PIL import Image
 
 from benchmarks.pretraining_sides import Steps, data_path, plain_training, recipe_of, training
+from benchmarks.sizes import sized
 from fairfm_core.config.backbone import Backbone
 from fairfm_core.data.image_store.store import open_images
 from fairfm_core.training.pretraining.corpus_images import CorpusImages
 
-BATCH, STORED, ROUNDS = 16, 256, 7
+BATCH, STORED, ROUNDS = sized(16, 4), sized(256, 16), sized(7, 1)
 GOAL_RATIO, NOISE, GOAL_SHARE = 1.0, 0.03, 0.10
 """As fast at least (medians of two equal sides differ by a few per cent); the data path's share."""
 BACKBONE = Backbone(name="vit_tiny_patch16_224")

@@ -33,7 +33,7 @@ from fairfm_core.training.optim import cosine_schedule
 from fairfm_core.training.probing.heads import initial_weight
 from fairfm_core.training.probing.train import ProbeFeatures, ProbeTask, train_probes
 
-TRAIN, VAL, WIDTH = 76_205, 12_673, 768
+TRAIN, VAL, WIDTH = sized(76_205, 4_000), sized(12_673, 2_000), 768
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 DECAYS = (0.0, 1e-3, 1e-2, 1e-1)
 EPOCHS, ALL_EPOCHS = 3, 90
@@ -121,8 +121,8 @@ def _torch_loop(features: ProbeFeatures, task: ProbeTask) -> tuple[float, float,
         head.train()
         for index in index_batches(epoch_order(len(x_ND), task.seed, epoch), recipe.batch_size):
             index_B = torch.from_numpy(index)
+            schedule.step_update(step)  # the first step of a warm-up has a rate of 0
             step += 1
-            schedule.step_update(step)
             loss = F.binary_cross_entropy_with_logits(head(x_ND[index_B]), y_NP[index_B])
             optimizer.zero_grad()
             loss.backward()

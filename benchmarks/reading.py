@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from analysis.results.pooled import KIND, pooled_evaluations, pooled_key
+from analysis.results.pooled import KIND, TABLES_OF_SEEDS, pooled_evaluations, pooled_key
 from analysis.results.results import StudyResults, open_results
 from analysis.results.study_record import write_study_record
 from benchmarks.commands import command_cost
 from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
-from fairfm_core.evaluation.stage import stored_evaluation
-from fairfm_core.evaluation.tables import Evaluation, write_evaluation
+from fairfm_core.config.evaluation import EvaluationSettings
+from fairfm_core.evaluation.stage import DRAWS, KEPT, kept_draws, stored_evaluation, write_stored
+from fairfm_core.evaluation.tables import TABLES, Evaluation
 from fairfm_core.running import run_stage, run_together
 from fairfm_core.storage.layout import claim_results
 from sweeps.code_version import code_version
@@ -43,6 +45,8 @@ GOALS = (
     ("report results", 8.0),
 )
 """Commands, and the goals in seconds of processor time for a thousand trials."""
+ATTRIBUTES = ("sex", "race")
+DRAWN = kept_draws(EvaluationSettings(attributes=ATTRIBUTES))
 PREPARE = "data prepare phantom unfair --out phantom --size 32 --patients 2400"
 
 
@@ -104,28 +108,33 @@ def _derive(trial: PlannedTrial, real: PlannedTrial, store: ArtifactStore, numbe
         for name in files.marker.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(files.read_bytes(name))
-    evaluated = stored_evaluation(store, "evaluate", real.evaluate.fingerprint)
+    evaluated = stored_evaluation(store, "evaluate", real.evaluate.fingerprint, (*KEPT, DRAWS))
     stage = trial.evaluate.declaration
     with store.publish("evaluate", trial.evaluate.fingerprint, record | {"stage": stage}) as folder:
-        write_evaluation(_scaled(evaluated, number), folder)
+        write_stored(_scaled(evaluated, (*KEPT, DRAWS), number), folder, KEPT, DRAWN)
 
 
 def _pool(results: StudyResults) -> None:
     """Store an evaluation of all seeds of each configuration, scaled from a real one."""
     first, *others = results.configurations
     pooled_evaluations(replace(results, trials=first.trials))
-    real = stored_evaluation(results.store, KIND, pooled_key(first.finished, first.both_levels))
+    key = pooled_key(first.finished, first.both_levels)
+    real = stored_evaluation(results.store, KIND, key, TABLES_OF_SEEDS)
     for number, each in enumerate(others):
         key = pooled_key(each.finished, each.both_levels)
         with results.store.publish(KIND, key, {"trials": [t.name for t in each.trials]}) as folder:
-            write_evaluation(_scaled(real, number), folder)
+            write_stored(_scaled(real, TABLES_OF_SEEDS, number), folder, TABLES_OF_SEEDS)
 
 
-def _scaled(evaluation: Evaluation, number: int) -> Evaluation:
-    """The evaluation with each table's numbers times a factor, drawn for this trial."""
-    factors = np.random.default_rng(number).uniform(0.9, 1.0, len(evaluation.tables))
-    scaled = zip(evaluation.tables.items(), factors, strict=True)
-    return Evaluation({name: _times(table, factor) for (name, table), factor in scaled})
+def _scaled(evaluation: Evaluation, stored: Sequence[str], number: int) -> Evaluation:
+    """The stored tables with each one's numbers times a factor, drawn for this trial; the others
+    empty."""
+    tables = {name: TABLES[name].empty() for name in TABLES}
+    factors = np.random.default_rng(number).uniform(0.9, 1.0, len(stored))
+    for name, factor in zip(stored, factors, strict=True):
+        table = evaluation.draws(DRAWN) if name == DRAWS else evaluation.tables[name]
+        tables[name] = _times(table, factor)
+    return Evaluation(tables)
 
 
 def _times(table: pa.Table, factor: float) -> pa.Table:
@@ -154,7 +163,7 @@ def _study(trials: int) -> dict[str, object]:
             "adaptation.weight_decay": [float(f"{1e-5 * 2.0**n:.6g}") for n in range(DECAYS)],
         },
         "seeds": list(range(SEEDS)),
-        "evaluation": {"attributes": ["sex", "race"]},
+        "evaluation": {"attributes": list(ATTRIBUTES)},
         "objectives": [
             {"metric": "val/auc", "goal": "maximize"},
             {"metric": "val/gap_sex", "goal": "minimize"},

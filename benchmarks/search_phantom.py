@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.search_worlds import AUC_AND_GAP, Choices, World
+from benchmarks.sizes import sized
 from fairfm_core.artifacts import ArtifactStore, open_store
 from fairfm_core.config.evaluation import EvaluationSettings
 from fairfm_core.data.preparation.prepare import prepare
@@ -35,9 +36,9 @@ from sweeps.search.space import Parameter, Space
 SEEN, UNSEEN = 6, 6
 """Seeds that a search may see, and seeds that make the truth."""
 GRID: Mapping[str, list[float | str]] = {
-    "adaptation.lr": [0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
-    "adaptation.weight_decay": [0.0, 0.01, 0.1],
-    "adaptation.epochs": [3, 10, 30],
+    "adaptation.lr": sized([0.01, 0.03, 0.1, 0.3, 1.0, 3.0], [0.1, 1.0, 3.0]),
+    "adaptation.weight_decay": sized([0.0, 0.01, 0.1], [0.0, 0.1]),
+    "adaptation.epochs": sized([3, 10, 30], [3, 5]),
     "data.sampling": ["standard", "balanced"],
 }
 SETTINGS = EvaluationSettings(attributes=("sex",), metrics=("auc",), replicates=0)

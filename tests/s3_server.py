@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class FaultyS3:
         self.written: dict[str, set[str]] = {}
         """The different contents that were written to each path, by their hash."""
         self.lock = threading.Lock()
+        self.deciding = threading.Lock()
+        """Conditional writes one by one: S3 decides them whole, moto asks first and then writes."""
         self._number = 0
         self.port = _free_port()
         self._listening: ThreadingHTTPServer | None = None
@@ -156,10 +158,12 @@ class _Handler(BaseHTTPRequestHandler):
             faulty.passed[self.command, path] += 1
             if self.command == "PUT":
                 faulty.written.setdefault(path, set()).add(hashlib.sha256(body).hexdigest())
-        connection = http.client.HTTPConnection("127.0.0.1", faulty.server, timeout=60)
-        connection.request(self.command, self.path, body, dict(self.headers))
-        answer = connection.getresponse()
-        content = answer.read()
+        conditional = "If-None-Match" in self.headers or "If-Match" in self.headers
+        with faulty.deciding if conditional and self.command == "PUT" else nullcontext():
+            connection = http.client.HTTPConnection("127.0.0.1", faulty.server, timeout=60)
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
         connection.close()
         self._answer(answer.status, dict(answer.headers), content)
 

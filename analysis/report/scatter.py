@@ -36,10 +36,11 @@ def scatter_data(
 
     `values` holds, for each protocol and configuration, the columns of each number, or null where
     it is undefined. `differences` are the paired ones of front members, second minus first, under
-    the first protocol.
+    the first protocol, of the AUC and the objectives: their draws are stored, and those of other
+    numbers would have to be computed again for every seed.
     """
     shown = {protocol: _numbers(front, evaluations, protocol) for protocol in protocols}
-    usual = dict.fromkeys(["auc", *front.names])
+    usual = list(dict.fromkeys(["auc", *front.names]))
     names = [*usual, *(n for n in _all_names(shown.values()) if n not in usual)]
     return {
         "numbers": [_described(name) for name in names],
@@ -50,7 +51,7 @@ def scatter_data(
             protocol: [[_columns(row.get(name)) for name in names] for row in rows]
             for protocol, rows in shown.items()
         },
-        "differences": _differences(front, numbers, names),
+        "differences": _differences(front, numbers, usual),
     }
 
 
@@ -116,7 +117,8 @@ def _rounded(number: Number, column: str) -> float | None:
 def _differences(
     front: Front, numbers: StudyNumbers, names: Sequence[str]
 ) -> dict[str, list[list[float | None] | None]]:
-    """By `i,j`, places of two members from 0: value and interval of each number, j minus i."""
+    """By `i,j`, places of two members from 0: value and interval of each of these numbers, j minus
+    i."""
     members = list(enumerate(front.members[:MOST_PAIRED]))
     return {
         f"{i},{j}": [_difference(numbers, b["group"], a["group"], name) for name in names]

@@ -264,7 +264,7 @@ class Scatter {
       return element("tr", {}, title, ...cells);
     });
     const caption = `Test split, protocol ${this.protocol.value}, in points. Below a value: its step from the first `
-      + "configuration, with the interval of the paired difference where both are on the front and this page holds it.";
+      + "configuration, of the AUC and the objectives with the interval of the paired difference where both are on the front.";
     const clear = element("button", { type: "button", className: "button", textContent: "Clear" });
     clear.addEventListener("click", () => { this.selected = []; this.markSelected(); this.markBoxes(); this.compare(); });
     const table = element("table", { className: "cards" },

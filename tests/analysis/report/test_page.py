@@ -16,8 +16,10 @@ from click.testing import CliRunner
 from analysis.front.configuration_names import names_of
 from analysis.front.study_analysis import analyse_study
 from analysis.report.page import report_html, write_report
-from analysis.results.results import Configuration, TrialResult
+from analysis.results.replicates import StudyNumbers
+from analysis.results.results import Configuration, TrialResult, open_results
 from fairfm_core.artifacts import open_store
+from fairfm_core.evaluation.tables import Row
 from sweeps.commands.report import report
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -60,13 +62,37 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(results_folder: Path) -> str:
-    return Path(write_report(str(results_folder))).read_text()
+def asked() -> set[str]:
+    """The numbers whose paired differences the page has asked for."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def text(results_folder: Path, asked: set[str]) -> str:
+    difference = StudyNumbers.difference
+
+    def noted(of: StudyNumbers, first: str, other: str, split: str, name: str) -> Row | None:
+        asked.add(name)
+        return difference(of, first, other, split, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StudyNumbers, "difference", noted)
+        return Path(write_report(str(results_folder))).read_text()
 
 
 @pytest.fixture(scope="module")
 def page(text: str) -> Page:
     return Page(text)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("text")
+def test_differences_are_of_numbers_whose_draws_are_stored(
+    results_folder: Path, asked: set[str]
+) -> None:
+    # of others every seed would be evaluated again, half a second each
+    assert "auc" in asked
+    assert asked <= set(open_results(str(results_folder)).number_table.names)
 
 
 @pytest.mark.slow
